@@ -1,0 +1,65 @@
+"""The exceptions of lamina, and the nearest spelling for a name that nobody knows.
+
+Every error is a `LaminaError` and also the built-in exception that a caller would expect.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LaminaError(Exception):
+    """Base of every exception that lamina raises on purpose."""
+
+
+class ShapeError(LaminaError, ValueError):
+    """The shapes of an operation's inputs do not fit together."""
+
+
+class DtypeError(LaminaError, TypeError):
+    """The dtypes of an operation's inputs do not fit together, or the device lacks one."""
+
+
+class UnknownName(LaminaError, ValueError):
+    """A name that is none of the valid ones; the message lists them and the nearest."""
+
+
+class BadInput(LaminaError, ValueError):
+    """Data, labels, weights or a setting that training cannot use."""
+
+
+class NotBuilt(LaminaError, RuntimeError):
+    """The model has no weights yet."""
+
+
+class NotDifferentiable(LaminaError, TypeError):
+    """A derivative was asked of an operation that has none."""
+
+
+class BackendUnavailable(LaminaError, RuntimeError):
+    """The backend that was asked for cannot run here; the message says why and what mends it."""
+
+
+class CheckpointError(LaminaError, ValueError):
+    """A file that is no model of lamina, is damaged, or does not fit."""
+
+
+class DivergenceError(LaminaError, FloatingPointError):
+    """Training produced a loss that is not finite."""
+
+
+def unknown(kind: str, name: object, valid: Iterable[str]) -> UnknownName:
+    """The error for a name that is not among the valid ones.
+
+    >>> str(unknown("activation", "rleu", ["relu", "tanh"]))
+    "unknown activation 'rleu': did you mean 'relu'? valid: relu, tanh"
+    """
+    names = list(valid)
+    near = difflib.get_close_matches(str(name).lower(), [n.lower() for n in names], n=1, cutoff=0.5)
+    hint = ""
+    if near:
+        nearest = next(n for n in names if n.lower() == near[0])
+        hint = f": did you mean {nearest!r}?"
+    separator = "" if hint else ":"
+    return UnknownName(f"unknown {kind} {name!r}{hint}{separator} valid: {', '.join(names)}")

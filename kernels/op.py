@@ -1,0 +1,146 @@
+"""The nouns of the table: Op, Kernel, Cost, Tolerance, Sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .errors import ShapeError
+from .spec import Spec
+
+Attrs = Mapping[str, Any]
+Specs = Sequence[Spec]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one call costs: floating-point operations, and bytes read and written once each."""
+
+    flops: float
+    bytes: float
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The error an implementation may make against the float64 oracle.
+
+    |value - oracle| <= absolute + relative * max(|oracle|), the maximum over the whole array: a
+    bound per element would punish sums that cancel.
+    """
+
+    relative: float
+    absolute: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Inputs and attributes that an op is tested and measured with."""
+
+    inputs: tuple[Any, ...]
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Op:
+    """One row of the operation table.
+
+    name: what graphs, programs and errors call it.
+    inputs: names of the inputs; one that ends in "?" is optional and may be None (last ones only).
+    outputs: names of the outputs; which of them are made can depend on the attributes (see `infer`).
+    attrs: attribute names with their defaults; `REQUIRED` where there is none.
+    infer: (specs of the inputs, attributes) -> specs of the outputs. Raises ShapeError or DtypeError.
+    reference: (xp, *inputs, **attributes) -> the output, or a tuple of several: the vectorised
+        expression over any array namespace. In float64 on NumPy it is the oracle.
+    cost: (specs in, specs out, attributes) -> Cost, for concrete shapes.
+    tolerance: per dtype of the floating inputs.
+    samples: (generator, dtype, rows) -> inputs for tests; `rows` is the length of the leading axis.
+    overwrites: for each output, the inputs whose memory it may take over.
+    view: the reference returns a view of its first input where the namespace can.
+    hot: worth a kernel and a line in the benchmark.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attrs: dict[str, Any]
+    infer: Callable[[Specs, Attrs], tuple[Spec, ...]]
+    reference: Callable[..., Any]
+    cost: Callable[[Specs, Specs, Attrs], Cost]
+    tolerance: dict[str, Tolerance]
+    samples: Callable[[np.random.Generator, str, int], Iterable[Sample]]
+    overwrites: tuple[tuple[int, ...], ...] = ()
+    view: bool = False
+    hot: bool = False
+    fused: bool = False
+
+    @property
+    def required(self) -> int:
+        """The number of inputs that must be given."""
+        return sum(not name.endswith("?") for name in self.inputs)
+
+    @property
+    def signature(self) -> str:
+        """How the row reads: `dense(x, weight, bias?; activation='linear') -> y`."""
+        attrs = ", ".join(n if v is REQUIRED else f"{n}={v!r}" for n, v in self.attrs.items())
+        given = ", ".join(self.inputs) + (f"; {attrs}" if attrs else "")
+        return f"{self.name}({given}) -> {', '.join(self.outputs)}"
+
+    def complete(self, attrs: Attrs) -> dict[str, Any]:
+        """The attributes with defaults filled in.
+
+        Raises: ShapeError for an attribute that the op lacks or that is missing.
+        """
+        for name in attrs:
+            if name not in self.attrs:
+                raise ShapeError(f"[{self.name}] has no attribute {name!r}: {self.signature}")
+        full = {**self.attrs, **attrs}
+        for name, value in full.items():
+            if value is REQUIRED:
+                raise ShapeError(f"[{self.name}] needs the attribute {name!r}: {self.signature}")
+        return full
+
+    def check(self, specs: Sequence[Spec | None], attrs: Attrs) -> tuple[Spec, ...]:
+        """The specs of the outputs, after the number of inputs was checked.
+
+        Raises: ShapeError, DtypeError.
+        """
+        given = len(specs)
+        if not self.required <= given <= len(self.inputs):
+            raise ShapeError(f"[{self.name}] got {given} inputs: {self.signature}")
+        return self.infer([s for s in specs if s is not None], attrs)
+
+
+class _Required:
+    def __repr__(self) -> str:
+        return "REQUIRED"
+
+
+REQUIRED: Any = _Required()
+
+
+def always(specs: Specs, attrs: Attrs) -> bool:
+    """A kernel that takes every call of its op."""
+    return True
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """An override of one op for one way of computing.
+
+    op: the name of the op.
+    function: (out, *inputs, **attributes) -> None writes every array of the tuple `out`. On a device
+        whose arrays cannot be written, `out` is None and the function returns the tuple instead.
+    supports: whether it takes this call; False sends it to the reference.
+    """
+
+    op: str
+    function: Callable[..., Any]
+    supports: Callable[[Specs, Attrs], bool] = always
+
+
+def kernels(*rows: Kernel) -> dict[str, Kernel]:
+    """A kernel table by op name."""
+    return {row.op: row for row in rows}

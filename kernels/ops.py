@@ -1,0 +1,318 @@
+"""The operation table: one row for every operation that a graph, a program or a device can name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from . import inference, samples, vectorized
+from .errors import unknown
+from .inference import Rule
+from .op import REQUIRED, Attrs, Cost, Op, Specs, Tolerance
+from .samples import Maker
+from .spec import ITEMSIZE, Spec, size
+
+EXACT = {"float32": Tolerance(0.0, 0.0), "float64": Tolerance(0.0, 0.0)}
+ROUNDED = {"float32": Tolerance(4e-7, 1e-30), "float64": Tolerance(1e-15, 1e-300)}
+SMOOTH = {"float32": Tolerance(2e-6, 1e-7), "float64": Tolerance(4e-15, 1e-15)}
+SUMMED = {"float32": Tolerance(5e-6, 1e-6), "float64": Tolerance(1e-14, 1e-14)}
+
+OPS: dict[str, Op] = {}
+
+
+def elements(spec: Spec) -> float:
+    """The number of elements of a concrete spec."""
+    return float(size(spec.shape))  # type: ignore[arg-type]
+
+
+def traffic(specs: Iterable[Spec]) -> float:
+    """Bytes when every array is touched once."""
+    return sum(elements(s) * ITEMSIZE[s.dtype] for s in specs)
+
+
+def per_element(flops: float) -> Any:
+    """Cost of so many operations per element of the largest array, each array touched once."""
+
+    def cost(inputs: Specs, outputs: Specs, attrs: Attrs) -> Cost:
+        largest = max((elements(s) for s in (*inputs, *outputs)), default=0.0)
+        return Cost(flops * largest, traffic(inputs) + traffic(outputs))
+
+    return cost
+
+
+def product_cost(inputs: Specs, outputs: Specs, attrs: Attrs) -> Cost:
+    """2 m n k: every output element is a sum of k products."""
+    inner = inputs[0].shape[-2 if attrs.get("transpose_a") else -1]
+    flops = 2.0 * elements(outputs[0]) * float(inner)  # type: ignore[arg-type]
+    return Cost(flops, traffic(inputs) + traffic(outputs))
+
+
+def dense_backward_cost(inputs: Specs, outputs: Specs, attrs: Attrs) -> Cost:
+    """One product for the weight's gradient and one for the input's where it is asked for."""
+    gradient, x = inputs[:2]
+    products = 2.0 if attrs["input"] else 1.0
+    flops = products * 2.0 * elements(gradient) * float(x.shape[-1])  # type: ignore[arg-type]
+    return Cost(flops, traffic(inputs) + traffic(outputs))
+
+
+def row(
+    signature: str,
+    infer: Rule,
+    make: Maker,
+    *,
+    attrs: dict[str, Any] | None = None,
+    cost: Any = None,
+    tolerance: dict[str, Tolerance] = ROUNDED,
+    reference: Any = None,
+    overwrites: tuple[tuple[int, ...], ...] = (),
+    view: bool = False,
+    hot: bool = False,
+    fused: bool = False,
+) -> None:
+    """Adds a row; `signature` reads `name: input, optional? -> output`."""
+    name, rest = signature.split(": ")
+    inputs, outputs = (tuple(part.split(", ")) for part in rest.split(" -> "))
+    OPS[name] = Op(
+        name=name,
+        inputs=inputs,
+        outputs=outputs,
+        attrs=attrs or {},
+        infer=infer,
+        reference=reference or getattr(vectorized, name),
+        cost=cost or per_element(1.0),
+        tolerance=tolerance,
+        samples=make,
+        overwrites=overwrites,
+        view=view,
+        hot=hot,
+        fused=fused,
+    )
+
+
+def get(name: str) -> Op:
+    """The row of that name. Raises: UnknownName with the nearest spelling."""
+    if name not in OPS:
+        raise unknown("operation", name, OPS)
+    return OPS[name]
+
+
+def _arithmetic() -> None:
+    pair, normal = ("a", "b"), samples.normal
+    row(
+        "matmul: a, b -> y", inference.matmul, samples.matmul,
+        attrs={"transpose_a": False, "transpose_b": False},
+        cost=product_cost, tolerance=SUMMED, hot=True,
+    )  # fmt: skip
+    for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum"):
+        make = samples.elementwise(normal, samples.positive if name == "divide" else normal)
+        row(
+            f"{name}: a, b -> y", inference.elementwise(name, pair), make,
+            overwrites=((0, 1),), hot=name in ("add", "multiply"),
+        )  # fmt: skip
+    row(
+        "power: a, b -> y", inference.elementwise("power", pair),
+        samples.elementwise(samples.positive, normal),
+        tolerance=SMOOTH, overwrites=((0, 1),), cost=per_element(20.0),
+    )  # fmt: skip
+    comparisons = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
+    for name in comparisons:
+        rule = inference.elementwise(name, pair, result="bool")
+        row(f"{name}: a, b -> y", rule, samples.elementwise(normal, normal), tolerance=EXACT)
+    three = samples.elementwise(normal, normal, normal, condition=True)
+    row("where: condition, a, b -> y", inference.where, three, tolerance=EXACT)
+    draws = {"log": samples.positive, "log1p": samples.positive, "sqrt": samples.positive}
+    for name in ("negative", "exp", "log", "log1p", "expm1", "sqrt", "abs", "sign", "erf"):
+        exact = name in ("negative", "abs", "sign")
+        row(
+            f"{name}: x -> y", inference.elementwise(name, ("x",)),
+            samples.elementwise(draws.get(name, normal)),
+            reference=vectorized.absolute if name == "abs" else None,
+            tolerance=EXACT if exact else SMOOTH, cost=per_element(1.0 if exact else 10.0),
+            overwrites=((0,),), hot=name == "exp",
+        )  # fmt: skip
+    row(
+        "clip: x -> y", inference.elementwise("clip", ("x",)),
+        samples.elementwise(normal, low=-0.5, high=0.75),
+        attrs={"low": REQUIRED, "high": REQUIRED}, overwrites=((0,),),
+    )  # fmt: skip
+
+
+def _reductions_and_shapes() -> None:
+    over = {"axis": None, "keepdims": False}
+    for name in ("sum", "mean", "max"):
+        row(
+            f"{name}: x -> y", inference.reduction(name, empty=name == "sum"), samples.reduction,
+            attrs=over, tolerance=EXACT if name == "max" else SUMMED, hot=name == "sum",
+        )  # fmt: skip
+    row(
+        "argmax: x -> y", inference.reduction("argmax", result="int32"), samples.argmax,
+        attrs={"axis": -1, "keepdims": False}, tolerance=EXACT,
+    )  # fmt: skip
+    row(
+        "transpose: x -> y", inference.transpose, samples.transpose,
+        attrs={"axes": REQUIRED}, tolerance=EXACT, view=True, cost=per_element(0.0),
+    )  # fmt: skip
+    for name in ("reshape", "broadcast_to"):
+        row(
+            f"{name}: x -> y", getattr(inference, name), getattr(samples, name),
+            attrs={"shape": REQUIRED}, tolerance=EXACT, view=True, cost=per_element(0.0),
+        )  # fmt: skip
+    cut = {"starts": REQUIRED, "stops": REQUIRED, "steps": REQUIRED}
+    row(
+        "slice: x -> y", inference.slice, samples.slice,
+        attrs=cut, tolerance=EXACT, view=True, cost=per_element(0.0),
+    )  # fmt: skip
+    row(
+        "unslice: x -> y", inference.unslice, samples.unslice,
+        attrs={"shape": REQUIRED, **cut}, tolerance=EXACT, cost=per_element(0.0),
+    )  # fmt: skip
+    row(
+        "concatenate: a, b -> y", inference.concatenate, samples.concatenate,
+        attrs={"axis": 0}, tolerance=EXACT, cost=per_element(0.0),
+    )  # fmt: skip
+    row(
+        "cast: x -> y", inference.cast, samples.cast, attrs={"dtype": REQUIRED},
+        tolerance={"float32": Tolerance(0.0, 0.0), "float64": Tolerance(1e-7, 0.0)},
+        cost=per_element(0.0),
+    )  # fmt: skip
+    row(
+        "gather_rows: x, indices -> y", inference.gather_rows, samples.gather_rows,
+        tolerance=EXACT, cost=per_element(0.0), hot=True,
+    )  # fmt: skip
+    row(
+        "scatter_rows: x, indices -> y", inference.scatter_rows, samples.scatter_rows,
+        attrs={"rows": REQUIRED}, tolerance=SUMMED,
+    )  # fmt: skip
+    row("pick: x, labels -> y", inference.pick, samples.pick, tolerance=EXACT)
+    row(
+        "one_hot: labels -> y", inference.one_hot, samples.one_hot,
+        attrs={"classes": REQUIRED, "dtype": REQUIRED}, tolerance=EXACT,
+    )  # fmt: skip
+
+
+# What the derivative is written with, and the parameter, if any, with its default.
+ACTIVATIONS: dict[str, tuple[str, float | None]] = {
+    "sigmoid": ("y", None), "tanh": ("y", None), "relu": ("y", None), "leaky_relu": ("y", 0.01),
+    "elu": ("y", 1.0), "softplus": ("y", None), "gelu": ("x", None), "gelu_tanh": ("x", None),
+    "softmax": ("y", None), "log_softmax": ("y", None),
+}  # fmt: skip
+FUSABLE = samples.ACTIVATIONS  # what `dense` can apply: those whose derivative needs y alone
+
+
+def _activations() -> None:
+    outputs = {"softmax": samples.simplex, "relu": samples.normal, "leaky_relu": samples.normal}
+    for name, (argument, alpha) in ACTIVATIONS.items():
+        attrs: dict[str, Any] = {} if alpha is None else {"alpha": alpha}
+        whole = name in ("softmax", "log_softmax")
+        rule = inference.along_last if whole else inference.like_first
+        make = samples.rowwise if whole else samples.elementwise
+        row(
+            f"{name}: x -> y", rule(name, ("x",)), make(samples.wide, **attrs),
+            attrs=attrs, tolerance=SMOOTH, cost=per_element(10.0), overwrites=((0,),), hot=True,
+        )  # fmt: skip
+        # The broadcasting samples of `elementwise` are not for a rule that wants one shape.
+        draw = samples.normal if argument == "x" else outputs.get(name, samples.unit)
+        row(
+            f"{name}_backward: gradient, {argument} -> x", rule(name + "_backward", ("gradient", argument)),
+            samples.rowwise(samples.normal, draw, **attrs),
+            attrs=attrs, tolerance=SMOOTH, cost=per_element(4.0), overwrites=((0, 1),), hot=True,
+        )  # fmt: skip
+
+
+def _losses() -> None:
+    def loss(name: str, make: Maker, labels: bool, result: str, **more: Any) -> None:
+        target = "labels" if labels else "targets"
+        first, out = {
+            "rows": ("p", "loss"), "like": ("p", "gradient"), "total": ("z", "p, loss"),
+        }[result]  # fmt: skip
+        rule = inference.row_loss(name, labels=labels, result=result)
+        row(
+            f"{name}: {first}, {target}, weights? -> {out}", rule, make,
+            tolerance=SUMMED, cost=per_element(10.0), hot=True, **more,
+        )  # fmt: skip
+
+    classes = samples.row_loss(samples.simplex, classes=True)
+    chances = samples.row_loss(samples.unit, classes=False)
+    numbers = samples.row_loss(samples.normal, classes=False)
+    loss("cross_entropy", classes, True, "rows")
+    loss("binary_cross_entropy", chances, False, "rows")
+    loss("mean_squared_error", numbers, False, "rows")
+    loss("mean_squared_error_backward", numbers, False, "like", overwrites=((0, 1),))
+    loss(
+        "softmax_cross_entropy", samples.row_loss(samples.wide, classes=True), True, "total",
+        fused=True, overwrites=((0,),),
+    )  # fmt: skip
+    loss("softmax_cross_entropy_backward", classes, True, "like", fused=True)
+    loss(
+        "sigmoid_binary_cross_entropy", samples.row_loss(samples.wide, classes=False), False,
+        "total", fused=True, overwrites=((0,),),
+    )  # fmt: skip
+    loss("sigmoid_binary_cross_entropy_backward", chances, False, "like", fused=True)
+
+
+def _fused() -> None:
+    activation = {"activation": "linear", "alpha": 0.01}
+    row(
+        "dense: x, weight, bias? -> y", inference.dense, samples.dense,
+        attrs=activation, cost=product_cost, tolerance=SUMMED, hot=True, fused=True,
+    )  # fmt: skip
+    row(
+        "dense_backward: gradient, x, weight, y? -> weight, bias, x",
+        inference.dense_backward, samples.dense_backward,
+        attrs={**activation, "bias": True, "input": True},
+        cost=dense_backward_cost, tolerance=SUMMED, hot=True, fused=True,
+    )  # fmt: skip
+    row(
+        "dropout_mask: seed, counter -> mask", inference.dropout_mask, samples.dropout_mask,
+        attrs={"shape": REQUIRED, "rate": REQUIRED, "stream": REQUIRED, "dtype": REQUIRED},
+        cost=per_element(30.0), hot=True,
+    )  # fmt: skip
+
+
+def _updates() -> None:
+    def update(name: str, slots: str, stepped: bool, flops: float, **attrs: Any) -> None:
+        inputs = ["parameter", "gradient", *slots.split(), "learning_rate"] + ["step"] * stepped
+        outputs = ["parameter", *slots.split()]
+        places = tuple((inputs.index(o),) for o in outputs)
+        make = samples.update(len(slots.split()), stepped, **attrs)
+        defaults = dict.fromkeys(attrs, REQUIRED)
+        row(
+            f"{name}: {', '.join(inputs)} -> {', '.join(outputs)}",
+            inference.update(name, tuple(inputs)), make, attrs=defaults, cost=per_element(flops),
+            tolerance=SMOOTH, overwrites=places, hot=True, fused=True,
+        )  # fmt: skip
+
+    adam = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+    update("sgd_update", "", False, 2.0)
+    update("momentum_update", "velocity", False, 4.0, momentum=0.9)
+    update("nesterov_update", "velocity", False, 6.0, momentum=0.9)
+    update("rmsprop_update", "square", False, 8.0, rho=0.9, epsilon=1e-8)
+    update("adam_update", "mean square", True, 12.0, **adam)
+    update("adamw_update", "mean square", True, 13.0, **adam, weight_decay=0.01, decayed=3)
+    flat, names = inference.like_first, ("gradient", "parameter")
+    row(
+        "clip_norm: gradient -> gradient", flat("clip_norm", names), samples.flat(1, maximum=0.5),
+        attrs={"maximum": REQUIRED}, tolerance=SUMMED, overwrites=((0,),), cost=per_element(3.0),
+    )  # fmt: skip
+    row(
+        "add_decay: gradient, parameter -> gradient", flat("add_decay", names),
+        samples.flat(2, coefficient=0.3),
+        attrs={"coefficient": REQUIRED}, overwrites=((0,),), cost=per_element(2.0),
+    )  # fmt: skip
+
+
+_arithmetic()
+_reductions_and_shapes()
+_activations()
+_losses()
+_fused()
+_updates()
+
+
+def flops(op: str, inputs: Specs, attrs: Attrs) -> float:
+    """Floating-point operations of one call on concrete specs."""
+    found = get(op)
+    full = found.complete(attrs)
+    count = found.cost(inputs, found.check(list(inputs), full), full).flops
+    return 0.0 if math.isnan(count) else count
