@@ -165,7 +165,7 @@ def _reductions_and_shapes() -> None:
     )  # fmt: skip
     row(
         "unslice: x -> y", inference.unslice, samples.unslice,
-        attrs={"shape": REQUIRED, **cut}, tolerance=EXACT, cost=per_element(0.0),
+        attrs={"shape": REQUIRED, **cut}, tolerance=EXACT, view=True, cost=per_element(0.0),
     )  # fmt: skip
     row(
         "concatenate: a, b -> y", inference.concatenate, samples.concatenate,
@@ -297,8 +297,8 @@ def _updates() -> None:
     )  # fmt: skip
     row(
         "add_decay: gradient, parameter -> gradient", flat("add_decay", names),
-        samples.flat(2, coefficient=0.3),
-        attrs={"coefficient": REQUIRED}, overwrites=((0,),), cost=per_element(2.0),
+        samples.flat(2, coefficient=0.3, start=2, stop=9),
+        attrs={"coefficient": REQUIRED, "start": REQUIRED, "stop": REQUIRED}, overwrites=((0,),), cost=per_element(2.0),
     )  # fmt: skip
 
 

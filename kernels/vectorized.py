@@ -671,6 +671,10 @@ def clip_norm(xp: Any, gradient: Array, *, maximum: float) -> Array:
     return gradient * xp.clip(maximum / (norm + 1e-6), 0.0, 1.0)
 
 
-def add_decay(xp: Any, gradient: Array, parameter: Array, *, coefficient: float) -> Array:
-    """gradient + coefficient * parameter: the derivative of an L2 penalty."""
-    return gradient + coefficient * parameter
+def add_decay(
+    xp: Any, gradient: Array, parameter: Array, *, coefficient: float, start: int, stop: int
+) -> Array:
+    """gradient + coefficient * parameter on [start, stop): the derivative of an L2 penalty."""
+    at = xp.arange(gradient.shape[0])
+    inside = (at >= start) & (at < stop)
+    return xp.where(inside, gradient + coefficient * parameter, gradient)

@@ -1,0 +1,45 @@
+"""What the backends on NumPy arrays have in common."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .contract import Backend
+
+
+@cache
+def processor() -> str:
+    """The processor's name."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+class HostBackend(Backend):
+    """A backend whose arrays are NumPy's."""
+
+    @property
+    def xp(self) -> Any:
+        """NumPy."""
+        return np
+
+    @property
+    def device(self) -> str:
+        """The processor."""
+        return f"CPU, {processor()}"
+
+    def asarray(self, host: np.ndarray) -> np.ndarray:
+        """A contiguous array of its own, so that no later change of the caller's reaches it."""
+        return np.array(host, order="C")
+
+    def assign(self, target: np.ndarray, source: np.ndarray) -> None:
+        """Copies into memory that exists."""
+        np.copyto(target, source)

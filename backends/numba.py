@@ -1,0 +1,39 @@
+"""Numba: fused kernels compiled for this CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from importlib.util import find_spec
+
+from ..kernels.op import Kernel
+from .contract import Obstacle
+from .host import HostBackend
+
+
+class NumbaBackend(HostBackend):
+    """Fused kernels for the hot operations; the vectorised references for the others."""
+
+    name = "numba"
+
+    @classmethod
+    def obstacle(cls, index: int = 0) -> Obstacle | None:
+        """Numba, or SciPy whose BLAS it calls, may be missing or broken."""
+        for package in ("numba", "scipy"):
+            if find_spec(package) is None:
+                return Obstacle(f"the package {package} is not installed", f"pip install {package}")
+        try:
+            import numba  # noqa: F401
+        except Exception as error:  # a version of NumPy that it does not know, a broken wheel
+            return Obstacle(f"importing numba failed: {error}", "pip install --upgrade numba numpy")
+        return None
+
+    @cached_property
+    def _kernels(self) -> Mapping[str, Kernel]:
+        from ..kernels.fused_cpu import fused_cpu_kernels
+
+        return fused_cpu_kernels()
+
+    def kernels(self) -> Mapping[str, Kernel]:
+        """The compiled kernels; each is compiled at its first call and cached on disk."""
+        return self._kernels

@@ -1,0 +1,176 @@
+"""What a device is asked to run, as plain data.
+
+A program is made from a graph by `core/planner.py`. It says nothing of how it is run: the default
+walker, a native executor or a captured CUDA graph all read the same tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from ..kernels.spec import Spec
+
+Kind = Literal["batch", "parameter", "constant", "control", "flat", "temporary"]
+
+
+@dataclass(frozen=True)
+class Value:
+    """One named array of a program, assigned once.
+
+    kind: "batch" (rows of a data column), "parameter" (one array of the model), "constant",
+        "control" (a host number that changes from step to step), "flat" (a whole segment of the
+        state; an update that assigns it anew writes the same memory), "temporary".
+    source: which column, parameter entry, control number or segment it is.
+    """
+
+    id: int
+    name: str
+    spec: Spec
+    kind: Kind
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One operation: values in (None for an optional input left out), values out, attributes."""
+
+    op: str
+    inputs: tuple[int | None, ...]
+    outputs: tuple[int, ...]
+    attrs: dict[str, Any]
+    layer: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One array of the model inside a flat segment.
+
+    name: `0.weight`: the layer's number and the array's name in it.
+    offset: in elements from the start of the segment.
+    trainable: whether it lies in "parameters" (and has a gradient) or in "statistics".
+    decayed: whether weight decay applies to it (biases are left alone).
+    decay: the layer's own L2 coefficient.
+    """
+
+    name: str
+    layer: int
+    offset: int
+    shape: tuple[int, ...]
+    trainable: bool
+    decayed: bool
+    decay: float = 0.0
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def segment(self) -> str:
+        """The flat segment that holds it."""
+        return "parameters" if self.trainable else "statistics"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a model's arrays lie in the flat segments: those that decay come first."""
+
+    entries: tuple[Entry, ...]
+    slots: tuple[str, ...] = ()
+
+    def length(self, segment: str) -> int:
+        """Elements of a segment; gradients and optimizer slots are as long as the parameters."""
+        name = "statistics" if segment == "statistics" else "parameters"
+        return sum(e.size for e in self.entries if e.segment == name)
+
+    @property
+    def decayed(self) -> int:
+        """The number of leading parameter elements that weight decay applies to."""
+        return sum(e.size for e in self.entries if e.trainable and e.decayed)
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The names of all flat segments."""
+        return ("parameters", "gradients", "statistics", *self.slots)
+
+    def __getitem__(self, name: str) -> Entry:
+        return next(e for e in self.entries if e.name == name)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value lies: an arena of one dtype or a flat segment, and the offset in elements."""
+
+    segment: str
+    offset: int
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Where values may lie at full capacity: a side table that an executor uses or ignores.
+
+    places: by value id; a value without a place is a view of another, or not the program's memory.
+    arenas: elements needed per dtype name. Values whose lives do not overlap share memory.
+    """
+
+    places: dict[int, Place] = field(default_factory=dict)
+    arenas: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Program:
+    """Instructions in three segments, the values they name, and what comes out.
+
+    forward, backward, update: between backward and update lies the reduction point, where gradients
+        of several workers would be summed.
+    columns: batch column name -> value. "weights" holds each row's weight over their sum.
+    gradients: parameter entry name -> the value that holds its gradient.
+    outputs: name -> value, readable after a run.
+    sums: name -> value of rank 0: weighted means over the batch, which a run accumulates over
+        batches, each times the batch's sum of weights.
+    stacked: outputs whose rows a run collects over all batches.
+    capacity: the largest number of rows in a batch.
+    """
+
+    name: str
+    values: tuple[Value, ...]
+    forward: tuple[Instruction, ...]
+    backward: tuple[Instruction, ...]
+    update: tuple[Instruction, ...]
+    constants: dict[int, np.ndarray]
+    columns: dict[str, int]
+    gradients: dict[str, int]
+    outputs: dict[str, int]
+    sums: dict[str, int]
+    stacked: tuple[str, ...]
+    layout: Layout
+    dtype: str
+    capacity: int
+    plan: MemoryPlan
+
+    def instructions(self) -> Iterator[tuple[str, Instruction]]:
+        """Every instruction with the name of its segment, in order."""
+        for segment in ("forward", "backward", "update"):
+            for instruction in getattr(self, segment):
+                yield segment, instruction
+
+    def specs(self, instruction: Instruction) -> list[Spec | None]:
+        """The specs of an instruction's inputs."""
+        return [None if i is None else self.values[i].spec for i in instruction.inputs]
+
+    def __str__(self) -> str:
+        lines = [f"program {self.name}, {self.dtype}, up to {self.capacity} rows"]
+        last = ""
+        for segment, one in self.instructions():
+            if segment != last:
+                lines.append(f"{segment}:")
+                last = segment
+            outs = ", ".join(f"{self.values[o].name}: {self.values[o].spec}" for o in one.outputs)
+            ins = ", ".join("-" if i is None else self.values[i].name for i in one.inputs)
+            attrs = "".join(f", {k}={v!r}" for k, v in one.attrs.items())
+            lines.append(f"  {outs} = {one.op}({ins}{attrs})")
+        return "\n".join(lines)

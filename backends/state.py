@@ -1,0 +1,124 @@
+"""What a program works on: the model's state, the data on the device, and the control block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .program import Layout
+
+if TYPE_CHECKING:
+    from .contract import Backend
+
+Array = Any
+
+
+class State:
+    """Parameters, gradients, statistics and optimizer slots of one model on one device.
+
+    All programs of a model share it. Each segment is one flat array; `layout` says what lies where.
+    `step` counts optimizer updates and `epoch` passes over the data, both over the model's life.
+    """
+
+    def __init__(self, backend: Backend, layout: Layout, dtype: str, seed: int) -> None:
+        self.backend = backend
+        self.layout = layout
+        self.dtype = dtype
+        self.seed = seed
+        self.step = 0
+        self.epoch = 0
+        self.flats: dict[str, Array] = {
+            name: backend.zeros(layout.length(name), dtype) for name in layout.segments
+        }
+
+    def write(self, segment: str, host: np.ndarray) -> None:
+        """Replaces a whole segment by host numbers (cast to the state's dtype)."""
+        array = np.ascontiguousarray(host, dtype=self.dtype).reshape(-1)
+        if self.backend.functional:
+            self.flats[segment] = self.backend.asarray(array)
+        else:  # executables hold views of the segment, so its memory must stay
+            self.backend.assign(self.flats[segment], self.backend.asarray(array))
+
+    def read(self, segment: str) -> np.ndarray:
+        """A host copy of a whole segment."""
+        return np.array(self.backend.to_numpy(self.flats[segment]), dtype=self.dtype).reshape(-1)
+
+    def array(self, name: str, segment: str | None = None) -> np.ndarray:
+        """A host copy of one entry, from its own segment or from the gradients or a slot."""
+        entry = self.layout[name]
+        flat = self.read(segment or entry.segment)
+        return flat[entry.offset : entry.offset + entry.size].reshape(entry.shape)
+
+    def moved(self, backend: Backend) -> State:
+        """The same state on another device."""
+        other = State(backend, self.layout, self.dtype, self.seed)
+        other.step, other.epoch = self.step, self.epoch
+        for segment in self.layout.segments:
+            other.write(segment, self.read(segment))
+        return other
+
+
+class DataBlock:
+    """Rows resident on the device, and an order to visit them in.
+
+    columns: name -> host array with the rows along its first axis; uploaded once.
+    weights: one non-negative number a row, on the host, or None when all rows weigh the same.
+    order: row numbers to visit, or None for 0, 1, 2, ...
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        columns: Mapping[str, np.ndarray],
+        weights: np.ndarray | None = None,
+        order: np.ndarray | None = None,
+    ) -> None:
+        self.backend = backend
+        self.columns = {name: backend.asarray(column) for name, column in columns.items()}
+        self.rows = len(next(iter(columns.values()))) if columns else 1
+        self.weights = weights
+        self.order: np.ndarray | None = None
+        self.device_order: Array | None = None
+        self.reorder(order)
+
+    def reorder(self, order: np.ndarray | None) -> None:
+        """Sets the order in which the next run visits the rows."""
+        self.order = None if order is None else np.ascontiguousarray(order, dtype=np.int32)
+        self.device_order = None if self.order is None else self.backend.asarray(self.order)
+
+    def batch_weights(self, start: int, rows: int) -> np.ndarray | None:
+        """The weights of the rows [start, start + rows) of the order, as a host array."""
+        if self.weights is None:
+            return None
+        if self.order is None:
+            return self.weights[start : start + rows]
+        return self.weights[self.order[start : start + rows]]
+
+
+@dataclass
+class Control:
+    """What a run is told, and what it tells.
+
+    batch: rows a batch. cursor: the next row of the order. steps: batches to run at most.
+    learning_rates: one number for each step of this run.
+    sums: name -> the accumulated sum of value times weight; weight_sum: that of the weights.
+    stop: the run ended because a sum was not finite; nonfinite_step: which step of the run,
+        nonfinite_instruction: which instruction, where an executor knows it (-1 elsewhere).
+    """
+
+    batch: int
+    cursor: int = 0
+    steps: int = 1
+    learning_rates: np.ndarray | None = None
+    sums: dict[str, float] = field(default_factory=dict)
+    weight_sum: float = 0.0
+    stop: bool = False
+    nonfinite_step: int = -1
+    nonfinite_instruction: int = -1
+
+    def mean(self, name: str) -> float:
+        """The weighted mean of a sum over the rows seen."""
+        return self.sums.get(name, 0.0) / self.weight_sum if self.weight_sum else float("nan")

@@ -1,0 +1,285 @@
+"""The default executable: walks a program in Python, one instruction after the other.
+
+It serves every device, writable or functional. Where memory can be written, kernels are bound to
+their buffers once for each number of rows that occurs.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from ..kernels.spec import Spec, concrete_attrs, size, spec_of
+from .contract import Array, Backend, Binding, Call, Executable, resolve
+from .program import Instruction, Place, Program
+from .state import Control, DataBlock, State
+
+KEPT_ROW_COUNTS = 8  # a full batch, a last partial one, and a few sizes of predict
+
+
+class Step:
+    """One instruction, resolved: what to call, which values go in, where the results go."""
+
+    __slots__ = ("call", "inputs", "instruction", "out", "outputs", "pinned")
+
+    def __init__(self, instruction: Instruction, call: Call) -> None:
+        self.instruction = instruction
+        self.call = call
+        self.inputs = tuple(-1 if i is None else i for i in instruction.inputs)
+        self.outputs = instruction.outputs
+        self.out: tuple[Array, ...] | None = None
+        self.pinned = False
+
+
+class Plan:
+    """The steps for one number of rows, and the table of values that they read and write."""
+
+    def __init__(self, values: int) -> None:
+        self.env: list[Any] = [None] * (values + 1)  # the last one is a left-out optional input
+        self.forward: list[Step] = []
+        self.update: list[Step] = []
+        self.gather: list[tuple[int, str, Call, tuple[Array, ...] | None]] = []
+        self.even: Array = None  # the weights when all rows weigh the same
+
+
+class Walker(Executable):
+    """A program walked in Python."""
+
+    def __init__(self, backend: Backend, program: Program) -> None:
+        self.backend = backend
+        self.program = program
+        self.explain()  # resolves every instruction, so that a misfit shows at compile time
+
+    def bind(self, state: State, block: DataBlock) -> WalkerBinding:
+        """Ties the program to a state and to data."""
+        return WalkerBinding(self.backend, self.program, state, block)
+
+    def explain(self) -> list[tuple[str, str, str]]:
+        """(segment, operation, kernel or reference) for every instruction."""
+        program, rows = self.program, self.program.capacity
+        lines = []
+        for segment, one in program.instructions():
+            specs = [None if s is None else s.at(rows) for s in program.specs(one)]
+            call = resolve(self.backend, one.op, specs, concrete_attrs(one.attrs, rows))
+            how = f"{self.backend.name} kernel" if call.kernel else "vectorised reference"
+            lines.append((segment, one.op, f"walked: {how}"))
+        return lines
+
+
+class WalkerBinding(Binding):
+    """A walked program with its state, data and buffers."""
+
+    def __init__(
+        self, backend: Backend, program: Program, state: State, block: DataBlock
+    ) -> None:
+        self.backend = backend
+        self.program = program
+        self.state = state
+        self.block = block
+        self.plans: dict[int, Plan] = {}
+        self.results: dict[str, np.ndarray] = {}
+        self.arenas: dict[str, Array] = {}
+        if not backend.functional:
+            self.arenas = {
+                f"arena.{dtype}": backend.zeros(length, dtype)
+                for dtype, length in program.plan.arenas.items()
+            }
+
+    # Preparing
+
+    def _view(self, place: Place, spec: Spec) -> Array:
+        """The memory at a place, as an array of that concrete spec."""
+        if place.segment in self.arenas:
+            flat = self.arenas[place.segment]
+        else:
+            flat = self.state.flats[place.segment]
+        length = int(size(spec.shape))  # type: ignore[call-overload]
+        return self.backend.xp.reshape(flat[place.offset : place.offset + length], spec.shape)
+
+    def _plan(self, rows: int) -> Plan:
+        program, backend = self.program, self.backend
+        plan = Plan(len(program.values))
+        specs = [v.spec.at(rows) for v in program.values]
+        writable = not backend.functional
+        for value in program.values:
+            if value.kind == "constant":
+                plan.env[value.id] = backend.asarray(program.constants[value.id])
+            elif value.kind == "parameter" and writable:
+                plan.env[value.id] = self._view(program.plan.places[value.id], specs[value.id])
+            elif value.kind == "flat" and writable:
+                plan.env[value.id] = self.state.flats[value.source]
+        gradients = set(program.gradients.values())
+        for segment, one in program.instructions():
+            inputs = [None if i is None else specs[i] for i in one.inputs]
+            step = Step(one, resolve(backend, one.op, inputs, concrete_attrs(one.attrs, rows)))
+            flat = program.values[one.outputs[0]].kind == "flat"
+            step.pinned = flat or bool(gradients.intersection(one.outputs))
+            if writable and (step.call.writes or step.pinned):
+                step.out = tuple(
+                    plan.env[o] if flat else self._buffer(o, specs[o]) for o in one.outputs
+                )
+            (plan.update if segment == "update" else plan.forward).append(step)
+        for name, id in program.columns.items():
+            if name == "weights":
+                continue
+            column = self.block.columns[name]
+            order = Spec((rows,), "int32")
+            call = resolve(backend, "gather_rows", [spec_of(column), order], {})
+            out = (self._buffer(id, specs[id]),) if call.writes else None
+            plan.gather.append((id, name, call, out))
+        if "weights" in program.columns:
+            weights = np.full((rows, 1), 1.0 / rows, dtype=program.dtype)
+            plan.even = backend.asarray(weights)
+        return plan
+
+    def _buffer(self, id: int, spec: Spec) -> Array:
+        place = self.program.plan.places.get(id)
+        if place is None:  # an executor may use the plan or not; here a kernel made a view op's value
+            return self.backend.xp.reshape(
+                self.backend.zeros(int(size(spec.shape)), spec.dtype),  # type: ignore[call-overload]
+                spec.shape,
+            )
+        return self._view(place, spec)
+
+    # Running
+
+    def run(self, control: Control) -> None:
+        """Runs up to `control.steps` batches; see `Binding.run`."""
+        seen: dict[str, list[Array]] = {name: [] for name in self.program.sums}
+        weights: list[float] = []
+        stacks: dict[str, list[np.ndarray]] = {name: [] for name in self.program.stacked}
+        env: list[Any] = []
+        with np.errstate(all="ignore"):  # what is not finite is found in the sums
+            for number in range(control.steps):
+                rows = min(control.batch, self.block.rows - control.cursor)
+                if rows <= 0:
+                    break
+                env = self._step(control, number, rows, weights)
+                for name, id in self.program.sums.items():
+                    # a copy, for the next batch writes the same memory
+                    seen[name].append(env[id] + 0.0)
+                for name in self.program.stacked:
+                    stacks[name].append(self.backend.to_numpy(env[self.program.outputs[name]]))
+                control.cursor += rows
+        self._account(control, seen, weights)
+        for name, id in self.program.outputs.items():
+            if name in stacks:
+                if stacks[name]:
+                    self.results[name] = np.concatenate(stacks[name])
+            elif env:
+                self.results[name] = self.backend.to_numpy(env[id])
+
+    def _step(
+        self, control: Control, number: int, rows: int, weights: list[float]
+    ) -> list[Any]:
+        program, state = self.program, self.state
+        plan = self.plans.get(rows)
+        if plan is None:
+            if len(self.plans) >= KEPT_ROW_COUNTS:
+                self.plans.pop(next(iter(self.plans)))
+            plan = self.plans[rows] = self._plan(rows)
+        env = plan.env
+        self._load(plan, control, rows, weights)
+        for value in program.values:
+            if value.kind == "control":
+                env[value.id] = self._control(value.source, control, number)
+            elif value.kind == "parameter" and self.backend.functional:
+                place = program.plan.places[value.id]
+                env[value.id] = self._view(place, value.spec)
+        self._walk(plan.forward, env)
+        if program.update:
+            self._reduce(env)
+            self._walk(plan.update, env)
+            if self.backend.functional:
+                for step in plan.update:
+                    for id in step.outputs:
+                        state.flats[program.values[id].source] = env[id]
+            state.step += 1
+        elif program.gradients:
+            self._reduce(env)
+        return env
+
+    def _load(self, plan: Plan, control: Control, rows: int, weights: list[float]) -> None:
+        """Puts the batch's rows and weights into the table."""
+        block, start = self.block, control.cursor
+        for id, name, call, out in plan.gather:
+            column = block.columns[name]
+            if block.device_order is None:
+                plan.env[id] = column[start : start + rows]
+            else:
+                indices = block.device_order[start : start + rows]
+                plan.env[id] = call(out, column, indices)[0]
+        if "weights" in self.program.columns:
+            batch = block.batch_weights(start, rows)
+            total = float(rows) if batch is None else float(batch.sum(dtype=np.float64))
+            weights.append(total)
+            if batch is None:
+                shares = plan.even
+            else:
+                scaled = batch * (1.0 / total if total else 0.0)
+                shares = self.backend.asarray(
+                    scaled.reshape(-1, 1).astype(self.program.dtype, copy=False)
+                )
+            plan.env[self.program.columns["weights"]] = shares
+
+    def _control(self, name: str, control: Control, number: int) -> float | int:
+        if name == "learning_rate":
+            assert control.learning_rates is not None
+            return float(control.learning_rates[number])
+        if name == "step":
+            return self.state.step + 1
+        return self.state.seed if name == "seed" else self.state.step
+
+    def _walk(self, steps: list[Step], env: list[Any]) -> None:
+        watch = self.watch
+        for step in steps:
+            start = time.perf_counter() if watch else 0.0
+            made = step.call(step.out, *[env[i] for i in step.inputs])
+            if step.pinned and step.out is not None and not step.call.writes:
+                for target, source in zip(step.out, made, strict=True):
+                    self.backend.assign(target, source)
+                made = step.out
+            for id, array in zip(step.outputs, made, strict=True):
+                env[id] = array
+            if watch:
+                self.backend.synchronize()
+                watch(step.instruction, time.perf_counter() - start)
+
+    def _reduce(self, env: list[Any]) -> None:
+        """The reduction point: on a functional device the gradients are joined into one array."""
+        program = self.program
+        if not self.backend.functional:
+            return  # they were written into the flat segment
+        xp = self.backend.xp
+        entries = [e for e in program.layout.entries if e.trainable]
+        pieces = [xp.reshape(env[program.gradients[e.name]], (-1,)) for e in entries]
+        self.state.flats["gradients"] = xp.concat(pieces)
+        for value in program.values:
+            if value.kind == "flat":
+                env[value.id] = self.state.flats[value.source]
+
+    def _account(
+        self, control: Control, seen: dict[str, list[Array]], weights: list[float]
+    ) -> None:
+        """Adds the run's sums to the control block, in float64 on the host."""
+        for name, values in seen.items():
+            if not values:
+                continue
+            host = self.backend.to_numpy(self.backend.xp.stack(values)).astype(np.float64)
+            finite = np.isfinite(host)
+            if not finite.all() and not control.stop:
+                control.stop = True
+                control.nonfinite_step = int(np.argmin(finite))
+            control.sums[name] = control.sums.get(name, 0.0) + float(host @ np.array(weights))
+        if seen:
+            control.weight_sum += sum(weights)
+
+    def use(self, block: DataBlock) -> None:
+        """Exchanges the data; see `Binding.use`."""
+        self.block = block
+
+    def read(self, name: str) -> np.ndarray:
+        """An output of the last run."""
+        return self.results[name]

@@ -1,0 +1,1 @@
+"""The layer API: layers, graph, gradients, planning, training, data, checkpoints."""

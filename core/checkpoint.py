@@ -1,0 +1,191 @@
+"""Saving and loading: one safetensors file that holds all that training needs to go on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..backends.registry import Choice
+from ..kernels.errors import CheckpointError, LaminaError
+from . import initializers
+from .layers import BUILTIN as LAYERS
+from .layers import Layer, plain
+from .losses import BUILTIN as LOSSES
+from .losses import METRICS
+from .model import Sequential
+from .optimizers import BUILTIN as OPTIMIZERS
+
+FORMAT = "lamina"
+VERSION = 1
+INITIALIZERS = {
+    c.__name__: c
+    for c in (initializers.Constant, initializers.RandomNormal, initializers.VarianceScaling)
+}
+
+
+def description(model: Sequential) -> dict[str, Any]:
+    """The model without its numbers, in words of JSON."""
+    optimizer = model.optimizer
+    return {
+        "layers": [{"class": type(la).__name__, **la.config()} for la in model.layers],
+        "loss": model.loss.name,
+        "metrics": [m.name for m in model.metrics],
+        "optimizer": plain(optimizer),
+        "dtype": model.dtype,
+        "seed": model.seed,
+        "features": list(model.features or ()),
+        "step": model.state.step,
+        "epoch": model.state.epoch,
+        "learned": model._learned,
+    }
+
+
+def save(model: Sequential, path: str | os.PathLike[str]) -> None:
+    """Writes the model beside the target and renames, so an older file is never lost.
+
+    Raises: NotBuilt; OSError when the disk refuses, with the old file whole.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    state, tensors = model.state, {}
+    for entry in state.layout.entries:
+        tensors[entry.name] = state.array(entry.name)
+        for slot in state.layout.slots:
+            if entry.trainable:
+                tensors[f"{slot}/{entry.name}"] = state.array(entry.name, slot)
+    # safetensors writes the memory as it lies, so every array must be C-contiguous
+    tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    metadata = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "model": json.dumps(description(model)),
+    }
+    target = Path(path)
+    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with beside.open("wb") as file:
+            file.write(to_bytes(tensors, metadata))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise CheckpointError(f"there is no file {str(path)!r}")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, KeyError, OSError) as error:
+        raise CheckpointError(f"{str(path)!r} is no safetensors file, or is damaged: {error}") from None
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"{str(path)!r} is a safetensors file, but no model of lamina")
+    version = metadata.get("version", "")
+    if not version.isdigit() or int(version) > VERSION:
+        raise CheckpointError(
+            f"{str(path)!r} has format version {version!r}, this lamina reads up to {VERSION}:"
+            " upgrade lamina"
+        )
+    return tensors, metadata
+
+
+def load(
+    path: str | os.PathLike[str],
+    backend: Choice = "auto",
+    custom: Mapping[str, Any] | None = None,
+) -> Sequential:
+    """The model of a file, ready to predict or to go on training, on the given backend.
+
+    custom: name -> class or function, for layers, losses, metrics, activations, initializers and
+        schedules of one's own.
+    Raises: CheckpointError when the file is no model, is damaged, or needs a name not in `custom`.
+    """
+    tensors, metadata = _read(Path(path))
+    words = dict(custom or {})
+    try:
+        told = json.loads(metadata["model"])
+        model = _rebuilt(told, backend, words)
+        segments = _segments(model, tensors)
+        model.state.step, model.state.epoch = int(told["step"]), int(told["epoch"])
+        model._learned = bool(told["learned"])
+    except LaminaError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{str(path)!r} does not describe a model: {error!r}") from error
+    for segment, flat in segments.items():
+        model.state.write(segment, flat)
+    return model
+
+
+def _rebuilt(told: Mapping[str, Any], backend: Choice, custom: dict[str, Any]) -> Sequential:
+    layers = [_object(each, {**LAYERS, **custom}, custom, "layer") for each in told["layers"]]
+    loss = told["loss"] if told["loss"] in LOSSES else _named(told["loss"], custom, "loss")
+    metrics = [m if m in METRICS else _named(m, custom, "metric") for m in told["metrics"]]
+    model = Sequential(
+        layers,
+        loss=loss,
+        optimizer=_object(told["optimizer"], {**OPTIMIZERS, **custom}, custom, "optimizer"),
+        metrics=metrics,
+        backend=backend,
+        dtype=told["dtype"],
+        seed=told["seed"],
+    )
+    return model.build(told["features"])
+
+
+def _named(name: str, custom: Mapping[str, Any], kind: str) -> Any:
+    if name not in custom:
+        raise CheckpointError(
+            f"the model uses the {kind} {name!r}: pass custom={{{name!r}: ...}} to load"
+        )
+    return custom[name]
+
+
+def _object(told: Mapping[str, Any], known: Mapping[str, Any], custom: dict[str, Any], kind: str) -> Any:
+    settings = {k: _setting(v, custom) for k, v in told.items() if k != "class"}
+    found = _named(told["class"], known, kind)(**settings)
+    if kind == "layer" and not isinstance(found, Layer):
+        raise CheckpointError(f"custom[{told['class']!r}] must be a Layer class")
+    return found
+
+
+def _setting(value: Any, custom: dict[str, Any]) -> Any:
+    if isinstance(value, dict) and "class" in value:
+        return _object(value, {**INITIALIZERS, **custom}, custom, "object")
+    if isinstance(value, dict) and set(value) == {"function"}:
+        return _named(value["function"], custom, "function")
+    return tuple(_setting(v, custom) for v in value) if isinstance(value, list) else value
+
+
+def _segments(model: Sequential, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The flat segments put together, every array checked before anything is written."""
+    layout = model.state.layout
+    expected = {e.name: (e.segment, e) for e in layout.entries}
+    for slot in layout.slots:
+        expected.update({f"{slot}/{e.name}": (slot, e) for e in layout.entries if e.trainable})
+    if set(tensors) != set(expected):
+        odd = sorted(set(tensors) ^ set(expected))
+        raise CheckpointError(f"the file's arrays do not fit its description: {', '.join(odd[:5])}")
+    segments = {
+        name: np.zeros(layout.length(name), dtype=model.dtype)
+        for name in ("parameters", "statistics", *layout.slots)
+    }
+    for name, array in tensors.items():
+        segment, entry = expected[name]
+        if array.shape != entry.shape or array.dtype.name != model.dtype:
+            raise CheckpointError(
+                f"{name} is {array.dtype}{list(array.shape)}, but the model needs"
+                f" {model.dtype}{list(entry.shape)}"
+            )
+        segments[segment][entry.offset : entry.offset + entry.size] = array.reshape(-1)
+    return segments

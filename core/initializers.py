@@ -1,0 +1,109 @@
+"""How weights begin. All numbers are drawn on the host in float64, the same for every backend."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, Union, runtime_checkable
+
+import numpy as np
+
+from ..kernels.errors import BadInput, unknown
+
+
+@runtime_checkable
+class Initializer(Protocol):
+    """Draws the first values of an array."""
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        """Float64 numbers of that shape; a weight's shape is (n_in, n_out)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Every element the same."""
+
+    value: float = 0.0
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        """The value, of that shape."""
+        return np.full(shape, self.value)
+
+
+@dataclass(frozen=True)
+class RandomNormal:
+    """Normal numbers of standard deviation `scale`: the course's 0.01 (section 3.7)."""
+
+    scale: float = 0.01
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        """scale * N(0, 1)."""
+        return rng.standard_normal(shape) * self.scale
+
+
+@dataclass(frozen=True)
+class VarianceScaling:
+    """Normal numbers of variance gain / n, n being the inputs or the mean of inputs and outputs."""
+
+    gain: float = 1.0
+    average: bool = False
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        """N(0, gain / n)."""
+        n = (shape[0] + shape[-1]) / 2.0 if self.average else float(shape[0])
+        return rng.standard_normal(shape) * math.sqrt(self.gain / max(n, 1.0))
+
+
+def zeros() -> Constant:
+    """All zeros."""
+    return Constant(0.0)
+
+
+def ones() -> Constant:
+    """All ones."""
+    return Constant(1.0)
+
+
+def random_normal(scale: float = 0.01) -> RandomNormal:
+    """Normal numbers of that standard deviation."""
+    return RandomNormal(scale)
+
+
+def xavier() -> VarianceScaling:
+    """Variance 2 / (n_in + n_out) (Glorot and Bengio 2010): for sigmoid and tanh."""
+    return VarianceScaling(1.0, average=True)
+
+
+def he() -> VarianceScaling:
+    """Variance 2 / n_in (He et al. 2015): for the ReLU family."""
+    return VarianceScaling(2.0)
+
+
+def lecun() -> VarianceScaling:
+    """Variance 1 / n_in (LeCun et al. 1998)."""
+    return VarianceScaling(1.0)
+
+
+NAMED = {
+    "zeros": zeros, "ones": ones, "random_normal": random_normal,
+    "xavier": xavier, "he": he, "lecun": lecun,
+}  # fmt: skip
+RELU_FAMILY = ("relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "softplus")
+Choice = Union[str, Initializer]
+
+
+def get(choice: Choice, activation: object = None) -> Initializer:
+    """The initializer for a name or an object; "auto" is He for the ReLU family, Xavier else.
+
+    Raises: UnknownName, BadInput.
+    """
+    if isinstance(choice, str):
+        if choice == "auto":
+            return he() if activation in RELU_FAMILY else xavier()
+        if choice not in NAMED:
+            raise unknown("initializer", choice, (*NAMED, "auto"))
+        return NAMED[choice]()
+    if not callable(choice):
+        raise BadInput(f"an initializer is a name or a function (shape, rng), not {choice!r}")
+    return choice

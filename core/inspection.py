@@ -1,0 +1,213 @@
+"""Looking at a model: summary, explain, profile, and the gradient check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..backends.program import Instruction
+from ..backends.state import Control
+from ..kernels import ops
+from ..kernels.errors import NotBuilt
+from ..kernels.spec import concrete_attrs
+from .callbacks import Callback
+from .layers import check_count
+
+if TYPE_CHECKING:
+    from .model import Sequential
+
+
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Columns of equal width; the first row is the head."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
+    return "\n".join(lines)
+
+
+def summary(model: Sequential) -> str:
+    """A table of layers, output shapes and numbers of parameters."""
+    rows: list[tuple[str, ...]] = [("layer", "output", "parameters")]
+    total = 0
+    if model.built:
+        traced = model._trace()
+        for layer, node, trained in zip(model.layers, traced.outputs, traced.parameters, strict=True):
+            count = sum(int(np.prod(p.shape)) for p in trained.values())
+            total += count
+            rows.append((repr(layer), str(node.shape), f"{count:,}"))
+    else:
+        rows += [(repr(layer), "not built", "") for layer in model.layers]
+    loss = f"loss {model.loss.name}, {model.optimizer!r}"
+    device = f"{model.backend.name} ({model.backend.device}), {model.dtype}, seed {model.seed}"
+    return f"{table(rows)}\n{total:,} parameters; {loss}\n{device}"
+
+
+def explain(model: Sequential, batch_size: int = 32) -> str:
+    """Which backend was chosen and why, and how each instruction of a training step is run.
+
+    Raises: NotBuilt.
+    """
+    if not model.built:
+        raise NotBuilt("explain needs a built model: call fit(x, y), or build(n_features)")
+    program = model._program("train", batch_size, model.n_outputs)
+    executable = model.backend.compile(program)
+    rows: list[tuple[str, ...]] = [("segment", "operation", "runs as"), *executable.explain()]
+    plan = program.plan
+    memory = ", ".join(f"{n:,} {kind}" for kind, n in plan.arenas.items())
+    return (
+        f"backend {model.backend.name} on {model.backend.device}\n"
+        f"chosen by: {model.backend_reason}\n{table(rows)}\n"
+        f"arena for {batch_size} rows: {memory}; parameters: {program.layout.length('parameters'):,}"
+    )
+
+
+@dataclass
+class Profile:
+    """Seconds per instruction over some training steps.
+
+    rows: (segment, operation, seconds a step, GFLOP/s, GB/s), in program order.
+    """
+
+    backend: str
+    steps: int
+    rows: list[tuple[str, str, float, float, float]] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """The seconds of one step inside instructions."""
+        return sum(row[2] for row in self.rows)
+
+    def __str__(self) -> str:
+        head = ("segment", "operation", "µs", "share", "GFLOP/s", "GB/s")
+        rows: list[tuple[str, ...]] = [head]
+        for segment, op, seconds, flops, traffic in self.rows:
+            share = seconds / self.seconds if self.seconds else 0.0
+            rows.append(
+                (segment, op, f"{seconds * 1e6:.1f}", f"{share:.0%}", f"{flops:.2f}", f"{traffic:.2f}")
+            )
+        return f"{table(rows)}\n{self.seconds * 1e6:.1f} µs a step in instructions, {self.backend}"
+
+
+def profile(model: Sequential, x: Any, y: Any, steps: int = 20) -> Profile:
+    """Times every instruction of a training step on these rows as one batch (medians).
+
+    The model's parameters are put back afterwards.
+    """
+    check_count("profile: steps", steps)
+    data = model._data(x, y)
+    model._learn(data["x"])
+    state, rows = model.state, len(data["x"])
+    kept = {segment: state.read(segment) for segment in state.layout.segments}
+    counters = (state.step, state.epoch)
+    program = model._program("train", rows, data["y"].shape[1])
+    binding = model.backend.compile(program).bind(state, model._block(data))
+    times: dict[int, list[float]] = {}
+
+    def watch(instruction: Instruction, seconds: float) -> None:
+        times.setdefault(id(instruction), []).append(seconds)
+
+    def one() -> None:
+        binding.run(Control(batch=rows, learning_rates=model.optimizer.rates(state.step, 1)))
+
+    try:
+        one()  # compiles, allocates
+        binding.watch = watch
+        for _ in range(steps):
+            one()
+    finally:
+        for segment, flat in kept.items():
+            state.write(segment, flat)
+        state.step, state.epoch = counters
+    result = Profile(model.backend.name, steps)
+    for segment, one_instruction in program.instructions():
+        seconds = float(np.median(times.get(id(one_instruction), [0.0])))
+        row = ops.get(one_instruction.op)
+        ins = [s.at(rows) for s in program.specs(one_instruction) if s is not None]
+        outs = [program.values[o].spec.at(rows) for o in one_instruction.outputs]
+        cost = row.cost(ins, outs, concrete_attrs(one_instruction.attrs, rows))
+        rate = 1e-9 / seconds if seconds else 0.0
+        result.rows.append((segment, row.name, seconds, cost.flops * rate, cost.bytes * rate))
+    return result
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """Backpropagation against finite differences.
+
+    errors: per array, |analytic - numeric| / (|analytic| + |numeric|), Euclidean norms over the
+        checked elements (the course's measure); passed: all are at most `tolerance`.
+    """
+
+    errors: dict[str, float]
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether every array's error is within the tolerance."""
+        return all(error <= self.tolerance for error in self.errors.values())
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def __str__(self) -> str:
+        rows: list[tuple[str, ...]] = [("array", "relative difference", "")]
+        for name, error in self.errors.items():
+            rows.append((name, f"{error:.2e}", "ok" if error <= self.tolerance else "WRONG"))
+        return table(rows)
+
+
+def check_gradients(
+    model: Sequential,
+    x: Any,
+    y: Any,
+    sample_weight: Any = None,
+    epsilon: float = 1e-6,
+    samples: int = 30,
+    tolerance: float = 1e-6,
+) -> GradientCheck:
+    """Compares backpropagation with central finite differences, in float64.
+
+    A copy of the model is made in float64 on its own backend; up to `samples` elements of each
+    array are checked. Dropout masks stay the same throughout. The model is not changed.
+    """
+    from .model import Sequential
+
+    loss = model.loss.function or model.loss.name
+    copy = Sequential(
+        model.layers, loss, model.optimizer, (), model.backend, dtype="float64", seed=model.seed
+    )
+    data = copy._data(x, y, sample_weight)
+    copy._learn(data["x"])
+    if model.built:
+        copy.set_weights([w.astype(np.float64) for w in model.get_weights()])
+        copy.state.write("statistics", model.state.read("statistics"))
+    copy.state.step = model.state.step if model.built else 0
+    copy.measure(data)
+    state, flat = copy.state, copy.state.read("parameters")
+    analytic = state.read("gradients")
+    rng = np.random.default_rng(0)
+    errors = {}
+    for entry in state.layout.entries:
+        if not entry.trainable:
+            continue
+        count = min(samples, entry.size)
+        places = entry.offset + rng.choice(entry.size, count, replace=False)
+        numeric = np.empty(count)
+        for number, place in enumerate(places):
+            sides = []
+            for sign in (1.0, -1.0):
+                moved = flat.copy()
+                moved[place] += sign * epsilon
+                state.write("parameters", moved)
+                sides.append(copy.measure(data))
+            numeric[number] = (sides[0] - sides[1]) / (2.0 * epsilon)
+        norms = np.linalg.norm(analytic[places]) + np.linalg.norm(numeric)
+        difference = np.linalg.norm(analytic[places] - numeric)
+        # where both vanish only rounding is left, and a ratio would blow it up
+        errors[entry.name] = float(difference / norms) if norms > 1e-8 else float(difference)
+    state.write("parameters", flat)
+    return GradientCheck(errors, tolerance)
+
+
+__all__ = ["Callback", "GradientCheck", "Profile", "check_gradients", "explain", "profile", "summary"]

@@ -1,0 +1,178 @@
+"""Optimizers: frozen settings, and the operations of the update segment that they stand for.
+
+The formulas are those of torch.optim. `clip_norm` shortens the whole gradient to that Euclidean norm
+first; then layers' weight decay is added; then the rule is applied to all parameters at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..backends.program import Layout
+from ..kernels.errors import BadInput, unknown
+from .layers import check_number
+from .planner import Update
+
+Rate = float | Callable[[int], float]
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """The common part.
+
+    learning_rate: a positive number, or a schedule: a function of the step number (from 0).
+    clip_norm: the largest Euclidean norm of the gradient, or None.
+    """
+
+    slots: ClassVar[tuple[str, ...]] = ()
+
+    learning_rate: Rate = 0.01
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        if not callable(self.learning_rate):
+            check_number(f"{name}: learning_rate", self.learning_rate, 0.0, np.inf, open_high=True)
+        clip = getattr(self, "clip_norm", None)
+        if clip is not None:
+            check_number(f"{name}: clip_norm", clip, 0.0, np.inf, open_high=True)
+            if clip == 0:
+                raise BadInput(f"{name}: clip_norm must be above 0; None switches it off")
+        for field in ("momentum", "rho", "beta1", "beta2"):
+            if hasattr(self, field):
+                check_number(f"{name}: {field}", getattr(self, field), 0.0, 1.0, open_high=True)
+        for field in ("epsilon", "weight_decay"):
+            if hasattr(self, field):
+                check_number(f"{name}: {field}", getattr(self, field), 0.0, np.inf, open_high=True)
+
+    def rates(self, first_step: int, count: int) -> np.ndarray:
+        """The learning rates of `count` steps, float64."""
+        if callable(self.learning_rate):
+            steps = range(first_step, first_step + count)
+            return np.array([float(self.learning_rate(s)) for s in steps], dtype=np.float64)
+        return np.full(count, float(self.learning_rate))
+
+    def state(self) -> tuple[str, ...]:
+        """The flat segments that the rule keeps between steps."""
+        return self.slots
+
+    def rule(self, layout: Layout) -> tuple[str, dict[str, Any]]:
+        """The table's row and its attributes."""
+        raise NotImplementedError
+
+    def updates(self, layout: Layout) -> list[Update]:
+        """The update segment."""
+        found = []
+        clip = getattr(self, "clip_norm", None)
+        if clip is not None:
+            attrs: dict[str, Any] = {"maximum": float(clip)}
+            found.append(Update("clip_norm", ("gradients",), ("gradients",), attrs))
+        for entry in layout.entries:
+            if entry.trainable and entry.decay:
+                attrs = {
+                    "coefficient": float(entry.decay),
+                    "start": entry.offset,
+                    "stop": entry.offset + entry.size,
+                }
+                pair = ("gradients", "parameters")
+                found.append(Update("add_decay", pair, ("gradients",), attrs))
+        op, attrs = self.rule(layout)
+        slots = self.state()
+        inputs = ("parameters", "gradients", *slots, "learning_rate")
+        if op.startswith("adam"):
+            inputs = (*inputs, "step")
+        found.append(Update(op, inputs, ("parameters", *slots), attrs))
+        return found
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Gradient descent, with momentum and Nesterov's variant of it."""
+
+    learning_rate: Rate = 0.01
+    momentum: float = 0.0
+    nesterov: bool = False
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.nesterov and not self.momentum:
+            raise BadInput("SGD: nesterov needs a momentum above 0")
+
+    def state(self) -> tuple[str, ...]:
+        """The velocity, where there is momentum."""
+        return ("velocity",) if self.momentum else ()
+
+    def rule(self, layout: Layout) -> tuple[str, dict[str, Any]]:
+        """Plain, momentum or Nesterov."""
+        if not self.momentum:
+            return "sgd_update", {}
+        name = "nesterov_update" if self.nesterov else "momentum_update"
+        return name, {"momentum": float(self.momentum)}
+
+
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """Gradients divided by the root of their running mean square."""
+
+    slots: ClassVar[tuple[str, ...]] = ("square",)
+
+    learning_rate: Rate = 0.001
+    rho: float = 0.9
+    epsilon: float = 1e-8
+    clip_norm: float | None = None
+
+    def rule(self, layout: Layout) -> tuple[str, dict[str, Any]]:
+        """The table's row."""
+        return "rmsprop_update", {"rho": float(self.rho), "epsilon": float(self.epsilon)}
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Kingma and Ba 2015."""
+
+    slots: ClassVar[tuple[str, ...]] = ("mean", "square")
+
+    learning_rate: Rate = 0.001
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    clip_norm: float | None = None
+
+    def rule(self, layout: Layout) -> tuple[str, dict[str, Any]]:
+        """The table's row."""
+        return "adam_update", {
+            "beta1": float(self.beta1), "beta2": float(self.beta2), "epsilon": float(self.epsilon)
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay on weights, not on biases (Loshchilov and Hutter 2019)."""
+
+    weight_decay: float = 0.01
+
+    def rule(self, layout: Layout) -> tuple[str, dict[str, Any]]:
+        """The table's row, with the number of leading elements that decay."""
+        _, attrs = super().rule(layout)
+        return "adamw_update", {
+            **attrs, "weight_decay": float(self.weight_decay), "decayed": layout.decayed
+        }  # fmt: skip
+
+
+BUILTIN: dict[str, type[Optimizer]] = {c.__name__: c for c in (SGD, RMSprop, Adam, AdamW)}
+
+
+def get(choice: str | Optimizer) -> Optimizer:
+    """The optimizer for a name (with its defaults) or an object. Raises: UnknownName, BadInput."""
+    if isinstance(choice, Optimizer):
+        return choice
+    if isinstance(choice, str):
+        named = {name.lower(): kind for name, kind in BUILTIN.items()}
+        if choice.lower() not in named:
+            raise unknown("optimizer", choice, named)
+        return named[choice.lower()]()
+    raise BadInput(f"an optimizer is a name or an object such as lm.Adam(1e-3), not {choice!r}")

@@ -1,0 +1,131 @@
+"""From layers to programs: a model's graph for training, evaluating and predicting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..backends.program import Entry, Layout, Program
+from ..kernels.errors import ShapeError
+from ..kernels.spec import ROWS, Spec
+from .fusion import fuse
+from .gradients import differentiate
+from .graph import Node, leaf, order
+from .layers import Context, Layer, Parameter, extend
+from .losses import Loss, Metric, check_last
+from .optimizers import Optimizer
+from .planner import plan
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A model's forward graph.
+
+    x: the batch's rows. outputs: the node behind each layer; the last one is the prediction.
+    parameters, statistics: per layer, by name.
+    """
+
+    x: Node
+    outputs: tuple[Node, ...]
+    parameters: tuple[dict[str, Parameter], ...]
+    statistics: tuple[dict[str, Parameter], ...]
+
+    @property
+    def prediction(self) -> Node:
+        """The last layer's output."""
+        return self.outputs[-1] if self.outputs else self.x
+
+
+def trace_layers(
+    layers: Sequence[Layer], features: tuple[int, ...], dtype: str, training: bool
+) -> Traced:
+    """The forward graph for inputs whose rows have the shape `features`."""
+    if not features or any(d < 1 for d in features):
+        raise ShapeError(f"a model needs at least one feature, not rows of shape {features}")
+    x = leaf("batch", Spec((ROWS, *features), dtype), "x")
+    node, outputs, parameters, statistics = x, [], [], []
+    for number, layer in enumerate(layers):
+        node, trained, learned = extend(layer, node, Context(training, number))
+        outputs.append(node)
+        parameters.append(trained)
+        statistics.append(learned)
+    return Traced(x, tuple(outputs), tuple(parameters), tuple(statistics))
+
+
+def layout_of(traced: Traced, slots: tuple[str, ...]) -> Layout:
+    """Offsets in the flat segments: weights that decay, then other parameters, then statistics."""
+    found: list[tuple[int, str, Parameter, bool]] = []
+    for number, (trained, learned) in enumerate(
+        zip(traced.parameters, traced.statistics, strict=True)
+    ):
+        found += [(number, f"{number}.{name}", p, True) for name, p in trained.items()]
+        found += [(number, f"{number}.{name}", p, False) for name, p in learned.items()]
+    found.sort(key=lambda row: (not row[3], not row[2].decayed))
+    entries, offsets = [], {True: 0, False: 0}
+    for number, name, p, trainable in found:
+        entry = Entry(name, number, offsets[trainable], p.shape, trainable, p.decayed, p.decay)
+        offsets[trainable] += entry.size
+        entries.append(entry)
+    return Layout(tuple(entries), slots)
+
+
+def costs(
+    traced: Traced, loss: Loss, metrics: Sequence[Metric], y: Spec, last: object
+) -> tuple[Node, Node, dict[str, Node]]:
+    """The leaves of targets and weights, and the loss and metrics by name, each of shape ()."""
+    target = leaf("batch", y, "y")
+    weights = leaf("batch", Spec((ROWS, 1), traced.x.dtype), "weights")
+    p = traced.prediction
+    check_last(loss, p, last)
+    sums = {"loss": loss.total(target, p, weights)}
+    for metric in metrics:
+        sums[metric.name] = metric.total(target, p, weights, loss)
+    return target, weights, sums
+
+
+def train_program(
+    traced: Traced,
+    layout: Layout,
+    loss: Loss,
+    metrics: Sequence[Metric],
+    y: Spec,
+    capacity: int,
+    *,
+    optimizer: Optimizer | None,
+    differentiated: bool,
+    last: object,
+) -> Program:
+    """The program that trains, that gives gradients (no optimizer), or that only evaluates."""
+    target, weights, sums = costs(traced, loss, metrics, y, last)
+    fused = dict(zip(sums, fuse(list(sums.values())), strict=True))
+    entries = [e for e in layout.entries if e.trainable]
+    gradients: dict[str, Node | None] = {}
+    if differentiated:
+        leaves = {n.source: n for n in order([fused["loss"]]) if n.op == "parameter"}
+        wrt = [e.name for e in entries if e.name in leaves]
+        found = differentiate(fused["loss"], [leaves[name] for name in wrt])
+        made = dict(zip(wrt, found, strict=True))
+        gradients = {e.name: made.get(e.name) for e in entries}
+    return plan(
+        "train" if optimizer else "gradients" if differentiated else "evaluate",
+        dtype=traced.x.dtype,
+        capacity=capacity,
+        layout=layout,
+        columns=(traced.x, target, weights),
+        sums=fused,
+        gradients=gradients,
+        updates=optimizer.updates(layout) if optimizer and entries else (),
+    )
+
+
+def predict_program(traced: Traced, node: Node, layout: Layout, capacity: int) -> Program:
+    """The program that computes one node of the forward graph, row by row."""
+    return plan(
+        "predict",
+        dtype=traced.x.dtype,
+        capacity=capacity,
+        layout=layout,
+        columns=(traced.x,),
+        outputs={"prediction": fuse([node])[0]},
+        stacked=("prediction",),
+    )
