@@ -62,7 +62,49 @@ _PUBLIC = {
     "DivergenceError": (".kernels.errors", "DivergenceError"),
 }
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
+__all__ = ["__version__", *_PUBLIC]
+
+if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
+    from . import backends as backends
+    from .backends.contract import Backend as Backend
+    from .backends.registry import get_backend as get_backend
+    from .backends.registry import use_backend as use_backend
+    from .backends.threads import set_threads as set_threads
+    from .core import datasets as datasets
+    from .core import initializers as initializers
+    from .core.autodiff import grad as grad
+    from .core.autodiff import trace as trace
+    from .core.autodiff import value_and_grad as value_and_grad
+    from .core.callbacks import Callback as Callback
+    from .core.callbacks import Checkpoint as Checkpoint
+    from .core.callbacks import EarlyStopping as EarlyStopping
+    from .core.checkpoint import load as load
+    from .core.functions import ops as ops
+    from .core.history import History as History
+    from .core.inspection import check_gradients as check_gradients
+    from .core.inspection import explain as explain
+    from .core.inspection import profile as profile
+    from .core.layers import Dense as Dense
+    from .core.layers import Dropout as Dropout
+    from .core.layers import Flatten as Flatten
+    from .core.layers import Layer as Layer
+    from .core.layers import Parameter as Parameter
+    from .core.layers import Standardize as Standardize
+    from .core.model import Sequential as Sequential
+    from .core.optimizers import SGD as SGD
+    from .core.optimizers import Adam as Adam
+    from .core.optimizers import AdamW as AdamW
+    from .core.optimizers import RMSprop as RMSprop
+    from .kernels.errors import BackendUnavailable as BackendUnavailable
+    from .kernels.errors import BadInput as BadInput
+    from .kernels.errors import CheckpointError as CheckpointError
+    from .kernels.errors import DivergenceError as DivergenceError
+    from .kernels.errors import DtypeError as DtypeError
+    from .kernels.errors import LaminaError as LaminaError
+    from .kernels.errors import NotBuilt as NotBuilt
+    from .kernels.errors import NotDifferentiable as NotDifferentiable
+    from .kernels.errors import ShapeError as ShapeError
+    from .kernels.errors import UnknownName as UnknownName
 
 
 def __getattr__(name: str) -> Any:

@@ -183,5 +183,6 @@ def check_dtype(backend: Backend, op: str, spec: Spec) -> None:
     """Raises DtypeError for a floating dtype that the device lacks."""
     if spec.dtype not in backend.dtypes:
         raise DtypeError(
-            f"[{op}] backend {backend.name!r} has no {spec.dtype}; it has {', '.join(backend.dtypes)}"
+            f"[{op}] backend {backend.name!r} has no {spec.dtype};"
+            f" it has {', '.join(backend.dtypes)}"
         )

@@ -171,8 +171,8 @@ def _candidates(choice: str) -> list[tuple[str, int]]:
 def select(choice: Choice = None) -> Selection:
     """The backend for a choice, with the reason why it was taken.
 
-    choice: a name, a name with a device number ("cuda:1"), a list ("cupy,numba"), "auto", a Backend,
-        or None for `use_backend`, then LAMINA_BACKEND, then "auto".
+    choice: a name, a name with a device number ("cuda:1"), a list ("cupy,numba"), "auto", a
+        Backend, or None for `use_backend`, then LAMINA_BACKEND, then "auto".
     Raises: UnknownName; BackendUnavailable with the reason and the fix.
     """
     origin = "asked for"
@@ -188,7 +188,7 @@ def select(choice: Choice = None) -> Selection:
         kind = type(choice).__name__
         raise unknown("backend", f"of type {kind}", (*names(), *ALIASES, "auto"))
     _apply_threads()
-    refused = []
+    refused: list[BackendStatus] = []
     for name, index in _candidates(choice):
         found = status(name, index)
         if found.available:

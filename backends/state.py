@@ -91,11 +91,14 @@ class DataBlock:
 
     def batch_weights(self, start: int, rows: int) -> np.ndarray | None:
         """The weights of the rows [start, start + rows) of the order, as a host array."""
-        if self.weights is None:
+        weights = self.weights
+        if weights is None:
             return None
-        if self.order is None:
-            return self.weights[start : start + rows]
-        return self.weights[self.order[start : start + rows]]
+        stop = start + rows
+        batch: np.ndarray = (
+            weights[start:stop] if self.order is None else weights[self.order[start:stop]]
+        )
+        return batch
 
 
 @dataclass

@@ -23,8 +23,7 @@ def set_threads(count: int) -> None:
 
     _limit[:] = [threadpool_limits(count)]
     if "numba" in sys.modules:
-        import numba
-
+        numba: Any = sys.modules["numba"]
         numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.spec import Spec, concrete_attrs, size, spec_of
+from ..kernels.spec import Spec, concrete_attrs, length, spec_of
 from .contract import Array, Backend, Binding, Call, Executable, resolve
 from .program import Instruction, Place, Program
 from .state import Control, DataBlock, State
@@ -71,9 +71,7 @@ class Walker(Executable):
 class WalkerBinding(Binding):
     """A walked program with its state, data and buffers."""
 
-    def __init__(
-        self, backend: Backend, program: Program, state: State, block: DataBlock
-    ) -> None:
+    def __init__(self, backend: Backend, program: Program, state: State, block: DataBlock) -> None:
         self.backend = backend
         self.program = program
         self.state = state
@@ -83,8 +81,8 @@ class WalkerBinding(Binding):
         self.arenas: dict[str, Array] = {}
         if not backend.functional:
             self.arenas = {
-                f"arena.{dtype}": backend.zeros(length, dtype)
-                for dtype, length in program.plan.arenas.items()
+                f"arena.{dtype}": backend.zeros(elements, dtype)
+                for dtype, elements in program.plan.arenas.items()
             }
 
     # Preparing
@@ -95,8 +93,8 @@ class WalkerBinding(Binding):
             flat = self.arenas[place.segment]
         else:
             flat = self.state.flats[place.segment]
-        length = int(size(spec.shape))  # type: ignore[call-overload]
-        return self.backend.xp.reshape(flat[place.offset : place.offset + length], spec.shape)
+        stop = place.offset + length(spec)
+        return self.backend.xp.reshape(flat[place.offset : stop], spec.shape)
 
     def _plan(self, rows: int) -> Plan:
         program, backend = self.program, self.backend
@@ -136,11 +134,8 @@ class WalkerBinding(Binding):
 
     def _buffer(self, id: int, spec: Spec) -> Array:
         place = self.program.plan.places.get(id)
-        if place is None:  # an executor may use the plan or not; here a kernel made a view op's value
-            return self.backend.xp.reshape(
-                self.backend.zeros(int(size(spec.shape)), spec.dtype),  # type: ignore[call-overload]
-                spec.shape,
-            )
+        if place is None:  # the plan takes it for a view, but here a kernel computes it
+            return self.backend.xp.reshape(self.backend.zeros(length(spec), spec.dtype), spec.shape)
         return self._view(place, spec)
 
     # Running
@@ -171,9 +166,7 @@ class WalkerBinding(Binding):
             elif env:
                 self.results[name] = self.backend.to_numpy(env[id])
 
-    def _step(
-        self, control: Control, number: int, rows: int, weights: list[float]
-    ) -> list[Any]:
+    def _step(self, control: Control, number: int, rows: int, weights: list[float]) -> list[Any]:
         program, state = self.program, self.state
         plan = self.plans.get(rows)
         if plan is None:

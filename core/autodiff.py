@@ -98,10 +98,8 @@ def value_and_grad(
             if node is not None:
                 wanted[f"gradient {number}"] = node
         found = compute(wanted, backend)
-        derivatives = tuple(
-            _plain(found.get(f"gradient {n}", np.zeros(inputs[n].shape, inputs[n].dtype)))  # type: ignore[arg-type]
-            for n in chosen
-        )
+        nothing = {n: np.zeros_like(inputs[n].attrs["value"]) for n in chosen}
+        derivatives = tuple(_plain(found.get(f"gradient {n}", nothing[n])) for n in chosen)
         return float(found["value"].reshape(())), derivatives if several else derivatives[0]
 
     return run
@@ -166,7 +164,12 @@ class Trace:
     def rows(self) -> list[tuple[str, str, str, str]]:
         """(name, operation, value, derivative) of every node but nameless constants."""
         return [
-            (self.names[n], self.formula(n), _short(self.values[n]), _short(self.derivatives.get(n)))
+            (
+                self.names[n],
+                self.formula(n),
+                _short(self.values[n]),
+                _short(self.derivatives.get(n)),
+            )
             for n in self.nodes
             if not (n.op == "constant" and not n.name)
         ]

@@ -87,7 +87,9 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, KeyError, OSError) as error:
-        raise CheckpointError(f"{str(path)!r} is no safetensors file, or is damaged: {error}") from None
+        raise CheckpointError(
+            f"{str(path)!r} is no safetensors file, or is damaged: {error}"
+        ) from None
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{str(path)!r} is a safetensors file, but no model of lamina")
     version = metadata.get("version", "")
@@ -151,7 +153,9 @@ def _named(name: str, custom: Mapping[str, Any], kind: str) -> Any:
     return custom[name]
 
 
-def _object(told: Mapping[str, Any], known: Mapping[str, Any], custom: dict[str, Any], kind: str) -> Any:
+def _object(
+    told: Mapping[str, Any], known: Mapping[str, Any], custom: dict[str, Any], kind: str
+) -> Any:
     settings = {k: _setting(v, custom) for k, v in told.items() if k != "class"}
     found = _named(told["class"], known, kind)(**settings)
     if kind == "layer" and not isinstance(found, Layer):

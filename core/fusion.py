@@ -81,31 +81,31 @@ def _fused_losses(
     return found
 
 
+def _given(*nodes: Node | None) -> list[Node]:
+    """Inputs that are not optional."""
+    return [node for node in nodes if node is not None]
+
+
 def _dense(new: Node, old: Node, readers: dict[Node, list[Node]]) -> Node | None:
     """The `dense` node that a node completes: product + bias, or product (+ bias) + activation."""
     name = old.name
     if new.op == "add":
         for at, other in ((0, 1), (1, 0)):
-            product, bias = new.inputs[at], new.inputs[other]
-            before = old.inputs[at]
-            assert product is not None and bias is not None and before is not None
+            product, bias, before = _given(new.inputs[at], new.inputs[other], old.inputs[at])
             plain = product.op == "matmul" and not any(product.attrs.values())
             if not plain or len(readers[before]) > 1:
                 continue
-            x, weight = product.inputs
-            assert x is not None and weight is not None
+            x, weight = _given(*product.inputs)
             if weight.ndim == 2 and bias.shape == (1, weight.shape[1]):
                 made = make("dense", x, weight, bias)
                 made.name = name
                 return made
     if new.op in FUSABLE:
-        inner, before = new.inputs[0], old.inputs[0]
-        assert inner is not None and before is not None
+        inner, before = _given(new.inputs[0], old.inputs[0])
         if len(readers[before]) > 1:
             return None
         if inner.op == "matmul" and not any(inner.attrs.values()):
-            weight = inner.inputs[1]
-            if weight is None or weight.ndim != 2:
+            if _given(*inner.inputs)[1].ndim != 2:
                 return None
         elif inner.op != "dense" or inner.attrs["activation"] != "linear":
             return None

@@ -305,15 +305,16 @@ def _unslice(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -
 def _concat(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> list[Gradient]:
     g, (a, b) = first(gradients), inputs(node)
     axis = node.attrs["axis"] % a.ndim
-    if not isinstance(a.shape[axis], int):
+    left, right = a.shape[axis], b.shape[axis]
+    if not isinstance(left, int) or not isinstance(right, int):
         raise NotDifferentiable("[concatenate] along the batch axis has no derivative")
 
-    def part(start: int, x: Node) -> Node:
-        starts = tuple(start if i == axis else 0 for i in range(x.ndim))
-        stops = tuple(start + d if i == axis else d for i, d in enumerate(x.shape))
-        return make("slice", g, starts=starts, stops=stops, steps=(1,) * x.ndim)
+    def part(start: int, stop: int) -> Node:
+        starts = tuple(start if i == axis else 0 for i in range(g.ndim))
+        stops = tuple(stop if i == axis else d for i, d in enumerate(g.shape))
+        return make("slice", g, starts=starts, stops=stops, steps=(1,) * g.ndim)
 
-    return [part(0, a) if needs[0] else None, part(a.shape[axis], b) if needs[1] else None]  # type: ignore[arg-type]
+    return [part(0, left) if needs[0] else None, part(left, left + right) if needs[1] else None]
 
 
 @rule("cast")

@@ -1,7 +1,7 @@
 """The computation graph: symbolic nodes with shapes and dtypes, and how they print.
 
-A node is one operation of the table applied to other nodes, or a leaf: rows of a batch, a parameter,
-a constant, a control number. Nothing is computed here.
+A node is one operation of the table applied to other nodes, or a leaf: rows of a batch, a
+parameter, a constant, a control number. Nothing is computed here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from ..kernels import ops
 from ..kernels.errors import DtypeError, ShapeError
-from ..kernels.spec import FLOATS, Rows, Shape, Spec
+from ..kernels.spec import FLOATS, INTEGERS, Dim, Rows, Shape, Spec, size
 
 LEAVES = ("batch", "parameter", "constant", "control")
 SELECT = "select"  # one output of an operation that has several
@@ -71,7 +71,7 @@ class Node:
         return str(self.attrs.get("source", ""))
 
     @property
-    def T(self) -> Node:
+    def T(self) -> Node:  # noqa: N802
         """The axes in reverse order."""
         return make("transpose", self, axes=tuple(range(self.ndim))[::-1])
 
@@ -171,8 +171,6 @@ def axes(axis: int | Sequence[int] | None) -> tuple[int, ...] | None:
 
 def fill_shape(x: Node, shape: tuple[Any, ...]) -> Shape:
     """A shape with its -1 replaced by the number that fits. Raises: ShapeError."""
-    from ..kernels.spec import size
-
     if -1 not in shape:
         return shape
     at = shape.index(-1)
@@ -191,22 +189,24 @@ def cut(x: Node, index: tuple[Any, ...]) -> Node:
     """x[index] for slices with positive steps, and integers, which drop their axis."""
     if len(index) > x.ndim:
         raise ShapeError(f"[slice] {len(index)} indices for {x.spec}")
-    starts, stops, steps, kept = [], [], [], []
+    starts: list[int] = []
+    stops: list[Dim] = []
+    steps: list[int] = []
+    kept: list[int] = []
     for axis, length in enumerate(x.shape):
         part = index[axis] if axis < len(index) else slice(None)
+        start, stop, step = 0, length, 1
         if isinstance(part, slice):
-            if isinstance(length, Rows):
-                if part != slice(None):
-                    raise ShapeError(f"[slice] the batch axis cannot be cut (x: {x.spec})")
-                start, stop, step = 0, length, 1
-            else:
+            if isinstance(length, int):
                 start, end, step = part.indices(length)
                 if step < 1:
                     raise ShapeError(f"[slice] steps must be positive (x: {x.spec}, {part})")
                 stop = max(start, end)
+            elif part != slice(None):
+                raise ShapeError(f"[slice] the batch axis cannot be cut (x: {x.spec})")
             kept.append(axis)
         elif isinstance(part, int) and isinstance(length, int) and -length <= part < length:
-            start, step = part % length, 1
+            start = part % length
             stop = start + 1
         else:
             raise ShapeError(f"[slice] index {part!r} does not fit axis {axis} (x: {x.spec})")
@@ -227,7 +227,7 @@ def leaf(kind: str, spec: Spec, source: str, name: str = "") -> Node:
 def constant(value: Any, dtype: str | None = None, name: str = "") -> Node:
     """A leaf that is known now: a number or an array."""
     array = np.asarray(value) if dtype is None else np.asarray(value, dtype=dtype)
-    if array.dtype == np.bool_ or array.dtype.name in FLOATS + ("int32", "int64", "uint32"):
+    if array.dtype == np.bool_ or array.dtype.name in (*FLOATS, *INTEGERS):
         return Node("constant", (), {"value": array}, (Spec(array.shape, array.dtype.name),), name)
     if np.issubdtype(array.dtype, np.number) and not np.iscomplexobj(array):
         return constant(array, "float64", name)
@@ -238,7 +238,11 @@ def _operand(value: Any, dtype: str | None) -> Node | None:
     if value is None or isinstance(value, Node):
         return value
     array = np.asarray(value)
-    if dtype is not None and array.dtype != np.bool_ and (dtype in FLOATS or array.dtype.kind in "iu"):
+    if (
+        dtype is not None
+        and array.dtype != np.bool_
+        and (dtype in FLOATS or array.dtype.kind in "iu")
+    ):
         return constant(array, dtype)
     if dtype is None and array.dtype.kind in "iu":
         return constant(array, "float64")  # numbers alone: real arithmetic, not integer division

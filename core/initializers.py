@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, Union, runtime_checkable
+from typing import Protocol, Union
 
 import numpy as np
 
 from ..kernels.errors import BadInput, unknown
 
 
-@runtime_checkable
 class Initializer(Protocol):
     """Draws the first values of an array."""
 
@@ -85,7 +85,7 @@ def lecun() -> VarianceScaling:
     return VarianceScaling(1.0)
 
 
-NAMED = {
+NAMED: dict[str, Callable[[], Initializer]] = {
     "zeros": zeros, "ones": ones, "random_normal": random_normal,
     "xavier": xavier, "he": he, "lecun": lecun,
 }  # fmt: skip
@@ -103,7 +103,8 @@ def get(choice: Choice, activation: object = None) -> Initializer:
             return he() if activation in RELU_FAMILY else xavier()
         if choice not in NAMED:
             raise unknown("initializer", choice, (*NAMED, "auto"))
-        return NAMED[choice]()
+        made: Initializer = NAMED[choice]()
+        return made
     if not callable(choice):
         raise BadInput(f"an initializer is a name or a function (shape, rng), not {choice!r}")
     return choice

@@ -12,7 +12,6 @@ from ..backends.state import Control
 from ..kernels import ops
 from ..kernels.errors import NotBuilt
 from ..kernels.spec import concrete_attrs
-from .callbacks import Callback
 from .layers import check_count
 
 if TYPE_CHECKING:
@@ -32,12 +31,14 @@ def summary(model: Sequential) -> str:
     total = 0
     if model.built:
         traced = model._trace()
-        for layer, node, trained in zip(model.layers, traced.outputs, traced.parameters, strict=True):
+        for layer, node, trained in zip(
+            model.layers, traced.outputs, traced.parameters, strict=True
+        ):
             count = sum(int(np.prod(p.shape)) for p in trained.values())
             total += count
-            rows.append((repr(layer), str(node.shape), f"{count:,}"))
+            rows.append((layer.brief(), str(node.shape), f"{count:,}"))
     else:
-        rows += [(repr(layer), "not built", "") for layer in model.layers]
+        rows += [(layer.brief(), "not built", "") for layer in model.layers]
     loss = f"loss {model.loss.name}, {model.optimizer!r}"
     device = f"{model.backend.name} ({model.backend.device}), {model.dtype}, seed {model.seed}"
     return f"{table(rows)}\n{total:,} parameters; {loss}\n{device}"
@@ -58,7 +59,8 @@ def explain(model: Sequential, batch_size: int = 32) -> str:
     return (
         f"backend {model.backend.name} on {model.backend.device}\n"
         f"chosen by: {model.backend_reason}\n{table(rows)}\n"
-        f"arena for {batch_size} rows: {memory}; parameters: {program.layout.length('parameters'):,}"
+        f"arena for {batch_size} rows: {memory};"
+        f" parameters: {program.layout.length('parameters'):,}"
     )
 
 
@@ -84,7 +86,14 @@ class Profile:
         for segment, op, seconds, flops, traffic in self.rows:
             share = seconds / self.seconds if self.seconds else 0.0
             rows.append(
-                (segment, op, f"{seconds * 1e6:.1f}", f"{share:.0%}", f"{flops:.2f}", f"{traffic:.2f}")
+                (
+                    segment,
+                    op,
+                    f"{seconds * 1e6:.1f}",
+                    f"{share:.0%}",
+                    f"{flops:.2f}",
+                    f"{traffic:.2f}",
+                )
             )
         return f"{table(rows)}\n{self.seconds * 1e6:.1f} µs a step in instructions, {self.backend}"
 
@@ -208,6 +217,3 @@ def check_gradients(
         errors[entry.name] = float(difference / norms) if norms > 1e-8 else float(difference)
     state.write("parameters", flat)
     return GradientCheck(errors, tolerance)
-
-
-__all__ = ["Callback", "GradientCheck", "Profile", "check_gradients", "explain", "profile", "summary"]

@@ -16,7 +16,7 @@ It trains on every backend without another line.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -85,8 +85,22 @@ class Layer:
 
     def config(self) -> dict[str, Any]:
         """What the constructor needs to make the layer again, in words of JSON."""
-        names = [f.name for f in fields(self)] if hasattr(self, "__dataclass_fields__") else []
-        return {name: plain(getattr(self, name)) for name in names}
+        if not is_dataclass(self):
+            return {}
+        return {f.name: plain(getattr(self, f.name)) for f in fields(self)}
+
+    def brief(self) -> str:
+        """The constructor's call with what differs from the defaults."""
+        if not is_dataclass(self):
+            return f"{type(self).__name__}()"
+        told = []
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.default is MISSING:
+                told.append(f"{value!r}")
+            elif value != f.default:
+                told.append(f"{f.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(told)})"
 
 
 def plain(value: Any) -> Any:
@@ -100,8 +114,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     kind = type(value)
-    if hasattr(kind, "__dataclass_fields__"):
-        return {"class": kind.__name__, **{f.name: plain(getattr(value, f.name)) for f in fields(value)}}
+    if is_dataclass(value):
+        settings = {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        return {"class": kind.__name__, **settings}
     if callable(value) and hasattr(value, "__name__"):
         return {"function": value.__name__}
     raise BadInput(f"a setting of type {kind.__name__} cannot be written to a file: {value!r}")
@@ -134,9 +149,10 @@ def check_count(what: str, value: object, least: int = 1) -> None:
 
 def check_number(what: str, value: object, low: float, high: float, *, open_high: bool) -> None:
     """Raises BadInput unless the value is a finite number in the interval."""
-    real = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    inside = real and low <= float(value) and (float(value) < high if open_high else float(value) <= high)  # type: ignore[arg-type]
-    if not inside:
+    number = float("nan")
+    if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
+        number = float(value)
+    if not (low <= number and (number < high if open_high else number <= high)):
         end = ")" if open_high else "]"
         raise BadInput(f"{what} must be a number in [{low:g}, {high:g}{end}, not {value!r}")
 

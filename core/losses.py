@@ -39,7 +39,9 @@ class Loss:
 def weighted_sum(what: str, rows: Node, weights: Node) -> Node:
     """The sum over rows of weight times value, the mean over outputs first. Raises: ShapeError."""
     if not isinstance(rows, Node) or rows.ndim not in (1, 2) or rows.shape[0] != ROWS:
-        raise ShapeError(f"[{what}] must return one value a row, (n, 1) or (n, outputs), not {rows!r}")
+        raise ShapeError(
+            f"[{what}] must return one value a row, (n, 1) or (n, outputs), not {rows!r}"
+        )
     if rows.dtype == "bool":
         rows = make("cast", rows, dtype=weights.dtype)
     if rows.ndim == 1:
@@ -67,15 +69,17 @@ def get(choice: str | Function) -> Loss:
     return Loss(getattr(choice, "__name__", "loss"), function=choice)
 
 
-def check_last(loss: Loss, prediction: Node, last: object) -> None:
+def check_last(loss: Loss, prediction: Node, last: str) -> None:
     """Raises BadInput when the last layer does not fit the loss, saying which activation does."""
     if prediction.ndim != 2:
-        raise BadInput(f"[{loss.name}] the last layer must give rows of outputs, not {prediction!r}")
+        raise BadInput(
+            f"[{loss.name}] the last layer must give rows of outputs, not {prediction!r}"
+        )
     if loss.needs is None:
         return
     if prediction.op != loss.needs:
         raise BadInput(
-            f"[{loss.name}] takes probabilities from {loss.needs}, but the last layer is {last!r}:"
+            f"[{loss.name}] takes probabilities from {loss.needs}, but the last layer is {last}:"
             f' give it activation="{loss.needs}"'
         )
     if loss.labels and prediction.shape[1] == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,8 @@ class Sequential:
     # The device
 
     def _choose(self, backend: Choice) -> None:
-        chosen: Selection = select(None if isinstance(backend, str) and backend == "auto" else backend)
+        open_choice = isinstance(backend, str) and backend == "auto"
+        chosen: Selection = select(None if open_choice else backend)
         check_dtype(chosen.backend, "Sequential", Spec((1,), self.dtype))
         self.backend, self.backend_reason = chosen.backend, chosen.why
 
@@ -121,8 +122,10 @@ class Sequential:
             if features != self.features:
                 raise ShapeError(f"the model was built for rows of {self.features}, not {features}")
             return self
-        traced = {mode: trace_layers(self.layers, features, self.dtype, mode) for mode in (True, False)}
-        losses.check_last(self.loss, traced[False].prediction, self.layers[-1])
+        traced = {
+            mode: trace_layers(self.layers, features, self.dtype, mode) for mode in (True, False)
+        }
+        losses.check_last(self.loss, traced[False].prediction, self.layers[-1].brief())
         layout = layout_of(traced[True], self.optimizer.state())
         state = State(self.backend, layout, self.dtype, self.seed)
         self.features, self._traced, self._state = features, traced, state
@@ -145,7 +148,8 @@ class Sequential:
                 drawn = np.asarray(initializers.get(parameter.initializer)(entry.shape, rng))
                 if drawn.shape != entry.shape:
                     raise ShapeError(
-                        f"the initializer of {entry.name} gave shape {drawn.shape}, not {entry.shape}"
+                        f"the initializer of {entry.name} gave shape {drawn.shape},"
+                        f" not {entry.shape}"
                     )
                 flat[entry.offset : entry.offset + entry.size] = drawn.reshape(-1)
         return flat
@@ -160,7 +164,7 @@ class Sequential:
         return self._traced[training]
 
     def get_weights(self) -> list[np.ndarray]:
-        """Copies of the trainable arrays, [W1, b1, W2, b2, ...]; W: (n_in, n_out), b: (1, n_out)."""
+        """Copies of the trainable arrays, [W1, b1, ...]; W: (n_in, n_out), b: (1, n_out)."""
         return [self.state.array(name) for name in self._names()]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
@@ -205,7 +209,7 @@ class Sequential:
             capacity,
             optimizer=self.optimizer if kind == "train" else None,
             differentiated=kind != "evaluate",
-            last=self.layers[-1],
+            last=self.layers[-1].brief(),
         )
 
     def _bound(self, kind: str, capacity: int, block: DataBlock, width: int = 1) -> Binding:
@@ -383,10 +387,10 @@ class Sequential:
         if op not in ("softmax", "sigmoid"):
             raise BadInput("predict_classes needs a last layer that ends in softmax or sigmoid")
         p = self.predict(x)
-        if op == "softmax":
-            return np.argmax(p, axis=1).astype(np.int32)
-        chosen = (p >= 0.5).astype(np.int32)
-        return chosen[:, 0] if chosen.shape[1] == 1 else chosen
+        chosen: np.ndarray = np.argmax(p, axis=1) if op == "softmax" else p >= 0.5
+        if chosen.ndim == 2 and chosen.shape[1] == 1:
+            chosen = chosen[:, 0]
+        return chosen.astype(np.int32)
 
     def gradients(self, x: Any, y: Any, sample_weight: Any = None) -> list[dict[str, np.ndarray]]:
         """The cost's gradient, per layer and by name: [{"weight": ..., "bias": ...}, ...].
@@ -426,8 +430,5 @@ class Sequential:
         save(self, path)
 
     def __repr__(self) -> str:
-        layers = ", ".join(map(repr, self.layers))
+        layers = ", ".join(layer.brief() for layer in self.layers)
         return f"Sequential([{layers}], loss={self.loss.name!r}, backend={self.backend.name!r})"
-
-
-CustomObjects = Mapping[str, type[Layer] | Callable[..., Any]]

@@ -1,7 +1,7 @@
 """Optimizers: frozen settings, and the operations of the update segment that they stand for.
 
-The formulas are those of torch.optim. `clip_norm` shortens the whole gradient to that Euclidean norm
-first; then layers' weight decay is added; then the rule is applied to all parameters at once.
+The formulas are those of torch.optim. `clip_norm` shortens the whole gradient to that Euclidean
+norm first; then layers' weight decay is added; then the rule is applied to all parameters at once.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def layout_of(traced: Traced, slots: tuple[str, ...]) -> Layout:
 
 
 def costs(
-    traced: Traced, loss: Loss, metrics: Sequence[Metric], y: Spec, last: object
+    traced: Traced, loss: Loss, metrics: Sequence[Metric], y: Spec, last: str
 ) -> tuple[Node, Node, dict[str, Node]]:
     """The leaves of targets and weights, and the loss and metrics by name, each of shape ()."""
     target = leaf("batch", y, "y")
@@ -93,7 +93,7 @@ def train_program(
     *,
     optimizer: Optimizer | None,
     differentiated: bool,
-    last: object,
+    last: str,
 ) -> Program:
     """The program that trains, that gives gradients (no optimizer), or that only evaluates."""
     target, weights, sums = costs(traced, loss, metrics, y, last)

@@ -111,8 +111,7 @@ def matmul(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
             f", {n} transposed" for n in ("a", "b") if attrs[f"transpose_{n}"]
         )  # says which side to look at
         raise ShapeError(
-            f"[matmul] a has {k} columns but b has {k2} rows"
-            f" ({listing(('a', 'b'), specs)}{turned})"
+            f"[matmul] a has {k} columns but b has {k2} rows ({listing(('a', 'b'), specs)}{turned})"
         )
     return (Spec((*leading, m, n), kind),)
 
@@ -162,7 +161,9 @@ def reshape(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
     """The number of elements must stay."""
     spec, shape = specs[0], attrs["shape"]
     if size(spec.shape) != size(shape):
-        raise ShapeError(f"[reshape] {spec} has {size(spec.shape)} elements, {shape} another number")
+        raise ShapeError(
+            f"[reshape] {spec} has {size(spec.shape)} elements, {shape} another number"
+        )
     return (Spec(tuple(shape), spec.dtype),)
 
 
@@ -194,7 +195,9 @@ def slice(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
         if not whole and isinstance(length, Rows):
             raise ShapeError(f"[slice] the batch axis cannot be cut (x: {spec})")
         if not whole and not (0 <= start <= stop <= length and step >= 1):
-            raise ShapeError(f"[slice] {start}:{stop}:{step} is no range of axis {axis} (x: {spec})")
+            raise ShapeError(
+                f"[slice] {start}:{stop}:{step} is no range of axis {axis} (x: {spec})"
+            )
     return (Spec(tuple(map(_length, starts, stops, steps)), spec.dtype),)
 
 
@@ -225,7 +228,9 @@ def concatenate(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
     if isinstance(left, Rows) and isinstance(right, Rows):
         joined = Rows(left.factor + right.factor)
     elif isinstance(left, Rows) or isinstance(right, Rows):
-        raise ShapeError(f"[concatenate] batch and fixed rows do not join ({listing(names, specs)})")
+        raise ShapeError(
+            f"[concatenate] batch and fixed rows do not join ({listing(names, specs)})"
+        )
     else:
         joined = left + right
     return (Spec((*a.shape[:axis], joined, *a.shape[axis + 1 :]), kind),)
@@ -362,7 +367,7 @@ def dropout_mask(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
 
 
 def update(op: str, names: tuple[str, ...]) -> Rule:
-    """Flat buffers of one length, then host numbers (rank 0); the buffers but the gradient return."""
+    """Flat buffers of one length, then host numbers; all buffers but the gradient come back."""
 
     def infer(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
         buffers = [s for s in specs if s.rank > 0]
@@ -372,4 +377,3 @@ def update(op: str, names: tuple[str, ...]) -> Rule:
         return tuple(s for n, s in zip(names, buffers, strict=False) if n != "gradient")
 
     return infer
-

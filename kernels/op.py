@@ -49,9 +49,9 @@ class Op:
 
     name: what graphs, programs and errors call it.
     inputs: names of the inputs; one that ends in "?" is optional and may be None (last ones only).
-    outputs: names of the outputs; which of them are made can depend on the attributes (see `infer`).
+    outputs: names of the outputs; which are made can depend on the attributes (see `infer`).
     attrs: attribute names with their defaults; `REQUIRED` where there is none.
-    infer: (specs of the inputs, attributes) -> specs of the outputs. Raises ShapeError or DtypeError.
+    infer: (specs of the inputs, attributes) -> specs of the outputs; raises ShapeError, DtypeError.
     reference: (xp, *inputs, **attributes) -> the output, or a tuple of several: the vectorised
         expression over any array namespace. In float64 on NumPy it is the oracle.
     cost: (specs in, specs out, attributes) -> Cost, for concrete shapes.
@@ -131,8 +131,8 @@ class Kernel:
     """An override of one op for one way of computing.
 
     op: the name of the op.
-    function: (out, *inputs, **attributes) -> None writes every array of the tuple `out`. On a device
-        whose arrays cannot be written, `out` is None and the function returns the tuple instead.
+    function: (out, *inputs, **attributes) -> None writes every array of the tuple `out`. On a
+        device whose arrays cannot be written, `out` is None and it returns the tuple instead.
     supports: whether it takes this call; False sends it to the reference.
     """
 

@@ -117,7 +117,8 @@ def _arithmetic() -> None:
     )  # fmt: skip
     comparisons = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
     for name in comparisons:
-        rule = inference.elementwise(name, pair, result="bool")
+        ordered = name not in ("equal", "not_equal")  # booleans have no order, but can be equal
+        rule = inference.elementwise(name, pair, result="bool", numbers=ordered)
         row(f"{name}: a, b -> y", rule, samples.elementwise(normal, normal), tolerance=EXACT)
     three = samples.elementwise(normal, normal, normal, condition=True)
     row("where: condition, a, b -> y", inference.where, three, tolerance=EXACT)
@@ -214,7 +215,8 @@ def _activations() -> None:
         # The broadcasting samples of `elementwise` are not for a rule that wants one shape.
         draw = samples.normal if argument == "x" else outputs.get(name, samples.unit)
         row(
-            f"{name}_backward: gradient, {argument} -> x", rule(name + "_backward", ("gradient", argument)),
+            f"{name}_backward: gradient, {argument} -> x",
+            rule(f"{name}_backward", ("gradient", argument)),
             samples.rowwise(samples.normal, draw, **attrs),
             attrs=attrs, tolerance=SMOOTH, cost=per_element(4.0), overwrites=((0, 1),), hot=True,
         )  # fmt: skip
@@ -298,7 +300,8 @@ def _updates() -> None:
     row(
         "add_decay: gradient, parameter -> gradient", flat("add_decay", names),
         samples.flat(2, coefficient=0.3, start=2, stop=9),
-        attrs={"coefficient": REQUIRED, "start": REQUIRED, "stop": REQUIRED}, overwrites=((0,),), cost=per_element(2.0),
+        attrs={"coefficient": REQUIRED, "start": REQUIRED, "stop": REQUIRED},
+        overwrites=((0,),), cost=per_element(2.0),
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Inputs for testing and measuring the rows of the table.
 
-A maker takes a NumPy generator, a dtype name and the length of the leading axis, and yields samples.
-Floating values are continuous random numbers, so no sample sits on a kink or a tie.
+A maker takes a NumPy generator, a dtype name and the length of the leading axis, and yields
+samples. Floating values are continuous random numbers, so no sample sits on a kink or a tie.
 """
 
 from __future__ import annotations

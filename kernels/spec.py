@@ -91,6 +91,14 @@ def size(shape: Shape) -> Dim:
     return symbolic[0] * factor
 
 
+def length(spec: Spec) -> int:
+    """The number of elements of a spec without a symbolic dimension."""
+    total = size(spec.shape)
+    if isinstance(total, Rows):
+        raise ShapeError(f"{spec} has no number of elements until the batch is known")
+    return total
+
+
 def concrete(shape: Shape, rows: int) -> tuple[int, ...]:
     """The shape for a batch of `rows` rows."""
     return tuple(d.factor * rows if isinstance(d, Rows) else d for d in shape)

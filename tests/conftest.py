@@ -1,0 +1,26 @@
+"""What all tests share: the helpers of support.py, and the skip of tests that need a GPU."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("cuda"):
+        import lamina as lm
+
+        found = next(status for status in lm.backends() if status.name == "cupy")
+        if not found.available:
+            pytest.skip(f"cupy: {found.reason}")
+
+
+@pytest.fixture(autouse=True)
+def _no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests do not depend on what the caller's shell chose."""
+    monkeypatch.delenv("LAMINA_BACKEND", raising=False)
+    monkeypatch.delenv("LAMINA_THREADS", raising=False)

@@ -1,0 +1,91 @@
+"""Small data sets and models that several test files use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lamina as lm
+import numpy as np
+
+CPU = ("loops", "numpy", "numba")
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def classes(rows: int = 40, features: int = 4, count: int = 3, seed: int = 0) -> tuple[Any, Any]:
+    """Clouds that a small network can tell apart: x (rows, features), y (rows,) class numbers."""
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((count, features)) * 2.0
+    y = np.arange(rows) % count
+    return centres[y] + rng.standard_normal((rows, features)), y
+
+
+def binary(rows: int = 40, features: int = 4, seed: int = 0) -> tuple[Any, Any]:
+    """Two clouds: y (rows, 1) of 0.0 and 1.0."""
+    x, y = classes(rows, features, 2, seed)
+    return x, y.reshape(-1, 1).astype(np.float64)
+
+
+def regression(
+    rows: int = 40, features: int = 4, outputs: int = 2, seed: int = 0
+) -> tuple[Any, Any]:
+    """A smooth function with noise: y (rows, outputs)."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((rows, features))
+    y = np.sin(x @ rng.standard_normal((features, outputs)))
+    return x, y + 0.1 * rng.standard_normal((rows, outputs))
+
+
+def classifier(backend: Any = "numpy", **changes: Any) -> lm.Sequential:
+    """4-8-3 in float64 with a fixed seed."""
+    settings: dict[str, Any] = {
+        "loss": "cross_entropy", "optimizer": lm.Adam(0.01), "metrics": ("accuracy",),
+        "backend": backend, "dtype": "float64", "seed": 7,
+    }  # fmt: skip
+    layers = changes.pop("layers", None)
+    settings.update(changes)
+    if layers is None:
+        layers = [lm.Dense(8, activation="relu"), lm.Dense(3, activation="softmax")]
+    return lm.Sequential(layers, **settings)
+
+
+def same(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
+    """Whether two lists of arrays are equal bit for bit."""
+    return len(a) == len(b) and all(
+        x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+def run_python(code: str, *arguments: object, cwd: Path | None = None, **environment: str) -> str:
+    """Standard output of a new Python process that runs the code; fails when the process does."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
+        capture_output=True, text=True, timeout=120, cwd=cwd, env={**os.environ, **environment},
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Scale(lm.Layer):
+    """A layer of one's own: each feature times a trained number."""
+
+    start: float = 1.0
+
+    def parameters(self, shape: tuple[int, ...]) -> dict[str, lm.Parameter]:
+        return {"scale": lm.Parameter((1, shape[-1]), lm.initializers.Constant(self.start))}
+
+    def forward(self, x: Any, parameters: Any, context: Any) -> Any:
+        return x * parameters["scale"]
+
+
+def huber(y: Any, p: Any) -> Any:
+    """A loss of one's own: quadratic near zero, linear further out; (n, outputs)."""
+    d = p - y
+    return lm.ops.where(abs(d) < 1.0, 0.5 * d * d, abs(d) - 0.5)

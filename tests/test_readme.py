@@ -1,0 +1,41 @@
+"""README's examples run, and the docstrings' too."""
+
+from __future__ import annotations
+
+import doctest
+import pkgutil
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import lamina
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+FLOORS = ("kernels", "backends", "core")
+MODULES = [
+    f"lamina.{floor}.{module.name}"
+    for floor in FLOORS
+    for module in pkgutil.iter_modules([str(Path(lamina.__file__).parent / floor)])
+]
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 4
+    assert "lamina.core.autodiff" in MODULES
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_example(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(EXAMPLES[number], f"README example {number}", "exec"), {"__name__": "readme"})
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings(name: str) -> None:
+    if name == "lamina.backends.cupy":
+        pytest.importorskip("cupy")
+    failed, _ = doctest.testmod(import_module(name))
+    assert failed == 0
