@@ -28,6 +28,7 @@ _PUBLIC = {
     "Standardize": (".core.layers", "Standardize"),
     "Dropout": (".core.layers", "Dropout"),
     "initializers": (".core.initializers", ""),
+    "schedules": (".core.schedules", ""),
     "SGD": (".core.optimizers", "SGD"),
     "RMSprop": (".core.optimizers", "RMSprop"),
     "Adam": (".core.optimizers", "Adam"),
@@ -72,6 +73,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .backends.threads import set_threads as set_threads
     from .core import datasets as datasets
     from .core import initializers as initializers
+    from .core import schedules as schedules
     from .core.autodiff import grad as grad
     from .core.autodiff import trace as trace
     from .core.autodiff import value_and_grad as value_and_grad

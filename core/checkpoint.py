@@ -12,7 +12,7 @@ import numpy as np
 
 from ..backends.registry import Choice
 from ..kernels.errors import CheckpointError, LaminaError
-from . import initializers
+from . import initializers, schedules
 from .layers import BUILTIN as LAYERS
 from .layers import Layer, plain
 from .losses import BUILTIN as LOSSES
@@ -22,9 +22,12 @@ from .optimizers import BUILTIN as OPTIMIZERS
 
 FORMAT = "lamina"
 VERSION = 1
-INITIALIZERS = {
-    c.__name__: c
-    for c in (initializers.Constant, initializers.RandomNormal, initializers.VarianceScaling)
+OBJECTS = {
+    **{
+        c.__name__: c
+        for c in (initializers.Constant, initializers.RandomNormal, initializers.VarianceScaling)
+    },
+    **schedules.BUILTIN,
 }
 
 
@@ -165,7 +168,7 @@ def _object(
 
 def _setting(value: Any, custom: dict[str, Any]) -> Any:
     if isinstance(value, dict) and "class" in value:
-        return _object(value, {**INITIALIZERS, **custom}, custom, "object")
+        return _object(value, {**OBJECTS, **custom}, custom, "object")
     if isinstance(value, dict) and set(value) == {"function"}:
         return _named(value["function"], custom, "function")
     return tuple(_setting(v, custom) for v in value) if isinstance(value, list) else value

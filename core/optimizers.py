@@ -14,6 +14,7 @@ import numpy as np
 
 from ..backends.program import Layout
 from ..kernels.errors import BadInput, unknown
+from . import schedules
 from .layers import check_number
 from .planner import Update
 
@@ -52,7 +53,7 @@ class Optimizer:
         """The learning rates of `count` steps, float64."""
         if callable(self.learning_rate):
             steps = range(first_step, first_step + count)
-            return np.array([float(self.learning_rate(s)) for s in steps], dtype=np.float64)
+            return np.array([schedules.check(float(self.learning_rate(s))) for s in steps])
         return np.full(count, float(self.learning_rate))
 
     def state(self) -> tuple[str, ...]:

@@ -8,9 +8,8 @@ import re
 from importlib import import_module
 from pathlib import Path
 
-import pytest
-
 import lamina
+import pytest
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import lamina as lm
 import numpy as np
 import pytest
-
-import lamina as lm
 from lamina.core.autodiff import compute
 from lamina.core.fusion import fuse
 from lamina.core.gradients import RULES, SMOOTHLESS, differentiate
@@ -30,7 +29,9 @@ DIFFERENTIABLE = [
     name
     for name, row in OPS.items()
     if name in RULES
-    and any(floating(i) for s in row.samples(np.random.default_rng(0), "float64", 4) for i in s.inputs)
+    and any(
+        floating(i) for s in row.samples(np.random.default_rng(0), "float64", 4) for i in s.inputs
+    )
 ]
 
 
@@ -50,7 +51,8 @@ def graph(name: str, sample: Any, share: list[np.ndarray]) -> tuple[Node, list[N
     nodes = [None if i is None else constant(i) for i in sample.inputs]
     made = outputs(make(name, *nodes, **sample.attrs))
     parts = [
-        make("sum", make("cast", out, dtype="float64") * w) for out, w in zip(made, share, strict=True)
+        make("sum", make("cast", out, dtype="float64") * w)
+        for out, w in zip(made, share, strict=True)
     ]
     total = parts[0]
     for part in parts[1:]:
@@ -70,7 +72,9 @@ def value(name: str, sample: Any, inputs: list[Any], share: list[np.ndarray]) ->
 def shares(name: str, sample: Any) -> list[np.ndarray]:
     row, rng = OPS[name], np.random.default_rng(9)
     made = row.reference(np, *sample.inputs, **row.complete(sample.attrs))
-    return [rng.standard_normal(np.shape(m)) for m in (made if isinstance(made, tuple) else (made,))]
+    return [
+        rng.standard_normal(np.shape(m)) for m in (made if isinstance(made, tuple) else (made,))
+    ]
 
 
 def numeric(name: str, sample: Any, at: int, share: list[np.ndarray], step: float) -> np.ndarray:
@@ -165,12 +169,14 @@ class TestCourse:
 
         z = (w @ x).item() + b
         a = 1.0 / (1.0 + np.exp(-z))
-        assert lm.grad(loss_of, backend=backend)(a) == pytest.approx(-y / a + (1 - y) / (1 - a), rel=1e-12)
+        assert lm.grad(loss_of, backend=backend)(a) == pytest.approx(
+            -y / a + (1 - y) / (1 - a), rel=1e-12
+        )
         dz = lm.grad(lambda z: loss_of(lm.ops.sigmoid(z)), backend=backend)(z)
         assert dz == pytest.approx(a - y, rel=1e-12)
-        dw, db = lm.grad(
-            lambda w, b: loss_of(lm.ops.sigmoid(w @ x + b)).sum(), backend=backend
-        )(w, b)
+        dw, db = lm.grad(lambda w, b: loss_of(lm.ops.sigmoid(w @ x + b)).sum(), backend=backend)(
+            w, b
+        )
         np.testing.assert_allclose(dw, x.T * (a - y), rtol=1e-12)
         assert db == pytest.approx(a - y, rel=1e-12)
 
@@ -182,6 +188,39 @@ class TestCourse:
         inner = 2.0 * t * (1.0 - t * t)
         np.testing.assert_allclose(found[0], inner @ b.T, rtol=1e-10)
         np.testing.assert_allclose(found[1], a.T @ inner, rtol=1e-10)
+
+
+def test_an_activation_with_two_losses() -> None:
+    rng = np.random.default_rng(4)
+    z, t1, t2 = rng.standard_normal((3, 2)), rng.random((3, 2)), rng.random((3, 2))
+
+    def bce(p: Any, t: Any) -> Any:
+        return lm.ops.sum(lm.ops.binary_cross_entropy(p, t))
+
+    def f(z: Any) -> Any:
+        p = lm.ops.sigmoid(z)
+        return bce(p, t1) + 2.0 * bce(p, t2)
+
+    p = 1.0 / (1.0 + np.exp(-z))
+    each = [(-t * np.log(p) - (1.0 - t) * np.log(1.0 - p)).mean(axis=1).sum() for t in (t1, t2)]
+    cost, dz = lm.value_and_grad(f, backend="numpy")(z)
+    assert cost == pytest.approx(each[0] + 2.0 * each[1], rel=1e-12)
+    np.testing.assert_allclose(dz, ((p - t1) + 2.0 * (p - t2)) / 2.0, rtol=1e-10)
+
+
+def test_targets_and_weights_have_derivatives_although_the_loss_could_be_fused() -> None:
+    rng = np.random.default_rng(5)
+    z, t, w = rng.standard_normal((3, 2)), rng.random((3, 2)), rng.random((3, 1))
+
+    def f(z: Any, t: Any, w: Any) -> Any:
+        return lm.ops.sum(lm.ops.binary_cross_entropy(lm.ops.sigmoid(z), t, w))
+
+    dz, dt, dw = lm.grad(f, backend="numpy")(z, t, w)
+    p = 1.0 / (1.0 + np.exp(-z))
+    np.testing.assert_allclose(dz, (p - t) * w / 2.0, rtol=1e-10)
+    np.testing.assert_allclose(dt, -z * w / 2.0, rtol=1e-10)
+    rows = (-t * np.log(p) - (1.0 - t) * np.log(1.0 - p)).mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(dw, rows, rtol=1e-12)
 
 
 def test_grad_refuses_what_it_cannot_do() -> None:
@@ -196,6 +235,16 @@ def test_grad_refuses_what_it_cannot_do() -> None:
     with pytest.raises(TypeError, match="no truth value"):
         lm.grad(lambda x: x if x > 0 else -x, backend="numpy")(1.0)
     assert lm.grad(lambda x: lm.ops.sign(x) + 1.0, backend="numpy")(2.0) == 0.0
+
+
+@pytest.mark.parametrize("kind", ["int64", "int32", "uint8"])
+def test_class_numbers_and_row_numbers_may_be_arrays(kind: str) -> None:
+    labels, rows = np.array([[2], [0]], dtype=kind), np.array([1, 1, 0], dtype=kind)
+    x = np.arange(6.0).reshape(2, 3)
+    got = lm.grad(lambda x: lm.ops.pick(x, labels).sum(), backend="numpy")(x)
+    np.testing.assert_array_equal(got, [[0, 0, 1], [1, 0, 0]])
+    got = lm.grad(lambda x: lm.ops.gather_rows(x, rows).sum(), backend="numpy")(x)
+    np.testing.assert_array_equal(got, [[1, 1, 1], [2, 2, 2]])
 
 
 def both_ways(total: Node, wrt: list[Node], fused_op: str) -> tuple[list[Any], list[Any]]:
@@ -224,14 +273,20 @@ def close(pair: tuple[list[Any], list[Any]]) -> None:
 def test_fused_losses_have_the_same_gradients(activation: str, loss: str, weighted: bool) -> None:
     rng = np.random.default_rng(2)
     z = constant(rng.standard_normal((5, 3)))
-    labels = rng.integers(0, 3, (5, 1)).astype("int32") if activation == "softmax" else rng.random((5, 3))
+    labels = (
+        rng.integers(0, 3, (5, 1)).astype("int32")
+        if activation == "softmax"
+        else rng.random((5, 3))
+    )
     rest = [constant(labels)] + [constant(rng.random((5, 1)))] * weighted
     total = make("sum", make(loss, make(activation, z), *rest))
     close(both_ways(total, [z], f"{activation}_{loss}"))
 
 
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("activation", ["linear", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus"])
+@pytest.mark.parametrize(
+    "activation", ["linear", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus"]
+)
 def test_fused_dense_has_the_same_gradients(activation: str, bias: bool) -> None:
     if activation == "linear" and not bias:
         pytest.skip("a product alone is not fused")
@@ -255,13 +310,15 @@ def test_saturated_inputs_stay_finite(backend: str, dtype: str) -> None:
 
     cost, dz = lm.value_and_grad(bce, backend=backend)(z)
     assert cost == pytest.approx(500.0)
-    np.testing.assert_allclose(dz, (1.0 / (1.0 + np.exp(-np.clip(z, -500, 500).astype(float))) - t) / 4.0, atol=1e-7)
+    np.testing.assert_allclose(
+        dz, (1.0 / (1.0 + np.exp(-np.clip(z, -500, 500).astype(float))) - t) / 4.0, atol=1e-7
+    )
 
-    def ce(z: Any) -> Any:
-        labels = np.array([[1]], dtype="int32")
+    def ce(z: Any, labels: Any) -> Any:
         return lm.ops.sum(lm.ops.cross_entropy(lm.ops.softmax(z), labels))
 
-    cost, dz = lm.value_and_grad(ce, backend=backend)(np.array([[800.0, -800.0]], dtype=dtype))
+    far, label = np.array([[800.0, -800.0]], dtype=dtype), np.array([[1]])
+    cost, dz = lm.value_and_grad(ce, argnums=0, backend=backend)(far, label)
     assert cost == 1600.0
     np.testing.assert_array_equal(dz, [[1.0, -1.0]])
 

@@ -6,11 +6,11 @@ import json
 from functools import cache
 from typing import Any
 
+import lamina as lm
 import numpy as np
 import pytest
-import support
 
-import lamina as lm
+import support
 
 NAMES = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
 

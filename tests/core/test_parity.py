@@ -8,6 +8,7 @@ from typing import Any
 import lamina as lm
 import numpy as np
 import pytest
+
 import support
 
 STEPS = 50

@@ -1,0 +1,104 @@
+"""Learning-rate schedules: functions of the step number, which counts optimizer updates from 0."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..kernels.errors import BadInput
+from .layers import check_count, check_number
+
+
+@dataclass(frozen=True)
+class Step:
+    """initial * factor ** (step // every): a staircase."""
+
+    initial: float
+    every: int
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_number("schedules.Step: initial", self.initial, 0.0, math.inf, open_high=True)
+        check_count("schedules.Step: every", self.every)
+        check_number("schedules.Step: factor", self.factor, 0.0, 1.0, open_high=False)
+
+    def __call__(self, step: int) -> float:
+        """The learning rate of a step."""
+        return float(self.initial * self.factor ** (step // self.every))
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """initial * factor ** (step / every): the staircase without its steps."""
+
+    initial: float
+    every: int
+    factor: float = 0.96
+
+    def __post_init__(self) -> None:
+        check_number("schedules.Exponential: initial", self.initial, 0.0, math.inf, open_high=True)
+        check_count("schedules.Exponential: every", self.every)
+        check_number("schedules.Exponential: factor", self.factor, 0.0, 1.0, open_high=False)
+
+    def __call__(self, step: int) -> float:
+        """The learning rate of a step."""
+        return float(self.initial * self.factor ** (step / self.every))
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from `initial` down to `final` over `steps`, then `final` (Loshchilov 2017).
+
+    >>> [round(Cosine(1.0, 4)(step), 3) for step in range(6)]
+    [1.0, 0.854, 0.5, 0.146, 0.0, 0.0]
+    """
+
+    initial: float
+    steps: int
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_number("schedules.Cosine: initial", self.initial, 0.0, math.inf, open_high=True)
+        check_number("schedules.Cosine: final", self.final, 0.0, math.inf, open_high=True)
+        check_count("schedules.Cosine: steps", self.steps)
+
+    def __call__(self, step: int) -> float:
+        """The learning rate of a step."""
+        share = min(step / self.steps, 1.0)
+        rest = 0.5 * (1.0 + math.cos(math.pi * share))
+        return float(self.final + (self.initial - self.final) * rest)
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """A straight line up to `after` over `steps`, then `after`: a number or another schedule.
+
+    >>> [WarmUp(4, 0.8)(step) for step in range(5)]
+    [0.2, 0.4, 0.6000000000000001, 0.8, 0.8]
+    """
+
+    steps: int
+    after: float | Callable[[int], float]
+
+    def __post_init__(self) -> None:
+        check_count("schedules.WarmUp: steps", self.steps)
+        if not callable(self.after):
+            check_number("schedules.WarmUp: after", self.after, 0.0, math.inf, open_high=True)
+
+    def __call__(self, step: int) -> float:
+        """The learning rate of a step; the schedule behind starts when the line ends."""
+        if step < self.steps:
+            top = self.after(0) if callable(self.after) else self.after
+            return float(top * (step + 1) / self.steps)
+        return float(self.after(step - self.steps) if callable(self.after) else self.after)
+
+
+BUILTIN = {c.__name__: c for c in (Step, Exponential, Cosine, WarmUp)}
+
+
+def check(rate: float) -> float:
+    """A schedule's number. Raises: BadInput unless it is finite and not negative."""
+    if not (math.isfinite(rate) and rate >= 0):
+        raise BadInput(f"a schedule gave the learning rate {rate!r}: it must be finite and from 0")
+    return rate

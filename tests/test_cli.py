@@ -1,0 +1,111 @@
+"""The command line, as a user would call it: output, JSON, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import lamina as lm
+import pytest
+
+
+def lamina(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    import os
+
+    parent = str(Path(lm.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [parent, os.environ.get("PYTHONPATH", "")]))
+    return subprocess.run(
+        [sys.executable, "-m", "lamina", *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        timeout=300,
+        check=False,
+    )
+
+
+def test_train_prints_what_it_does(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    done = lamina(
+        "train", "digits", "--hidden", "32", "--epochs", "20", "--backend", "numpy",
+        "--save", str(file),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "64 features, 10 classes" in done.stdout
+    assert "backend  numpy" in done.stdout
+    accuracy = float(done.stdout.split("test accuracy ")[1].split()[0])
+    assert accuracy > 0.93
+    data = lm.datasets.load("digits", seed=0)
+    model = lm.load(file, backend="numpy")
+    assert model.evaluate(data.x_test, data.y_test)["accuracy"] == pytest.approx(accuracy, abs=1e-4)
+
+
+def test_train_json_is_one_object() -> None:
+    words = ["train", "planar", "--hidden", "4", "--activation", "tanh", "--epochs", "3"]
+    done = lamina(*words, "--backend", "numpy", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["backend"] == "numpy"
+    assert len(report["history"]["loss"]) == 3
+    assert set(report["test"]) == {"loss", "accuracy"}
+    again = json.loads(lamina(*words, "--backend", "numpy", "--json").stdout)
+    assert again["history"] == report["history"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["train", "digist"], 2, "did you mean 'digits'"),
+        (["train", "--backend", "nunpy"], 2, "did you mean 'numpy'"),
+        (["train", "--activation", "rleu"], 2, "did you mean 'relu'"),
+        (["train", "--hidden", "12,x"], 2, "--hidden takes layer sizes"),
+        (["train", "--learning-rate", "-1"], 2, "learning_rate must be a number"),
+        (["train", "--save", "/no/such/folder/m.safetensors"], 2, "there is no folder"),
+        (["devices", "--check", "nunpy"], 2, "did you mean 'numpy'"),
+    ],
+)
+def test_wrong_words(words: list[str], code: int, says: str) -> None:
+    done = lamina(*words)
+    assert done.returncode == code
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_devices_lists_all_four() -> None:
+    found = json.loads(lamina("devices", "--json").stdout)
+    names = [row["name"] for row in found]
+    assert names[:4] == ["loops", "numpy", "numba", "cupy"]
+    for row in found:
+        assert row["device"] if row["available"] else (row["reason"] and row["fix"])
+    plain = lamina("devices", "--probe").stdout
+    assert all(name in plain for name in names)
+
+
+def test_an_unavailable_backend_fails_honestly() -> None:
+    if lm.get_backend("auto").name == "cupy":
+        pytest.skip("this machine has a GPU")
+    done = lamina("train", "--backend", "cuda")
+    assert done.returncode == 1
+    assert "cannot run here" in done.stderr
+    assert "To mend it" in done.stderr
+
+
+def test_the_environment_chooses_where_auto_stands() -> None:
+    done = lamina("train", "planar", "--epochs", "1", "--json", LAMINA_BACKEND="numpy")
+    report = json.loads(done.stdout)
+    assert report["backend"] == "numpy"
+    assert "LAMINA_BACKEND" in report["chosen_by"]
+    wrong = lamina("train", "planar", "--epochs", "1", LAMINA_BACKEND="nunpy")
+    assert wrong.returncode == 2
+    assert "did you mean 'numpy'" in wrong.stderr
+
+
+def test_devices_check_runs_the_table() -> None:
+    done = lamina("devices", "--check", "numpy", "--json")
+    report = json.loads(done.stdout)
+    assert report["failures"] == {}
+    assert report["passed"] >= 79
+    assert done.returncode == 0

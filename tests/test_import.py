@@ -1,0 +1,67 @@
+"""`import lamina` is cheap, and every public name is there when it is asked for."""
+
+from __future__ import annotations
+
+import json
+
+import lamina as lm
+import pytest
+
+import support
+
+HEAVY = ("numba", "llvmlite", "cupy", "scipy", "rich", "numpy", "typer", "safetensors", "threadpoolctl")
+LOADED = "import json, sys; print(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
+
+
+def loaded_after(code: str, **environment: str) -> set[str]:
+    out = support.run_python(f"{code}\n{LOADED}", **environment)
+    return set(json.loads(out.splitlines()[-1]))
+
+
+def test_import_loads_nothing_heavy() -> None:
+    loaded = loaded_after("import lamina")
+    assert "lamina" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_looking_at_the_names_loads_nothing_either() -> None:
+    assert loaded_after("import lamina; dir(lamina); lamina.__version__").isdisjoint(HEAVY)
+
+
+def test_a_bad_environment_does_not_break_the_import() -> None:
+    bad = {"LAMINA_BACKEND": "nonsense", "LAMINA_THREADS": "many"}
+    assert "lamina" in loaded_after("import lamina", **bad)
+
+
+def test_training_on_numpy_loads_no_compiler_and_no_gpu() -> None:
+    code = """
+import lamina as lm
+model = lm.Sequential([lm.Dense(2, activation="softmax")], "cross_entropy", backend="numpy")
+model.fit([[0.0], [1.0]], [0, 1], batch_size=2, verbose=0)
+"""
+    loaded = loaded_after(code)
+    assert "numpy" in loaded
+    assert loaded.isdisjoint({"numba", "cupy", "scipy", "rich", "typer", "safetensors"})
+
+
+def test_importing_starts_no_probe() -> None:
+    code = "import lamina as lm, threading; lm.Sequential; lm.ops; assert threading.active_count() == 1"
+    assert loaded_after(code).isdisjoint({"numba", "cupy", "scipy", "rich"})
+
+
+@pytest.mark.parametrize("name", sorted(lm.__all__))
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(lm, name) is not None
+    assert name in dir(lm)
+
+
+def test_the_contract_s_names() -> None:
+    names = ["Sequential", "Dense", "Flatten", "Standardize", "Dropout", "initializers", "SGD", "RMSprop", "Adam", "AdamW", "EarlyStopping", "Checkpoint", "load", "backends", "get_backend", "use_backend", "explain", "profile", "set_threads", "ops", "grad", "value_and_grad", "trace", "check_gradients", "datasets"]
+    assert set(names) <= set(lm.__all__)
+
+
+def test_unknown_public_names() -> None:
+    with pytest.raises(AttributeError, match="module 'lamina' has no attribute 'Dens'"):
+        lm.Dens  # noqa: B018
+    with pytest.raises(ImportError):
+        from lamina import Dens  # noqa: F401
