@@ -39,7 +39,11 @@ def targets(path: Path, root: Path) -> Iterator[tuple[int, str]]:
             for alias in node.names:
                 yield node.lineno, ".".join([*base, alias.name])
         elif isinstance(node, ast.Call) and node.args:
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            name = (
+                node.func.attr
+                if isinstance(node.func, ast.Attribute)
+                else getattr(node.func, "id", "")
+            )
             text = node.args[0]
             if name in ("import_module", "__import__") and isinstance(text, ast.Constant):
                 dotted = str(text.value)
@@ -94,7 +98,10 @@ def test_the_checker_sees_every_floor() -> None:
         ("kernels/ops.py", "from lamina import Sequential"),
         ("kernels/ops.py", "def f():\n    from ..core import graph"),
         ("backends/walker.py", "from ..core.graph import Node"),
-        ("backends/walker.py", "import importlib\nimportlib.import_module('..core.graph', __package__)"),
+        (
+            "backends/walker.py",
+            "import importlib\nimportlib.import_module('..core.graph', __package__)",
+        ),
         ("backends/walker.py", "import importlib\nimportlib.import_module('lamina.core.graph')"),
         ("core/model.py", "import numba"),
         ("core/model.py", "from cupy import ndarray"),
@@ -111,7 +118,9 @@ def test_the_checker_sees_every_floor() -> None:
 )
 def test_a_planted_import_is_caught(file: str, line: str, tmp_path: Path) -> None:
     for floor in FLOORS:
-        shutil.copytree(ROOT / floor, tmp_path / floor, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / floor, tmp_path / floor, ignore=shutil.ignore_patterns("__pycache__")
+        )
     for path in ROOT.glob("*.py"):
         shutil.copy(path, tmp_path)
     assert violations(tmp_path) == []

@@ -32,6 +32,8 @@ def transposed(array: np.ndarray) -> np.ndarray:
 
 def strided(array: np.ndarray) -> np.ndarray:
     """Every second element of a larger array, along every axis; the others are poison."""
+    if array.ndim == 0:
+        return array
     poison: Any = np.nan if array.dtype.kind == "f" else 99
     larger = np.full(tuple(2 * d for d in array.shape), poison).astype(array.dtype)
     view = larger[tuple(slice(None, None, 2) for _ in array.shape)]

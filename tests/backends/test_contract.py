@@ -11,10 +11,9 @@ import array_api_strict
 import lamina as lm
 import numpy as np
 import pytest
+import support
 from lamina.backends.contract import resolve
 from lamina.kernels.spec import Spec
-
-import support
 
 # What core may ask of a device by itself; the rest is for the floor of the backends.
 FOR_CORE = {"compile", "device", "name", "dtypes"}
@@ -68,12 +67,12 @@ class Opaque:
         return self._inside.dtype
 
     @property
-    def T(self) -> Opaque:
+    def T(self) -> Opaque:  # noqa: N802
         caller("T")
         return Opaque(self._inside.T)
 
     @property
-    def mT(self) -> Opaque:
+    def mT(self) -> Opaque:  # noqa: N802
         caller("mT")
         return Opaque(np.swapaxes(self._inside, -1, -2))
 
@@ -99,7 +98,11 @@ def _operator(name: str) -> Callable[..., Any]:
     return apply
 
 
-for _name in ["add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "pow", "rpow", "matmul", "mod", "floordiv", "neg", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "rxor", "lshift", "rshift"]:
+for _name in (
+    "add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "pow", "rpow", "matmul",
+    "mod", "floordiv", "neg", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "rxor",
+    "lshift", "rshift",
+):  # fmt: skip
     setattr(Opaque, f"__{_name}__", _operator(f"__{_name}__"))
 
 
@@ -115,7 +118,9 @@ class Namespace:
             caller(name)
             flat = [a for x in args for a in (x if isinstance(x, (tuple, list)) else (x,))]
             assert not any(isinstance(a, np.ndarray) for a in flat), f"{name} got a host array"
-            return Opaque(np.asarray(found(*map(_inner, args), **{k: _inner(v) for k, v in kwargs.items()})))
+            return Opaque(
+                np.asarray(found(*map(_inner, args), **{k: _inner(v) for k, v in kwargs.items()}))
+            )
 
         return call
 
@@ -193,7 +198,13 @@ def everything(backend: Any, inspected: bool = True) -> list[Any]:
         lm.explain(model)
         lm.profile(model, x, y, steps=1)
         assert lm.check_gradients(model, x[:6], y[:6], samples=3).passed
-    numbers = [np.array(told), model.predict(x), model.predict_classes(x), *gradients, *model.get_weights()]
+    numbers = [
+        np.array(told),
+        model.predict(x),
+        model.predict_classes(x),
+        *gradients,
+        *model.get_weights(),
+    ]
     moved = model.to("numpy").predict(x)
     back = model.to(backend).predict(x)
     return [*numbers, moved, back]
@@ -207,7 +218,10 @@ def test_core_reaches_a_device_only_through_the_contract(kind: type[Recording]) 
     for what in ("compile", "asarray", "to_numpy", "zeros", "xp", "kernels"):
         assert touched[what] > 0, what
     assert (touched["assign"] > 0) is (kind is Recording)
-    assert {module.split(".")[1] for what, module in seen if what not in FOR_CORE} == {"backends", "kernels"}
+    assert {module.split(".")[1] for what, module in seen if what not in FOR_CORE} == {
+        "backends",
+        "kernels",
+    }
     assert {what for what, module in seen if module.startswith("lamina.core")} <= FOR_CORE
     for a, b in zip(got, everything("numpy"), strict=True):
         assert type(a) is np.ndarray
@@ -288,7 +302,11 @@ def test_digits_train_on_a_namespace_alone(namespace: lm.Backend) -> None:
     x, y = digits.x_train[:640], digits.y_train[:640]
 
     def trained(backend: Any) -> tuple[list[float], list[float], float, list[np.ndarray]]:
-        layers = [lm.Standardize(), lm.Dense(32, activation="relu"), lm.Dense(10, activation="softmax")]
+        layers = [
+            lm.Standardize(),
+            lm.Dense(32, activation="relu"),
+            lm.Dense(10, activation="softmax"),
+        ]
         model = lm.Sequential(
             layers, loss="cross_entropy", optimizer=lm.Adam(0.01), metrics=("accuracy",),
             backend=backend, dtype="float64", seed=5,

@@ -1,4 +1,4 @@
-"""Choosing a backend: names, lists, device numbers, plug-ins, and what is said when none will do."""
+"""Choosing a backend: names, lists, device numbers, plug-ins, and what is said when none fits."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any
 import lamina as lm
 import numpy as np
 import pytest
+import support
 from lamina.backends import registry
 from lamina.backends.contract import Obstacle
 from lamina.backends.host import HostBackend
-
-import support
 
 BUILTIN = ["loops", "numpy", "numba", "cupy"]
 
@@ -144,10 +143,19 @@ def test_auto_takes_the_first_that_can_run() -> None:
 
 
 def test_unknown_names_tell_the_nearest_and_the_valid_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, nearest in (("nunpy", "numpy"), ("Numba", "numba"), ("lops", "loops"), ("cupyy", "cupy")):
-        with pytest.raises(lm.UnknownName, match=f"unknown backend {name!r}: did you mean {nearest!r}"):
+    for name, nearest in (
+        ("nunpy", "numpy"),
+        ("Numba", "numba"),
+        ("lops", "loops"),
+        ("cupyy", "cupy"),
+    ):
+        with pytest.raises(
+            lm.UnknownName, match=f"unknown backend {name!r}: did you mean {nearest!r}"
+        ):
             lm.get_backend(name)
-    with pytest.raises(lm.UnknownName, match="valid: loops, numpy, numba, cupy, cpu, cuda, gpu, auto"):
+    with pytest.raises(
+        lm.UnknownName, match="valid: loops, numpy, numba, cupy, cpu, cuda, gpu, auto"
+    ):
         lm.get_backend("tpu7")
     with pytest.raises(lm.UnknownName, match="unknown backend 'cuda:one'"):
         lm.get_backend("cuda:one")
@@ -163,7 +171,9 @@ def test_unknown_names_tell_the_nearest_and_the_valid_ones(monkeypatch: pytest.M
 # The order of choosing
 
 
-def test_argument_then_use_backend_then_environment_then_auto(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_argument_then_use_backend_then_environment_then_auto(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("LAMINA_BACKEND", "numpy")
     assert registry.select().why == "LAMINA_BACKEND 'numpy'"
     assert support.classifier("auto").backend.name == "numpy"
@@ -209,7 +219,10 @@ def test_a_list_takes_the_first_available_and_says_why(plugins: None) -> None:
     assert "broken not available: it fell apart" in text
     with pytest.raises(lm.BackendUnavailable) as caught:
         lm.get_backend("broken,raising")
-    for part in ("broken: it fell apart. To mend it: glue it together", "raising: OSError: libdevice.so"):
+    for part in (
+        "broken: it fell apart. To mend it: glue it together",
+        "raising: OSError: libdevice.so",
+    ):
         assert part in str(caught.value)
 
 
@@ -294,12 +307,16 @@ def test_device_numbers(plugins: None) -> None:
     assert (zero.index, one.index) == (0, 1)
     assert zero is not one
     assert lm.get_backend("plugged:0") is zero
-    with pytest.raises(lm.BackendUnavailable, match="there is no device 2. To mend it: plug it in"):
+    with pytest.raises(
+        lm.BackendUnavailable, match=r"there is no device 2\. To mend it: plug it in"
+    ):
         lm.get_backend("plugged:2")
     assert lm.get_backend("plugged:2,plugged:1") is one
 
 
-def test_a_plug_in_is_a_backend_like_any_other(plugins: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plug_in_is_a_backend_like_any_other(
+    plugins: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "plugged" in [s.name for s in lm.backends()]
     x, y = support.classes(16)
     monkeypatch.setenv("LAMINA_BACKEND", "plugged")
@@ -368,7 +385,9 @@ def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         blas = [p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"]
         assert set(blas) == {1}
         monkeypatch.setenv("LAMINA_THREADS", "many")
-        with pytest.raises(lm.BadInput, match="LAMINA_THREADS must be a whole number from 1, not 'many'"):
+        with pytest.raises(
+            lm.BadInput, match="LAMINA_THREADS must be a whole number from 1, not 'many'"
+        ):
             lm.get_backend("numpy")
     finally:
         lm.set_threads(max(before, default=1))

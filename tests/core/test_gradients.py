@@ -15,9 +15,11 @@ from lamina.kernels.ops import OPS
 
 EPSILON = 1e-6
 # Derivatives themselves and optimizer updates: nothing is differentiated twice.
-WITHOUT = tuple(name for name in OPS if name.endswith(("_backward", "_update"))) + (
-    "clip_norm", "add_decay",
-)  # fmt: skip
+WITHOUT = (
+    *(name for name in OPS if name.endswith(("_backward", "_update"))),
+    "clip_norm",
+    "add_decay",
+)
 FIRST_ONLY = ("softmax_cross_entropy", "sigmoid_binary_cross_entropy")
 
 
@@ -148,7 +150,7 @@ class TestCourse:
     """Sections 2.5 to 2.7."""
 
     def test_graph_of_three_numbers(self, backend: str) -> None:
-        def J(a: Any, b: Any, c: Any) -> Any:
+        def J(a: Any, b: Any, c: Any) -> Any:  # noqa: N802
             return 3 * (a + b * c)
 
         assert lm.value_and_grad(J, backend=backend)(5, 3, 2) == (33.0, (3.0, 6.0, 9.0))

@@ -9,7 +9,6 @@ from typing import Any
 import lamina as lm
 import numpy as np
 import pytest
-
 import support
 
 NAMES = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")

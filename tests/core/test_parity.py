@@ -8,7 +8,6 @@ from typing import Any
 import lamina as lm
 import numpy as np
 import pytest
-
 import support
 
 STEPS = 50

@@ -1,4 +1,4 @@
-"""The planar flower of the course: published costs, with the weights that the course started from."""
+"""The planar flower of the course: published costs, from the weights that it started with."""
 
 from __future__ import annotations
 
@@ -23,17 +23,21 @@ def flower() -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def course_model(backend: str) -> lm.Sequential:
+def course_model(backend: str, units: int = 4) -> lm.Sequential:
     """2-4-1 with tanh and sigmoid, and the course's weights (its orientation is the transpose)."""
     random = np.random.RandomState(2)
-    w1 = random.randn(4, 2) * 0.01
-    w2 = random.randn(1, 4) * 0.01
+    w1 = random.randn(units, 2) * 0.01
+    w2 = random.randn(1, units) * 0.01
     model = lm.Sequential(
-        [lm.Dense(4, activation="tanh"), lm.Dense(1, activation="sigmoid")],
-        loss="binary_cross_entropy", optimizer=lm.SGD(1.2), metrics=("accuracy",),
-        backend=backend, dtype="float64", seed=0,
-    ).build(2)  # fmt: skip
-    model.set_weights([w1.T, np.zeros(4), w2.T, np.zeros(1)])
+        [lm.Dense(units, activation="tanh"), lm.Dense(1, activation="sigmoid")],
+        loss="binary_cross_entropy",
+        optimizer=lm.SGD(1.2),
+        metrics=("accuracy",),
+        backend=backend,
+        dtype="float64",
+        seed=0,
+    ).build(2)
+    model.set_weights([w1.T, np.zeros(units), w2.T, np.zeros(1)])
     return model
 
 
@@ -66,14 +70,7 @@ def test_the_embedded_flower_is_the_course_s() -> None:
 )
 def test_published_accuracy_by_hidden_units(units: int, accuracy: float) -> None:
     x, y = flower()
-    random = np.random.RandomState(2)
-    w1 = random.randn(units, 2) * 0.01
-    w2 = random.randn(1, units) * 0.01
-    model = lm.Sequential(
-        [lm.Dense(units, activation="tanh"), lm.Dense(1, activation="sigmoid")],
-        loss="binary_cross_entropy", optimizer=lm.SGD(1.2), backend="numpy", dtype="float64", seed=0,
-    ).build(2)  # fmt: skip
-    model.set_weights([w1.T, np.zeros(units), w2.T, np.zeros(1)])
+    model = course_model("numpy", units)
     model.fit(x, y, epochs=5000, batch_size=400, shuffle=False, verbose=0)
     found = 100.0 * np.mean(model.predict_classes(x) == y[:, 0])
     assert found == pytest.approx(accuracy, abs=0.3)

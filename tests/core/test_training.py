@@ -10,7 +10,6 @@ from typing import Any
 import lamina as lm
 import numpy as np
 import pytest
-
 import support
 
 every_backend = pytest.mark.parametrize("backend", support.CPU)
@@ -52,7 +51,10 @@ def test_the_last_partial_batch_is_trained_on(backend: str) -> None:
     cut.fit(x[:20], y[:20], batch_size=10, shuffle=False, verbose=0)
     assert (whole.state.step, cut.state.step) == (3, 2)
     cut.train_on_batch(x[20:], y[20:])
-    assert all(np.allclose(a, b, rtol=0, atol=1e-12) for a, b in zip(whole.get_weights(), cut.get_weights(), strict=True))
+    assert all(
+        np.allclose(a, b, rtol=0, atol=1e-12)
+        for a, b in zip(whole.get_weights(), cut.get_weights(), strict=True)
+    )
     stepped.fit(x[:20], y[:20], batch_size=10, shuffle=False, verbose=0)
     assert not support.same(whole.get_weights(), stepped.get_weights())
 
@@ -152,7 +154,9 @@ def test_validation_split() -> None:
     x, y = support.classes(40)
     model = support.classifier()
     weights = np.ones(40)
-    history = model.fit(x, y, epochs=2, batch_size=8, validation_split=0.25, sample_weight=weights, verbose=0)
+    history = model.fit(
+        x, y, epochs=2, batch_size=8, validation_split=0.25, sample_weight=weights, verbose=0
+    )
     assert model.state.step == 2 * 4  # thirty rows are left
     assert len(history.history["val_loss"]) == 2
     from lamina.core.training import split
@@ -242,7 +246,9 @@ def test_class_weight() -> None:
     rows = (18 / (3 * counts))[y]
     assert balanced == support.classifier().train_on_batch(x, y, sample_weight=rows)
     assert balanced["loss"] != by_class["loss"]
-    both = support.classifier().train_on_batch(x, y, sample_weight=np.arange(18.0), class_weight={1: 2})
+    both = support.classifier().train_on_batch(
+        x, y, sample_weight=np.arange(18.0), class_weight={1: 2}
+    )
     product = np.arange(18.0) * np.array([1.0, 2.0, 1.0])[y]
     assert both == support.classifier().train_on_batch(x, y, sample_weight=product)
 
@@ -305,17 +311,21 @@ def test_predict(backend: str) -> None:
 
 
 def test_predict_classes() -> None:
-    x, y = support.classes(20)
+    x, _ = support.classes(20)
     model = support.classifier().build(4)
     classes = model.predict_classes(x)
     assert (classes.shape, classes.dtype) == ((20,), np.int32)
     np.testing.assert_array_equal(classes, model.predict(x).argmax(axis=1))
-    one = lm.Sequential([lm.Dense(1, activation="sigmoid")], "binary_cross_entropy", backend="numpy").build(4)
+    one = lm.Sequential(
+        [lm.Dense(1, activation="sigmoid")], "binary_cross_entropy", backend="numpy"
+    ).build(4)
     found = one.predict_classes(x)
     assert (found.shape, found.dtype) == ((20,), np.int32)
     np.testing.assert_array_equal(found, one.predict(x)[:, 0] >= 0.5)
     assert 0 < found.sum() < 20
-    several = lm.Sequential([lm.Dense(2, activation="sigmoid")], "binary_cross_entropy", backend="numpy").build(4)
+    several = lm.Sequential(
+        [lm.Dense(2, activation="sigmoid")], "binary_cross_entropy", backend="numpy"
+    ).build(4)
     assert several.predict_classes(x).shape == (20, 2)
     linear = lm.Sequential([lm.Dense(1)], "mean_squared_error", backend="numpy").build(4)
     with pytest.raises(lm.BadInput, match="softmax or sigmoid"):
@@ -341,16 +351,19 @@ def test_get_and_set_weights(backend: str) -> None:
     assert support.same(model.get_weights(), changed)
     with pytest.raises(lm.ShapeError, match="got 4 arrays, the model has 5"):
         model.set_weights(changed[:4])
-    with pytest.raises(lm.ShapeError, match=r"0.weight|1.weight has shape \(4, 8\), not \(8, 4\)"):
+    with pytest.raises(lm.ShapeError, match=r"1\.weight has shape \(4, 8\), not \(8, 4\)"):
         model.set_weights([changed[0].T, *changed[1:]])
-    with pytest.raises(lm.BadInput, match="4.weight has NaN"):
+    with pytest.raises(lm.BadInput, match=r"4\.weight has NaN"):
         model.set_weights([w * 0 for w in changed[:3]] + [changed[3] * np.nan, changed[4]])
     assert support.same(model.get_weights(), changed)  # all or nothing
 
 
 def test_set_weights_during_training_is_seen_by_it() -> None:
     x, y = support.classes(16)
-    model, fresh = support.classifier(optimizer=lm.SGD(0.1)), support.classifier(optimizer=lm.SGD(0.1))
+    model, fresh = (
+        support.classifier(optimizer=lm.SGD(0.1)),
+        support.classifier(optimizer=lm.SGD(0.1)),
+    )
     start = fresh.build(4).get_weights()
     model.fit(x, y, epochs=3, batch_size=8, shuffle=False, verbose=0)
     model.predict(x)
@@ -561,7 +574,17 @@ def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
     text = model.build(4).summary()
     assert text in capsys.readouterr().out
     assert "67 parameters" in text  # 4 * 8 + 8 + 8 * 3 + 3
-    for part in ("Dense", "(n, 8)", "40", "27", "cross_entropy", "Adam", "numpy", "float64", "seed 7"):
+    for part in (
+        "Dense",
+        "(n, 8)",
+        "40",
+        "27",
+        "cross_entropy",
+        "Adam",
+        "numpy",
+        "float64",
+        "seed 7",
+    ):
         assert part in text
 
 
@@ -650,7 +673,9 @@ def test_early_stopping_restores_the_best() -> None:
     assert stop.best_epoch == 1
     assert support.same(model.get_weights(), once.get_weights())
     model, data = misled()
-    model.fit(**data, epochs=50, callbacks=[lm.EarlyStopping(patience=2, restore_best_weights=False)])
+    model.fit(
+        **data, epochs=50, callbacks=[lm.EarlyStopping(patience=2, restore_best_weights=False)]
+    )
     longer, _ = misled()
     longer.fit(**data, epochs=3)
     assert support.same(model.get_weights(), longer.get_weights())
@@ -670,7 +695,13 @@ def test_early_stopping_monitors_what_it_is_told() -> None:
     x, y = support.classes(16)
     still = support.classifier(optimizer=lm.SGD(0.0))
     history = still.fit(
-        x, y, epochs=9, batch_size=16, shuffle=False, callbacks=[lm.EarlyStopping(patience=2)], verbose=0
+        x,
+        y,
+        epochs=9,
+        batch_size=16,
+        shuffle=False,
+        callbacks=[lm.EarlyStopping(patience=2)],
+        verbose=0,
     )
     assert len(history.epochs) == 3  # without validation it watches the loss
 

@@ -2,7 +2,8 @@
 
     python tests/golden/make_optimizers.py
 
-The network is 3-4-2 with tanh, trained on all twelve rows at once. Where weights decay, biases do not.
+The network is 3-4-2 with tanh, trained on all twelve rows at once. Where weights decay, biases do
+not.
 """
 
 from __future__ import annotations

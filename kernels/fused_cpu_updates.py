@@ -1,0 +1,99 @@
+"""Numba kernels over flat buffers: dropout masks and the optimizer updates, one pass each.
+
+Scalars come in the buffers' dtype, or float32 arithmetic would be done in float64.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .jit import jit
+from .philox import MULTIPLIERS, ROUNDS, WEYL
+
+Array = Any
+
+FIRST, SECOND = (np.uint64(m) for m in MULTIPLIERS)
+WEYL_FIRST, WEYL_SECOND = (np.uint32(w) for w in WEYL)
+
+
+@jit
+def dropout_mask(
+    k0: Any, k1: Any, stream: Any, low: Any, high: Any, bar: Any, scale: Any, out: Array
+) -> None:
+    """Philox4x32-10 (see `philox.py`): 0 where an element's word is below `bar`, else `scale`."""
+    count = out.shape[0]
+    zero = out.dtype.type(0)
+    shift = np.uint64(32)
+    for block in range((count + 3) // 4):
+        c0, c1, c2, c3 = np.uint32(block), stream, low, high
+        a, b = k0, k1
+        for _ in range(ROUNDS):
+            first, second = FIRST * np.uint64(c0), SECOND * np.uint64(c2)
+            c0 = np.uint32(np.uint32(second >> shift) ^ c1 ^ a)
+            c2 = np.uint32(np.uint32(first >> shift) ^ c3 ^ b)
+            c1, c3 = np.uint32(second), np.uint32(first)
+            a, b = np.uint32(a + WEYL_FIRST), np.uint32(b + WEYL_SECOND)
+        at = 4 * block
+        out[at] = scale if c0 >= bar else zero
+        if at + 1 < count:
+            out[at + 1] = scale if c1 >= bar else zero
+        if at + 2 < count:
+            out[at + 2] = scale if c2 >= bar else zero
+        if at + 3 < count:
+            out[at + 3] = scale if c3 >= bar else zero
+
+
+@jit
+def sgd(p: Array, g: Array, rate: Any) -> None:
+    """p - rate g, in place."""
+    for i in range(p.size):
+        p[i] -= rate * g[i]
+
+
+@jit
+def momentum(p: Array, g: Array, v: Array, rate: Any, factor: Any, nesterov: bool) -> None:
+    """v = factor v + g; p - rate v, or with Nesterov p - rate (g + factor v); in place."""
+    if nesterov:
+        for i in range(p.size):
+            v[i] = factor * v[i] + g[i]
+            p[i] -= rate * (g[i] + factor * v[i])
+    else:
+        for i in range(p.size):
+            v[i] = factor * v[i] + g[i]
+            p[i] -= rate * v[i]
+
+
+@jit
+def rmsprop(p: Array, g: Array, s: Array, rate: Any, rho: Any, rest: Any, epsilon: Any) -> None:
+    """s = rho s + rest g^2; p - rate g / (sqrt(s) + epsilon); in place."""
+    for i in range(p.size):
+        s[i] = rho * s[i] + rest * g[i] * g[i]
+        p[i] -= rate * g[i] / (np.sqrt(s[i]) + epsilon)
+
+
+@jit
+def adam(
+    p: Array, g: Array, m: Array, s: Array, size: Any, root: Any, beta1: Any, rest1: Any,
+    beta2: Any, rest2: Any, epsilon: Any,
+) -> None:  # fmt: skip
+    """m and s are the running means of g and g^2; p - size m / (sqrt(s) root + epsilon)."""
+    for i in range(p.size):
+        m[i] = beta1 * m[i] + rest1 * g[i]
+        s[i] = beta2 * s[i] + rest2 * g[i] * g[i]
+        p[i] -= size * m[i] / (np.sqrt(s[i]) * root + epsilon)
+
+
+@jit
+def shrink(p: Array, factor: Any) -> None:
+    """p times a factor, in place: the decoupled weight decay of AdamW."""
+    for i in range(p.size):
+        p[i] *= factor
+
+
+@jit
+def add_scaled(g: Array, p: Array, coefficient: Any) -> None:
+    """g + coefficient p, in place."""
+    for i in range(g.size):
+        g[i] += coefficient * p[i]
