@@ -44,12 +44,20 @@ def integral(op: str, name: str, spec: Spec) -> None:
 
 
 def elementwise(
-    op: str, names: tuple[str, ...], *, result: str | None = None, numbers: bool = True
+    op: str,
+    names: tuple[str, ...],
+    *,
+    result: str | None = None,
+    numbers: bool = True,
+    floats: bool = False,
 ) -> Rule:
-    """Inputs of one dtype that broadcast; the result has their dtype, or the given one."""
+    """Inputs of one dtype that broadcast; the result has their dtype, or the given one.
+
+    numbers: booleans are refused. floats: integers are refused as well.
+    """
 
     def infer(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
-        kind = same_dtype(op, names, specs)
+        kind = (floating if floats else same_dtype)(op, names, specs)
         if numbers and kind == "bool":
             raise DtypeError(f"[{op}] takes numbers, not booleans ({listing(names, specs)})")
         shape = broadcast_shapes([s.shape for s in specs])
@@ -129,16 +137,22 @@ def normal_axes(op: str, spec: Spec, attrs: Attrs) -> tuple[int, ...]:
     return axes
 
 
-def reduction(op: str, *, result: str | None = None, empty: bool = False) -> Rule:
-    """The shape without the reduced axes, or with ones in their place when keepdims is set."""
+def reduction(
+    op: str, *, result: str | None = None, empty: bool = False, floats: bool = False
+) -> Rule:
+    """The shape without the reduced axes, or with ones in their place when keepdims is set.
+
+    empty: an empty axis has a value. floats: integers are refused.
+    """
 
     def infer(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
         spec = specs[0]
         axes = normal_axes(op, spec, attrs)
         if not empty and any(spec.shape[a] == 0 for a in axes):
             raise ShapeError(f"[{op}] of an empty axis has no value (x: {spec})")
-        if spec.dtype == "bool":
-            raise DtypeError(f"[{op}] takes numbers, not booleans: cast first (x: {spec})")
+        if spec.dtype == "bool" or (floats and spec.dtype not in FLOATS):
+            wanted = "floating inputs" if floats else "numbers, not booleans"
+            raise DtypeError(f"[{op}] takes {wanted}: cast first (x: {spec})")
         shape: Shape
         if attrs["keepdims"]:
             shape = tuple(1 if i in axes else d for i, d in enumerate(spec.shape))

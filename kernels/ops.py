@@ -107,11 +107,11 @@ def _arithmetic() -> None:
     for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum"):
         make = samples.elementwise(normal, samples.positive if name == "divide" else normal)
         row(
-            f"{name}: a, b -> y", inference.elementwise(name, pair), make,
+            f"{name}: a, b -> y", inference.elementwise(name, pair, floats=name == "divide"), make,
             overwrites=((0, 1),), hot=name in ("add", "multiply"),
         )  # fmt: skip
     row(
-        "power: a, b -> y", inference.elementwise("power", pair),
+        "power: a, b -> y", inference.elementwise("power", pair, floats=True),
         samples.elementwise(samples.positive, normal),
         tolerance=SMOOTH, overwrites=((0, 1),), cost=per_element(20.0),
     )  # fmt: skip
@@ -126,7 +126,7 @@ def _arithmetic() -> None:
     for name in ("negative", "exp", "log", "log1p", "expm1", "sqrt", "abs", "sign", "erf"):
         exact = name in ("negative", "abs", "sign")
         row(
-            f"{name}: x -> y", inference.elementwise(name, ("x",)),
+            f"{name}: x -> y", inference.elementwise(name, ("x",), floats=not exact),
             samples.elementwise(draws.get(name, normal)),
             reference=vectorized.absolute if name == "abs" else None,
             tolerance=EXACT if exact else SMOOTH, cost=per_element(1.0 if exact else 10.0),
@@ -143,8 +143,9 @@ def _reductions_and_shapes() -> None:
     over = {"axis": None, "keepdims": False}
     for name in ("sum", "mean", "max"):
         row(
-            f"{name}: x -> y", inference.reduction(name, empty=name == "sum"), samples.reduction,
-            attrs=over, tolerance=EXACT if name == "max" else SUMMED, hot=name == "sum",
+            f"{name}: x -> y",
+            inference.reduction(name, empty=name == "sum", floats=name != "max"),
+            samples.reduction, attrs=over, tolerance=EXACT if name == "max" else SUMMED, hot=name == "sum",
         )  # fmt: skip
     row(
         "argmax: x -> y", inference.reduction("argmax", result="int32"), samples.argmax,

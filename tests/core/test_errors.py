@@ -179,8 +179,7 @@ CATALOGUE: dict[str, tuple[Act, type[Exception], str]] = {
     "label too large": (
         fit(X, put(Y, 4, 3)),
         lm.BadInput,
-        "y has label 3 at row 4, but the last layer has 3 outputs, so labels go from"
-        " 0 to 2",
+        "y has label 3 at row 4, but the last layer has 3 outputs, so labels go from 0 to 2",
     ),
     "label negative": (fit(X, put(Y, 1, -1)), lm.BadInput, "y has label -1 at row 1"),
     "label too large for int32": (
