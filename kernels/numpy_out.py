@@ -1,0 +1,327 @@
+"""NumPy kernels that write where they are told: `out=` instead of a new array for every step.
+
+Only operations where that saves memory traffic or calls are here; the rest are the references.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .op import Attrs, Kernel, Specs, kernels
+
+Array = Any
+Out = tuple[Any, ...]
+
+UFUNCS: dict[str, Any] = {
+    "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide,
+    "power": np.power, "maximum": np.maximum, "minimum": np.minimum, "equal": np.equal,
+    "not_equal": np.not_equal, "less": np.less, "less_equal": np.less_equal,
+    "greater": np.greater, "greater_equal": np.greater_equal, "negative": np.negative,
+    "exp": np.exp, "log": np.log, "log1p": np.log1p, "expm1": np.expm1, "sqrt": np.sqrt,
+    "abs": np.abs, "sign": np.sign, "tanh": np.tanh,
+}  # fmt: skip
+
+
+def ufunc(name: str) -> Kernel:
+    """A universal function of NumPy as a kernel."""
+    function = UFUNCS[name]
+
+    def run(out: Out, *inputs: Array) -> None:
+        function(*inputs, out=out[0])
+
+    return Kernel(name, run)
+
+
+def no_empty_sum(specs: Specs, attrs: Attrs) -> bool:
+    """A sum over every axis of something."""
+    return specs[0].rank > 0
+
+
+def sum(out: Out, x: Array, *, axis: Any, keepdims: bool) -> None:
+    """The sum over the axes."""
+    np.add.reduce(x, axis=axis, keepdims=keepdims, out=out[0])
+
+
+def matmul(out: Out, a: Array, b: Array, *, transpose_a: bool, transpose_b: bool) -> None:
+    """BLAS takes transposed views as they are."""
+    a = np.swapaxes(a, -1, -2) if transpose_a else a
+    b = np.swapaxes(b, -1, -2) if transpose_b else b
+    np.matmul(a, b, out=out[0])
+
+
+def gather_rows(out: Out, x: Array, indices: Array) -> None:
+    """The rows at the indices, which come from an order that was made here: all are in range."""
+    # mode="clip" writes straight into out; the default one goes through a buffer
+    np.take(x, indices, axis=0, out=out[0], mode="clip")
+
+
+def relu(out: Out, x: Array) -> None:
+    """max(x, 0), which keeps NaN."""
+    np.maximum(x, 0, out=out[0])
+
+
+def sigmoid(out: Out, x: Array) -> None:
+    """1 or exp(-|x|), over 1 + exp(-|x|): nothing overflows, and small values keep their digits."""
+    (y,) = out
+    positive = x >= 0
+    np.abs(x, out=y)
+    np.negative(y, out=y)
+    np.exp(y, out=y)
+    below = y + 1.0
+    np.copyto(y, 1.0, where=positive)
+    y /= below
+
+
+def softmax(out: Out, x: Array) -> None:
+    """Along the last axis, in the output's memory."""
+    (y,) = out
+    np.subtract(x, x.max(axis=-1, keepdims=True), out=y)
+    np.exp(y, out=y)
+    y /= y.sum(axis=-1, keepdims=True)
+
+
+def relu_backward(out: Out, g: Array, y: Array) -> None:
+    """The gradient where the unit fired."""
+    np.multiply(g, y > 0, out=out[0])
+
+
+def tanh_backward(out: Out, g: Array, y: Array) -> None:
+    """g (1 - y^2)."""
+    slope = y * y
+    np.subtract(1.0, slope, out=slope)
+    np.multiply(g, slope, out=out[0])
+
+
+def sigmoid_backward(out: Out, g: Array, y: Array) -> None:
+    """g y (1 - y)."""
+    slope = 1.0 - y
+    slope *= y
+    np.multiply(g, slope, out=out[0])
+
+
+FORWARD = {"relu": relu, "tanh": lambda out, x: np.tanh(x, out=out[0]), "sigmoid": sigmoid}
+BACKWARD = {"relu": relu_backward, "tanh": tanh_backward, "sigmoid": sigmoid_backward}
+
+
+def fusable(specs: Specs, attrs: Attrs) -> bool:
+    """Whether a layer's activation is one that is written here in place."""
+    return attrs["activation"] == "linear" or attrs["activation"] in FORWARD
+
+
+def dense(
+    out: Out, x: Array, weight: Array, bias: Array | None = None, *, activation: str, alpha: float
+) -> None:
+    """Product, bias and activation, all in the output's memory."""
+    (y,) = out
+    np.matmul(x, weight, out=y)
+    if bias is not None:
+        y += bias
+    if activation != "linear":
+        FORWARD[activation](out, y)
+
+
+def dense_backward(
+    out: Out,
+    gradient: Array,
+    x: Array,
+    weight: Array,
+    y: Array | None = None,
+    *,
+    activation: str,
+    alpha: float,
+    bias: bool,
+    input: bool,
+) -> None:
+    """One temporary for the gradient before the activation; none for a linear layer."""
+    g = gradient
+    if y is not None and activation != "linear":
+        g = np.empty_like(gradient)
+        BACKWARD[activation]((g,), gradient, y)
+    if input:
+        np.matmul(g, weight.T, out=out[-1])
+    if g.ndim > 2:
+        rows = math.prod(g.shape[:-1])
+        g, x = g.reshape(rows, g.shape[-1]), x.reshape(rows, x.shape[-1])
+    np.matmul(x.T, g, out=out[0])
+    if bias:
+        np.add.reduce(g, axis=0, keepdims=True, out=out[1])
+
+
+def softmax_cross_entropy(
+    out: Out, z: Array, labels: Array, weights: Array | None = None
+) -> None:
+    """Probabilities, and the weighted sum of log(sum(exp(z))) - z[label]."""
+    p, loss = out
+    np.subtract(z, z.max(axis=-1, keepdims=True), out=p)
+    at_label = np.take_along_axis(p, labels, axis=-1)
+    np.exp(p, out=p)
+    total = p.sum(axis=-1, keepdims=True)
+    p /= total
+    each = np.log(total, out=total)
+    each -= at_label
+    if weights is not None:
+        each *= weights
+    loss[...] = each.sum()
+
+
+def softmax_cross_entropy_backward(
+    out: Out, p: Array, labels: Array, weights: Array | None = None
+) -> None:
+    """p - 1 at the label, times the row's weight."""
+    (g,) = out
+    np.copyto(g, p)
+    flat = g.reshape(-1, g.shape[-1])
+    flat[np.arange(flat.shape[0]), labels.reshape(-1)] -= 1.0
+    if weights is not None:
+        g *= weights
+
+
+def sigmoid_binary_cross_entropy(
+    out: Out, z: Array, targets: Array, weights: Array | None = None
+) -> None:
+    """Probabilities, and the weighted sum of max(z, 0) - z t + log1p(exp(-|z|))."""
+    p, loss = out
+    each = np.maximum(z, 0)
+    each -= z * targets
+    small = np.abs(z)
+    np.negative(small, out=small)
+    np.exp(small, out=small)
+    each += np.log1p(small)
+    sigmoid((p,), z)
+    rows = each if each.shape[-1] == 1 else each.mean(axis=-1, keepdims=True)
+    loss[...] = rows.sum() if weights is None else (rows * weights).sum()
+
+
+def difference(name: str, factor: float) -> Kernel:
+    """factor / k (p - t) times the row's weight: the derivative of two losses."""
+
+    def run(out: Out, p: Array, targets: Array, weights: Array | None = None) -> None:
+        (g,) = out
+        np.subtract(p, targets, out=g)
+        scale = factor / p.shape[-1]
+        if weights is not None:
+            g *= weights * scale
+        elif scale != 1.0:
+            g *= scale
+
+    return Kernel(name, run)
+
+
+def sgd_update(out: Out, p: Array, g: Array, rate: float) -> None:
+    """p - rate g."""
+    np.subtract(p, g * rate, out=out[0])
+
+
+def momentum_update(
+    out: Out, p: Array, g: Array, v: Array, rate: float, *, momentum: float
+) -> None:
+    """v = momentum v + g; p - rate v."""
+    velocity = out[1]
+    np.multiply(v, momentum, out=velocity)
+    velocity += g
+    np.subtract(p, velocity * rate, out=out[0])
+
+
+def nesterov_update(
+    out: Out, p: Array, g: Array, v: Array, rate: float, *, momentum: float
+) -> None:
+    """v = momentum v + g; p - rate (g + momentum v)."""
+    velocity = out[1]
+    np.multiply(v, momentum, out=velocity)
+    velocity += g
+    step = velocity * momentum
+    step += g
+    step *= rate
+    np.subtract(p, step, out=out[0])
+
+
+def rmsprop_update(
+    out: Out, p: Array, g: Array, s: Array, rate: float, *, rho: float, epsilon: float
+) -> None:
+    """s = rho s + (1 - rho) g^2; p - rate g / (sqrt(s) + epsilon)."""
+    square = out[1]
+    scratch = g * (1.0 - rho)
+    scratch *= g
+    np.multiply(s, rho, out=square)
+    square += scratch
+    np.sqrt(square, out=scratch)
+    scratch += epsilon
+    np.divide(g, scratch, out=scratch)
+    scratch *= rate
+    np.subtract(p, scratch, out=out[0])
+
+
+def adam_update(
+    out: Out,
+    p: Array,
+    g: Array,
+    m: Array,
+    s: Array,
+    rate: float,
+    step: int,
+    *,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+) -> None:
+    """Kingma and Ba 2015, with one temporary."""
+    parameter, mean, square = out
+    scratch = g * (1.0 - beta1)
+    np.multiply(m, beta1, out=mean)
+    mean += scratch
+    np.multiply(g, 1.0 - beta2, out=scratch)
+    scratch *= g
+    np.multiply(s, beta2, out=square)
+    square += scratch
+    np.sqrt(square, out=scratch)
+    scratch *= 1.0 / math.sqrt(1.0 - beta2**step)
+    scratch += epsilon
+    np.divide(mean, scratch, out=scratch)
+    scratch *= rate / (1.0 - beta1**step)
+    np.subtract(p, scratch, out=parameter)
+
+
+def adamw_update(
+    out: Out,
+    p: Array,
+    g: Array,
+    m: Array,
+    s: Array,
+    rate: float,
+    step: int,
+    *,
+    weight_decay: float,
+    decayed: int,
+    **adam: float,
+) -> None:
+    """Adam after the weights, which come first, have shrunk."""
+    if out[0] is not p:
+        np.copyto(out[0], p)
+    out[0][:decayed] *= 1.0 - rate * weight_decay
+    adam_update(out, out[0], g, m, s, rate, step, **adam)  # type: ignore[arg-type]
+
+
+def numpy_kernels() -> dict[str, Kernel]:
+    """All kernels of this module, by operation."""
+    plain = {
+        "matmul": matmul, "gather_rows": gather_rows, "relu": relu, "sigmoid": sigmoid,
+        "softmax": softmax, "relu_backward": relu_backward, "tanh_backward": tanh_backward,
+        "sigmoid_backward": sigmoid_backward, "softmax_cross_entropy": softmax_cross_entropy,
+        "softmax_cross_entropy_backward": softmax_cross_entropy_backward,
+        "sigmoid_binary_cross_entropy": sigmoid_binary_cross_entropy, "sgd_update": sgd_update,
+        "momentum_update": momentum_update, "nesterov_update": nesterov_update,
+        "rmsprop_update": rmsprop_update, "adam_update": adam_update,
+        "adamw_update": adamw_update,
+    }  # fmt: skip
+    return kernels(
+        *map(ufunc, UFUNCS),
+        *(Kernel(name, function) for name, function in plain.items()),
+        Kernel("sum", sum, no_empty_sum),
+        Kernel("dense", dense, fusable),
+        Kernel("dense_backward", dense_backward, fusable),
+        difference("mean_squared_error_backward", 2.0),
+        difference("sigmoid_binary_cross_entropy_backward", 1.0),
+    )
