@@ -126,6 +126,10 @@ def _run_one(backend: Backend) -> None:
 
 
 @cache
+def _status(name: str, index: int) -> BackendStatus:
+    return _within(PROBE_SECONDS, lambda: _probe(name, index), name)
+
+
 def status(name: str, index: int = 0) -> BackendStatus:
     """Whether a backend can run here; probed once, with a real kernel, in bounded time.
 
@@ -133,13 +137,13 @@ def status(name: str, index: int = 0) -> BackendStatus:
     """
     if name not in names():
         raise unknown("backend", name, (*names(), *ALIASES, "auto"))
-    return _within(PROBE_SECONDS, lambda: _probe(name, index), name)
+    return _status(name, index)
 
 
 def backends(probe_again: bool = False) -> list[BackendStatus]:
     """The status of every backend: name, available, device, reason, fix."""
     if probe_again:
-        status.cache_clear()
+        _status.cache_clear()
     return [status(name) for name in names()]
 
 

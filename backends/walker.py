@@ -200,7 +200,7 @@ class WalkerBinding(Binding):
         for id, name, call, out in plan.gather:
             column = block.columns[name]
             if block.device_order is None:
-                plan.env[id] = column[start : start + rows]
+                plan.env[id] = column[start : start + rows, ...]
             else:
                 indices = block.device_order[start : start + rows]
                 plan.env[id] = call(out, column, indices)[0]

@@ -211,12 +211,12 @@ def trace(f: Callable[..., Any], *args: Any, backend: Choice = None) -> Trace:
     """The computation graph of f at the arguments; print it.
 
     >>> print(trace(lambda a, b, c: 3 * (a + b * c), 5.0, 3.0, 2.0, backend="numpy"))
-    node    operation       value  derivative
-    a       input           5      3
-    b       input           3      6
-    c       input           2      9
-    v1      multiply(b, c)  6      3
-    v2      add(a, v1)      11     3
+    node    operation        value  derivative
+    a       input            5      3
+    b       input            3      6
+    c       input            2      9
+    v1      multiply(b, c)   6      3
+    v2      add(a, v1)       11     3
     result  multiply(3, v2)  33     1
     """
     inputs = _inputs(f, args)

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.registry import Choice
+from ..backends.contract import Backend
+from ..backends.registry import Choice, select
 from ..kernels.errors import CheckpointError, LaminaError
 from . import initializers, schedules
 from .layers import BUILTIN as LAYERS
@@ -36,8 +37,8 @@ def description(model: Sequential) -> dict[str, Any]:
     optimizer = model.optimizer
     return {
         "layers": [{"class": type(la).__name__, **la.config()} for la in model.layers],
-        "loss": model.loss.name,
-        "metrics": [m.name for m in model.metrics],
+        "loss": plain(model.loss.function or model.loss.name),
+        "metrics": [plain(m.function or m.name) for m in model.metrics],
         "optimizer": plain(optimizer),
         "dtype": model.dtype,
         "seed": model.seed,
@@ -117,25 +118,26 @@ def load(
     """
     tensors, metadata = _read(Path(path))
     words = dict(custom or {})
+    device = select(None if backend == "auto" else backend).backend
     try:
         told = json.loads(metadata["model"])
-        model = _rebuilt(told, backend, words)
+        model = _rebuilt(told, device, words)
         segments = _segments(model, tensors)
         model.state.step, model.state.epoch = int(told["step"]), int(told["epoch"])
         model._learned = bool(told["learned"])
-    except LaminaError:
+    except CheckpointError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{str(path)!r} does not describe a model: {error!r}") from error
+    except (LaminaError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{str(path)!r} does not describe a model: {error}") from error
     for segment, flat in segments.items():
         model.state.write(segment, flat)
     return model
 
 
-def _rebuilt(told: Mapping[str, Any], backend: Choice, custom: dict[str, Any]) -> Sequential:
+def _rebuilt(told: Mapping[str, Any], backend: Backend, custom: dict[str, Any]) -> Sequential:
     layers = [_object(each, {**LAYERS, **custom}, custom, "layer") for each in told["layers"]]
-    loss = told["loss"] if told["loss"] in LOSSES else _named(told["loss"], custom, "loss")
-    metrics = [m if m in METRICS else _named(m, custom, "metric") for m in told["metrics"]]
+    loss = _function(told["loss"], LOSSES, custom, "loss")
+    metrics = [_function(m, METRICS, custom, "metric") for m in told["metrics"]]
     model = Sequential(
         layers,
         loss=loss,
@@ -146,6 +148,15 @@ def _rebuilt(told: Mapping[str, Any], backend: Choice, custom: dict[str, Any]) -
         seed=told["seed"],
     )
     return model.build(told["features"])
+
+
+def _function(told: Any, known: Mapping[str, Any], custom: Mapping[str, Any], kind: str) -> Any:
+    """A loss or metric: a built-in name, or a function of the user's."""
+    if isinstance(told, dict):
+        return _named(told["function"], custom, kind)
+    if told not in known:
+        raise CheckpointError(f"unknown {kind} {told!r}")
+    return told
 
 
 def _named(name: str, custom: Mapping[str, Any], kind: str) -> Any:

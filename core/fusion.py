@@ -37,9 +37,9 @@ def fuse(results: Sequence[Node]) -> list[Node]:
             continue
         if node in swaps:
             # the loss's other inputs are leaves, so everything it needs has been rebuilt
-            first, rest, pair = swaps[node]
+            first, rest, pair, total = swaps[node]
             made = outputs(make(pair, done[first], *rest))
-            for old, new in zip(_fused_pair(node, readers), made, strict=True):
+            for old, new in zip((node, total), made, strict=True):
                 new.name = old.name
                 done[old] = new
             continue
@@ -54,30 +54,21 @@ def _sole(node: Node, readers: dict[Node, list[Node]]) -> Node | None:
     return readers[node][0] if len(readers[node]) == 1 and readers[node][0] is not node else None
 
 
-def _fused_pair(activation: Node, readers: dict[Node, list[Node]]) -> tuple[Node, Node]:
-    """The activation and the total of the loss that reads it."""
-    for loss in readers[activation]:
-        if loss.op == LOSS_OF[activation.op] and loss.inputs[0] is activation:
-            total = _sole(loss, readers)
-            assert total is not None
-            return activation, total
-    raise AssertionError(activation)
-
-
 def _fused_losses(
     results: Sequence[Node], readers: dict[Node, list[Node]]
-) -> dict[Node, tuple[Node, tuple[Node, ...], str]]:
-    """activation node -> (its input, labels and weights, the fused operation)."""
-    found = {}
+) -> dict[Node, tuple[Node, tuple[Node, ...], str, Node]]:
+    """activation node -> (its input, labels and weights, the fused operation, the total)."""
+    found: dict[Node, tuple[Node, tuple[Node, ...], str, Node]] = {}
     for total in order(results):
         loss = total.inputs[0] if total.op == "sum" and total.shape == () else None
         if loss is None or loss.op not in LOSS_OF.values() or _sole(loss, readers) is not total:
             continue
         activation, *rest = (n for n in loss.inputs if n is not None)
+        if activation in found:  # a second loss of the same probabilities stays as it is
+            continue
         if LOSS_OF.get(activation.op) == loss.op and all(n.leaf for n in rest):
-            z = activation.inputs[0]
-            assert z is not None
-            found[activation] = (z, tuple(rest), f"{activation.op}_{loss.op}")
+            (z,) = _given(*activation.inputs)
+            found[activation] = (z, tuple(rest), f"{activation.op}_{loss.op}", total)
     return found
 
 

@@ -375,13 +375,18 @@ def _weighted(gradient: Node, weights: Sequence[Node]) -> Node:
 def _fused_loss(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> list[Gradient]:
     gp, g = gradients
     p = outputs(node)[0]
+    z, t, *weights = inputs(node)
     dz: Gradient = None
+    dt: Gradient = None
+    dw: Gradient = None
     if g is not None:
-        base = make(node.op + "_backward", p, *inputs(node)[1:])
+        base = make(node.op + "_backward", p, t, *weights)
         dz = scaled(base, g)
     if gp is not None:
         through = make(node.op.split("_")[0] + "_backward", gp, p)
         dz = through if dz is None else dz + through
-    if any(needs[1:]):
-        raise NotDifferentiable(f"[{node.op}] has a derivative for its first input only")
-    return [dz, *([None] * (len(needs) - 1))]
+    if g is not None and needs[1] and t.dtype in FLOATS:  # the loss is linear in the targets
+        dt = -z * (_weighted(g, weights) / float(z.shape[-1]))  # type: ignore[arg-type]
+    if g is not None and len(needs) > 2 and needs[2]:
+        dw = make(node.op.split("_", 1)[1], p, t) * g
+    return [dz, dt, dw][: len(needs)]

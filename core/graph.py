@@ -249,6 +249,13 @@ def _operand(value: Any, dtype: str | None) -> Node | None:
     return constant(array)
 
 
+COUNTERS = ("labels", "indices")  # inputs that are numbers of classes or rows
+
+
+def _whole(value: Any) -> bool:
+    return np.asarray(value).dtype.kind in "iu"
+
+
 def make(op: str, *inputs: Any, **attrs: Any) -> Node:
     """The node of an operation; of one with several outputs it is the first, see `outputs`.
 
@@ -257,7 +264,13 @@ def make(op: str, *inputs: Any, **attrs: Any) -> Node:
     row = ops.get(op)
     kinds = [n.dtype for n in inputs if isinstance(n, Node) and n.dtype != "bool"]
     dtype = kinds[0] if kinds else None
-    nodes = tuple(_operand(value, dtype) for value in inputs)
+    nodes = tuple(
+        constant(value, "int32")
+        if name in COUNTERS and not isinstance(value, Node) and _whole(value)
+        else _operand(value, dtype)
+        for name, value in zip(row.inputs, inputs, strict=False)
+    )
+    nodes += tuple(_operand(value, dtype) for value in inputs[len(row.inputs) :])
     full = row.complete(attrs)
     specs = row.check([None if n is None else n.spec for n in nodes], full)
     return Node(op, nodes, full, specs)

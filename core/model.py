@@ -65,6 +65,10 @@ class Sequential:
         self.loss = losses.get(loss)
         self.optimizer = optimizers.get(optimizer)
         self.metrics = tuple(losses.get_metric(m) for m in metrics)
+        names = ["loss", *(m.name for m in self.metrics)]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise BadInput(f"two of the loss and the metrics are named {twice!r}: rename one")
         if dtype not in FLOATS:
             raise unknown("dtype", dtype, FLOATS)
         if precision is not None:

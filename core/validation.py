@@ -196,7 +196,7 @@ def weights(
         if not result.any():
             raise BadInput("sample_weight is zero everywhere: at least one row must count")
     if class_weight is None:
-        return result
+        return _even_scale(result)
     if labels.shape[1] != 1:
         raise BadInput("class_weight needs one label a row; use sample_weight for several outputs")
     column = labels.reshape(-1)
@@ -206,7 +206,12 @@ def weights(
             raise BadInput(f'class_weight is a dict or "balanced", not {class_weight!r}')
         factors = rows / (len(found) * counts)
     else:
-        given = {float(label): factor for label, factor in class_weight.items()}
+        try:
+            given = {float(label): float(factor) for label, factor in class_weight.items()}
+        except (AttributeError, TypeError, ValueError):
+            raise BadInput(
+                f'class_weight is a dict of label -> factor or "balanced", not {class_weight!r}'
+            ) from None
         factors = np.array([given.get(float(label), 1.0) for label in found], dtype=np.float64)
         if not np.isfinite(factors).all() or (factors < 0).any():
             raise BadInput(f"class_weight must hold finite numbers from 0, not {class_weight!r}")
@@ -214,7 +219,18 @@ def weights(
     total = each if result is None else result * each
     if not total.any():
         raise BadInput("class_weight makes every row's weight zero: at least one row must count")
-    return total
+    return _even_scale(total)
+
+
+def _even_scale(weights: np.ndarray | None) -> np.ndarray | None:
+    """Weights of any scale brought near one, so that no sum of them leaves the range.
+
+    Only their ratios count; a power of two changes no digit.
+    """
+    if weights is None:
+        return None
+    _, exponent = math.frexp(float(weights.max()))
+    return np.ldexp(weights, -exponent)
 
 
 def seed_of(seed: object) -> int:
