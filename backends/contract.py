@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,6 +120,10 @@ class Backend(ABC):
     def synchronize(self) -> None:
         """Waits until all work is done."""
         return None
+
+    def active(self) -> AbstractContextManager[Any]:
+        """A context in which work goes to this device, for libraries with a current device."""
+        return nullcontext()
 
     def compile(self, program: Program) -> Executable:
         """Makes a program ready to run; the default walks it instruction by instruction."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from typing import Any
 
@@ -22,7 +23,6 @@ class CupyBackend(Backend):
         super().__init__(index)
         self._xp = _import()
         self._device = self._xp.cuda.Device(index)
-        self._device.use()
 
     @classmethod
     def obstacle(cls, index: int = 0) -> Obstacle | None:
@@ -75,11 +75,28 @@ class CupyBackend(Backend):
 
     def to_numpy(self, array: Array) -> np.ndarray:
         """Downloads an array, which waits for it."""
-        return np.asarray(self._xp.asnumpy(array))
+        with self._device:
+            return np.asarray(self._xp.asnumpy(array))
+
+    def zeros(self, length: int, dtype: str) -> Array:
+        """A flat array of zeros."""
+        with self._device:
+            return super().zeros(length, dtype)
+
+    def assign(self, target: Array, source: Array) -> None:
+        """Copies into memory that exists."""
+        with self._device:
+            target[...] = source
+
+    def active(self) -> AbstractContextManager[Any]:
+        """The device as the current one, which CuPy keeps for each thread."""
+        device: AbstractContextManager[Any] = self._device
+        return device
 
     def synchronize(self) -> None:
         """Waits for the current stream."""
-        self._xp.cuda.get_current_stream().synchronize()
+        with self._device:
+            self._xp.cuda.get_current_stream().synchronize()
 
 
 def _import() -> Any:

@@ -146,7 +146,8 @@ class WalkerBinding(Binding):
         weights: list[float] = []
         stacks: dict[str, list[np.ndarray]] = {name: [] for name in self.program.stacked}
         env: list[Any] = []
-        with np.errstate(all="ignore"):  # what is not finite is found in the sums
+        # what is not finite is found in the sums
+        with self.backend.active(), np.errstate(all="ignore"):
             for number in range(control.steps):
                 rows = min(control.batch, self.block.rows - control.cursor)
                 if rows <= 0:
@@ -158,13 +159,13 @@ class WalkerBinding(Binding):
                 for name in self.program.stacked:
                     stacks[name].append(self.backend.to_numpy(env[self.program.outputs[name]]))
                 control.cursor += rows
-        self._account(control, seen, weights)
-        for name, id in self.program.outputs.items():
-            if name in stacks:
-                if stacks[name]:
-                    self.results[name] = np.concatenate(stacks[name])
-            elif env:
-                self.results[name] = self.backend.to_numpy(env[id])
+            self._account(control, seen, weights)
+            for name, id in self.program.outputs.items():
+                if name in stacks:
+                    if stacks[name]:
+                        self.results[name] = np.concatenate(stacks[name])
+                elif env:
+                    self.results[name] = self.backend.to_numpy(env[id])
 
     def _step(self, control: Control, number: int, rows: int, weights: list[float]) -> list[Any]:
         program, state = self.program, self.state

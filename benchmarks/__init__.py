@@ -1,1 +1,1 @@
-"""Measurements: what is timed was checked first, in interleaved rounds, medians with their spread."""
+"""Measurements: what is timed was checked first; medians with their spread."""

@@ -168,7 +168,7 @@ def environment() -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description="Times training steps on every backend.")
     parser.add_argument("--quick", action="store_true", help="small networks, three rounds")
     parser.add_argument("--json", type=Path, help="write the figures and the machine to this file")
     given = parser.parse_args(arguments)

@@ -230,7 +230,8 @@ def _even_scale(weights: np.ndarray | None) -> np.ndarray | None:
     if weights is None:
         return None
     _, exponent = math.frexp(float(weights.max()))
-    return np.ldexp(weights, -exponent)
+    scaled: np.ndarray = np.ldexp(weights, -exponent)
+    return scaled
 
 
 def seed_of(seed: object) -> int:

@@ -151,9 +151,7 @@ def softmax(x: Array, out: Array) -> None:
 
 
 @jit
-def softmax_cross_entropy(
-    z: Array, labels: Array, weights: Array, p: Array, loss: Array
-) -> None:
+def softmax_cross_entropy(z: Array, labels: Array, weights: Array, p: Array, loss: Array) -> None:
     """Probabilities, and the weighted sum of log(sum(exp(z))) - z[label]; p may be z."""
     one = z.dtype.type(1)
     rows, columns = z.shape

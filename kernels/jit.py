@@ -1,8 +1,8 @@
 """How Numba compiles the kernels: every option, once.
 
 error_model="numpy"
-    A division by zero gives infinity or NaN as IEEE says. With Python's model every division carries
-    a branch that raises, and no loop with a division is vectorised.
+    A division by zero gives infinity or NaN as IEEE says. With Python's model every division
+    carries a branch that raises, and no loop with a division is vectorised.
 nogil=True
     A kernel runs beside other Python threads.
 cache=True
@@ -26,7 +26,8 @@ import numba
 F = TypeVar("F", bound=Callable[..., Any])
 
 if os.environ.get("LAMINA_CACHE_DIR"):
-    numba.config.CACHE_DIR = os.environ["LAMINA_CACHE_DIR"]
+    settings: Any = numba.config
+    settings.CACHE_DIR = os.environ["LAMINA_CACHE_DIR"]
 
 
 def jit(function: F) -> F:

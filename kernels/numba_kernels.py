@@ -157,10 +157,13 @@ def dropout_mask(
     dtype: str,
 ) -> None:
     """The key, the counter and the bar as 32-bit words."""
-    words = (*philox.key(int(seed)), stream & philox.WORD, *philox.key(int(counter)))
-    bar = np.uint32(philox.threshold(rate))
+    word = np.uint32
+    (k0, k1), (low, high) = philox.key(int(seed)), philox.key(int(counter))
     scale = out[0].dtype.type(1.0 / (1.0 - rate))
-    updates.dropout_mask(*(np.uint32(w) for w in words), bar, scale, out[0].reshape(-1))
+    updates.dropout_mask(
+        word(k0), word(k1), word(stream & philox.WORD), word(low), word(high),
+        word(philox.threshold(rate)), scale, out[0].reshape(-1),
+    )  # fmt: skip
 
 
 def _into(out: Out, *inputs: Array) -> None:
@@ -186,14 +189,9 @@ def momentum(nesterov: bool) -> Any:
     def run(out: Out, p: Array, g: Array, v: Array, rate: float, *, momentum: float) -> None:
         _into(out, p, v)
         number = p.dtype.type
-        updates.momentum(*_first(out, g), number(rate), number(momentum), nesterov)
+        updates.momentum(out[0], _flat(g), out[1], number(rate), number(momentum), nesterov)
 
     return run
-
-
-def _first(out: Out, g: Array) -> tuple[Array, ...]:
-    """Parameter, gradient, then the slots."""
-    return (out[0], _flat(g), *out[1:])
 
 
 def rmsprop_update(
@@ -202,7 +200,8 @@ def rmsprop_update(
     """RMSprop."""
     _into(out, p, s)
     number = p.dtype.type
-    updates.rmsprop(*_first(out, g), number(rate), number(rho), number(1 - rho), number(epsilon))
+    rest = number(1.0 - rho)
+    updates.rmsprop(out[0], _flat(g), out[1], number(rate), number(rho), rest, number(epsilon))
 
 
 def adam_update(
@@ -222,8 +221,10 @@ def adam_update(
     _into(out, p, m, s)
     number = p.dtype.type
     size, root = rate / (1.0 - beta1**step), 1.0 / math.sqrt(1.0 - beta2**step)
-    scalars = (size, root, beta1, 1.0 - beta1, beta2, 1.0 - beta2, epsilon)
-    updates.adam(*_first(out, g), *(number(value) for value in scalars))
+    updates.adam(
+        out[0], _flat(g), out[1], out[2], number(size), number(root), number(beta1),
+        number(1.0 - beta1), number(beta2), number(1.0 - beta2), number(epsilon),
+    )  # fmt: skip
 
 
 def adamw_update(
@@ -242,12 +243,10 @@ def adamw_update(
     """Adam after the weights, which come first, have shrunk."""
     _into(out, p, m, s)
     updates.shrink(out[0][:decayed], p.dtype.type(1.0 - rate * weight_decay))
-    adam_update(out, out[0], g, out[1], out[2], rate, step, **adam)  # type: ignore[arg-type]
+    adam_update(out, out[0], g, out[1], out[2], rate, step, **adam)
 
 
-def add_decay(
-    out: Out, g: Array, p: Array, *, coefficient: float, start: int, stop: int
-) -> None:
+def add_decay(out: Out, g: Array, p: Array, *, coefficient: float, start: int, stop: int) -> None:
     """The coefficient times the parameter, on a range."""
     _into(out, g)
     updates.add_scaled(out[0][start:stop], _flat(p)[start:stop], g.dtype.type(coefficient))

@@ -6,6 +6,7 @@ Only operations where that saves memory traffic or calls are here; the rest are 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,12 @@ def sigmoid_backward(out: Out, g: Array, y: Array) -> None:
     np.multiply(g, slope, out=out[0])
 
 
-FORWARD = {"relu": relu, "tanh": lambda out, x: np.tanh(x, out=out[0]), "sigmoid": sigmoid}
+def tanh(out: Out, x: Array) -> None:
+    """The hyperbolic tangent."""
+    np.tanh(x, out=out[0])
+
+
+FORWARD = {"relu": relu, "tanh": tanh, "sigmoid": sigmoid}
 BACKWARD = {"relu": relu_backward, "tanh": tanh_backward, "sigmoid": sigmoid_backward}
 
 
@@ -150,9 +156,7 @@ def dense_backward(
         np.add.reduce(g, axis=0, keepdims=True, out=out[1])
 
 
-def softmax_cross_entropy(
-    out: Out, z: Array, labels: Array, weights: Array | None = None
-) -> None:
+def softmax_cross_entropy(out: Out, z: Array, labels: Array, weights: Array | None = None) -> None:
     """Probabilities, and the weighted sum of log(sum(exp(z))) - z[label]."""
     p, loss = out
     np.subtract(z, z.max(axis=-1, keepdims=True), out=p)
@@ -301,12 +305,12 @@ def adamw_update(
     if out[0] is not p:
         np.copyto(out[0], p)
     out[0][:decayed] *= 1.0 - rate * weight_decay
-    adam_update(out, out[0], g, m, s, rate, step, **adam)  # type: ignore[arg-type]
+    adam_update(out, out[0], g, m, s, rate, step, **adam)
 
 
 def numpy_kernels() -> dict[str, Kernel]:
     """All kernels of this module, by operation."""
-    plain = {
+    plain: dict[str, Callable[..., None]] = {
         "matmul": matmul, "gather_rows": gather_rows, "relu": relu, "sigmoid": sigmoid,
         "softmax": softmax, "relu_backward": relu_backward, "tanh_backward": tanh_backward,
         "sigmoid_backward": sigmoid_backward, "softmax_cross_entropy": softmax_cross_entropy,

@@ -107,7 +107,8 @@ def _arithmetic() -> None:
     for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum"):
         make = samples.elementwise(normal, samples.positive if name == "divide" else normal)
         row(
-            f"{name}: a, b -> y", inference.elementwise(name, pair, floats=name == "divide"), make,
+            f"{name}: a, b -> y",
+            inference.elementwise(name, pair, floats=name == "divide"), make,
             overwrites=((0, 1),), hot=name in ("add", "multiply"),
         )  # fmt: skip
     row(
@@ -145,7 +146,8 @@ def _reductions_and_shapes() -> None:
         row(
             f"{name}: x -> y",
             inference.reduction(name, empty=name == "sum", floats=name != "max"),
-            samples.reduction, attrs=over, tolerance=EXACT if name == "max" else SUMMED, hot=name == "sum",
+            samples.reduction, attrs=over, tolerance=EXACT if name == "max" else SUMMED,
+            hot=name == "sum",
         )  # fmt: skip
     row(
         "argmax: x -> y", inference.reduction("argmax", result="int32"), samples.argmax,
