@@ -62,9 +62,12 @@ class State:
 
 
 class DataBlock:
-    """Rows resident on the device, and an order to visit them in.
+    """Rows of data, and an order to visit them in.
 
-    columns: name -> host array with the rows along its first axis; uploaded once.
+    columns: name -> host array with the rows along its first axis. Arrays in memory are uploaded
+        once and stay on the device. A `np.memmap` stays on disk: each batch is read, cast and
+        uploaded when it is its turn.
+    dtype: what a memory-mapped column of other numbers is cast to.
     weights: one non-negative number a row, on the host, or None when all rows weigh the same.
     order: row numbers to visit, or None for 0, 1, 2, ...
     """
@@ -75,9 +78,16 @@ class DataBlock:
         columns: Mapping[str, np.ndarray],
         weights: np.ndarray | None = None,
         order: np.ndarray | None = None,
+        dtype: str = "float32",
     ) -> None:
         self.backend = backend
-        self.columns = {name: backend.asarray(column) for name, column in columns.items()}
+        self.dtype = dtype
+        self.streamed = {n: c for n, c in columns.items() if isinstance(c, np.memmap)}
+        self.columns = {
+            name: backend.asarray(column)
+            for name, column in columns.items()
+            if name not in self.streamed
+        }
         self.rows = len(next(iter(columns.values()))) if columns else 1
         self.weights = weights
         self.order: np.ndarray | None = None
@@ -88,6 +98,12 @@ class DataBlock:
         """Sets the order in which the next run visits the rows."""
         self.order = None if order is None else np.ascontiguousarray(order, dtype=np.int32)
         self.device_order = None if self.order is None else self.backend.asarray(self.order)
+
+    def read(self, name: str, start: int, rows: int) -> Array:
+        """Rows [start, start + rows) of the order of a streamed column, on the device."""
+        column, stop = self.streamed[name], start + rows
+        part = column[start:stop] if self.order is None else column[self.order[start:stop]]
+        return self.backend.asarray(np.asarray(part, dtype=self.dtype))
 
     def batch_weights(self, start: int, rows: int) -> np.ndarray | None:
         """The weights of the rows [start, start + rows) of the order, as a host array."""

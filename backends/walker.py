@@ -120,7 +120,7 @@ class WalkerBinding(Binding):
                 )
             (plan.update if segment == "update" else plan.forward).append(step)
         for name, id in program.columns.items():
-            if name == "weights":
+            if name == "weights" or name in self.block.streamed:
                 continue
             column = self.block.columns[name]
             order = Spec((rows,), "int32")
@@ -198,6 +198,8 @@ class WalkerBinding(Binding):
     def _load(self, plan: Plan, control: Control, rows: int, weights: list[float]) -> None:
         """Puts the batch's rows and weights into the table."""
         block, start = self.block, control.cursor
+        for name in block.streamed:
+            plan.env[self.program.columns[name]] = block.read(name, start, rows)
         for id, name, call, out in plan.gather:
             column = block.columns[name]
             if block.device_order is None:
@@ -257,7 +259,10 @@ class WalkerBinding(Binding):
     def _account(
         self, control: Control, seen: dict[str, list[Array]], weights: list[float]
     ) -> None:
-        """Adds the run's sums to the control block, in float64 on the host."""
+        """Adds the run's sums to the control block, in float64 on the host.
+
+        One after the other, so that the sums do not depend on how many steps a run took.
+        """
         for name, values in seen.items():
             if not values:
                 continue
@@ -266,9 +271,12 @@ class WalkerBinding(Binding):
             if not finite.all() and not control.stop:
                 control.stop = True
                 control.nonfinite_step = int(np.argmin(finite))
-            control.sums[name] = control.sums.get(name, 0.0) + float(host @ np.array(weights))
-        if seen:
-            control.weight_sum += sum(weights)
+            total = control.sums.get(name, 0.0)
+            for value, weight in zip(host.tolist(), weights, strict=True):
+                total += value * weight
+            control.sums[name] = total
+        for weight in weights:
+            control.weight_sum += weight
 
     def use(self, block: DataBlock) -> None:
         """Exchanges the data; see `Binding.use`."""

@@ -61,8 +61,9 @@ class Lines(Silent):
         """Prints a line when it is due."""
         self.count += 1
         if self.count % self.every == 0 or self.count in (1, self.epochs):
-            rate = self.rows / seconds if seconds > 0 else 0.0
-            line = f"epoch {self.count}/{self.epochs}  {describe(values)}  {rate:,.0f} examples/s"
+            line = f"epoch {self.count}/{self.epochs}  {describe(values)}"
+            if self.rows and seconds > 0:  # batches that come one by one are not counted before
+                line += f"  {self.rows / seconds:,.0f} examples/s"
             print(line, flush=True)
 
 
@@ -81,7 +82,7 @@ class Bar(Silent):
             TimeRemainingColumn(compact=True),
         )
         fields: dict[str, Any] = {"epoch": 1, "epochs": epochs, "values": "", "rate": 0.0}
-        self.task = self.progress.add_task("", total=epochs * rows, **fields)
+        self.task = self.progress.add_task("", total=epochs * rows or None, **fields)
         self.progress.start()
 
     def _show(self, seen: int, values: Mapping[str, float]) -> None:

@@ -27,6 +27,7 @@ from ..kernels.spec import ROWS, Rows, Shape, Spec, concrete, size
 from . import initializers
 from .graph import Node, leaf, make
 
+LEARNED_ROWS = 65_536  # rows that a statistic is computed from at a time
 Activation = str | Callable[[Node], Node] | None
 
 
@@ -227,9 +228,11 @@ class Standardize(Layer):
         return {"mean": Parameter(row, "zeros"), "scale": Parameter(row, "ones")}
 
     def learn(self, x: np.ndarray) -> Mapping[str, np.ndarray]:
-        """Computed in float64."""
-        mean = x.mean(axis=0, keepdims=True, dtype=np.float64)
-        deviation = x.std(axis=0, keepdims=True, dtype=np.float64)
+        """Computed in float64, in two passes over a few rows at a time (x may be on disk)."""
+        parts = [x[start : start + LEARNED_ROWS] for start in range(0, len(x), LEARNED_ROWS)]
+        mean = sum(p.sum(axis=0, keepdims=True, dtype=np.float64) for p in parts) / len(x)
+        squares = sum(((p - mean) ** 2).sum(axis=0, keepdims=True) for p in parts)
+        deviation = np.sqrt(squares / len(x))
         # Rounding alone gives a constant column of large numbers a tiny deviation.
         still = deviation <= 1e-12 * np.maximum(np.abs(mean), 1.0)
         return {"mean": mean, "scale": 1.0 / np.where(still, 1.0, deviation)}

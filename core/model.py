@@ -76,6 +76,7 @@ class Sequential:
         self.dtype = dtype
         self.seed = validation.seed_of(seed)
         self.stop_training = False
+        self.history: History | None = None
         self.features: tuple[int, ...] | None = None
         self._state: State | None = None
         self._traced: dict[bool, Traced] = {}
@@ -218,7 +219,7 @@ class Sequential:
 
     def _bound(self, kind: str, capacity: int, block: DataBlock, width: int = 1) -> Binding:
         """A program of that kind, bound to the state and the data; kept for the next call."""
-        key = (kind, capacity, width)
+        key = (kind, capacity, width, tuple(block.streamed))
         binding = self._bindings.get(key)
         if binding is None:
             executable = self.backend.compile(self._program(kind, capacity, width))
@@ -238,7 +239,8 @@ class Sequential:
         return {"x": found, "y": targets, "weights": weights}
 
     def _block(self, data: Mapping[str, Any]) -> DataBlock:
-        return DataBlock(self.backend, {"x": data["x"], "y": data["y"]}, data["weights"])
+        columns = {"x": data["x"], "y": data["y"]}
+        return DataBlock(self.backend, columns, data["weights"], dtype=self.dtype)
 
     def _learn(self, x: np.ndarray) -> None:
         """Lets layers with statistics see their input over the training data, once."""
@@ -261,7 +263,7 @@ class Sequential:
             return x
         capacity = capacity_for(len(x))
         program = predict_program(self._trace(), node, self.state.layout, capacity)
-        block = DataBlock(self.backend, {"x": x})
+        block = DataBlock(self.backend, {"x": x}, dtype=self.dtype)
         binding = self.backend.compile(program).bind(self.state, block)
         binding.run(Control(batch=capacity, steps=-(-len(x) // capacity)))
         return binding.read("prediction")
@@ -271,7 +273,7 @@ class Sequential:
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         epochs: int = 1,
         batch_size: int = 32,
         validation_data: Sequence[Any] | None = None,
@@ -285,6 +287,8 @@ class Sequential:
         """Trains; a second call goes on with the same optimizer state and epoch counter.
 
         x: (n, features); y: (n,) or (n, outputs). The last, smaller batch is trained on as well.
+            A `np.memmap` is read batch by batch. Without y, x is an iterable of batches (x, y) or
+            (x, y, sample_weight), or a function that returns one for every epoch.
         validation_data: (x, y) or (x, y, sample_weight). validation_split: a share of the rows held
             out, drawn by the seed. class_weight: label -> factor, or "balanced".
         verbose: "auto" shows a line on a terminal and plain lines elsewhere; 0 nothing.
@@ -293,32 +297,35 @@ class Sequential:
         check_count("fit: epochs", epochs, least=0)
         check_count("fit: batch_size", batch_size)
         check_number("fit: validation_split", validation_split, 0.0, 1.0, open_high=True)
-        data = self._data(x, y, sample_weight, class_weight)
-        held = self._held_out(data, validation_data, validation_split)
-        rows, width = len(data["x"]), data["y"].shape[1]
-        self._learn(data["x"])
-        batch = min(int(batch_size), rows)
-        if batch < batch_size:
-            warnings.warn(
-                f"batch_size {batch_size} is larger than the data: {rows} rows a batch are used",
-                stacklevel=2,
-            )
-        block = self._block(data)
-        validated = None
-        if held is not None:
-            held_block = self._block(held)
-            capacity = capacity_for(held_block.rows)
-            validated = (self._bound("evaluate", capacity, held_block, width), held_block, capacity)
+        source: training.Rows | training.Batches
+        held: dict[str, Any] | None
+        if y is None:
+            if validation_split or sample_weight is not None or class_weight is not None:
+                raise BadInput(
+                    "fit on batches takes weights from the batches (x, y, sample_weight), and"
+                    " validation_data instead of validation_split"
+                )
+            source = training.Batches(self, x, int(epochs))
+            held = None if validation_data is None else self._held_out({}, validation_data, 0.0)
+        else:
+            data = self._data(x, y, sample_weight, class_weight)
+            held = self._held_out(data, validation_data, validation_split)
+            self._learn(data["x"])
+            rows = len(data["x"])
+            if batch_size > rows:
+                warnings.warn(
+                    f"batch_size {batch_size} is larger than the data:"
+                    f" {rows} rows a batch are used",
+                    stacklevel=2,
+                )
+            source = training.Rows(self, data, min(int(batch_size), rows), bool(shuffle))
         task = training.Task(
             model=self,
-            binding=self._bound("train", batch, block, width),
-            block=block,
+            source=source,
             epochs=int(epochs),
-            batch=batch,
-            shuffle=bool(shuffle),
-            validation=validated,
+            held=held,
             callbacks=tuple(callbacks),
-            reporter=reporter(verbose, int(epochs), rows),
+            reporter=reporter(verbose, int(epochs), source.rows),
         )
         return training.train(task)
 
@@ -335,6 +342,10 @@ class Sequential:
         rows = len(data["x"])
         if rows < 2:
             raise BadInput("validation_split needs at least two rows")
+        if isinstance(data["x"], np.memmap):
+            raise BadInput(
+                "validation_split would copy a memory map: pass validation_data=(x[a:], y[a:])"
+            )
         kept, held = training.split(self.seed, rows, share)
 
         def part(numbers: np.ndarray) -> dict[str, Any]:
@@ -357,28 +368,38 @@ class Sequential:
         """One step on all the rows given; loss and metrics from before the update."""
         data = self._data(x, y, sample_weight, class_weight)
         self._learn(data["x"])
-        rows, block = len(data["x"]), self._block(data)
-        capacity = 1 << (rows - 1).bit_length()
-        binding = self._bound("train", capacity, block, data["y"].shape[1])
-        control = Control(batch=rows, learning_rates=self.optimizer.rates(self.state.step, 1))
-        binding.run(control)
+        control = Control(batch=len(data["x"]))
+        self.step(data, control)
         return training.means(control)
+
+    def step(self, data: Mapping[str, Any], control: Control) -> None:
+        """One training step on checked data as one batch; adds to the control block's sums."""
+        rows, block = len(data["x"]), self._block(data)
+        binding = self._bound("train", 1 << (rows - 1).bit_length(), block, data["y"].shape[1])
+        control.batch, control.cursor, control.steps = rows, 0, 1
+        control.learning_rates = self.optimizer.rates(self.state.step, 1)
+        binding.run(control)
 
     def evaluate(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
         """Loss and metrics over the data, nothing trained: {"loss": ..., "accuracy": ...}."""
         self.state  # noqa: B018  raises NotBuilt
-        data = self._data(x, y, sample_weight)
+        return self.assess(self._data(x, y, sample_weight))
+
+    def assess(self, data: Mapping[str, Any]) -> dict[str, float]:
+        """Loss and metrics over checked data."""
         block = self._block(data)
         capacity = capacity_for(block.rows)
-        binding = self._bound("evaluate", capacity, block, data["y"].shape[1])
-        return training.evaluate(binding, block, capacity)
+        control = Control(batch=capacity, steps=-(-block.rows // capacity))
+        self._bound("evaluate", capacity, block, data["y"].shape[1]).run(control)
+        return training.means(control)
 
     def predict(self, x: Any) -> np.ndarray:
         """The last layer's output, (n, outputs): probabilities after sigmoid or softmax."""
         self.state  # noqa: B018  raises NotBuilt
         found = validation.features(x, self.dtype, self.features)
         capacity = capacity_for(len(found))
-        binding = self._bound("predict", capacity, DataBlock(self.backend, {"x": found}))
+        block = DataBlock(self.backend, {"x": found}, dtype=self.dtype)
+        binding = self._bound("predict", capacity, block)
         binding.run(Control(batch=capacity, steps=-(-len(found) // capacity)))
         return binding.read("prediction")
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from ..backends.contract import Binding
-from ..backends.state import Control, DataBlock
-from ..kernels.errors import DivergenceError
+from ..backends.state import Control
+from ..kernels.errors import BadInput, DivergenceError
 from .callbacks import Callback
 from .history import History, Silent
 
@@ -36,37 +38,150 @@ def split(seed: int, rows: int, share: float) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(order[held:]), np.sort(order[:held])
 
 
+class Rows:
+    """Arrays with all rows: each epoch visits them in a new order, many steps in one run."""
+
+    def __init__(self, model: Sequential, data: dict[str, Any], batch: int, shuffle: bool) -> None:
+        self.model, self.batch, self.shuffle = model, batch, shuffle
+        self.block = model._block(data)
+        self.rows = self.block.rows
+        self.binding = model._bound("train", batch, self.block, data["y"].shape[1])
+        self.steps = 1  # batches to ask for in the next run, adapted to the polite time
+
+    def epoch(self, snapshot: Snapshot, interrupt: Interrupt, reporter: Silent) -> Control:
+        """One pass over the rows."""
+        model, state = self.model, self.model.state
+        order = row_order(state.seed, state.epoch, self.rows) if self.shuffle else None
+        self.block.reorder(order)
+        control = Control(batch=self.batch)
+        while control.cursor < self.rows and not control.stop and not interrupt.asked:
+            left = -(-(self.rows - control.cursor) // self.batch)
+            control.steps = min(self.steps, left)
+            control.learning_rates = model.optimizer.rates(state.step, control.steps)
+            snapshot.retake()
+            start = time.perf_counter()
+            self.binding.run(control)
+            spent = time.perf_counter() - start
+            if spent < POLITE_SECONDS / 2 and control.steps == self.steps:
+                self.steps *= 2
+            elif spent > POLITE_SECONDS and self.steps > 1:
+                self.steps //= 2
+            reporter.batches(control.cursor, means(control))
+        return control
+
+
+class Batches:
+    """Batches that come one by one, from an iterable or from a function that returns one.
+
+    Raises: BadInput for what cannot be iterated, or not as often as there are epochs.
+    """
+
+    def __init__(self, model: Sequential, source: Any, epochs: int) -> None:
+        self.model, self.source = model, source
+        self.rows = 0  # not known before they came
+        if hasattr(source, "shape") or isinstance(source, (list, tuple)):
+            raise BadInput("fit needs y: fit(x, y); only an iterable of batches goes without")
+        if not callable(source) and not hasattr(source, "__iter__"):
+            raise BadInput(f"fit takes arrays, or an iterable of batches, not {source!r}")
+        if epochs > 1 and not callable(source) and iter(source) is source:
+            raise BadInput(
+                "an iterator ends after one epoch: pass a function that returns a new one for each"
+            )
+
+    def epoch(self, snapshot: Snapshot, interrupt: Interrupt, reporter: Silent) -> Control:
+        """One pass over the batches; each is checked when it comes."""
+        model, control, seen = self.model, Control(batch=1), 0
+        for batch in self.source() if callable(self.source) else self.source:
+            if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+                raise BadInput("each batch must be (x, y) or (x, y, sample_weight)")
+            data = model._data(*batch)
+            if not model._learned:
+                raise BadInput(
+                    "layers such as Standardize learn from all rows at once: call"
+                    " fit(x, y, epochs=0) on a sample of them first"
+                )
+            snapshot.retake()
+            model.step(data, control)
+            seen += len(data["x"])
+            reporter.batches(seen, means(control))
+            if control.stop or interrupt.asked:
+                break
+        if not seen:
+            raise BadInput("the iterable has no batches")
+        self.rows = seen
+        return control
+
+
 @dataclass
 class Task:
-    """One call of `fit`, made ready."""
+    """One call of `fit`, made ready.
+
+    held: the checked validation data, or None.
+    """
 
     model: Sequential
-    binding: Binding
-    block: DataBlock
+    source: Rows | Batches
     epochs: int
-    batch: int
-    shuffle: bool
-    validation: tuple[Binding, DataBlock, int] | None
+    held: dict[str, Any] | None
     callbacks: Sequence[Callback]
     reporter: Silent
 
 
-def run_epoch(task: Task, control: Control) -> None:
-    """One pass over the block; asks for as many steps a run as fit into the polite time."""
-    model, rows = task.model, task.block.rows
-    steps = 1
-    while control.cursor < rows and not control.stop:
-        left = -(-(rows - control.cursor) // control.batch)
-        control.steps = min(steps, left)
-        control.learning_rates = model.optimizer.rates(model.state.step, control.steps)
+class Snapshot:
+    """The state to go back to when training diverges; retaken when that costs next to nothing."""
+
+    def __init__(self, model: Sequential) -> None:
+        self.model = model
+        self.kept: dict[str, np.ndarray] = {}
+        self.step, self.time, self.cost = 0, 0.0, 0.0
+
+    def retake(self) -> None:
+        """Copies parameters and optimizer state to the host, if the last copy was long ago.
+
+        Long ago is twenty times as long as a copy takes.
+        """
         start = time.perf_counter()
-        task.binding.run(control)
-        spent = time.perf_counter() - start
-        if spent < POLITE_SECONDS / 2:
-            steps *= 2
-        elif spent > POLITE_SECONDS and steps > 1:
-            steps //= 2
-        task.reporter.batches(control.cursor, means(control))
+        if self.kept and start - self.time < 20.0 * self.cost:
+            return
+        state = self.model.state
+        self.kept = {name: state.read(name) for name in ("parameters", *state.layout.slots)}
+        self.step = state.step
+        self.time = time.perf_counter()
+        self.cost = self.time - start
+
+    def restore(self) -> None:
+        """Puts the copies back."""
+        state = self.model.state
+        for name, flat in self.kept.items():
+            state.write(name, flat)
+        state.step = self.step
+
+
+class Interrupt:
+    """Lets Ctrl-C end a training between two runs, when the state is whole, not within one.
+
+    Only the main thread can do that; elsewhere, and where the program handles the signal itself,
+    nothing is changed. A second Ctrl-C interrupts at once.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> Interrupt:
+        mine = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        self.installed = mine and threading.current_thread() is threading.main_thread()
+        if self.installed:
+            signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            signal.default_int_handler(number, frame)
+        self.asked = True
+
+    def __exit__(self, *details: object) -> None:
+        if self.installed:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def means(control: Control) -> dict[str, float]:
@@ -74,46 +189,77 @@ def means(control: Control) -> dict[str, float]:
     return {name: control.mean(name) for name in control.sums}
 
 
-def evaluate(binding: Binding, block: DataBlock, batch: int) -> dict[str, float]:
-    """Loss and metrics over a whole block."""
-    control = Control(batch=batch, steps=-(-block.rows // batch))
-    binding.run(control)
-    return means(control)
-
-
 def train(task: Task) -> History:
-    """All epochs. Raises: DivergenceError."""
-    history, state = History(), task.model.state
+    """All epochs.
+
+    Raises: DivergenceError when a loss or a parameter is not finite, with parameters and optimizer
+    put back to a state before that; KeyboardInterrupt after Ctrl-C, with the model whole. Both
+    leave the epochs so far in `model.history`.
+    """
     model = task.model
+    history = model.history = History()
     model.stop_training = False
+    snapshot = Snapshot(model)
     try:
-        for callback in task.callbacks:
-            callback.on_fit_begin(model)
-        for _ in range(task.epochs):
-            start = time.perf_counter()
-            order = row_order(state.seed, state.epoch, task.block.rows) if task.shuffle else None
-            task.block.reorder(order)
-            control = Control(batch=task.batch)
-            run_epoch(task, control)
-            values = means(control)
-            if control.stop:
-                raise DivergenceError(
-                    f"training diverged: the loss is {values['loss']} in epoch {state.epoch + 1}."
-                    " Lower the learning rate, set clip_norm, or put lm.Standardize() first"
-                )
-            state.epoch += 1
-            if task.validation is not None:
-                found = evaluate(*task.validation)
-                values.update({f"val_{name}": value for name, value in found.items()})
-            seconds = time.perf_counter() - start
-            history.add(state.epoch, seconds, values)
-            task.reporter.epoch(state.epoch, seconds, values)
+        with Interrupt() as interrupt:
             for callback in task.callbacks:
-                callback.on_epoch_end(model, state.epoch, values)
-            if model.stop_training:
-                break
-        for callback in task.callbacks:
-            callback.on_fit_end(model, history)
+                callback.on_fit_begin(model)
+            for _ in range(task.epochs):
+                _one_epoch(task, history, snapshot, interrupt)
+                if interrupt.asked:
+                    raise KeyboardInterrupt(
+                        f"stopped in epoch {model.state.epoch + 1}: the model keeps what it"
+                        " learned, model.history has the epochs so far, and fit goes on from here"
+                    )
+                if model.stop_training:
+                    break
+            for callback in task.callbacks:
+                callback.on_fit_end(model, history)
     finally:
         task.reporter.close()
     return history
+
+
+def _one_epoch(task: Task, history: History, snapshot: Snapshot, interrupt: Interrupt) -> None:
+    model = task.model
+    start = time.perf_counter()
+    control = task.source.epoch(snapshot, interrupt, task.reporter)
+    state = model.state
+    if interrupt.asked:
+        return
+    last = len(history.epochs) + 1 == task.epochs
+    if control.stop or (last and not np.isfinite(state.read("parameters")).all()):
+        _diverged(task, history, snapshot)
+    values = means(control)
+    state.epoch += 1
+    if task.held is not None:
+        found = model.assess(task.held)
+        values.update({f"val_{name}": value for name, value in found.items()})
+    seconds = time.perf_counter() - start
+    history.add(state.epoch, seconds, values)
+    task.reporter.epoch(state.epoch, seconds, values)
+    for callback in task.callbacks:
+        callback.on_epoch_end(model, state.epoch, values)
+
+
+def _diverged(task: Task, history: History, snapshot: Snapshot) -> NoReturn:
+    """Goes back to the snapshot. Raises: DivergenceError."""
+    state = task.model.state
+    failed = state.step
+    flat = state.read("parameters")
+    layers = [
+        entry.layer
+        for entry in state.layout.entries
+        if entry.trainable and not np.isfinite(flat[entry.offset : entry.offset + entry.size]).all()
+    ]
+    snapshot.restore()
+    where = f" (first in layer {min(layers)})" if layers else ""
+    raise DivergenceError(
+        f"training diverged in epoch {state.epoch + 1}, between steps {snapshot.step} and"
+        f" {failed}: the loss or a parameter is not finite{where}. The parameters of step"
+        f" {snapshot.step} are back in the model. Lower the learning rate, set clip_norm, or put"
+        " lm.Standardize() first",
+        step=snapshot.step,
+        layer=min(layers) if layers else None,
+        history=history,
+    )

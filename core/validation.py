@@ -16,6 +16,7 @@ from ..kernels.errors import BadInput, DtypeError, ShapeError
 from .layers import check_count
 from .losses import Loss
 
+CHECKED_ROWS = 65_536  # rows of a memory map looked at together
 CPU_DEVICES = (1, 3)  # DLPack's numbers for main memory, plain and pinned
 
 
@@ -51,16 +52,19 @@ def _elsewhere(data: Any) -> bool:
     return int(data.__dlpack_device__()[0]) not in CPU_DEVICES
 
 
-def cast(what: str, array: np.ndarray, dtype: str) -> np.ndarray:
+def cast(what: str, array: np.ndarray, dtype: str, first_row: int = 0) -> np.ndarray:
     """A C-contiguous array of the model's dtype, all of it finite.
 
+    first_row: the number of the array's first row in the whole data, for the message.
     Raises: BadInput for NaN and infinities, and for values beyond the dtype's range, naming the
     first place.
     """
     finite = np.isfinite(array) if array.dtype.kind == "f" else None
     if finite is not None and not finite.all():
         where = np.unravel_index(int(np.argmin(finite)), array.shape)
-        raise BadInput(f"{what} has {_number(array[where])} at {_place(where)}: remove or fill it")
+        raise BadInput(
+            f"{what} has {_number(array[where])} at {_place(where, first_row)}: remove or fill it"
+        )
     with np.errstate(over="ignore"):
         result = np.ascontiguousarray(array, dtype=dtype)
     if array.dtype.kind == "f" and array.dtype.itemsize > result.dtype.itemsize:
@@ -68,7 +72,8 @@ def cast(what: str, array: np.ndarray, dtype: str) -> np.ndarray:
         if beyond.any():
             where = np.unravel_index(int(np.argmax(beyond)), array.shape)
             raise BadInput(
-                f"{what} has {_number(array[where])} at {_place(where)}, beyond the range of"
+                f"{what} has {_number(array[where])} at {_place(where, first_row)}, beyond the"
+                f" range of"
                 f' {dtype}: scale it, or use dtype="float64"'
             )
     return result
@@ -81,7 +86,8 @@ def _number(value: Any) -> str:
     return f"{number:g}" if math.isfinite(number) else "infinity"
 
 
-def _place(where: tuple[Any, ...]) -> str:
+def _place(where: tuple[Any, ...], first_row: int) -> str:
+    where = (int(where[0]) + first_row, *where[1:]) if where else where
     if len(where) == 2:
         return f"row {where[0]}, column {where[1]}"
     return f"row {where[0]}" if len(where) == 1 else f"index {tuple(int(i) for i in where)}"
@@ -92,7 +98,9 @@ def features(data: Any, dtype: str, expected: tuple[int, ...] | None = None) -> 
 
     Raises: ShapeError, DtypeError, BadInput.
     """
-    array = host_array("x", data)
+    array = data if isinstance(data, np.memmap) else host_array("x", data)
+    if isinstance(array, np.memmap) and array.dtype.kind not in "biuf":
+        host_array("x", array[:1])  # says what is wrong with the dtype
     if array.ndim < 2:
         hint = "x.reshape(1, -1) for one row, x.reshape(-1, 1) for one feature"
         raise ShapeError(
@@ -107,7 +115,11 @@ def features(data: Any, dtype: str, expected: tuple[int, ...] | None = None) -> 
             f"x has {_row(array.shape[1:])} but the model was built for {_row(expected)}"
             f" (x: {array.dtype}[{', '.join(map(str, array.shape))}])"
         )
-    return cast("x", array, dtype)
+    if not isinstance(array, np.memmap):
+        return cast("x", array, dtype)
+    for start in range(0, len(array), CHECKED_ROWS):  # checked now, cast when its turn comes
+        cast("x", np.asarray(array[start : start + CHECKED_ROWS]), dtype, first_row=start)
+    return array
 
 
 def _row(shape: tuple[int, ...]) -> str:

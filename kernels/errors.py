@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class LaminaError(Exception):
@@ -46,7 +47,17 @@ class CheckpointError(LaminaError, ValueError):
 
 
 class DivergenceError(LaminaError, FloatingPointError):
-    """Training produced a loss that is not finite."""
+    """Training produced a loss or a parameter that is not finite.
+
+    step: the optimizer step whose parameters were put back. layer: the number of the first layer
+    whose parameters were not finite, or None. history: what the epochs before measured.
+    """
+
+    def __init__(
+        self, message: str, step: int = 0, layer: int | None = None, history: Any = None
+    ) -> None:
+        super().__init__(message)
+        self.step, self.layer, self.history = step, layer, history
 
 
 def unknown(kind: str, name: object, valid: Iterable[str]) -> UnknownName:

@@ -17,10 +17,7 @@ from lamina.kernels.spec import Spec
 
 # What core may ask of a device by itself; the rest is for the floor of the backends.
 FOR_CORE = {"compile", "device", "name", "dtypes"}
-CONTRACT = FOR_CORE | {
-    "xp", "kernels", "asarray", "to_numpy", "zeros", "assign", "synchronize", "functional", "index",
-    "contract_version", "obstacle",
-}  # fmt: skip
+CONTRACT = {name for name in dir(lm.Backend) if not name.startswith("_")} | {"index"}
 seen: Counter[tuple[str, str]] = Counter()  # (what was touched, the module that touched it)
 
 

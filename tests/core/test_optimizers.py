@@ -69,3 +69,22 @@ def test_a_schedule_gives_each_step_its_rate() -> None:
     assert seen == [0, 1, 2, 3]
     for got, wanted in zip(scheduled.get_weights(), by_hand, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-14)
+
+
+def test_a_schedule_counts_steps_over_epochs_and_fits() -> None:
+    x, y = support.classes(10)
+    scheduled = support.classifier(optimizer=lm.SGD(lambda step: 0.3 / (1 + step)))
+    by_hand = support.classifier(optimizer=lm.SGD(0.3)).build(4)
+    for epochs in (2, 1):
+        scheduled.fit(x, y, epochs=epochs, batch_size=4, shuffle=False, verbose=0)
+    weights, step = by_hand.get_weights(), 0
+    for _ in range(3):
+        for part in (slice(0, 4), slice(4, 8), slice(8, 10)):
+            layers = by_hand.gradients(x[part], y[part])
+            gradients = [g for layer in layers for g in layer.values()]
+            rate = 0.3 / (1 + step)
+            weights = [w - rate * g for w, g in zip(weights, gradients, strict=True)]
+            by_hand.set_weights(weights)
+            step += 1
+    for got, wanted in zip(scheduled.get_weights(), weights, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-14)

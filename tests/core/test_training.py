@@ -84,6 +84,24 @@ def test_training_is_the_same_bits_each_time_and_another_seed_is_not() -> None:
         assert not support.same(weights[0], weights[2])
 
 
+def test_the_history_does_not_depend_on_how_many_steps_a_run_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """How many fit into the polite time differs from machine to machine and from run to run."""
+    from lamina.core import training
+
+    x, y = support.classes(301)
+    weights = np.random.default_rng(0).random(301)
+    told = []
+    for seconds in (0.0, 1e9):  # one step at a time; ever more
+        monkeypatch.setattr(training, "POLITE_SECONDS", seconds)
+        history = support.classifier().fit(
+            x, y, epochs=5, batch_size=3, sample_weight=weights, verbose=0
+        )
+        told.append(history.history)
+    assert told[0] == told[1]
+
+
 def test_a_seed_is_drawn_and_kept() -> None:
     models = [support.classifier(seed=None).build(4) for _ in range(2)]
     assert models[0].seed != models[1].seed
@@ -428,6 +446,43 @@ def test_to_moves_in_place_with_the_optimizer_s_state() -> None:
     assert unbuilt.build(4).backend.name == "numba"
 
 
+# First weights
+
+
+@pytest.mark.parametrize(
+    ("settings", "deviation"),
+    [
+        ({"activation": "relu"}, np.sqrt(2 / 200)),
+        ({"activation": "leaky_relu"}, np.sqrt(2 / 200)),
+        ({"activation": "tanh"}, np.sqrt(2 / 500)),
+        ({}, np.sqrt(2 / 500)),
+        ({"activation": "relu", "kernel_initializer": "xavier"}, np.sqrt(2 / 500)),
+        ({"kernel_initializer": "he"}, np.sqrt(2 / 200)),
+        ({"kernel_initializer": "lecun"}, np.sqrt(1 / 200)),
+        ({"kernel_initializer": "random_normal"}, 0.01),
+        ({"kernel_initializer": lm.initializers.RandomNormal(0.5)}, 0.5),
+        ({"kernel_initializer": "zeros"}, 0.0),
+    ],
+    ids=str,
+)
+def test_initializers(settings: dict[str, Any], deviation: float) -> None:
+    model = lm.Sequential(
+        [lm.Dense(300, **settings)], "mean_squared_error", backend="numpy", dtype="float64", seed=0
+    )
+    weight, bias = model.build(200).get_weights()
+    assert weight.std() == pytest.approx(deviation, rel=0.02)
+    assert abs(weight.mean()) <= deviation * 0.02
+    assert not bias.any()
+    assert len(np.unique(weight)) in (1, weight.size)  # each drawn by itself
+
+
+def test_equal_layers_do_not_start_equal() -> None:
+    layers = [lm.Dense(4, activation="tanh"), lm.Dense(4, activation="tanh"), lm.Dense(4)]
+    model = lm.Sequential(layers, "mean_squared_error", backend="numpy", seed=0).build(4)
+    first, second = model.get_weights()[0], model.get_weights()[2]
+    assert not np.array_equal(first, second)
+
+
 # Layers
 
 
@@ -489,6 +544,18 @@ def test_dropout_keeps_the_mean() -> None:
     )
     assert model.train_on_batch(x, np.zeros(2000))["loss"] == pytest.approx(4.0, abs=0.1)
     assert model.evaluate(x, np.zeros(2000))["loss"] == pytest.approx(4.0, rel=1e-12)
+
+
+def test_dropout_s_words_are_those_of_the_paper() -> None:
+    """Known answers of Philox4x32-10 (Salmon et al. 2011, Random123's kat_vectors)."""
+    from lamina.kernels import philox
+
+    zeros = philox.words(np, 0, 0, 0, 4)
+    assert [f"{w:08x}" for w in zeros] == ["6627e8d5", "e169c58d", "bc57ac4c", "9b00dbd8"]
+    longer = philox.words(np, 0, 0, 0, 7)
+    np.testing.assert_array_equal(longer[:4], zeros)
+    others = [philox.words(np, *key, 4) for key in ((1, 0, 0), (0, 1, 0), (0, 0, 1), (2**32, 0, 0))]
+    assert len({tuple(map(int, o)) for o in (zeros, longer[3:], *others)}) == 6
 
 
 def test_flatten() -> None:
@@ -768,3 +835,110 @@ def test_a_progress_line_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "epoch 3/3" in text
     assert "loss" in text
     assert "examples/s" in text
+
+
+# Interrupted, diverged, streamed
+
+
+def test_divergence_gives_back_finite_parameters_and_the_history() -> None:
+    x, y = support.regression(16)
+    model = lm.Sequential(
+        [lm.Dense(8, activation="relu"), lm.Dense(2)], loss="mean_squared_error",
+        optimizer=lm.SGD(3.0), backend="numpy", seed=0,
+    )  # fmt: skip
+    with pytest.raises(lm.DivergenceError) as caught:
+        model.fit(x, y, epochs=500, batch_size=4, verbose=0)
+    error = caught.value
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+    assert model.state.step == error.step
+    assert error.layer == 0
+    assert error.history is model.history
+    model.optimizer = lm.SGD(1e-4)
+    model.evaluate(x, y)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_interrupt_leaves_a_whole_model() -> None:
+    import os
+    import signal
+
+    class After(lm.Callback):
+        def on_epoch_end(self, model: Any, epoch: int, values: Any) -> None:
+            if epoch == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    x, y = support.classes(40)
+    model = support.classifier()
+    with pytest.raises(KeyboardInterrupt, match="fit goes on from here"):
+        model.fit(x, y, epochs=10_000, batch_size=8, verbose=0, callbacks=[After()])
+    assert model.history is not None
+    assert model.history.epochs == [1, 2, 3]
+    assert model.state.epoch == 3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert len(model.fit(x, y, epochs=2, batch_size=8, verbose=0).epochs) == 2
+
+
+@every_backend
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+def test_a_memory_map_trains_like_the_array(backend: str, dtype: str, tmp_path: Path) -> None:
+    x, y = support.classes(30)
+    x = np.round(x * 20 + 100) if dtype == "uint8" else x
+    mapped = np.memmap(tmp_path / "x.dat", dtype=dtype, mode="w+", shape=x.shape)
+    mapped[...] = x
+    array = np.array(mapped)
+    layers = [lm.Standardize(), lm.Dense(6, "relu"), lm.Dropout(0.2), lm.Dense(3, "softmax")]
+    models = [
+        lm.Sequential(layers, "cross_entropy", backend=backend, seed=3, metrics=("accuracy",))
+        for _ in range(2)
+    ]
+    told = [
+        model.fit(data, y, epochs=2, batch_size=8, verbose=0).history
+        for model, data in zip(models, (array, mapped), strict=True)
+    ]
+    assert told[0] == told[1]
+    assert support.same(*(model.get_weights() for model in models))
+    np.testing.assert_array_equal(models[0].predict(array), models[0].predict(mapped))
+    assert models[0].evaluate(array, y) == models[0].evaluate(mapped, y)
+    with pytest.raises(lm.BadInput, match="validation_split would copy"):
+        models[0].fit(mapped, y, validation_split=0.2, verbose=0)
+    if dtype != "uint8":
+        mapped[17, 1] = np.nan
+        with pytest.raises(lm.BadInput, match="x has NaN at row 17, column 1"):
+            models[0].fit(mapped, y, verbose=0)
+
+
+@every_backend
+def test_batches_that_come_one_by_one(backend: str) -> None:
+    x, y = support.classes(25)
+
+    def batches() -> Any:
+        for start in (0, 10, 20):
+            yield x[start : start + 10], y[start : start + 10]
+
+    whole, streamed = support.classifier(backend), support.classifier(backend)
+    wanted = whole.fit(x, y, epochs=3, batch_size=10, shuffle=False, verbose=0)
+    told = streamed.fit(batches, epochs=3, verbose=0, validation_data=(x, y))
+    assert told.history["loss"] == pytest.approx(wanted.history["loss"], rel=1e-12)
+    assert set(told.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    for a, b in zip(whole.get_weights(), streamed.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+    assert len(support.classifier(backend).fit(batches(), verbose=0).epochs) == 1
+
+
+def test_batches_that_do_not_work() -> None:
+    x, y = support.classes(10)
+    model = support.classifier()
+    for source, epochs, says in (
+        (iter([(x, y)]), 2, "an iterator ends after one epoch"),
+        (x, 1, "fit needs y"),
+        (3, 1, "an iterable of batches"),
+        (lambda: [], 1, "has no batches"),
+        (lambda: [x], 1, "each batch must be"),
+    ):
+        with pytest.raises(lm.BadInput, match=says):
+            model.fit(source, epochs=epochs, verbose=0)
+    standard = lm.Sequential([lm.Standardize(), lm.Dense(3, "softmax")], "cross_entropy")
+    with pytest.raises(lm.BadInput, match="epochs=0"):
+        standard.fit(lambda: [(x, y)], verbose=0)
+    standard.fit(x, y, epochs=0, batch_size=10, verbose=0)
+    standard.fit(lambda: [(x, y)], verbose=0)
