@@ -31,6 +31,16 @@ class Callback:
         """After the last epoch, unless the training raised."""
 
 
+def check_callbacks(callbacks: object) -> tuple[Callback, ...]:
+    """The callbacks of a fit. Raises: BadInput for anything but a sequence of Callback objects."""
+    if not isinstance(callbacks, (list, tuple)):
+        raise BadInput(f"callbacks is a list: callbacks=[{callbacks!r}]")
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise BadInput(f"a callback is an object of lm.Callback, not {callback!r}")
+    return tuple(callbacks)
+
+
 def worse_is_lower(name: str) -> bool:
     """Whether a larger number is the better one: accuracies and scores, not losses and errors."""
     return "accuracy" in name or name.endswith(("score", "r2"))

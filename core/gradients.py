@@ -371,6 +371,13 @@ def _weighted(gradient: Node, weights: Sequence[Node]) -> Node:
     return scaled(weights[0], gradient) if weights else gradient
 
 
+def _row_losses(z: Node, t: Node) -> Node:
+    """The loss of every row from what stands before the activation: finite for saturated rows."""
+    if t.dtype not in FLOATS:
+        return -make("pick", make("log_softmax", z), t)
+    return (make("softplus", z) - z * t).mean(axis=-1, keepdims=True)
+
+
 @rule("softmax_cross_entropy", "sigmoid_binary_cross_entropy")
 def _fused_loss(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> list[Gradient]:
     gp, g = gradients
@@ -388,5 +395,5 @@ def _fused_loss(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]
     if g is not None and needs[1] and t.dtype in FLOATS:  # the loss is linear in the targets
         dt = -z * (_weighted(g, weights) / float(z.shape[-1]))  # type: ignore[arg-type]
     if g is not None and len(needs) > 2 and needs[2]:
-        dw = make(node.op.split("_", 1)[1], p, t) * g
+        dw = _row_losses(z, t) * g
     return [dz, dt, dw][: len(needs)]

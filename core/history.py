@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..kernels.errors import BadInput
+
 PLAIN_LINES = 20  # where there is no terminal, at most about so many lines a fit
 
 
@@ -105,6 +107,12 @@ class Bar(Silent):
     def close(self) -> None:
         """Leaves the line as it is."""
         self.progress.stop()
+
+
+def check_verbose(verbose: object) -> None:
+    """Raises BadInput for a word that is none."""
+    if isinstance(verbose, str) and verbose != "auto":
+        raise BadInput(f'verbose is "auto", True or False, not {verbose!r}')
 
 
 def reporter(verbose: bool | int | str, epochs: int, rows: int) -> Silent:

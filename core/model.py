@@ -16,8 +16,8 @@ from ..backends.state import Control, DataBlock, State
 from ..kernels.errors import BadInput, NotBuilt, ShapeError, unknown
 from ..kernels.spec import FLOATS, ROWS, Rows, Spec
 from . import initializers, losses, optimizers, training, validation
-from .callbacks import Callback
-from .history import History, reporter
+from .callbacks import Callback, check_callbacks
+from .history import History, check_verbose, reporter
 from .layers import Layer, check_count, check_number
 from .tracing import Traced, layout_of, predict_program, trace_layers, train_program
 
@@ -178,6 +178,8 @@ class Sequential:
         Raises: ShapeError, DtypeError, BadInput.
         """
         names, layout = self._names(), self.state.layout
+        if not isinstance(weights, (list, tuple)):
+            raise BadInput(f"set_weights takes a list of arrays, not {type(weights).__name__}")
         if len(weights) != len(names):
             raise ShapeError(f"set_weights got {len(weights)} arrays, the model has {len(names)}")
         flat = self.state.read("parameters")
@@ -297,6 +299,8 @@ class Sequential:
         check_count("fit: epochs", epochs, least=0)
         check_count("fit: batch_size", batch_size)
         check_number("fit: validation_split", validation_split, 0.0, 1.0, open_high=True)
+        check_verbose(verbose)
+        callbacks = check_callbacks(callbacks)
         source: training.Rows | training.Batches
         held: dict[str, Any] | None
         if y is None:
@@ -324,7 +328,7 @@ class Sequential:
             source=source,
             epochs=int(epochs),
             held=held,
-            callbacks=tuple(callbacks),
+            callbacks=callbacks,
             reporter=reporter(verbose, int(epochs), source.rows),
         )
         return training.train(task)

@@ -207,8 +207,9 @@ def weights(
             raise BadInput(f"sample_weight has {result[row]:g} at row {row}: none may be negative")
         if not result.any():
             raise BadInput("sample_weight is zero everywhere: at least one row must count")
+        result = _even_scale(result)
     if class_weight is None:
-        return _even_scale(result)
+        return result
     if labels.shape[1] != 1:
         raise BadInput("class_weight needs one label a row; use sample_weight for several outputs")
     column = labels.reshape(-1)
@@ -228,19 +229,17 @@ def weights(
         if not np.isfinite(factors).all() or (factors < 0).any():
             raise BadInput(f"class_weight must hold finite numbers from 0, not {class_weight!r}")
     each = factors[inverse]
-    total = each if result is None else result * each
-    if not total.any():
+    if not (each.any() if result is None else (result * (each > 0)).any()):
         raise BadInput("class_weight makes every row's weight zero: at least one row must count")
-    return _even_scale(total)
+    each = _even_scale(each)
+    return each if result is None else _even_scale(result * each)
 
 
-def _even_scale(weights: np.ndarray | None) -> np.ndarray | None:
+def _even_scale(weights: np.ndarray) -> np.ndarray:
     """Weights of any scale brought near one, so that no sum of them leaves the range.
 
     Only their ratios count; a power of two changes no digit.
     """
-    if weights is None:
-        return None
     _, exponent = math.frexp(float(weights.max()))
     scaled: np.ndarray = np.ldexp(weights, -exponent)
     return scaled

@@ -641,3 +641,26 @@ def test_what_was_given_is_not_changed() -> None:
     np.testing.assert_array_equal(x, X)
     np.testing.assert_array_equal(y, Y)
     np.testing.assert_array_equal(weights, 1.0)
+
+
+def test_weights_at_the_end_of_the_range_stay_finite() -> None:
+    x, y = support.classes(12)
+    fitted = support.classifier()
+    told = fitted.train_on_batch(
+        x, y, sample_weight=np.full(12, 1e307), class_weight={0: 1e5, 1: 1e5, 2: 1e5}
+    )
+    assert told["loss"] == pytest.approx(support.classifier().train_on_batch(x, y)["loss"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"verbose": "loud"}, "verbose is"),
+        ({"callbacks": lm.EarlyStopping()}, "callbacks is a list"),
+        ({"callbacks": [print]}, "a callback is an object"),
+    ],
+)
+def test_words_of_fit(changes: dict, says: str) -> None:
+    x, y = support.classes(12)
+    with pytest.raises(lm.BadInput, match=says):
+        support.classifier().fit(x, y, **changes)

@@ -332,3 +332,19 @@ def test_a_saturated_model_trains_on(backend: str) -> None:
     np.testing.assert_array_equal(gradient["weight"], [[1.5, -1.5]])
     np.testing.assert_array_equal(gradient["bias"], [[1.0, -1.0]])
     assert model.train_on_batch(x, y)["loss"] == 1500.0
+
+
+def test_the_weight_s_derivative_is_the_row_s_loss_when_saturated() -> None:
+    z, weights = np.array([[800.0, -800.0], [0.5, 0.25]]), np.array([[1.0], [2.0]])
+    labels = np.array([[1], [0]])
+
+    def classes(z, w):
+        return lm.ops.cross_entropy(lm.ops.softmax(z), labels, w).sum()
+
+    def chances(z, w):
+        return lm.ops.binary_cross_entropy(lm.ops.sigmoid(z), np.array([[0.0, 1.0]] * 2), w).sum()
+
+    _, by_weight = lm.grad(classes, backend="numpy")(z, weights)
+    np.testing.assert_allclose(by_weight[:, 0], [1600.0, np.log1p(np.exp(-0.25))], rtol=1e-12)
+    _, by_weight = lm.grad(chances, backend="numpy")(z, weights)
+    assert by_weight[0, 0] == pytest.approx(800.0)
