@@ -36,6 +36,8 @@ _PUBLIC = {
     "Callback": (".core.callbacks", "Callback"),
     "EarlyStopping": (".core.callbacks", "EarlyStopping"),
     "Checkpoint": (".core.callbacks", "Checkpoint"),
+    "LogFile": (".core.callbacks", "LogFile"),
+    "Plateau": (".core.callbacks", "Plateau"),
     "History": (".core.history", "History"),
     "load": (".core.checkpoint", "load"),
     "explain": (".core.inspection", "explain"),
@@ -80,6 +82,8 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .core.callbacks import Callback as Callback
     from .core.callbacks import Checkpoint as Checkpoint
     from .core.callbacks import EarlyStopping as EarlyStopping
+    from .core.callbacks import LogFile as LogFile
+    from .core.callbacks import Plateau as Plateau
     from .core.checkpoint import load as load
     from .core.functions import ops as ops
     from .core.history import History as History

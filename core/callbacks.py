@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +15,7 @@ import numpy as np
 
 from ..kernels.errors import BadInput
 from .history import History
-from .layers import check_count
+from .layers import check_count, check_number
 
 if TYPE_CHECKING:
     from .model import Sequential
@@ -41,9 +44,21 @@ def check_callbacks(callbacks: object) -> tuple[Callback, ...]:
     return tuple(callbacks)
 
 
-def worse_is_lower(name: str) -> bool:
-    """Whether a larger number is the better one: accuracies and scores, not losses and errors."""
-    return "accuracy" in name or name.endswith(("score", "r2"))
+def monitored(who: str, name: str | None, values: Mapping[str, float]) -> tuple[str, float]:
+    """The name and number to watch; None is "val_loss", or "loss" without validation.
+
+    Raises: BadInput for a name that the history lacks.
+    """
+    name = name or ("val_loss" if "val_loss" in values else "loss")
+    if name not in values:
+        raise BadInput(f"{who}: no {name!r} in the history; it has {', '.join(values)}")
+    return name, values[name]
+
+
+def improves(name: str, value: float, best: float) -> bool:
+    """Whether a number is better: accuracies and scores rise, losses and errors fall."""
+    rising = "accuracy" in name or name.endswith(("score", "r2"))
+    return value > best if rising else value < best
 
 
 @dataclass
@@ -71,12 +86,8 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, model: Sequential, epoch: int, values: Mapping[str, float]) -> None:
         """Compares, remembers the best, counts the others."""
-        name = self.monitor or ("val_loss" if "val_loss" in values else "loss")
-        if name not in values:
-            raise BadInput(f"EarlyStopping: no {name!r} in the history; it has {', '.join(values)}")
-        value = values[name]
-        better = value > self.best if worse_is_lower(name) else value < self.best
-        if better or self.best_epoch == 0:
+        name, value = monitored("EarlyStopping", self.monitor, values)
+        if self.best_epoch == 0 or improves(name, value, self.best):
             self.best, self.best_epoch, self._waited = value, epoch, 0
             if self.restore_best_weights:
                 self._parameters = model.state.read("parameters")
@@ -89,6 +100,71 @@ class EarlyStopping(Callback):
         """Restores the best parameters."""
         if self._parameters is not None:
             model.state.write("parameters", self._parameters)
+
+
+@dataclass
+class Plateau(Callback):
+    """Multiplies the learning rate by `factor` after `patience` epochs without improvement.
+
+    monitor: as in EarlyStopping. The rate does not fall below `minimum`. It belongs to the model's
+    optimizer, so it is saved with the model; a schedule in its place is refused.
+    """
+
+    monitor: str | None = None
+    patience: int = 3
+    factor: float = 0.5
+    minimum: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_count("Plateau: patience", self.patience)
+        check_number("Plateau: factor", self.factor, 0.0, 1.0, open_high=True)
+        check_number("Plateau: minimum", self.minimum, 0.0, math.inf, open_high=True)
+
+    def on_fit_begin(self, model: Sequential) -> None:
+        """Forgets an earlier training."""
+        if callable(model.optimizer.learning_rate):
+            raise BadInput("Plateau needs a number as learning rate, not a schedule")
+        self._best: float | None = None
+        self._waited = 0
+
+    def on_epoch_end(self, model: Sequential, epoch: int, values: Mapping[str, float]) -> None:
+        """Compares, counts, and lowers the rate when it is due."""
+        name, value = monitored("Plateau", self.monitor, values)
+        if self._best is None or improves(name, value, self._best):
+            self._best, self._waited = value, 0
+            return
+        self._waited += 1
+        rate = model.optimizer.learning_rate
+        if self._waited >= self.patience and not callable(rate):
+            lower = max(rate * self.factor, self.minimum)
+            model.optimizer = replace(model.optimizer, learning_rate=lower)
+            self._waited = 0
+
+
+@dataclass
+class LogFile(Callback):
+    """Appends a line per epoch to a file: `.csv` with a header, or `.jsonl` with JSON objects.
+
+    Each line is on disk before training goes on, so a log survives whatever ends the training.
+    """
+
+    path: str | os.PathLike[str]
+
+    def __post_init__(self) -> None:
+        if Path(self.path).suffix not in (".csv", ".jsonl"):
+            raise BadInput(f"LogFile writes .csv or .jsonl, not {os.fspath(self.path)!r}")
+
+    def on_epoch_end(self, model: Sequential, epoch: int, values: Mapping[str, float]) -> None:
+        """Writes the epoch's line."""
+        path, row = Path(self.path), {"epoch": epoch, "step": model.state.step, **values}
+        with path.open("a", newline="", encoding="utf-8") as file:
+            if path.suffix == ".jsonl":
+                file.write(json.dumps(row) + "\n")
+                return
+            writer = csv.DictWriter(file, fieldnames=list(row))
+            if file.tell() == 0:
+                writer.writeheader()
+            writer.writerow(row)
 
 
 @dataclass

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from .optimizers import BUILTIN as OPTIMIZERS
 
 FORMAT = "lamina"
 VERSION = 1
+STALE_SECONDS = 3600.0
 OBJECTS = {
     **{
         c.__name__: c
@@ -64,12 +68,15 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
                 tensors[f"{slot}/{entry.name}"] = state.array(entry.name, slot)
     # safetensors writes the memory as it lies, so every array must be C-contiguous
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    words = json.dumps(description(model))
     metadata = {
         "format": FORMAT,
         "version": str(VERSION),
-        "model": json.dumps(description(model)),
+        "model": words,
+        "digest": digest(tensors, words),
     }
     target = Path(path)
+    _sweep(target)
     beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         with beside.open("wb") as file:
@@ -77,8 +84,37 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(target)
+        _sync_folder(target.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def digest(tensors: Mapping[str, np.ndarray], words: str) -> str:
+    """A checksum of the arrays, their names, shapes and dtypes, and the description."""
+    found = hashlib.blake2b(words.encode(), digest_size=16)
+    for name in sorted(tensors):
+        array = tensors[name]
+        found.update(f"{name} {array.dtype.name} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
+
+
+def _sweep(target: Path) -> None:
+    """Removes what a killed process left beside the file, once it is surely nobody's."""
+    for left in target.parent.glob(f".{target.name}.*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                left.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the renaming itself survive a power cut, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -102,6 +138,8 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             f"{str(path)!r} has format version {version!r}, this lamina reads up to {VERSION}:"
             " upgrade lamina"
         )
+    if metadata.get("digest") != digest(tensors, metadata.get("model", "")):
+        raise CheckpointError(f"{str(path)!r} is damaged: its checksum does not fit its contents")
     return tensors, metadata
 
 

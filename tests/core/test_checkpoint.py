@@ -11,6 +11,7 @@ import lamina as lm
 import numpy as np
 import pytest
 import support
+from lamina.core.checkpoint import digest
 from safetensors.numpy import load_file, save_file
 
 # Runs in a process of its own; custom.py lies in its working directory.
@@ -206,6 +207,11 @@ def test_a_loss_of_one_s_own_with_a_built_in_name_is_not_mixed_up(tmp_path: Path
 # Bad files
 
 
+def stored(path: Path, tensors: dict[str, np.ndarray], words: dict[str, str]) -> None:
+    """Writes a file whose checksum fits, so that the checks behind it are reached."""
+    save_file(tensors, path, {**words, "digest": digest(tensors, words["model"])})
+
+
 def rewritten(path: Path, told: Any = None, **metadata: str) -> None:
     """The file again with another description or other metadata."""
     from safetensors import safe_open
@@ -214,7 +220,7 @@ def rewritten(path: Path, told: Any = None, **metadata: str) -> None:
         words = dict(file.metadata())
     if told is not None:
         words["model"] = json.dumps({**json.loads(words["model"]), **told})
-    save_file(load_file(path), path, {**words, **metadata})
+    stored(path, load_file(path), {**words, **metadata})
 
 
 def test_missing_foreign_and_damaged_files(tmp_path: Path) -> None:
@@ -275,8 +281,9 @@ def test_descriptions_that_do_not_fit(told: dict[str, Any], tmp_path: Path) -> N
     path = tmp_path / "m.safetensors"
     saved(path)
     rewritten(path, told)
-    with pytest.raises(lm.CheckpointError):
+    with pytest.raises(lm.CheckpointError) as caught:
         lm.load(path, backend="numpy")
+    assert "checksum" not in str(caught.value)
 
 
 def test_a_description_that_is_no_json(tmp_path: Path) -> None:
@@ -304,11 +311,11 @@ def test_arrays_that_do_not_fit(tmp_path: Path) -> None:
         ({"1.weight": tensors["1.weight"].astype("float32")}, "1.weight is float32"),
         ({"extra": np.ones(2)}, "do not fit its description: extra"),
     ):
-        save_file({**tensors, **change}, path, words)
+        stored(path, {**tensors, **change}, words)
         with pytest.raises(lm.CheckpointError, match=match):
             lm.load(path, backend="numpy")
     del tensors["square/1.bias"]
-    save_file(tensors, path, words)
+    stored(path, tensors, words)
     with pytest.raises(lm.CheckpointError, match=r"square/1\.bias"):
         lm.load(path, backend="numpy")
 
