@@ -29,8 +29,8 @@ def lamina(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_train_prints_what_it_does(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     done = lamina(
-        "train", "digits", "--hidden", "32", "--epochs", "30", "--dropout", "0", "--backend", "numpy",
-        "--save", str(file),
+        "train", "digits", "--hidden", "32", "--epochs", "30", "--dropout", "0",
+        "--backend", "numpy", "--save", str(file),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "64 features, 10 classes" in done.stdout
