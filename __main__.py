@@ -1,11 +1,13 @@
-"""The command line: `lamina train`, `lamina devices`."""
+"""The command line: `lamina train`, `lamina predict`, `lamina devices`."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
@@ -21,18 +23,28 @@ app = typer.Typer(
 USAGE, FAILED = 2, 1  # exit codes: a wrong argument, and a run that did not succeed
 
 
-def _fail(error: LaminaError) -> NoReturn:
-    """Says what is wrong on the error stream and leaves with an honest exit code."""
-    typer.echo(f"lamina: {error}", err=True)
-    raise typer.Exit(USAGE if isinstance(error, (BadInput, UnknownName)) else FAILED)
+@contextlib.contextmanager
+def _honest() -> Iterator[None]:
+    """Says what went wrong on the error stream, without a traceback, and exits accordingly."""
+    try:
+        yield
+    except BrokenPipeError:  # whoever read our output has enough
+        raise typer.Exit(FAILED) from None
+    except (LaminaError, OSError) as error:
+        typer.echo(f"lamina: {error}", err=True)
+        wrong = isinstance(error, (BadInput, UnknownName))
+        raise typer.Exit(USAGE if wrong else FAILED) from None
+    except KeyboardInterrupt as stop:
+        typer.echo(f"lamina: {stop or 'interrupted'}", err=True)
+        raise typer.Exit(130) from None
 
 
-def _sizes(text: str) -> list[int]:
-    """`128,64` as [128, 64]; an empty text is no hidden layer: logistic regression."""
+def _sizes(text: str) -> tuple[int, ...]:
+    """`128,64` as (128, 64); an empty text is no hidden layer: logistic regression."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not all(part.isdigit() and int(part) > 0 for part in parts):
         raise BadInput(f"--hidden takes layer sizes such as 128,64, not {text!r}")
-    return [int(part) for part in parts]
+    return tuple(int(part) for part in parts)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -40,10 +52,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 
 @app.command(
     epilog="Examples:\n\n  lamina train\n\n  lamina train planar --hidden 4 --activation tanh"
-    " --epochs 200\n\n  lamina train digits --backend numpy --save digits.safetensors"
+    "\n\n  lamina train houses.csv --label price --save houses.safetensors"
+    "\n\n  lamina train digits --json > run.json; lamina train --repeat run.json"
 )
 def train(
-    data: Annotated[str, typer.Argument(help="digits, planar, moons or circles")] = "digits",
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="digits, planar, moons, circles, fashion-mnist, a CSV with a header, or an NPZ."
+        ),
+    ] = "digits",
     hidden: Annotated[str, typer.Option(help="Sizes of the hidden layers.")] = "128,64",
     activation: Annotated[str, typer.Option(help="Activation of the hidden layers.")] = "relu",
     backend: Annotated[
@@ -55,91 +73,86 @@ def train(
     dropout: Annotated[float, typer.Option(help="Drop rate behind each hidden layer.")] = 0.2,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
     seed: Annotated[int, typer.Option(help="Keys weights, order of rows, dropout, split.")] = 0,
-    save: Annotated[Path | None, typer.Option(help="Write the model to this file.")] = None,
+    label: Annotated[
+        str | None, typer.Option(help="A table's label column; the last one if not named.")
+    ] = None,
+    task: Annotated[
+        str, typer.Option(help="classification, regression, or auto: decided from the label.")
+    ] = "auto",
+    impute: Annotated[
+        bool, typer.Option("--impute", help="Fill missing cells: mean, or most frequent word.")
+    ] = False,
+    test_size: Annotated[float, typer.Option(help="Share of the rows held out to test.")] = 0.2,
+    save: Annotated[
+        Path | None, typer.Option(help="Write the model to this file after every epoch.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the file of --save, where it exists.")
+    ] = False,
+    log: Annotated[
+        Path | None, typer.Option(help="Append a line per epoch to this .csv or .jsonl file.")
+    ] = None,
+    repeat: Annotated[
+        Path | None, typer.Option(help="Repeat the run of a report that --json printed.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Trains a network and tests it on rows that it has not seen."""
-    settings = {
-        "data": data, "hidden": hidden, "activation": activation, "backend": backend,
-        "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
-        "dropout": dropout, "dtype": dtype, "seed": seed,
-    }  # fmt: skip
-    try:
-        if save is not None and not save.absolute().parent.is_dir():
-            raise BadInput(f"--save: there is no folder {str(save.absolute().parent)!r}")
-        report = _train(settings, save, quiet=as_json)
-    except LaminaError as error:
-        _fail(error)
-    except OSError as error:
-        typer.echo(f"lamina: {error}", err=True)
-        raise typer.Exit(FAILED) from None
-    if as_json:
-        typer.echo(json.dumps(report))
-
-
-def _train(settings: dict[str, Any], save: Path | None, quiet: bool) -> dict[str, Any]:
-    from .core import datasets
-    from .core.layers import Dense, Dropout, Layer
-    from .core.model import Sequential
-    from .core.optimizers import Adam
+    from .core import jobs
 
     def say(text: str) -> None:
-        if not quiet:
+        if not as_json:
             typer.echo(text)
 
-    sizes = _sizes(settings["hidden"])
-    found = datasets.load(settings["data"], seed=settings["seed"])
-    classes = len(found.class_names)
-    layers: list[Layer] = []
-    for size in sizes:
-        layers.append(Dense(size, settings["activation"]))
-        if settings["dropout"]:
-            layers.append(Dropout(settings["dropout"]))
-    two = classes == 2
-    layers.append(Dense(1, "sigmoid") if two else Dense(classes, "softmax"))
-    model = Sequential(
-        layers,
-        loss="binary_cross_entropy" if two else "cross_entropy",
-        optimizer=Adam(settings["learning_rate"]),
-        metrics=("accuracy",),
-        backend=settings["backend"],
-        dtype=settings["dtype"],
-        seed=settings["seed"],
-    )
-    rows, columns = found.x_train.shape
-    say(f"data     {found.name}: {rows} rows to train, {len(found.x_test)} to test,")
-    say(f"         {columns} features, {classes} classes")
-    say(f"network  {'-'.join(map(str, [columns, *sizes, 1 if two else classes]))}, {model.dtype}")
-    say(f"backend  {model.backend.name}, {model.backend.device}")
-    say(f"         chosen by {model.backend_reason}")
-    start = time.perf_counter()
-    history = model.fit(
-        found.x_train,
-        found.y_train,
-        epochs=settings["epochs"],
-        batch_size=min(settings["batch_size"], rows),
-        verbose=0 if quiet else "auto",
-    )
-    seconds = time.perf_counter() - start
-    tested = model.evaluate(found.x_test, found.y_test)
-    say(f"trained in {seconds:.1f} s; test loss {tested['loss']:.4f}")
-    say(f"test accuracy {tested['accuracy']:.4f}")
-    if save is not None:
-        model.save(save)
-        say(f"saved to {save}")
-    return {
-        "settings": settings,
-        "backend": model.backend.name,
-        "device": model.backend.device,
-        "chosen_by": model.backend_reason,
-        "rows": rows,
-        "features": columns,
-        "classes": classes,
-        "history": history.history,
-        "seconds": seconds,
-        "test": tested,
-        "saved": None if save is None else str(save),
-    }
+    with _honest():
+        if save is not None and not save.absolute().parent.is_dir():
+            raise BadInput(f"--save: there is no folder {str(save.absolute().parent)!r}")
+        if repeat is not None:
+            settings = jobs.Settings.from_json(_report(repeat))
+        else:
+            settings = jobs.Settings(
+                data, label, task, impute, test_size, _sizes(hidden), activation, backend,
+                epochs, batch_size, learning_rate, dropout, dtype, seed,
+            )  # fmt: skip
+        verbose = 0 if as_json else "auto"
+        report = jobs.train(settings, say, save=save, resume=resume, log=log, verbose=verbose)
+        if as_json:
+            typer.echo(json.dumps(report))
+
+
+def _report(path: Path) -> Any:
+    """The JSON of an earlier run."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise BadInput(f"{path} is no JSON: give a file that lamina train --json printed") from None
+
+
+@app.command(
+    epilog="Examples:\n\n  lamina predict houses.safetensors new.csv"
+    "\n\n  lamina predict houses.safetensors new.csv --output prices.csv"
+)
+def predict(
+    model: Annotated[Path, typer.Argument(help="A file that lamina train --save wrote.")],
+    data: Annotated[
+        Path, typer.Argument(help="A CSV with the model's columns; or x in an NPZ or NPY.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option(help="Write the CSV to this file, not to the screen.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="As in lamina train.")] = "auto",
+) -> None:
+    """Predicts for every row: class and probabilities, or the value, as CSV."""
+    from .core import jobs
+    from .core.checkpoint import load
+
+    with _honest():
+        text = jobs.predict(load(model, backend), data)
+        if output is None:
+            typer.echo(text, nl=False)
+        else:
+            jobs.write(output, text)
+            typer.echo(f"{text.count(chr(10)) - 1} rows written to {output}")
 
 
 @app.command(epilog="Examples:\n\n  lamina devices\n\n  lamina devices --check numba")
@@ -153,11 +166,9 @@ def devices(
     """Lists the backends: which can run here, and what mends those that cannot."""
     from .backends import registry
 
-    try:
-        if check:
+    if check:
+        with _honest():
             raise typer.Exit(_check(registry.get_backend(check), as_json))
-    except LaminaError as error:
-        _fail(error)
     rows = []
     for name in registry.names():
         start = time.perf_counter()

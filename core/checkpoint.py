@@ -23,6 +23,7 @@ from .losses import BUILTIN as LOSSES
 from .losses import METRICS
 from .model import Sequential
 from .optimizers import BUILTIN as OPTIMIZERS
+from .tables import Encoding
 
 FORMAT = "lamina"
 VERSION = 1
@@ -50,6 +51,8 @@ def description(model: Sequential) -> dict[str, Any]:
         "step": model.state.step,
         "epoch": model.state.epoch,
         "learned": model._learned,
+        "columns": None if model.columns is None else list(model.columns),
+        "encoding": None if model.encoding is None else model.encoding.to_json(),
     }
 
 
@@ -156,13 +159,18 @@ def load(
     """
     tensors, metadata = _read(Path(path))
     words = dict(custom or {})
-    device = select(None if backend == "auto" else backend).backend
+    chosen = select(None if backend == "auto" else backend)
     try:
         told = json.loads(metadata["model"])
-        model = _rebuilt(told, device, words)
+        model = _rebuilt(told, chosen.backend, words)
+        model.backend_reason = chosen.why
         segments = _segments(model, tensors)
         model.state.step, model.state.epoch = int(told["step"]), int(told["epoch"])
         model._learned = bool(told["learned"])
+        if told.get("columns") is not None:
+            model.columns = tuple(str(name) for name in told["columns"])
+        if told.get("encoding") is not None:
+            model.encoding = Encoding.from_json(told["encoding"])
     except CheckpointError:
         raise
     except (LaminaError, KeyError, TypeError, ValueError, AttributeError) as error:

@@ -19,6 +19,7 @@ from . import initializers, losses, optimizers, training, validation
 from .callbacks import Callback, check_callbacks
 from .history import History, check_verbose, reporter
 from .layers import Layer, check_count, check_number
+from .tables import Encoding
 from .tracing import Traced, layout_of, predict_program, trace_layers, train_program
 
 EVALUATED_ROWS = 1024  # rows a batch when nothing is trained: large enough for a product to pay
@@ -77,6 +78,8 @@ class Sequential:
         self.seed = validation.seed_of(seed)
         self.stop_training = False
         self.history: History | None = None
+        self.columns: tuple[str, ...] | None = None  # of the data frame that it was built on
+        self.encoding: Encoding | None = None  # how tables become features; saved with the model
         self.features: tuple[int, ...] | None = None
         self._state: State | None = None
         self._traced: dict[bool, Traced] = {}
@@ -233,7 +236,10 @@ class Sequential:
         self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None
     ) -> dict[str, Any]:
         """Checked and cast features, targets and weights (None when all are equal)."""
+        named = validation.frame_columns(x, self.columns)
         found = validation.features(x, self.dtype, self.features)
+        if not self.built:
+            self.columns = named
         self.build(found.shape[1:])
         width = self.n_outputs
         targets = validation.targets(y, len(found), self.loss, width, self.dtype)
@@ -400,6 +406,7 @@ class Sequential:
     def predict(self, x: Any) -> np.ndarray:
         """The last layer's output, (n, outputs): probabilities after sigmoid or softmax."""
         self.state  # noqa: B018  raises NotBuilt
+        validation.frame_columns(x, self.columns)
         found = validation.features(x, self.dtype, self.features)
         capacity = capacity_for(len(found))
         block = DataBlock(self.backend, {"x": found}, dtype=self.dtype)

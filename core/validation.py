@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.errors import BadInput, DtypeError, ShapeError
+from ..kernels.errors import BadInput, DtypeError, ShapeError, unknown
 from .layers import check_count
 from .losses import Loss
 
@@ -44,6 +44,27 @@ def host_array(what: str, data: Any) -> np.ndarray:
         kind = kinds.get(array.dtype.kind, f"{array.dtype} objects")
         raise DtypeError(f"{what} holds {kind}, not real numbers: encode them as numbers first")
     return array
+
+
+def frame_columns(data: Any, expected: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The column names of a data frame, which must be those that the model was built on.
+
+    Anything else has no names, and passes. Raises: BadInput for other names or another order.
+    """
+    if not hasattr(data, "columns") or not hasattr(data, "__getitem__"):
+        return None
+    names = tuple(str(name) for name in data.columns)
+    if expected is None or names == expected:
+        return names
+    for name in expected:
+        if name not in names:
+            raise unknown("column: the model was built on", name, names)
+    if len(names) == len(expected):
+        raise BadInput(
+            f"the columns come in another order, {', '.join(names)}: use x[{list(expected)!r}]"
+        )
+    extra = ", ".join(name for name in names if name not in expected)
+    raise BadInput(f"the model was not built on the column(s) {extra}: use x[{list(expected)!r}]")
 
 
 def _elsewhere(data: Any) -> bool:

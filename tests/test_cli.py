@@ -109,3 +109,45 @@ def test_devices_check_runs_the_table() -> None:
     assert report["failures"] == {}
     assert report["passed"] >= 79
     assert done.returncode == 0
+
+
+def test_a_table_from_file_to_prediction(tmp_path: Path) -> None:
+    table, model, new = (tmp_path / name for name in ("t.csv", "m.safetensors", "n.csv"))
+    rows = [f"{i % 7},{'ab'[i % 2]},{'yes' if i % 2 else 'no'}" for i in range(60)]
+    table.write_text("size,group,answer\n" + "\n".join(rows))
+    words = ["--hidden", "8", "--epochs", "150", "--dropout", "0", "--backend", "numpy"]
+    done = lamina("train", str(table), *words, "--save", str(model))
+    assert done.returncode == 0, done.stderr
+    assert "classification of 'answer': the label holds words" in done.stdout
+    assert "column   group: 2 words" in done.stdout
+    new.write_text("group,size\nb,3\na,4\n")
+    told = lamina("predict", str(model), str(new), "--backend", "numpy")
+    lines = told.stdout.splitlines()
+    assert lines[0] == "answer,p(no),p(yes)"
+    assert [line.split(",")[0] for line in lines[1:]] == ["yes", "no"]
+    output = tmp_path / "p.csv"
+    written = lamina("predict", str(model), str(new), "--output", str(output))
+    assert "2 rows written" in written.stdout
+    assert len(output.read_text().splitlines()) == 3
+    for arguments, says in (
+        (["train", str(table), "--label", "answr"], "did you mean 'answer'"),
+        (["train", str(tmp_path)], "is a folder"),
+        (["predict", str(table), str(new)], "no safetensors file"),
+        (["predict", str(model), str(table.with_name("no.csv"))], "cannot be read"),
+        (["train", "--repeat", str(table)], "is no JSON"),
+        (["train", "--resume"], "--save names"),
+    ):
+        wrong = lamina(*arguments)
+        assert wrong.returncode in (1, 2), arguments
+        assert says in wrong.stderr, wrong.stderr
+        assert "Traceback" not in wrong.stderr
+
+
+def test_a_run_is_repeated_from_its_report(tmp_path: Path) -> None:
+    report = tmp_path / "run.json"
+    words = ["moons", "--hidden", "8", "--epochs", "3", "--seed", "4", "--backend", "numpy"]
+    report.write_text(lamina("train", *words, "--json").stdout)
+    again = json.loads(lamina("train", "--repeat", str(report), "--json").stdout)
+    first = json.loads(report.read_text())
+    assert again["history"] == first["history"]
+    assert again["settings"] == first["settings"]

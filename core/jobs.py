@@ -1,0 +1,261 @@
+"""Whole jobs, as the command line runs them: train on a data set, predict for a table."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..kernels.errors import BadInput
+from . import datasets, tables
+from .callbacks import Callback, Checkpoint, LogFile
+from .checkpoint import load
+from .datasets import Dataset
+from .layers import Dense, Dropout, Layer, Standardize
+from .model import Sequential
+from .optimizers import Adam
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a training depends on: with the same settings it can be repeated."""
+
+    data: str = "digits"
+    label: str | None = None
+    task: str = "auto"
+    impute: bool = False
+    test_size: float = 0.2
+    hidden: tuple[int, ...] = (128, 64)
+    activation: str = "relu"
+    backend: str = "auto"
+    epochs: int = 60
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    dropout: float = 0.2
+    dtype: str = "float32"
+    seed: int = 0
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Settings:
+        """The settings of a report. Raises: BadInput."""
+        try:
+            words = dict(told["settings"])
+            words["hidden"] = tuple(int(size) for size in words["hidden"])
+            return cls(**words)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadInput(f"this is no report of lamina train --json: {error!r}") from None
+
+
+def network(settings: Settings, data: Dataset) -> Sequential:
+    """The model for a data set: tables are standardized, the last layer fits the task."""
+    layers: list[Layer] = [Standardize()] if data.encoding is not None else []
+    for size in settings.hidden:
+        layers.append(Dense(size, settings.activation))
+        if settings.dropout:
+            layers.append(Dropout(settings.dropout))
+    classes = len(data.class_names)
+    if data.task == "regression":
+        layers.append(Dense(1))
+        loss, metrics = "mean_squared_error", ("mean_absolute_error",)
+    elif classes == 2:
+        layers.append(Dense(1, "sigmoid"))
+        loss, metrics = "binary_cross_entropy", ("accuracy",)
+    else:
+        layers.append(Dense(classes, "softmax"))
+        loss, metrics = "cross_entropy", ("accuracy",)
+    model = Sequential(
+        layers,
+        loss,
+        Adam(settings.learning_rate),
+        metrics,
+        settings.backend,
+        settings.dtype,
+        seed=settings.seed,
+    )
+    model.encoding = data.encoding
+    return model
+
+
+def open_data(settings: Settings) -> Dataset:
+    """The data set that the settings name."""
+    return datasets.load(
+        settings.data, settings.test_size, settings.seed, settings.label, settings.task,
+        settings.impute,
+    )  # fmt: skip
+
+
+def tested(model: Sequential, data: Dataset) -> dict[str, float]:
+    """Loss and accuracy, or mean absolute error and R^2 in the label's own units."""
+    found = model.evaluate(data.x_test, data.y_test)
+    if data.task != "regression":
+        return found
+    encoding = data.encoding
+    mean, scale = (0.0, 1.0) if encoding is None else (encoding.mean, encoding.scale)
+    wanted = np.asarray(data.y_test, dtype=np.float64) * scale + mean
+    given = model.predict(data.x_test)[:, 0].astype(np.float64) * scale + mean
+    spread = float(((wanted - wanted.mean()) ** 2).sum())
+    error = float(((wanted - given) ** 2).sum())
+    return {
+        "loss": found["loss"],
+        "mean_absolute_error": float(np.abs(wanted - given).mean()),
+        "r2": 1.0 - error / spread if spread else 0.0,
+    }
+
+
+def _introduce(settings: Settings, data: Dataset, model: Sequential, say: Say) -> None:
+    rows, columns = len(data.x_train), int(np.prod(data.x_train.shape[1:]))
+    kind = "regression" if data.task == "regression" else f"{len(data.class_names)} classes"
+    say(f"data     {data.name}: {rows} rows to train, {len(data.x_test)} to test,")
+    say(f"         {columns} features, {kind}")
+    if data.encoding is not None:
+        say(f"task     {data.task} of {data.encoding.label!r}: {data.why}")
+        for column in data.encoding.columns:
+            what = f"{len(column.categories)} words" if column.categories else "numbers"
+            filled = "" if column.fill is None else f", missing cells become {column.fill}"
+            say(f"column   {column.name}: {what}{filled}")
+    widths = [columns, *settings.hidden, len(data.class_names)]
+    if data.task == "regression" or widths[-1] == 2:
+        widths[-1] = 1
+    say(f"network  {'-'.join(map(str, widths))}, {model.dtype}")
+    say(f"backend  {model.backend.name}, {model.backend.device}")
+    say(f"         chosen by {model.backend_reason}")
+
+
+def train(
+    settings: Settings,
+    say: Say,
+    *,
+    save: Path | None = None,
+    resume: bool = False,
+    log: Path | None = None,
+    verbose: bool | int | str = "auto",
+) -> dict[str, Any]:
+    """Trains, tests, and reports in words of JSON.
+
+    save: the model's file, written after every epoch. resume: go on from that file, where it is,
+    until `settings.epochs` in all. log: a .csv or .jsonl file, a line for every epoch.
+    Raises: LaminaError, OSError.
+    """
+    data = open_data(settings)
+    if resume and save is None:
+        raise BadInput("--resume goes on from the file that --save names")
+    if resume and save is not None and save.exists():
+        model = load(save, settings.backend)
+        if model.encoding != data.encoding:
+            raise BadInput(f"{save} was trained on a table with other columns: give another --save")
+        say(f"resumed  {save}, {model.state.epoch} epochs done")
+    else:
+        model = network(settings, data)
+    _introduce(settings, data, model, say)
+    callbacks: list[Callback] = [] if log is None else [LogFile(log)]
+    if save is not None:
+        callbacks.append(Checkpoint(save))
+    done = model.state.epoch if model.built else 0
+    start = time.perf_counter()
+    history = model.fit(
+        data.x_train,
+        data.y_train,
+        epochs=max(settings.epochs - done, 0),
+        batch_size=min(settings.batch_size, len(data.x_train)),
+        callbacks=callbacks,
+        verbose=verbose,
+    )
+    seconds = time.perf_counter() - start
+    results = tested(model, data)
+    say(f"trained in {seconds:.1f} s; test loss {results['loss']:.4f}")
+    if data.task == "regression":
+        unit = "" if data.encoding is None else f" (in units of {data.encoding.label!r})"
+        say(f"test mean absolute error {results['mean_absolute_error']:.4g}{unit}")
+        say(f"test R2 {results['r2']:.4f}")
+    else:
+        say(f"test accuracy {results['accuracy']:.4f}")
+    if save is not None:
+        model.save(save)
+        say(f"saved to {save}")
+    return {
+        "settings": {**asdict(settings), "hidden": list(settings.hidden)},
+        "task": data.task,
+        "backend": model.backend.name,
+        "device": model.backend.device,
+        "chosen_by": model.backend_reason,
+        "rows": len(data.x_train),
+        "features": int(np.prod(data.x_train.shape[1:])),
+        "classes": list(data.class_names),
+        "history": history.history,
+        "seconds": seconds,
+        "test": results,
+        "saved": None if save is None else str(save),
+    }
+
+
+def _features(model: Sequential, path: Path) -> np.ndarray:
+    """The rows to predict for, from a CSV (with the model's encoding), an NPZ or an NPY."""
+    if model.encoding is not None:
+        return model.encoding.x(tables.read_csv(path))
+    try:
+        with path.open("rb") as handle:
+            found = np.load(handle, allow_pickle=False)
+            if not isinstance(found, np.ndarray):
+                found = dict(found)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise BadInput(
+            f"{path} is no NPY or NPZ file of plain arrays ({error}); the model was not trained on"
+            " a table, so it does not know columns by name"
+        ) from None
+    if isinstance(found, np.ndarray):
+        return found
+    for name in ("x", "x_test"):
+        if name in found:
+            array: np.ndarray = found[name]
+            return array
+    raise BadInput(f"{path} has {', '.join(found) or 'nothing'}: it needs x")
+
+
+def predict(model: Sequential, path: Path) -> str:
+    """Predictions for a file as CSV: the class and a probability for each, or the value.
+
+    Raises: LaminaError.
+    """
+    p = model.predict(_features(model, path)).astype(np.float64)
+    encoding = model.encoding
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    last = getattr(model.layers[-1], "activation", None)
+    if last not in ("softmax", "sigmoid") or (last == "sigmoid" and p.shape[1] > 1):
+        mean, scale = (0.0, 1.0) if encoding is None else (encoding.mean, encoding.scale)
+        names = [f"y{i}" for i in range(p.shape[1])]
+        if encoding is not None:
+            names = [encoding.label]
+        writer.writerow(names)
+        writer.writerows((p * scale + mean).tolist())
+        return text.getvalue()
+    if last == "sigmoid":
+        p = np.hstack([1.0 - p, p])
+    classes = encoding.classes if encoding is not None else tuple(map(str, range(p.shape[1])))
+    label = "class" if encoding is None else encoding.label
+    writer.writerow([label, *(f"p({name})" for name in classes)])
+    for row in p:
+        writer.writerow([classes[int(row.argmax())], *(f"{value:.7g}" for value in row)])
+    return text.getvalue()
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a file beside its place and renames it, so that an older one is whole or replaced."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            beside.unlink()

@@ -1,0 +1,281 @@
+"""Tables: what is read, told apart, encoded, refused; and the jobs on top of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import lamina as lm
+import numpy as np
+import pytest
+from lamina.core import jobs, tables
+
+FLOWERS = """height,colour,soil,kind
+10.5,red,sand,rose
+13.0,blue,clay,iris
+16.0,white,sand,lily
+10.0,red,sand,rose
+13.5,blue,clay,iris
+15.5,white,sand,lily
+"""
+
+
+def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
+    path.write_text(text, encoding=encoding)
+    return path
+
+
+def flowers(folder: Path, rows: int = 300) -> Path:
+    rng = np.random.default_rng(0)
+    lines = ["height,colour,soil,kind"]
+    for i in range(rows):
+        kind = i % 3
+        colour = ("red", "blue", "white")[kind if rng.random() > 0.1 else (kind + 1) % 3]
+        height = 10 + 3 * kind + rng.normal()
+        lines.append(
+            f"{height:.2f},{colour},{('sand', 'clay')[kind % 2]},{['rose', 'iris', 'lily'][kind]}"
+        )
+    return write(folder / "flowers.csv", "\n".join(lines))  # fmt: skip
+
+
+def houses(folder: Path, rows: int = 300) -> Path:
+    rng = np.random.default_rng(1)
+    lines = ["rooms;area;town;price"]
+    for _ in range(rows):
+        rooms, town = int(rng.integers(1, 8)), str(rng.choice(["Ulm", "Bonn"]))
+        area = rooms * 25 + rng.normal() * 10
+        lines.append(f"{rooms};{area:.1f};{town};{1000 * area + 20000 * (town == 'Bonn'):.0f}")
+    return write(folder / "houses.csv", "\n".join(lines))
+
+
+def test_columns_are_told_apart(tmp_path: Path) -> None:
+    data = lm.datasets.load(write(tmp_path / "f.csv", FLOWERS), test_size=0.34)
+    assert data.feature_names == (
+        "height", "colour=blue", "colour=red", "colour=white", "soil=clay", "soil=sand",
+    )  # fmt: skip
+    assert data.class_names == ("iris", "lily", "rose")
+    assert data.task == "classification"
+    assert "words" in data.why
+    assert len(data.x_train) + len(data.x_test) == 6
+    whole = data.encoding.x(tables.read_csv(tmp_path / "f.csv"))
+    np.testing.assert_array_equal(whole[0], [10.5, 0, 1, 0, 0, 1])
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_separators_and_marks(separator: str, tmp_path: Path) -> None:
+    text = FLOWERS.replace(",", separator).replace("red", '"red"').replace("\n", "\r\n")
+    table = tables.read_csv(write(tmp_path / "f.csv", "\n" + text + "\r\n\r\n", "utf-8-sig"))
+    assert table.columns == ("height", "colour", "soil", "kind")
+    assert len(table.rows) == 6
+    assert table.words("colour")[0] == "red"
+
+
+@pytest.mark.parametrize(
+    ("words", "task"),
+    [
+        (["a", "b"], "classification"),
+        (["0", "1", "1.0"], "classification"),
+        ([str(i) for i in range(21)], "regression"),
+        (["0.5", "1"], "regression"),
+    ],
+)
+def test_the_task_is_decided_from_the_label(words: list[str], task: str) -> None:
+    assert tables.decide_task(words)[0] == task
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "has no header"),
+        ("a,b\n", "has no rows"),
+        ("a,b\n1\n", "line 2: 1 cells, but the header has 2"),
+        ("a,,c\n1,2,3\n", "column 2 has no name"),
+        ("a,a\n1,2\n", "the column name 'a' stands 2 times"),
+        ("a\n1\n2\n", "has no column beside the label"),
+        ("a,b\n1,x\n2,x\n3,x\n", "one class only (x)"),
+        ("a,b\n1,x\n,y\n3,x\n4,y\n5,x\n6,y\n", "line 3, column 'a' is empty"),
+        ("a,b\n1,x\n2,\n3,y\n4,x\n5,y\n", "line 3: the label is empty"),
+        ("a,b\n,x\n,y\n,x\n,y\n", "column 'a' is empty in every row"),
+        ('a,b\n"1,x\n', "unexpected end of data"),
+        ("a,b\n1,x\n", "one row is too few"),
+        ("a\0,b\n1,x\n", "has zero bytes"),
+    ],
+)
+def test_bad_files(text: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(lm.BadInput) as caught:
+        lm.datasets.load(write(tmp_path / "bad.csv", text), test_size=0.3)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_bad_files(tmp_path: Path) -> None:
+    binary = tmp_path / "b.csv"
+    binary.write_bytes(b"\xff\xfe\x00\x81")
+    for source, says in (
+        (binary, "no text in UTF-8"),
+        (tmp_path / "no.csv", "cannot be read"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "no.npz", "there is no file"),
+    ):
+        with pytest.raises(lm.BadInput, match=says):
+            lm.datasets.load(source)
+    with pytest.raises(lm.UnknownName, match="did you mean 'kind'"):
+        lm.datasets.load(write(tmp_path / "f.csv", FLOWERS), label="kinds")
+    with pytest.raises(lm.UnknownName, match="did you mean 'regression'"):
+        lm.datasets.load("digits", task="regresion")
+
+
+def test_missing_cells_are_imputed_when_asked(tmp_path: Path) -> None:
+    text = FLOWERS.replace("13.0,blue", ",?").replace("10.0,red", "NA,red")
+    path = write(tmp_path / "f.csv", text)
+    with pytest.raises(lm.BadInput, match="is empty: fill it"):
+        lm.datasets.load(path)
+    table = tables.read_csv(path)
+    encoding = tables.learn(table, np.arange(6), "kind", "classification", impute=True)
+    x = encoding.x(table)
+    assert x[1, 0] == pytest.approx(np.mean([10.5, 16.0, 13.5, 15.5]))
+    assert dict(zip(encoding.features, x[1], strict=True))["colour=red"] == 1.0
+    part = tables.learn(table, np.array([0, 2, 5]), "kind", "classification", impute=True)
+    assert part.columns[0].fill == repr(float(np.mean([10.5, 16.0, 15.5])))
+
+
+def test_a_table_at_predict(tmp_path: Path) -> None:
+    data = lm.datasets.load(write(tmp_path / "f.csv", FLOWERS), test_size=0.34)
+    encoding = tables.Encoding.from_json(json.loads(json.dumps(data.encoding.to_json())))
+    assert encoding == data.encoding
+    turned = tables.read_csv(write(tmp_path / "t.csv", "soil,note,height,colour\nclay,x,13,blue\n"))
+    np.testing.assert_array_equal(encoding.x(turned), [[13, 1, 0, 0, 1, 0]])
+    for text, says in (
+        ("soil,hieght,colour\nclay,13,blue\n", "did you mean 'hieght'"),
+        ("soil,height,colour\nclay,13,green\n", "'green', which training never saw"),
+        ("soil,height,colour\nclay,tall,blue\n", "line 2, column 'height' is 'tall'"),
+    ):
+        with pytest.raises(lm.LaminaError, match=says):
+            encoding.x(tables.read_csv(write(tmp_path / "t.csv", text)))
+
+
+def test_npz(tmp_path: Path) -> None:
+    x, y = np.random.default_rng(0).standard_normal((40, 3)), np.arange(40) % 2
+    np.savez(tmp_path / "a.npz", x=x, y=y)
+    data = lm.datasets.load(tmp_path / "a.npz")
+    assert (data.task, len(data.x_test), data.class_names) == ("classification", 8, ("0", "1"))
+    np.savez(tmp_path / "b.npz", x_train=x, y_train=x[:, 0], x_test=x, y_test=x[:, 0])
+    data = lm.datasets.load(tmp_path / "b.npz")
+    assert (data.task, len(data.x_test)) == ("regression", 40)
+    (tmp_path / "c.npz").write_bytes(b"PK\x03\x04 no")
+    np.savez(tmp_path / "d.npz", z=x)
+    np.savez(tmp_path / "e.npz", x=np.array([{}], dtype=object), y=y)
+    for name, says in (("c", "no NPZ"), ("d", "it needs x and y"), ("e", "no NPZ")):
+        with pytest.raises(lm.BadInput, match=says):
+            lm.datasets.load(tmp_path / f"{name}.npz")
+
+
+class Frame:
+    """As much of a data frame as lamina looks at."""
+
+    def __init__(self, columns: dict[str, Any]) -> None:
+        self.data = columns
+        self.columns = list(columns)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.data[name]
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.column_stack(list(self.data.values())).astype(dtype)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.data.values())))
+
+
+def test_data_frames(tmp_path: Path) -> None:
+    words = list(csv.reader(io.StringIO(FLOWERS)))
+    frame = Frame({name: [row[i] for row in words[1:]] for i, name in enumerate(words[0])})
+    frame.data["height"] = [float(h) for h in frame.data["height"]]
+    data = lm.datasets.load(frame, label="kind", test_size=0.34)
+    assert data.feature_names[0] == "height"
+    a, b = np.random.default_rng(0).standard_normal((2, 20))
+    model = lm.Sequential([lm.Dense(1)], "mean_squared_error", backend="numpy", seed=0)
+    model.fit(Frame({"a": a, "b": b}), a, batch_size=20, verbose=0)
+    model.save(tmp_path / "m.safetensors")
+    for one in (model, lm.load(tmp_path / "m.safetensors", backend="numpy")):
+        one.predict(np.column_stack([a, b]))
+        for wrong, says in (
+            ({"b": b, "a": a}, "another order"),
+            ({"a": a, "bb": b}, "did you mean 'bb'"),
+            ({"a": a, "b": b, "c": b}, r"not built on the column\(s\) c"),
+        ):
+            with pytest.raises(lm.LaminaError, match=says):
+                one.predict(Frame(wrong))
+
+
+def quiet(text: str) -> None:
+    """Nowhere to say it."""
+
+
+def test_jobs_on_a_table_of_words(tmp_path: Path) -> None:
+    path, model_file = flowers(tmp_path), tmp_path / "m.safetensors"
+    settings = jobs.Settings(str(path), hidden=(16,), epochs=40, backend="numpy")
+    report = jobs.train(settings, quiet, save=model_file, verbose=0)
+    assert report["test"]["accuracy"] > 0.9
+    again = jobs.train(jobs.Settings.from_json(json.loads(json.dumps(report))), quiet, verbose=0)
+    assert again["history"] == report["history"]
+    new = write(tmp_path / "new.csv", "colour,height,soil\nred,10.1,sand\nblue,13.2,clay\n")
+    rows = list(csv.DictReader(io.StringIO(jobs.predict(lm.load(model_file, "numpy"), new))))
+    assert [row["kind"] for row in rows] == ["rose", "iris"]
+    for row in rows:
+        shares = [float(row[f"p({name})"]) for name in ("rose", "iris", "lily")]
+        assert sum(shares) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_jobs_on_a_table_of_numbers(tmp_path: Path) -> None:
+    path, model_file = houses(tmp_path), tmp_path / "m.safetensors"
+    settings = jobs.Settings(str(path), hidden=(32,), epochs=100, dropout=0.0, backend="numpy")
+    report = jobs.train(settings, quiet, save=model_file, verbose=0)
+    assert report["task"] == "regression"
+    assert report["test"]["r2"] > 0.97
+    assert report["test"]["mean_absolute_error"] < 8000
+    new = write(tmp_path / "new.csv", "town;area;rooms\nBonn;100;4\nUlm;100;4\n")
+    lines = jobs.predict(lm.load(model_file, "numpy"), new).split()
+    assert lines[0] == "price"
+    bonn, ulm = map(float, lines[1:])
+    assert bonn == pytest.approx(120_000, rel=0.1)
+    assert ulm == pytest.approx(100_000, rel=0.1)
+
+
+def test_a_resumed_job_ends_like_an_unbroken_one(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    log = tmp_path / "log.csv"
+    whole = jobs.Settings("moons", hidden=(8,), epochs=6, backend="numpy")
+    half = jobs.Settings("moons", hidden=(8,), epochs=2, backend="numpy")
+    jobs.train(whole, quiet, save=first, verbose=0)
+    jobs.train(half, quiet, save=second, log=log, verbose=0)
+    jobs.train(whole, quiet, save=second, resume=True, log=log, verbose=0)
+    models = [lm.load(path, backend="numpy") for path in (first, second)]
+    for a, b in zip(*(m.get_weights() for m in models), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with log.open(newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3", "4", "5", "6"]
+    other = jobs.Settings(str(flowers(tmp_path)), backend="numpy")
+    with pytest.raises(lm.BadInput, match="other columns"):
+        jobs.train(other, quiet, save=second, resume=True, verbose=0)
+    with pytest.raises(lm.BadInput, match="--save names"):
+        jobs.train(half, quiet, resume=True, verbose=0)
+
+
+def test_fashion_mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("LAMINA_DATA_DIR", raising=False)
+    if not lm.datasets.FASHION_FOLDER.is_dir():
+        with pytest.raises(lm.BadInput, match="apt-get install dataset-fashion-mnist"):
+            lm.datasets.load("fashion-mnist")
+        pytest.skip("the package dataset-fashion-mnist is not installed")
+    data = lm.datasets.load("fashion-mnist")
+    assert (data.x_train.shape, data.x_test.shape) == ((60_000, 784), (10_000, 784))
+    assert np.bincount(data.y_test).tolist() == [1000] * 10
+    assert data.class_names[9] == "Ankle boot"
+    monkeypatch.setenv("LAMINA_DATA_DIR", str(tmp_path))
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"no gzip")
+    with pytest.raises(lm.BadInput, match="is no IDX file"):
+        lm.datasets.load("fashion-mnist")
