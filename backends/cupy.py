@@ -11,7 +11,7 @@ import numpy as np
 
 from .contract import Array, Backend, Obstacle
 
-INSTALL = 'pip install "lamina[cuda13]" (or cuda12, whichever your driver supports)'
+INSTALL = 'pip install "cupy-cuda13x[ctk]" (or cupy-cuda12x[ctk], whichever your driver supports)'
 
 
 class CupyBackend(Backend):

@@ -64,6 +64,7 @@ class Lines(Silent):
         self.count += 1
         if self.count % self.every == 0 or self.count in (1, self.epochs):
             line = f"epoch {self.count}/{self.epochs}  {describe(values)}"
+            line += f"  {seconds:.2f} s"
             if self.rows and seconds > 0:  # batches that come one by one are not counted before
                 line += f"  {self.rows / seconds:,.0f} examples/s"
             print(line, flush=True)

@@ -38,3 +38,17 @@ def test_docstrings(name: str) -> None:
         pytest.importorskip("cupy")
     failed, _ = doctest.testmod(import_module(name))
     assert failed == 0
+
+
+def test_the_table_of_figures_is_the_measured_one() -> None:
+    import json
+
+    (path,) = (ROOT / "benchmarks" / "results").glob("xeon-2-cores-*/training.json")
+    readme = (ROOT / "README.md").read_text()
+    medians: dict[str, dict[str, float]] = {}
+    for row in json.loads(path.read_text())["rows"]:
+        medians.setdefault(row["network"], {})[row["backend"]] = row["median_us"]
+    assert len(medians) == 7
+    for network, found in medians.items():
+        cells = [f"{found[b]:,.0f}" if b in found else "–" for b in ("loops", "numpy", "numba")]
+        assert f"| {network} | {' | '.join(cells)} |" in readme

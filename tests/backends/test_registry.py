@@ -271,7 +271,7 @@ def test_status_of_every_backend(plugins: None) -> None:
     cupy = found["cupy"]
     assert cupy.available or (cupy.reason and cupy.fix)
     if not cupy.available and "not installed" in cupy.reason:
-        assert "lamina[cuda" in cupy.fix
+        assert "cupy-cuda13x[ctk]" in cupy.fix
 
 
 def test_a_probe_is_made_once(plugins: None) -> None:
