@@ -319,6 +319,7 @@ class Sequential:
             held = None if validation_data is None else self._held_out({}, validation_data, 0.0)
         else:
             data = self._data(x, y, sample_weight, class_weight)
+            validation.check_classes(data["y"], self.loss)
             held = self._held_out(data, validation_data, validation_split)
             self._learn(data["x"])
             rows = len(data["x"])

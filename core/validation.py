@@ -178,6 +178,19 @@ def targets(data: Any, rows: int, loss: Loss, outputs: int, dtype: str) -> np.nd
     return result
 
 
+def check_classes(y: np.ndarray, loss: Loss) -> None:
+    """Raises BadInput for training labels of one class only, from which nothing can be learned.
+
+    A single row, and targets between 0 and 1, pass.
+    """
+    if loss.function is None and loss.needs is not None and len(y) > 1 and y.shape[1] == 1:
+        first = y[0, 0]
+        if float(first).is_integer() and (y == first).all():
+            raise BadInput(
+                f"[{loss.name}] every label is {first:g}: training needs rows of two classes or more"
+            )
+
+
 def _labels(array: np.ndarray, classes: int) -> np.ndarray:
     if array.ndim != 2 or array.shape[1] != 1:
         raise ShapeError(
