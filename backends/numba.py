@@ -30,9 +30,9 @@ class NumbaBackend(HostBackend):
 
     @cached_property
     def _kernels(self) -> Mapping[str, Kernel]:
-        from ..kernels.numba_kernels import numba_kernels
+        from ..kernels.fused_cpu_rows import fused_cpu_kernels
 
-        return numba_kernels()
+        return fused_cpu_kernels()
 
     def kernels(self) -> Mapping[str, Kernel]:
         """The compiled kernels; each is compiled at its first call and cached on disk."""

@@ -187,7 +187,8 @@ def check_classes(y: np.ndarray, loss: Loss) -> None:
         first = y[0, 0]
         if float(first).is_integer() and (y == first).all():
             raise BadInput(
-                f"[{loss.name}] every label is {first:g}: training needs rows of two classes or more"
+                f"[{loss.name}] every label is {first:g}:"
+                " training needs rows of two classes or more"
             )
 
 

@@ -1,7 +1,9 @@
 """Numba kernels of the hot operations: products through BLAS, everything around them in one pass.
 
 Each function is compiled at its first call and cached by itself. Activations are chosen by number,
-so one compilation serves all of them. Sums run in a fixed order: the same numbers every time.
+so one compilation serves all of them. Sums run in a fixed order: the same numbers every time. All
+matrices are row-major. Numba does not see a change of an imported function: after one in
+`fast_math`, touch this file and `fused_cpu_rows`, or the old machine code is loaded.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from . import fast_math
 from .jit import jit
 from .samples import ACTIVATIONS
 
@@ -17,74 +20,108 @@ Array = Any
 
 CODES = {name: number for number, name in enumerate(ACTIVATIONS)}
 LINEAR, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS = range(len(ACTIVATIONS))
+BLOCK = 4096  # elements worked on at a time: 16 or 32 KiB, which a first-level cache holds
+
+
+@jit
+def activate_flat(x: Array, code: int, alpha: Any) -> None:
+    """x = activation(x), in place."""
+    zero = x.dtype.type(0)
+    if code == RELU:
+        for i in range(x.size):
+            x[i] = zero if x[i] <= zero else x[i]
+    elif code == TANH:
+        for i in range(x.size):
+            x[i] = fast_math.tanh(x[i])
+    elif code == SIGMOID:
+        for i in range(x.size):
+            x[i] = fast_math.sigmoid(x[i])
+    elif code == LEAKY_RELU:
+        for i in range(x.size):
+            x[i] = x[i] if x[i] > zero else alpha * x[i]
+    elif code == ELU:
+        for i in range(x.size):
+            below = alpha * fast_math.expm1(x[i])
+            x[i] = x[i] if x[i] > zero else below
+    elif code == SOFTPLUS:
+        for i in range(x.size):
+            small = fast_math.log1p(fast_math.exp(-abs(x[i])))
+            x[i] = (zero if x[i] <= zero else x[i]) + small
 
 
 @jit
 def activate(x: Array, bias: Array, code: int, alpha: Any, out: Array) -> None:
-    """out = activation(x + bias), row by row; a bias of no rows is left out; out may be x."""
-    one, zero = x.dtype.type(1), x.dtype.type(0)
+    """out = activation(x + bias); a bias of no rows is left out; out may be x; all row-major.
+
+    A block of rows at a time stays in the nearest cache, and the activation runs along the whole
+    block: a loop along a row of one or ten elements would never fill a vector. Loops start at zero,
+    over views: from any other start Numba looks for negative indices, element by element.
+    """
     rows, columns = x.shape
-    biased = bias.shape[0] > 0
-    for i in range(rows):
-        if biased:
-            for j in range(columns):
-                out[i, j] = x[i, j] + bias[0, j]
-        elif code == LINEAR:
-            for j in range(columns):
-                out[i, j] = x[i, j]
-            continue
-        else:
-            for j in range(columns):
-                out[i, j] = x[i, j]
-        if code == RELU:
-            for j in range(columns):
-                out[i, j] = zero if out[i, j] <= zero else out[i, j]
-        elif code == TANH:
-            for j in range(columns):
-                out[i, j] = np.tanh(out[i, j])
-        elif code == SIGMOID:
-            for j in range(columns):
-                small = np.exp(-abs(out[i, j]))
-                out[i, j] = (one if out[i, j] >= zero else small) / (one + small)
-        elif code == LEAKY_RELU:
-            for j in range(columns):
-                out[i, j] = out[i, j] if out[i, j] > zero else alpha * out[i, j]
-        elif code == ELU:
-            for j in range(columns):
-                out[i, j] = out[i, j] if out[i, j] > zero else alpha * np.expm1(out[i, j])
-        elif code == SOFTPLUS:
-            for j in range(columns):
-                small = np.log1p(np.exp(-abs(out[i, j])))
-                out[i, j] = (out[i, j] if out[i, j] > zero else zero) + small
+    flat_x, flat = x.reshape(-1), out.reshape(-1)
+    biased, copied = bias.shape[0] > 0, x.ctypes.data != out.ctypes.data
+    block = max(1, BLOCK // max(1, columns)) * max(1, columns)
+    for start in range(0, rows * columns, block):
+        source, target = flat_x[start : start + block], flat[start : start + block]
+        if biased and columns == 1:
+            for i in range(target.size):
+                target[i] = source[i] + bias[0, 0]
+        elif biased:
+            for i in range(target.size // columns):
+                row, result = source[i * columns :], target[i * columns :]
+                for j in range(columns):
+                    result[j] = row[j] + bias[0, j]
+        elif copied:
+            for i in range(target.size):
+                target[i] = source[i]
+        activate_flat(target, code, alpha)
 
 
 @jit
 def activate_backward(g: Array, y: Array, code: int, alpha: Any, out: Array) -> None:
-    """out = g times the derivative at the output y; out may be g or y."""
+    """out = g times the derivative at the output y; out may be g or y; all row-major."""
     one, zero = g.dtype.type(1), g.dtype.type(0)
-    rows, columns = g.shape
-    for i in range(rows):
-        if code == RELU:
+    g, y, out = g.reshape(-1), y.reshape(-1), out.reshape(-1)
+    if code == RELU:
+        for i in range(g.size):
+            out[i] = g[i] if y[i] > zero else zero
+    elif code == TANH:
+        for i in range(g.size):
+            out[i] = g[i] * (one - y[i] * y[i])
+    elif code == SIGMOID:
+        for i in range(g.size):
+            out[i] = g[i] * y[i] * (one - y[i])
+    elif code == LEAKY_RELU:
+        for i in range(g.size):
+            out[i] = g[i] if y[i] > zero else alpha * g[i]
+    elif code == ELU:
+        for i in range(g.size):
+            out[i] = g[i] if y[i] > zero else g[i] * (y[i] + alpha)
+    elif code == SOFTPLUS:
+        for i in range(g.size):
+            out[i] = -g[i] * fast_math.expm1(-y[i])
+    else:
+        for i in range(g.size):
+            out[i] = g[i]
+
+
+@jit
+def column_sums(x: Array, out: Array) -> None:
+    """out[0] = the sum of the rows: sums of 128 rows, then their sum.
+
+    In one long float32 sum the error grows with the rows; here with their number over 128.
+    """
+    rows, columns = x.shape
+    part = np.empty(columns, x.dtype)
+    out[0, :] = 0
+    for start in range(0, rows, 128):
+        part[:] = 0
+        piece = x[start : start + 128]
+        for i in range(piece.shape[0]):
             for j in range(columns):
-                out[i, j] = g[i, j] if y[i, j] > zero else zero
-        elif code == TANH:
-            for j in range(columns):
-                out[i, j] = g[i, j] * (one - y[i, j] * y[i, j])
-        elif code == SIGMOID:
-            for j in range(columns):
-                out[i, j] = g[i, j] * y[i, j] * (one - y[i, j])
-        elif code == LEAKY_RELU:
-            for j in range(columns):
-                out[i, j] = g[i, j] if y[i, j] > zero else alpha * g[i, j]
-        elif code == ELU:
-            for j in range(columns):
-                out[i, j] = g[i, j] if y[i, j] > zero else g[i, j] * (y[i, j] + alpha)
-        elif code == SOFTPLUS:
-            for j in range(columns):
-                out[i, j] = -g[i, j] * np.expm1(-y[i, j])
-        else:
-            for j in range(columns):
-                out[i, j] = g[i, j]
+                part[j] += piece[i, j]
+        for j in range(columns):
+            out[0, j] += part[j]
 
 
 @jit
@@ -107,11 +144,7 @@ def dense_backward(
         activate_backward(g, y, code, alpha, gz)
     np.dot(x.T, gz, g_weight)
     if g_bias.shape[0] > 0:
-        for j in range(gz.shape[1]):
-            g_bias[0, j] = 0
-        for i in range(gz.shape[0]):
-            for j in range(gz.shape[1]):
-                g_bias[0, j] += gz[i, j]
+        column_sums(gz, g_bias)
     if g_x.shape[0] > 0:
         np.dot(gz, weight.T, g_x)
 
@@ -132,46 +165,64 @@ def gather_rows(x: Array, indices: Array, out: Array) -> None:
 
 
 @jit
-def softmax(x: Array, out: Array) -> None:
-    """The softmax of each row; out may be x."""
-    one = x.dtype.type(1)
+def shift_exp(x: Array, largest: Array, out: Array) -> None:
+    """out = exp(x - the row's maximum), the maxima kept; out may be x."""
     rows, columns = x.shape
     for i in range(rows):
-        largest = x[i, 0]
+        top = x[i, 0]
         for j in range(1, columns):
-            largest = max(largest, x[i, j])
-        total = x.dtype.type(0)
+            top = max(top, x[i, j])
+        largest[i] = top
         for j in range(columns):
-            e = np.exp(x[i, j] - largest)
-            out[i, j] = e
-            total += e
-        share = one / total
-        for j in range(columns):
-            out[i, j] *= share
+            out[i, j] = x[i, j] - top
+    flat = out.reshape(-1)  # along all rows at once: a row of ten would not fill a vector
+    for i in range(flat.size):
+        flat[i] = fast_math.exp(flat[i])
+
+
+@jit
+def softmax(x: Array, out: Array) -> None:
+    """The softmax of each row, a block of rows at a time; out may be x.
+
+    Rows are summed in float64: over thousands of classes a float32 sum loses two digits.
+    """
+    rows, columns = x.shape
+    block = max(1, BLOCK // columns)
+    largest = np.empty(block, x.dtype)
+    for start in range(0, rows, block):
+        part = out[start : start + block]
+        shift_exp(x[start : start + block], largest, part)
+        for i in range(part.shape[0]):
+            total = 0.0
+            for j in range(columns):
+                total += part[i, j]
+            share = x.dtype.type(1.0 / total)
+            for j in range(columns):
+                part[i, j] *= share
 
 
 @jit
 def softmax_cross_entropy(z: Array, labels: Array, weights: Array, p: Array, loss: Array) -> None:
     """Probabilities, and the weighted sum of log(sum(exp(z))) - z[label]; p may be z."""
-    one = z.dtype.type(1)
     rows, columns = z.shape
     weighted = weights.shape[0] > 0
-    cost = 0.0  # float64: thousands of rows are summed one after the other
-    for i in range(rows):
-        largest = z[i, 0]
-        for j in range(1, columns):
-            largest = max(largest, z[i, j])
-        at_label = z[i, labels[i, 0]] - largest
-        total = z.dtype.type(0)
-        for j in range(columns):
-            e = np.exp(z[i, j] - largest)
-            p[i, j] = e
-            total += e
-        share = one / total
-        for j in range(columns):
-            p[i, j] *= share
-        one_loss = np.log(total) - at_label
-        cost += one_loss * weights[i, 0] if weighted else one_loss
+    block = max(1, BLOCK // columns)
+    largest, at_label = np.empty(block, z.dtype), np.empty(block, z.dtype)
+    cost = 0.0  # float64, as the sums of rows
+    for start in range(0, rows, block):
+        part, source = p[start : start + block], z[start : start + block]
+        for i in range(part.shape[0]):
+            at_label[i] = source[i, labels[start + i, 0]]
+        shift_exp(source, largest, part)
+        for i in range(part.shape[0]):
+            total = 0.0
+            for j in range(columns):
+                total += part[i, j]
+            share = z.dtype.type(1.0 / total)
+            for j in range(columns):
+                part[i, j] *= share
+            one_loss = fast_math.log(total) - (at_label[i] - largest[i])
+            cost += one_loss * weights[start + i, 0] if weighted else one_loss
     loss[0] = cost
 
 
@@ -197,16 +248,25 @@ def sigmoid_binary_cross_entropy(
     one, zero = z.dtype.type(1), z.dtype.type(0)
     rows, columns = z.shape
     weighted = weights.shape[0] > 0
+    flat_z, flat_t, flat_p = z.reshape(-1), targets.reshape(-1), p.reshape(-1)
+    block = max(1, BLOCK // columns)
+    each = np.empty(block * columns, z.dtype)
     cost = 0.0
-    for i in range(rows):
-        total = z.dtype.type(0)
-        for j in range(columns):
-            x = z[i, j]
-            small = np.exp(-abs(x))
-            total += (x if x > zero else zero) - x * targets[i, j] + np.log1p(small)
-            p[i, j] = (one if x >= zero else small) / (one + small)
-        total /= columns
-        cost += total * weights[i, 0] if weighted else total
+    for start in range(0, rows, block):
+        first, stop = start * columns, min(start + block, rows) * columns
+        part_z, part_t, part_p = flat_z[first:stop], flat_t[first:stop], flat_p[first:stop]
+        for i in range(part_z.size):
+            x = part_z[i]
+            small = fast_math.exp(-abs(x))
+            above = zero if x <= zero else x
+            each[i] = above - x * part_t[i] + fast_math.log1p(small)
+            part_p[i] = (one if x >= zero else small) / (one + small)
+        for i in range(part_z.size // columns):
+            total = 0.0
+            for j in range(columns):
+                total += each[i * columns + j]
+            total /= columns
+            cost += total * weights[start + i, 0] if weighted else total
     loss[0] = cost
 
 
@@ -227,7 +287,7 @@ def mean_squared_error(p: Array, targets: Array, weights: Array, out: Array) -> 
     rows, columns = p.shape
     weighted = weights.shape[0] > 0
     for i in range(rows):
-        total = p.dtype.type(0)
+        total = 0.0
         for j in range(columns):
             d = p[i, j] - targets[i, j]
             total += d * d

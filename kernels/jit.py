@@ -8,7 +8,8 @@ nogil=True
 cache=True
     The machine code is kept on disk, next to the module or in Numba's cache folder, or in
     LAMINA_CACHE_DIR where that is set. Where nothing can be written, kernels are compiled anew in
-    each process.
+    each process. A function is compiled anew when its own file changed, not when a function that it
+    calls in another file did: after such an edit remove `kernels/__pycache__`.
 fastmath={"contract"}
     a * b + c may become one fused instruction, which rounds once instead of twice. Nothing else:
     "nnan" and "ninf" would let the compiler drop every test for NaN and infinity, and "reassoc"

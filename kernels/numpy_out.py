@@ -85,8 +85,28 @@ def softmax(out: Out, x: Array) -> None:
 
 
 def relu_backward(out: Out, g: Array, y: Array) -> None:
-    """The gradient where the unit fired."""
-    np.multiply(g, y > 0, out=out[0])
+    """The gradient where the unit fired; an infinite one elsewhere becomes 0, not NaN."""
+    (x,) = out
+    off = ~(y > 0)  # not y <= 0: a NaN in y has no gradient either
+    if x is not g:
+        np.copyto(x, g)
+    np.copyto(x, 0, where=off)
+
+
+def leaky_relu(out: Out, x: Array, *, alpha: float) -> None:
+    """x above zero, alpha x below."""
+    above = x > 0
+    if out[0] is not x:
+        np.copyto(out[0], x)
+    np.multiply(out[0], alpha, out=out[0], where=~above)
+
+
+def leaky_relu_backward(out: Out, g: Array, y: Array, *, alpha: float) -> None:
+    """g, or alpha g where the unit did not fire."""
+    below = ~(y > 0)
+    if out[0] is not g:
+        np.copyto(out[0], g)
+    np.multiply(out[0], alpha, out=out[0], where=below)
 
 
 def tanh_backward(out: Out, g: Array, y: Array) -> None:
@@ -108,8 +128,18 @@ def tanh(out: Out, x: Array) -> None:
     np.tanh(x, out=out[0])
 
 
-FORWARD = {"relu": relu, "tanh": tanh, "sigmoid": sigmoid}
-BACKWARD = {"relu": relu_backward, "tanh": tanh_backward, "sigmoid": sigmoid_backward}
+FORWARD: dict[str, Callable[..., None]] = {
+    "relu": relu, "leaky_relu": leaky_relu, "tanh": tanh, "sigmoid": sigmoid,
+}  # fmt: skip
+BACKWARD: dict[str, Callable[..., None]] = {
+    "relu": relu_backward, "leaky_relu": leaky_relu_backward, "tanh": tanh_backward,
+    "sigmoid": sigmoid_backward,
+}  # fmt: skip
+
+
+def parameters(activation: str, alpha: float) -> dict[str, float]:
+    """What an activation takes beside arrays."""
+    return {"alpha": alpha} if activation == "leaky_relu" else {}
 
 
 def fusable(specs: Specs, attrs: Attrs) -> bool:
@@ -126,7 +156,7 @@ def dense(
     if bias is not None:
         y += bias
     if activation != "linear":
-        FORWARD[activation](out, y)
+        FORWARD[activation](out, y, **parameters(activation, alpha))
 
 
 def dense_backward(
@@ -145,7 +175,7 @@ def dense_backward(
     g = gradient
     if y is not None and activation != "linear":
         g = np.empty_like(gradient)
-        BACKWARD[activation]((g,), gradient, y)
+        BACKWARD[activation]((g,), gradient, y, **parameters(activation, alpha))
     if input:
         np.matmul(g, weight.T, out=out[-1])
     if g.ndim > 2:
@@ -308,6 +338,13 @@ def adamw_update(
     adam_update(out, out[0], g, m, s, rate, step, **adam)
 
 
+def add_decay(out: Out, g: Array, p: Array, *, coefficient: float, start: int, stop: int) -> None:
+    """The coefficient times the parameter, on a range."""
+    if out[0] is not g:
+        np.copyto(out[0], g)
+    out[0][start:stop] += p[start:stop] * coefficient
+
+
 def numpy_kernels() -> dict[str, Kernel]:
     """All kernels of this module, by operation."""
     plain: dict[str, Callable[..., None]] = {
@@ -318,7 +355,8 @@ def numpy_kernels() -> dict[str, Kernel]:
         "sigmoid_binary_cross_entropy": sigmoid_binary_cross_entropy, "sgd_update": sgd_update,
         "momentum_update": momentum_update, "nesterov_update": nesterov_update,
         "rmsprop_update": rmsprop_update, "adam_update": adam_update,
-        "adamw_update": adamw_update,
+        "adamw_update": adamw_update, "leaky_relu": leaky_relu,
+        "leaky_relu_backward": leaky_relu_backward, "add_decay": add_decay,
     }  # fmt: skip
     return kernels(
         *map(ufunc, UFUNCS),

@@ -322,6 +322,11 @@ CATALOGUE: dict[str, tuple[Act, type[Exception], str]] = {
         lm.BadInput,
         "Sequential needs at least one layer",
     ),
+    "labels of one class": (
+        fit(y=np.full(len(Y), 2)),
+        lm.BadInput,
+        "[cross_entropy] every label is 2: training needs rows of two classes or more",
+    ),
     "no layer": (
         lambda b: model(b, layers=[64]),
         lm.BadInput,

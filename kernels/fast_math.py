@@ -1,0 +1,277 @@
+"""exp, expm1, log, log1p, tanh and sigmoid that a compiler can vectorise, in float32 and float64.
+
+Numba's wheels have no vector math library: np.exp in a loop is one libm call per element. These
+are branchless: range reduction, a series whose first terms left out are below the rounding, and
+the exponent put together from the bits. NaN stays NaN; infinities, overflow and subnormal numbers
+come out as IEEE says. In the interpreter (no compiler) they are NumPy's functions.
+
+Largest error measured against longer arithmetic, over the whole range of each function, in units
+in the last place (`tests/kernels/test_cpu_kernels.py` holds it to the bound):
+
+            exp   expm1   log   log1p   tanh   sigmoid
+float32     1.0     1.5   1.0     1.5    2.5       2.5
+float64     1.0     2.0   1.0     1.5    3.0       2.5
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numba import types
+from numba.extending import intrinsic, overload
+
+Number = Any
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+# One instruction each. Numba widens int32 + int32 to 64 bits, which halves the vector's width, so
+# the arithmetic on bits is built here in the width of the floating type.
+
+
+def _layout(kind: Any) -> tuple[Any, int, int, int]:
+    """Integer type, bits of the fraction, bias of the exponent and bits of sqrt(1/2)."""
+    if kind == types.float32:
+        return types.int32, 23, 127, int(np.float32(math.sqrt(0.5)).view(np.int32))
+    return types.int64, 52, 1023, int(np.float64(math.sqrt(0.5)).view(np.int64))
+
+
+def _power_of_two(typing_context: Any, shifted: Any) -> Any:
+    """2 ** n, where shifted = n + 1.5 * 2 ** fraction bits: n stands in its lowest bits."""
+    integer, fraction, bias, _ = _layout(shifted)
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = builder.bitcast(args[0], context.get_value_type(integer))
+        word = builder.add(word, context.get_constant(integer, bias))
+        word = builder.shl(word, context.get_constant(integer, fraction))
+        return builder.bitcast(word, context.get_value_type(shifted))
+
+    return shifted(shifted), build
+
+
+_two_to: Any = intrinsic(_power_of_two)
+
+
+def _split(part: str) -> Any:
+    """x = m * 2 ** e with m in [sqrt(1/2), sqrt(2)), for positive normal x: gives e or m."""
+
+    def split(typing_context: Any, x: Any) -> Any:
+        integer, fraction, _, root = _layout(x)
+
+        def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            width = context.get_constant(integer, fraction)
+            kind = context.get_value_type(x)
+            word = builder.bitcast(args[0], context.get_value_type(integer))
+            exponent = builder.ashr(builder.sub(word, context.get_constant(integer, root)), width)
+            if part == "exponent":
+                return builder.sitofp(exponent, kind)
+            return builder.bitcast(builder.sub(word, builder.shl(exponent, width)), kind)
+
+        return x(x), build
+
+    return intrinsic(split)
+
+
+_exponent, _mantissa = _split("exponent"), _split("mantissa")
+
+
+def _polynomial(single: list[float], double: list[float]) -> Any:
+    """Horner's scheme over coefficients, lowest power first, unrolled while compiling."""
+
+    def evaluate(typing_context: Any, x: Any) -> Any:
+        coefficients = single if x == types.float32 else double
+
+        def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            flags = ("contract",)
+            total = context.get_constant(x, coefficients[-1])
+            for c in reversed(coefficients[:-1]):
+                product = builder.fmul(total, args[0], flags=flags)
+                total = builder.fadd(product, context.get_constant(x, c), flags=flags)
+            return total
+
+        return x(x), build
+
+    return intrinsic(evaluate)
+
+
+# (e^r - 1 - r) / r^2 for |r| <= ln(2) / 2: the next term, r^8/9! or r^13/14!, is below half an ulp.
+_exp_tail = _polynomial(
+    [1.0 / math.factorial(k) for k in range(2, 9)],
+    [1.0 / math.factorial(k) for k in range(2, 14)],
+)
+# (2 atanh(s) - 2 s) / (s * s^2) in s^2 for |s| <= 3 - sqrt(8), as log(1 + f) = 2 atanh(f / (2 + f))
+_log_tail = _polynomial(
+    [2.0 / (2 * k + 3) for k in range(5)],
+    [2.0 / (2 * k + 3) for k in range(11)],
+)
+
+# ln(2) in two parts: n times the first is exact for every exponent n.
+_LN2 = {
+    types.float32: (0.693359375, math.log(2.0) - 0.693359375),
+    types.float64: (6.93147180369123816490e-01, 1.90821492927058770002e-10),
+}
+
+
+def _constants(x: Any) -> tuple[Any, ...]:
+    """Number type, magic number that rounds, parts of ln(2), 1/ln(2)."""
+    number = np.float32 if x == types.float32 else np.float64
+    magic = number(1.5 * 2.0 ** (23 if x == types.float32 else 52))
+    high, low = _LN2[x]
+    return number, magic, number(high), number(low), number(1.0 / math.log(2.0))
+
+
+def _compiled(function: Callable[[Number], Number]) -> Callable[[F], F]:
+    """Registers what the function becomes in compiled code; inlined, or no loop is vectorised."""
+    options: Any = {"error_model": "numpy", "fastmath": {"contract"}, "forceinline": True}
+    return cast(Callable[[F], F], overload(function, strict=False, jit_options=options))
+
+
+def exp(x: Number) -> Number:
+    """e ** x."""
+    return np.exp(x)
+
+
+@_compiled(exp)
+def _exp(x: Any) -> Any:
+    number, magic, high, low, inverse = _constants(x)
+    single = x == types.float32
+    least, most = (number(-104.0), number(89.0)) if single else (number(-746.0), number(710.0))
+    half_inverse, one = number(0.5) * inverse, number(1.0)
+
+    def compute(x: Number) -> Number:
+        x = least if x < least else x
+        x = most if x > most else x
+        n = (x * inverse + magic) - magic
+        # Half of the exponent at a time: 2 ** n itself may be infinite or subnormal.
+        first = x * half_inverse + magic
+        second = (n - (first - magic)) + magic
+        r = (x - n * high) - n * low
+        value = r * r * _exp_tail(r) + r + one
+        return value * _two_to(first) * _two_to(second)
+
+    return compute
+
+
+def expm1(x: Number) -> Number:
+    """e ** x - 1, accurate for small x."""
+    return np.expm1(x)
+
+
+@_compiled(expm1)
+def _expm1(x: Any) -> Any:
+    number, magic, high, low, inverse = _constants(x)
+    single = x == types.float32
+    least, most = (number(-20.0), number(89.0)) if single else (number(-40.0), number(710.0))
+    small = number(2.0 ** (-25 if single else -54))
+    half, two, one = number(0.5), number(2.0), number(1.0)
+
+    def compute(x: Number) -> Number:
+        y = least if x < least else x
+        y = most if y > most else y
+        shifted = y * inverse + magic
+        n = shifted - magic
+        r = (y - n * high) - n * low
+        scale = _two_to(shifted - one)  # half of 2 ** n, which may be infinite
+        value = (scale * (r * r * _exp_tail(r) + r) + (scale - half)) * two
+        return x if abs(x) < small else value  # a subnormal number halved loses its last bit
+
+    return compute
+
+
+def log(x: Number) -> Number:
+    """The natural logarithm."""
+    return np.log(x)
+
+
+@_compiled(log)
+def _log(x: Any) -> Any:
+    number, _, high, low, _ = _constants(x)
+    single = x == types.float32
+    tiny = number(np.finfo(number).smallest_normal)
+    lift, lifted = (25.0, 2.0**25) if single else (54.0, 2.0**54)
+    lift, lifted = number(lift), number(lifted)
+    zero, one, two, half = number(0.0), number(1.0), number(2.0), number(0.5)
+    infinity = number(math.inf)
+    nan = number(math.nan)
+
+    def compute(x: Number) -> Number:
+        low_x = x < tiny
+        y = x * lifted if low_x else x
+        e = _exponent(y) - (lift if low_x else zero)
+        f = _mantissa(y) - one
+        s = f / (two + f)
+        square = half * f * f
+        z = s * s
+        tail = z * _log_tail(z)
+        value = e * high - ((square - (s * (square + tail) + e * low)) - f)
+        value = value if x < infinity else x  # NaN too
+        value = value if x > zero or x != x else nan
+        return -infinity if x == zero else value
+
+    return compute
+
+
+def log1p(x: Number) -> Number:
+    """log(1 + x), accurate for small x."""
+    return np.log1p(x)
+
+
+@_compiled(log1p)
+def _log1p(x: Any) -> Any:
+    number = np.float32 if x == types.float32 else np.float64
+    small = number(2.0 ** (-25 if x == types.float32 else -54))
+    zero, one = number(0.0), number(1.0)
+    infinity = number(math.inf)
+
+    def compute(x: Number) -> Number:
+        u = one + x
+        # What the sum lost, brought back to first order.
+        lost = (x - (u - one)) / u if u > zero and u < infinity else zero
+        value = log(u) + lost
+        return x if abs(x) < small else value
+
+    return compute
+
+
+def tanh(x: Number) -> Number:
+    """The hyperbolic tangent."""
+    return np.tanh(x)
+
+
+@_compiled(tanh)
+def _tanh(x: Any) -> Any:
+    number = np.float32 if x == types.float32 else np.float64
+    single = x == types.float32
+    most = number(10.0 if single else 20.0)  # from there on it is 1
+    small = number(2.0 ** (-13 if single else -27))
+    two = number(2.0)
+
+    def compute(x: Number) -> Number:
+        size = abs(x)
+        near = most if size > most else size
+        e = expm1(two * near)
+        value = e / (e + two)
+        value = -value if x < 0 else value
+        return x if size < small else value
+
+    return compute
+
+
+def sigmoid(x: Number) -> Number:
+    """1 / (1 + exp(-x)), through exp(-|x|) so that it cannot overflow."""
+    small = np.exp(-abs(x))
+    return np.where(x >= 0, 1.0, small) / (1.0 + small)
+
+
+@_compiled(sigmoid)
+def _sigmoid(x: Any) -> Any:
+    number = np.float32 if x == types.float32 else np.float64
+    one = number(1.0)
+
+    def compute(x: Number) -> Number:
+        small = exp(-abs(x))
+        return (one if x >= 0 else small) / (one + small)
+
+    return compute

@@ -1,0 +1,214 @@
+"""Numba kernels of the less hot operations, and the whole table with them.
+
+The log-softmax, the derivatives of both softmaxes, the two forms of GELU, the losses that are not
+fused with their activation, and clipping by the norm. Matrices are row-major, sums in float64
+and in a fixed order, as in `fused_cpu`; the drivers are at the end.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from . import fast_math
+from .jit import jit
+from .numba_kernels import floats, given, numba_kernels, rows
+from .op import Kernel, kernels
+from .vectorized import GELU_CUBIC, GELU_TANH, INV_SQRT_2PI, SQRT_HALF
+
+Array = Any
+Out = tuple[Any, ...]
+
+
+@jit
+def log_softmax(x: Array, out: Array) -> None:
+    """x - log(sum(exp(x))) for each row, the row's maximum taken off first; out may be x."""
+    count, columns = x.shape
+    for i in range(count):
+        largest = x[i, 0]
+        for j in range(1, columns):
+            largest = max(largest, x[i, j])
+        total = 0.0
+        for j in range(columns):
+            out[i, j] = x[i, j] - largest
+            total += fast_math.exp(out[i, j])
+        shift = x.dtype.type(fast_math.log(total))
+        for j in range(columns):
+            out[i, j] -= shift
+
+
+@jit
+def softmax_backward(g: Array, y: Array, out: Array) -> None:
+    """y (g - sum(g y)) for each row; out may be g or y."""
+    count, columns = g.shape
+    for i in range(count):
+        total = 0.0
+        for j in range(columns):
+            total += g[i, j] * y[i, j]
+        mean = g.dtype.type(total)
+        for j in range(columns):
+            out[i, j] = y[i, j] * (g[i, j] - mean)
+
+
+@jit
+def log_softmax_backward(g: Array, y: Array, out: Array) -> None:
+    """g - exp(y) sum(g) for each row; out may be g or y."""
+    count, columns = g.shape
+    for i in range(count):
+        total = 0.0
+        for j in range(columns):
+            total += g[i, j]
+        whole = g.dtype.type(total)
+        for j in range(columns):
+            out[i, j] = g[i, j] - fast_math.exp(y[i, j]) * whole
+
+
+@jit
+def gelu(x: Array, root: Any, half: Any, one: Any, out: Array) -> None:
+    """x Phi(x); root: sqrt(1/2); out may be x."""
+    for i in range(x.size):
+        out[i] = half * x[i] * (one + math.erf(root * x[i]))
+
+
+@jit
+def gelu_backward(
+    g: Array, x: Array, root: Any, density: Any, half: Any, one: Any, out: Array
+) -> None:
+    """g (Phi(x) + x phi(x)); density: 1 / sqrt(2 pi); out may be g or x."""
+    for i in range(g.size):
+        phi = density * fast_math.exp(-half * x[i] * x[i])
+        out[i] = g[i] * (half * (one + math.erf(root * x[i])) + x[i] * phi)
+
+
+@jit
+def gelu_tanh(x: Array, scale: Any, cubic: Any, half: Any, one: Any, out: Array) -> None:
+    """The tanh form of GELU; out may be x."""
+    for i in range(x.size):
+        v = x[i]
+        out[i] = half * v * (one + fast_math.tanh(scale * (v + cubic * v * v * v)))
+
+
+@jit
+def gelu_tanh_backward(
+    g: Array, x: Array, scale: Any, cubic: Any, half: Any, one: Any, three: Any, out: Array
+) -> None:
+    """g times the derivative of the tanh form; out may be g or x."""
+    for i in range(g.size):
+        v = x[i]
+        t = fast_math.tanh(scale * (v + cubic * v * v * v))
+        inner = scale * (one + three * cubic * v * v)
+        out[i] = g[i] * (half * (one + t) + half * v * (one - t * t) * inner)
+
+
+@jit
+def cross_entropy(p: Array, labels: Array, weights: Array, floor: Any, out: Array) -> None:
+    """-log p[label] with p between floor and 1, times the row's weight."""
+    one = p.dtype.type(1)
+    weighted = weights.shape[0] > 0
+    for i in range(p.shape[0]):
+        chance = p[i, labels[i, 0]]
+        chance = floor if chance < floor else chance
+        loss = -fast_math.log(one if chance > one else chance)
+        out[i, 0] = loss * weights[i, 0] if weighted else loss
+
+
+@jit
+def binary_cross_entropy(p: Array, targets: Array, weights: Array, floor: Any, out: Array) -> None:
+    """-t log p - (1 - t) log(1 - p), the mean over a row, times the row's weight."""
+    one = p.dtype.type(1)
+    count, columns = p.shape
+    weighted = weights.shape[0] > 0
+    for i in range(count):
+        total = 0.0
+        for j in range(columns):
+            yes, no, t = p[i, j], one - p[i, j], targets[i, j]
+            yes = floor if yes < floor else yes
+            yes = one if yes > one else yes
+            no = floor if no < floor else no
+            no = one if no > one else no
+            total += -t * fast_math.log(yes) - (one - t) * fast_math.log(no)
+        total /= columns
+        out[i, 0] = total * weights[i, 0] if weighted else total
+
+
+@jit
+def sum_of_squares(g: Array) -> float:
+    """In float64, whatever the dtype: millions of squares are summed one after the other."""
+    total = 0.0
+    for i in range(g.size):
+        total += np.float64(g[i]) * np.float64(g[i])
+    return total
+
+
+@jit
+def scale_by(g: Array, factor: Any, out: Array) -> None:
+    """g times a factor; out may be g."""
+    for i in range(g.size):
+        out[i] = g[i] * factor
+
+
+# Drivers
+
+
+def _line(x: Array) -> Array:
+    """All elements in a row-major row that can be written."""
+    x = np.ascontiguousarray(x)
+    return (x if x.flags.writeable else x.copy()).reshape(-1)
+
+
+def _rowwise(name: str, function: Any) -> Kernel:
+    """Matrices in, one matrix out."""
+
+    def run(out: Out, *inputs: Array) -> None:
+        function(*map(rows, inputs), rows(out[0]))
+
+    return Kernel(name, run)
+
+
+def _elementwise(name: str, function: Any, *numbers: float) -> Kernel:
+    """Elements in, with numbers in their dtype, and elements out."""
+
+    def run(out: Out, *inputs: Array) -> None:
+        typed = map(out[0].dtype.type, numbers)
+        function(*map(_line, inputs), *typed, out[0].reshape(-1))
+
+    return Kernel(name, run, floats)
+
+
+def _floored(name: str, function: Any) -> Kernel:
+    """A loss of probabilities, kept from zero by the smallest normal number."""
+
+    def run(out: Out, p: Array, targets: Array, weights: Array | None = None) -> None:
+        floor = np.finfo(p.dtype).smallest_normal
+        function(rows(p), rows(targets), given(weights, p), floor, rows(out[0]))
+
+    return Kernel(name, run)
+
+
+def clip_norm(out: Out, gradient: Array, *, maximum: float) -> None:
+    """The gradient, shortened so that its norm is at most `maximum`; a NaN spreads over it."""
+    gradient = _line(gradient)
+    ratio = maximum / (math.sqrt(sum_of_squares(gradient)) + 1e-6)
+    # written so that a NaN goes through, as it does through the reference's clip
+    factor = 1.0 if ratio > 1.0 else ratio
+    scale_by(gradient, gradient.dtype.type(factor), out[0])
+
+
+def fused_cpu_kernels() -> dict[str, Kernel]:
+    """Every Numba kernel, by operation; each is compiled at its first call."""
+    return numba_kernels() | kernels(
+        _rowwise("log_softmax", log_softmax),
+        _rowwise("softmax_backward", softmax_backward),
+        _rowwise("log_softmax_backward", log_softmax_backward),
+        _elementwise("gelu", gelu, SQRT_HALF, 0.5, 1.0),
+        _elementwise("gelu_backward", gelu_backward, SQRT_HALF, INV_SQRT_2PI, 0.5, 1.0),
+        _elementwise("gelu_tanh", gelu_tanh, GELU_TANH, GELU_CUBIC, 0.5, 1.0),
+        _elementwise(
+            "gelu_tanh_backward", gelu_tanh_backward, GELU_TANH, GELU_CUBIC, 0.5, 1.0, 3.0
+        ),
+        _floored("cross_entropy", cross_entropy),
+        _floored("binary_cross_entropy", binary_cross_entropy),
+        Kernel("clip_norm", clip_norm),
+    )

@@ -1,0 +1,298 @@
+"""Every kernel of the two CPU tables against the float64 oracle, and the compiled elementaries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from lamina.kernels import fast_math, philox
+from lamina.kernels.fused_cpu_rows import fused_cpu_kernels
+from lamina.kernels.jit import jit
+from lamina.kernels.numpy_out import numpy_kernels
+from lamina.kernels.op import Kernel, Op, Sample
+from lamina.kernels.ops import FUSABLE, OPS
+from lamina.kernels.spec import Spec, spec_of
+
+TABLES: dict[str, Callable[[], dict[str, Kernel]]] = {
+    "numba": cache(fused_cpu_kernels), "numpy": cache(numpy_kernels),
+}  # fmt: skip
+ROWS = [(table, name) for table in TABLES for name in TABLES[table]()]
+LAYOUTS = ("contiguous", "transposed", "strided", "empty")
+dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
+tables = pytest.mark.parametrize("table", TABLES)
+
+
+def lay(x: Any, layout: str) -> Any:
+    """The same values in another layout; what is no array stays."""
+    if not isinstance(x, np.ndarray) or x.ndim == 0:
+        return x
+    if layout == "transposed":
+        return np.asfortranarray(x)
+    if layout == "strided":
+        room = np.full([2 * d for d in x.shape], np.nan if x.dtype.kind == "f" else 1, x.dtype)
+        view = room[(slice(None, None, 2),) * x.ndim]
+        view[...] = x
+        return view
+    return x
+
+
+def specs(sample: Sample) -> list[Spec | None]:
+    return [
+        None if x is None else spec_of(x) if isinstance(x, np.ndarray) else Spec((), "float64")
+        for x in sample.inputs
+    ]
+
+
+def buffers(op: Op, sample: Sample, attrs: dict[str, Any]) -> tuple[Any, ...]:
+    """Row-major outputs full of a wrong value."""
+    return tuple(np.full(s.shape, 99, s.dtype) for s in op.check(specs(sample), attrs))
+
+
+def oracle(op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> tuple[Any, ...]:
+    exact = [
+        x.astype("float64") if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
+        for x in inputs
+    ]
+    with np.errstate(all="ignore"):
+        value = op.reference(np, *exact, **attrs)
+    return value if isinstance(value, tuple) else (value,)
+
+
+def compare(
+    op: Op, attrs: dict[str, Any], dtype: str, found: tuple[Any, ...], right: tuple[Any, ...]
+) -> None:
+    tolerance = op.tolerance[dtype]
+    assert len(found) == len(right)
+    for name, value, exact in zip(op.outputs, found, map(np.asarray, right), strict=False):
+        assert value.shape == exact.shape
+        if exact.size:
+            error = np.max(np.abs(value.astype("float64") - exact))
+            bound = tolerance.absolute + tolerance.relative * np.max(np.abs(exact))
+            assert error <= bound, f"{op.name}.{name} {attrs}: {error:.3g} > {bound:.3g}"
+
+
+def taken(table: str, name: str, samples: Any) -> Iterator[tuple[Kernel, Sample, dict[str, Any]]]:
+    """The samples that the kernel supports, with complete attributes."""
+    kernel = TABLES[table]()[name]
+    for sample in samples:
+        attrs = OPS[name].complete(sample.attrs)
+        if kernel.supports([s for s in specs(sample) if s is not None], attrs):
+            yield kernel, sample, attrs
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@dtypes
+@pytest.mark.parametrize(("table", "name"), ROWS)
+def test_oracle(table: str, name: str, dtype: str, layout: str) -> None:
+    op, count = OPS[name], 0
+    samples = op.samples(np.random.default_rng(0), dtype, 0 if layout == "empty" else 5)
+    for kernel, sample, attrs in taken(table, name, samples):
+        out = buffers(op, sample, attrs)
+        kernel.function(out, *(lay(x, layout) for x in sample.inputs), **attrs)
+        compare(op, attrs, dtype, out, oracle(op, sample.inputs, attrs))
+        count += 1
+    assert count, "the kernel takes none of its row's samples"
+
+
+def test_read_only_inputs() -> None:
+    for table, name in ROWS:
+        op = OPS[name]
+        samples = list(op.samples(np.random.default_rng(2), "float32", 3))
+        for kernel, sample, attrs in taken(table, name, samples):
+            for x in sample.inputs:
+                if isinstance(x, np.ndarray):
+                    x.flags.writeable = False
+            out = buffers(op, sample, attrs)
+            kernel.function(out, *sample.inputs, **attrs)
+            compare(op, attrs, "float32", out, oracle(op, sample.inputs, attrs))
+
+
+@dtypes
+@pytest.mark.parametrize(("table", "name"), [r for r in ROWS if OPS[r[1]].overwrites])
+def test_overwrites(table: str, name: str, dtype: str) -> None:
+    """Outputs in the memory of the inputs that the table allows."""
+    op = OPS[name]
+    samples = op.samples(np.random.default_rng(1), dtype, 5)
+    for kernel, sample, attrs in taken(table, name, samples):
+        right = oracle(op, sample.inputs, attrs)
+        for choice in range(max(map(len, op.overwrites))):
+            inputs = [x.copy() if isinstance(x, np.ndarray) else x for x in sample.inputs]
+            out = list(buffers(op, sample, attrs))
+            for at, places in enumerate(op.overwrites):
+                place = inputs[places[min(choice, len(places) - 1)]] if places else None
+                if place is not None and spec_of(place) == spec_of(out[at]):
+                    out[at] = place
+            kernel.function(tuple(out), *inputs, **attrs)
+            compare(op, attrs, dtype, tuple(out), right)
+
+
+def run(table: str, name: str, dtype: str, *inputs: Any, **given: Any) -> tuple[Any, ...]:
+    """One call, compared with the oracle."""
+    op, sample = OPS[name], Sample(inputs)
+    attrs = op.complete(given)
+    out = buffers(op, sample, attrs)
+    if TABLES[table]()[name].supports([s for s in specs(sample) if s is not None], attrs):
+        TABLES[table]()[name].function(out, *inputs, **attrs)
+        compare(op, attrs, dtype, out, oracle(op, inputs, attrs))
+    return out
+
+
+@pytest.mark.parametrize("shape", [(301, 2, 3), (300, 64, 37), (1, 129, 513), (5000, 3, 1)])
+@pytest.mark.parametrize("activation", FUSABLE)
+@dtypes
+@tables
+def test_larger_layers(
+    table: str, dtype: str, activation: str, shape: tuple[int, int, int]
+) -> None:
+    """Vector loops, their tails, several blocks of rows, one column."""
+    rng, (rows, width, units) = np.random.default_rng(3), shape
+    x, g = (rng.standard_normal(s).astype(dtype) for s in ((rows, width), (rows, units)))
+    weight = (rng.standard_normal((width, units)) / width**0.5).astype(dtype)
+    bias = rng.standard_normal((1, units)).astype(dtype)
+    (y,) = run(table, "dense", dtype, x, weight, bias, activation=activation)
+    y = (rng.random((rows, units)) * 0.9).astype(dtype)
+    run(table, "dense_backward", dtype, g, x, weight, y, activation=activation)
+
+
+@pytest.mark.parametrize("shape", [(3000, 10), (7, 5000), (257, 33), (9000, 1)])
+@dtypes
+@tables
+def test_larger_rows(table: str, dtype: str, shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(4)
+    x = (rng.standard_normal(shape) * 4.0).astype(dtype)
+    labels = rng.integers(0, shape[1], (shape[0], 1)).astype("int32")
+    weights, targets = rng.random((shape[0], 1)).astype(dtype), rng.random(shape).astype(dtype)
+    run(table, "softmax", dtype, x)
+    for name in ("log_softmax", "softmax_backward", "log_softmax_backward"):
+        if name in TABLES[table]():
+            both = (x, rng.random(shape).astype(dtype) / np.dtype(dtype).type(shape[1]))
+            run(table, name, dtype, *both[: len(OPS[name].inputs)])
+    run(table, "softmax_cross_entropy", dtype, x, labels, weights)
+    run(table, "sigmoid_binary_cross_entropy", dtype, x, targets, weights)
+
+
+def test_long_column_sums() -> None:
+    """Over many rows of nearly one value a plain float32 sum is off by 2e-4."""
+    rng, rows = np.random.default_rng(5), 200_000
+    g = (0.1 + 1e-3 * rng.random((rows, 3))).astype("float32")
+    x, weight = np.ones((rows, 2), "float32"), np.ones((2, 3), "float32")
+    found = []
+    for _ in range(2):
+        op = OPS["dense_backward"]
+        attrs = op.complete({})
+        out = buffers(op, Sample((g, x, weight)), attrs)
+        TABLES["numba"]()["dense_backward"].function(out, g, x, weight, **attrs)
+        found.append(out[1])
+    exact = g.astype("float64").sum(axis=0, keepdims=True)
+    relative = OPS["dense_backward"].tolerance["float32"].relative
+    np.testing.assert_allclose(found[0], exact, rtol=relative)
+    np.testing.assert_array_equal(*found)  # in a fixed order
+
+
+SPECIAL = np.array([[np.nan, np.inf, -np.inf, 0.0, 1.0, -2.0]])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["relu", "leaky_relu", "sigmoid", "tanh", "elu", "softplus", "softmax", "log_softmax",
+     "relu_backward", "leaky_relu_backward", "sigmoid_backward", "tanh_backward", "clip_norm"],
+)  # fmt: skip
+@dtypes
+@tables
+def test_nan_and_infinity(table: str, dtype: str, name: str) -> None:
+    if name not in TABLES[table]():
+        pytest.skip(f"{table} has no kernel for {name}")
+    op = OPS[name]
+    x = SPECIAL.astype(dtype)
+    y = np.array([[0.5, 0.0, 0.25, np.nan, 1.0, -0.25]]).astype(dtype)
+    inputs = (x, y) if len(op.inputs) == 2 else (x[0],) if name == "clip_norm" else (x,)
+    attrs = op.complete({"maximum": 0.5} if name == "clip_norm" else {})
+    out = np.empty_like(inputs[0])
+    with np.errstate(all="ignore"):
+        TABLES[table]()[name].function((out,), *inputs, **attrs)
+        right = op.reference(np, *inputs, **attrs)
+    np.testing.assert_allclose(out, right, rtol=1e-6, atol=0.0)
+
+
+@pytest.mark.parametrize("seed", [0, 2**64 - 5])
+def test_dropout_mask_is_the_reference_s(seed: int) -> None:
+    attrs = {"shape": (37, 9), "rate": 0.3, "stream": 5, "dtype": "float32"}
+    out = np.empty((37, 9), "float32")
+    TABLES["numba"]()["dropout_mask"].function((out,), seed, 2**33 + 1, **attrs)
+    words = philox.words(np, seed, 5, 2**33 + 1, 37 * 9).reshape(37, 9)
+    np.testing.assert_array_equal(out == 0.0, words < philox.threshold(0.3))
+
+
+# The elementary functions
+
+
+def compiled(name: str) -> Any:
+    """A loop over an array around one function; compiled once for each."""
+    function = getattr(fast_math, name)
+
+    @jit
+    def apply(x: Any, out: Any) -> None:
+        for i in range(x.size):
+            out[i] = function(x[i])
+
+    return apply
+
+
+LOOPS = {name: compiled(name) for name in ("exp", "expm1", "log", "log1p", "tanh", "sigmoid")}
+BOUNDS = {  # units in the last place: float32, float64; the docstring of fast_math states them
+    "exp": (1.0, 1.0), "expm1": (1.5, 2.0), "log": (1.0, 1.0), "log1p": (1.5, 1.5),
+    "tanh": (2.5, 3.0), "sigmoid": (2.5, 2.5),
+}  # fmt: skip
+
+
+def longer(name: str, x: Any) -> Any:
+    """The function in longer arithmetic than x has."""
+    if name == "sigmoid":
+        small = np.exp(-abs(x))
+        return np.where(x >= 0, 1, small) / (1 + small)
+    return getattr(np, name)(x)
+
+
+def every_kind(dtype: str) -> Any:
+    """Random bit patterns (every exponent and NaN), usual ranges, borders, special values."""
+    rng, info = np.random.default_rng(6), np.finfo(dtype)
+    words = "uint32" if dtype == "float32" else "uint64"
+    patterns = rng.integers(0, np.iinfo(words).max, 200_000, words, True).view(dtype)
+    usual = [rng.uniform(-a, a, 50_000) for a in (0.01, 1.0, 2.0, 20.0, 110.0, 750.0)]
+    subnormal = rng.uniform(-1.0, 1.0, 20_000) * float(info.smallest_normal)
+    special = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, info.max, info.min,
+               info.smallest_normal, info.smallest_subnormal, -info.smallest_subnormal]  # fmt: skip
+    return np.concatenate(
+        [patterns, *(np.asarray(a).astype(dtype) for a in (*usual, subnormal, special))]
+    )
+
+
+@pytest.mark.parametrize("name", LOOPS)
+@dtypes
+def test_units_in_the_last_place(name: str, dtype: str) -> None:
+    if dtype == "float64" and np.finfo(np.longdouble).nmant <= 52:
+        pytest.skip("no arithmetic longer than float64 on this machine")
+    x = every_kind(dtype)
+    out = np.empty_like(x)
+    LOOPS[name](x, out)
+    with np.errstate(all="ignore"):
+        exact = longer(name, x.astype("float64" if dtype == "float32" else np.longdouble))
+        right = exact.astype(dtype)
+        finite = np.isfinite(right) & np.isfinite(out)
+        np.testing.assert_array_equal(out[~finite], right[~finite])
+        error = np.abs(out[finite].astype(exact.dtype) - exact[finite])
+        error /= np.spacing(np.abs(right[finite]))
+    worst = error.argmax()
+    bound = BOUNDS[name][dtype == "float64"]
+    assert error[worst] <= bound, f"{name}({x[finite][worst]!r}) is {error[worst]:.2f} ulp off"
+    zeros = x == 0
+    if name in ("expm1", "log1p", "tanh"):
+        np.testing.assert_array_equal(np.signbit(out[zeros]), np.signbit(x[zeros]))
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_in_the_interpreter(name: str) -> None:
+    assert getattr(fast_math, name)(0.5) == pytest.approx(longer(name, 0.5))
