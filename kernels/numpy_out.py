@@ -86,11 +86,12 @@ def softmax(out: Out, x: Array) -> None:
 
 def relu_backward(out: Out, g: Array, y: Array) -> None:
     """The gradient where the unit fired; an infinite one elsewhere becomes 0, not NaN."""
-    (x,) = out
-    off = ~(y > 0)  # not y <= 0: a NaN in y has no gradient either
-    if x is not g:
-        np.copyto(x, g)
-    np.copyto(x, 0, where=off)
+    # All bits or none: a product would make NaN of infinity, and a masked copy takes a branch for
+    # every element, ten times as long.
+    word = np.int32 if g.dtype.itemsize == 4 else np.int64
+    bits = np.asarray(y > 0).astype(word)
+    np.negative(bits, out=bits)
+    np.bitwise_and(g.view(word), bits, out=out[0].view(word))
 
 
 def leaky_relu(out: Out, x: Array, *, alpha: float) -> None:
