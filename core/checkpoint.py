@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,28 @@ def description(model: Sequential) -> dict[str, Any]:
     }
 
 
+def own_names(told: Any) -> list[str]:
+    """The names in a description that are the user's: what `load` will want in `custom`."""
+    known = {**LAYERS, **OPTIMIZERS, **OBJECTS}
+    found: dict[str, None] = {}
+
+    def look(value: Any) -> None:
+        if isinstance(value, dict):
+            if value.get("class", "Dense") not in known:
+                found[value["class"]] = None
+            if set(value) == {"function"}:
+                found[value["function"]] = None
+            for inner in value.values():
+                look(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                look(inner)
+
+    for part in ("layers", "loss", "metrics", "optimizer"):
+        look(told[part])
+    return list(found)
+
+
 def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     """Writes the model beside the target and renames, so an older file is never lost.
 
@@ -71,7 +94,16 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
                 tensors[f"{slot}/{entry.name}"] = state.array(entry.name, slot)
     # safetensors writes the memory as it lies, so every array must be C-contiguous
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    words = json.dumps(description(model))
+    told = description(model)
+    words = json.dumps(told)
+    own = own_names(told)
+    if own and not model.told_custom:
+        custom = ", ".join(f"{name!r}: {name}" for name in own)
+        warnings.warn(
+            f"this model uses parts of your own: lm.load will need custom={{{custom}}}",
+            stacklevel=3,
+        )
+        model.told_custom = True
     metadata = {
         "format": FORMAT,
         "version": str(VERSION),

@@ -78,6 +78,7 @@ class Sequential:
         self.seed = validation.seed_of(seed)
         self.stop_training = False
         self.history: History | None = None
+        self.told_custom = False  # whether save has said what load will need
         self.columns: tuple[str, ...] | None = None  # of the data frame that it was built on
         self.encoding: Encoding | None = None  # how tables become features; saved with the model
         self.features: tuple[int, ...] | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import pytest
 import support
 from lamina.core.checkpoint import digest
 from safetensors.numpy import load_file, save_file
+
+pytestmark = pytest.mark.filterwarnings("ignore:this model uses parts of your own")
 
 # Runs in a process of its own; custom.py lies in its working directory.
 GO_ON = """
@@ -369,3 +373,24 @@ def test_settings_that_no_file_can_hold_are_refused(tmp_path: Path) -> None:
     with pytest.raises(lm.BadInput, match="cannot be written to a file"):
         model.save(tmp_path / "m.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_save_says_what_load_will_need(tmp_path: Path) -> None:
+    def huber(y: Any, p: Any) -> Any:
+        return abs(p - y)
+
+    class Own(lm.Layer):
+        def forward(self, x: Any, parameters: Any, context: Any) -> Any:
+            return x * 2.0
+
+    model = lm.Sequential([Own(), lm.Dense(1)], huber, backend="numpy", seed=0).build(2)
+    path = tmp_path / "m.safetensors"
+    says = "lm.load will need custom={'Own': Own, 'huber': huber}"
+    with pytest.warns(UserWarning, match=re.escape(says)):
+        model.save(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.save(path)  # said once
+    with pytest.raises(lm.CheckpointError, match="'Own'"):
+        lm.load(path)
+    lm.load(path, custom={"Own": Own, "huber": huber})
