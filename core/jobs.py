@@ -163,14 +163,21 @@ def train(
         callbacks.append(Checkpoint(save))
     done = model.state.epoch if model.built else 0
     start = time.perf_counter()
-    history = model.fit(
-        data.x_train,
-        data.y_train,
-        epochs=max(settings.epochs - done, 0),
-        batch_size=min(settings.batch_size, len(data.x_train)),
-        callbacks=callbacks,
-        verbose=verbose,
-    )
+    try:
+        history = model.fit(
+            data.x_train,
+            data.y_train,
+            epochs=max(settings.epochs - done, 0),
+            batch_size=min(settings.batch_size, len(data.x_train)),
+            callbacks=callbacks,
+            verbose=verbose,
+        )
+    except KeyboardInterrupt:
+        ended = model.state.epoch
+        way = "nothing was saved: give --save to be able to go on"
+        if save is not None and ended:
+            way = f"{save} holds epoch {ended}: go on from it with --resume"
+        raise KeyboardInterrupt(f"stopped in epoch {ended + 1}; {way}") from None
     seconds = time.perf_counter() - start
     results = tested(model, data)
     say(f"trained in {seconds:.1f} s; test loss {results['loss']:.4f}")

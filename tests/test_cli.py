@@ -151,3 +151,33 @@ def test_a_run_is_repeated_from_its_report(tmp_path: Path) -> None:
     first = json.loads(report.read_text())
     assert again["history"] == first["history"]
     assert again["settings"] == first["settings"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    import os
+    import signal
+    import time
+
+    file, log = tmp_path / "m.safetensors", tmp_path / "log.csv"
+    words = ["train", "moons", "--backend", "numpy", "--save", str(file), "--log", str(log)]
+    parent = str(Path(lm.__file__).parents[1])
+    child = subprocess.Popen(
+        [sys.executable, "-m", "lamina", *words, "--epochs", "1000000"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": parent},
+        text=True,
+    )
+    end = time.monotonic() + 60
+    while not (log.exists() and log.stat().st_size > 100) and time.monotonic() < end:
+        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    _, told = child.communicate(timeout=60)
+    assert child.returncode == 130, told
+    assert "go on from it with --resume" in told
+    assert "Traceback" not in told
+    epochs = lm.load(file, backend="numpy").state.epoch
+    done = lamina(*words, "--epochs", str(epochs + 1), "--resume")
+    assert done.returncode == 0, done.stderr
+    assert f"{epochs} epochs done" in done.stdout
