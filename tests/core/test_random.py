@@ -14,6 +14,9 @@ import lamina as lm
 import numpy as np
 import pytest
 import support
+
+pytest.importorskip("hypothesis")  # the machine with a GPU has no test extra
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
