@@ -30,8 +30,14 @@ def _honest() -> Iterator[None]:
         yield
     except BrokenPipeError:  # whoever read our output has enough
         raise typer.Exit(FAILED) from None
+    except MemoryError:
+        typer.echo("lamina: the data or the network is too large for this machine", err=True)
+        raise typer.Exit(FAILED) from None
     except (LaminaError, OSError) as error:
-        typer.echo(f"lamina: {error}", err=True)
+        told = str(error)
+        if isinstance(error, OSError) and error.filename is not None:
+            told = f"{error.filename}: {error.strerror}"
+        typer.echo(f"lamina: {told}", err=True)
         wrong = isinstance(error, (BadInput, UnknownName))
         raise typer.Exit(USAGE if wrong else FAILED) from None
     except KeyboardInterrupt as stop:
@@ -47,6 +53,14 @@ def _sizes(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
+def _check_target(option: str, path: Path | None) -> None:
+    """Raises BadInput where no file can be written, before any work is done for it."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise BadInput(f"{option}: there is no folder {str(path.absolute().parent)!r}")
+    if path is not None and path.is_dir():
+        raise BadInput(f"{option}: {str(path)!r} is a folder: name a file in it")
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -56,6 +70,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
     "\n\n  lamina train digits --json > run.json; lamina train --repeat run.json"
 )
 def train(
+    context: typer.Context,
     data: Annotated[
         str,
         typer.Argument(
@@ -93,7 +108,8 @@ def train(
         Path | None, typer.Option(help="Append a line per epoch to this .csv or .jsonl file.")
     ] = None,
     repeat: Annotated[
-        Path | None, typer.Option(help="Repeat the run of a report that --json printed.")
+        Path | None,
+        typer.Option("--repeat", "--from-json", help="Repeat the run that --json printed."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -105,9 +121,10 @@ def train(
             typer.echo(text)
 
     with _honest():
-        if save is not None and not save.absolute().parent.is_dir():
-            raise BadInput(f"--save: there is no folder {str(save.absolute().parent)!r}")
+        _check_target("--save", save)
+        _check_target("--log", log)
         if repeat is not None:
+            _check_repeat(context)
             settings = jobs.Settings.from_json(_report(repeat))
         else:
             settings = jobs.Settings(
@@ -118,6 +135,16 @@ def train(
         report = jobs.train(settings, say, save=save, resume=resume, log=log, verbose=verbose)
         if as_json:
             typer.echo(json.dumps(report))
+
+
+def _check_repeat(context: typer.Context) -> None:
+    """Raises BadInput for a setting given beside --repeat, which would be another run."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        given = source is not None and source.name == "COMMANDLINE"
+        if given and name not in ("repeat", "save", "resume", "log", "as_json"):
+            word = "the data" if name == "data" else "--" + name.replace("_", "-")
+            raise BadInput(f"--repeat takes all settings from the report: leave {word} away")
 
 
 def _report(path: Path) -> Any:
@@ -131,6 +158,7 @@ def _report(path: Path) -> Any:
 @app.command(
     epilog="Examples:\n\n  lamina predict houses.safetensors new.csv"
     "\n\n  lamina predict houses.safetensors new.csv --output prices.csv"
+    "\n\n  lamina predict flowers.safetensors new.csv --allow-unseen"
 )
 def predict(
     model: Annotated[Path, typer.Argument(help="A file that lamina train --save wrote.")],
@@ -140,6 +168,10 @@ def predict(
     output: Annotated[
         Path | None, typer.Option(help="Write the CSV to this file, not to the screen.")
     ] = None,
+    allow_unseen: Annotated[
+        bool,
+        typer.Option("--allow-unseen", help="Take words that training never saw, as none of its."),
+    ] = False,
     backend: Annotated[str, typer.Option(help="As in lamina train.")] = "auto",
 ) -> None:
     """Predicts for every row: class and probabilities, or the value, as CSV."""
@@ -147,7 +179,13 @@ def predict(
     from .core.checkpoint import load
 
     with _honest():
-        text = jobs.predict(load(model, backend), data)
+        _check_target("--output", output)
+        text = jobs.predict(
+            load(model, backend),
+            data,
+            allow_unseen=allow_unseen,
+            say=lambda note: typer.echo(f"note: {note}", err=True),  # the CSV stays clean
+        )
         if output is None:
             typer.echo(text, nl=False)
         else:

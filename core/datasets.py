@@ -16,6 +16,7 @@ from __future__ import annotations
 import gzip
 import math
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -38,7 +39,8 @@ class Dataset:
 
     x: (n, features) floating. y: (n,) class numbers, or the targets of a regression (standardized
     when there is an encoding). feature_names, class_names: what they mean. task: "classification"
-    or "regression", why: what it was decided from. encoding: how a table became these arrays.
+    or "regression", why: what it was decided from. encoding: how a file's contents became these
+    arrays. notes: what the reader of a table should know.
     """
 
     name: str
@@ -51,12 +53,13 @@ class Dataset:
     task: str = "classification"
     why: str = ""
     encoding: Encoding | None = None
+    notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return iter((self.x_train, self.y_train, self.x_test, self.y_test))
 
     def __repr__(self) -> str:
-        rows, columns = self.x_train.shape
+        rows, columns = len(self.x_train), math.prod(self.x_train.shape[1:])
         classes = len(self.class_names)
         kind = f"{classes} classes" if self.task == "classification" else "regression"
         size = f"{rows} + {len(self.x_test)} rows, {columns} features, {kind}"
@@ -64,12 +67,15 @@ class Dataset:
 
 
 def stratified_split(y: np.ndarray, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers for training and testing, each class in its share, drawn by the seed."""
+    """Row numbers for training and testing, each class in its share, drawn by the seed.
+
+    Of every class at least one row is for training.
+    """
     rng = np.random.default_rng(seed)
     test: list[np.ndarray] = []
     for label in np.unique(y):
         rows = rng.permutation(np.flatnonzero(y == label))
-        test.append(rows[: round(len(rows) * test_size)])
+        test.append(rows[: min(round(len(rows) * test_size), len(rows) - 1)])
     held = np.sort(np.concatenate(test))
     return np.setdiff1d(np.arange(len(y)), held), held
 
@@ -130,7 +136,12 @@ def _drawn(name: str, draw: Callable[..., tuple[np.ndarray, np.ndarray]]) -> Dat
 
 
 NAMES = ("digits", "planar", "moons", "circles", "fashion-mnist")
+SUFFIXES = (".csv", ".tsv", ".txt", ".npz")
 TASKS = ("classification", "regression")
+MOST_CLASS_NUMBER = 65_535  # of an NPZ: beyond that y is no numbering of classes
+# What NumPy and zipfile raise for damage: for the archive, and for the header of an array.
+_ARCHIVE = (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, KeyError)
+NPZ_ERRORS = (*_ARCHIVE, ValueError, TypeError, SyntaxError, tokenize.TokenError)
 FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
@@ -179,14 +190,39 @@ def random_split(count: int, test_size: float, seed: int) -> tuple[np.ndarray, n
     return np.sort(order[held:]), np.sort(order[:held])
 
 
-def _parts(y: np.ndarray, task: str, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _parts(
+    label: str, y: np.ndarray, task: str, test_size: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The split for a task. Raises: BadInput when one of the parts would be empty."""
     if len(y) < 2:
         raise BadInput("one row is too few to train and to test on")
-    split = stratified_split(y, test_size, seed) if task == TASKS[0] else None
-    if split is None or not len(split[1]):  # every class too small for its share
-        split = random_split(len(y), test_size, seed)
-    return split
+    if task != TASKS[0]:
+        return random_split(len(y), test_size, seed)
+    train, test = stratified_split(y, test_size, seed)
+    if not len(test):  # every class is too small for its share: a row of some of them
+        classes, counts = np.unique(y, return_counts=True)
+        rng = np.random.default_rng(seed)
+        rows = [rng.choice(np.flatnonzero(y == one)) for one in classes[counts > 1]]
+        if not rows:
+            raise BadInput(
+                f"the label {label!r} is different in every row: choose another label or task"
+            )
+        test = np.sort(rng.permutation(rows)[: max(round(len(y) * test_size), 1)])
+        train = np.setdiff1d(np.arange(len(y)), test)
+    return train, test
+
+
+def _mixed(table: Table, name: str) -> str:
+    """What to tell of a column that is mostly numbers, but not all; "" of any other."""
+    cells = [(row, word) for row, word in enumerate(table.words(name)) if not tables.missing(word)]
+    odd = [(row, word) for row, word in cells if tables.number(word) is None]
+    if not odd or len(odd) * 2 > len(cells):
+        return ""
+    row, word = odd[0]
+    return (
+        f"column {name!r} has {len(cells) - len(odd)} numbers, but {table.unit}"
+        f" {table.lines[row]} has {word!r}: all of it is taken for words"
+    )
 
 
 def _table(
@@ -194,63 +230,104 @@ def _table(
 ) -> Dataset:
     name = table.columns[-1] if label is None else label
     words = table.words(name)
+    if len(table.columns) == 1:
+        raise BadInput(f"{table.name} has no column beside the label {name!r}")
     why = "asked for"
     if task == "auto":
         task, why = tables.decide_task(words)
     names = np.array([tables.class_name(word) for word in words])
-    train, test = _parts(names, task, test_size, seed)
+    train, test = _parts(name, names, task, test_size, seed)
     encoding = tables.learn(table, train, name, task, impute)
-    x, y = encoding.x(table), encoding.y(table)
+    # Seldom words may stand in the held-out rows alone, which is no fault of the table.
+    x, y = encoding.features(table, allow_unseen=True), encoding.labels(table)
+    notes = [note for column in encoding.columns if (note := _mixed(table, column.name))]
+    held = table.taken(test)
+    for column in encoding.columns:
+        if words := column.unseen(held):
+            notes.append(
+                f"column {column.name!r}: {len(words)} of its words, such as {words[0]!r}, are in"
+                " the rows held out alone, and count as none of the known"
+            )
     return Dataset(
-        table.name, x[train], y[train], x[test], y[test], encoding.features, encoding.classes,
-        task, why, encoding,
+        table.name, x[train], y[train], x[test], y[test], encoding.feature_names,
+        encoding.classes, task, why, encoding, tuple(notes),
     )  # fmt: skip
 
 
-def _npz(path: Path, task: str, test_size: float, seed: int) -> Dataset:
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an NPZ file. Raises: BadInput."""
     try:
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        with path.open("rb") as handle:
+            file = np.load(handle, allow_pickle=False)
+            if isinstance(file, np.ndarray):
+                raise ValueError("it is a single array, an NPY")
+            return {name: file[name] for name in file.files}
+    except (OSError, *NPZ_ERRORS) as error:
         raise BadInput(f"{path} is no NPZ file of plain arrays: {error}") from None
-    if {"x_train", "y_train", "x_test", "y_test"} <= set(arrays):
-        parts: list[np.ndarray] = [
-            arrays[name] for name in ("x_train", "y_train", "x_test", "y_test")
-        ]
+
+
+def _pair(file: str, names: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x, and y as (n,), checked against each other. Raises: BadInput."""
+    if x.ndim < 2 or y.ndim < 1 or len(x) != len(y):
+        raise BadInput(
+            f"{file}: {names} must have rows of features, and one target for each, not shapes"
+            f" {x.shape} and {y.shape}"
+        )
+    if y.size != len(y) or y.dtype.kind not in "biuf":
+        raise BadInput(f"{file}: {names.split()[-1]} must be numbers, one for each row")
+    y = y.reshape(-1)
+    if not np.isfinite(y).all():
+        row = int(np.argmin(np.isfinite(y)))
+        raise BadInput(f"{file}: {names.split()[-1]} has {y[row]} at row {row}: remove the row")
+    return x, y
+
+
+def _npz(path: Path, task: str, test_size: float, seed: int) -> Dataset:
+    arrays, name = _arrays(path), path.name
+    parted = {"x_train", "y_train", "x_test", "y_test"} <= set(arrays)
+    if parted:
+        x, y = _pair(name, "x_train and y_train", arrays["x_train"], arrays["y_train"])
+        x_test, y_test = _pair(name, "x_test and y_test", arrays["x_test"], arrays["y_test"])
     elif {"x", "y"} <= set(arrays):
-        x, y = arrays["x"], arrays["y"]
-        if x.ndim < 2 or len(x) != len(y):
-            raise BadInput(f"{path.name}: x must have rows of features, and y one target for each")
-        parts = []
+        x, y = _pair(name, "x and y", arrays["x"], arrays["y"])
     else:
         raise BadInput(
-            f"{path.name} has {', '.join(arrays) or 'nothing'}: it needs x and y, or x_train,"
-            " y_train, x_test and y_test"
+            f"{name} has {', '.join(arrays) or 'nothing'}: it needs x and y, or x_train, y_train,"
+            " x_test and y_test"
         )
-    y = parts[1] if parts else y
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y.reshape(-1)
+    if not len(y) or (parted and not len(y_test)):
+        raise BadInput(f"{name} has no rows to {'test' if len(y) else 'train'} on")
+    if parted and x.shape[1:] != x_test.shape[1:]:
+        raise BadInput(f"{name}: x_train and x_test have rows of different shapes")
     why = "asked for"
-    if y.ndim > 1 or y.dtype.kind not in "biuf":
-        raise BadInput(f"{path.name}: y must be numbers, one for each row")
     if task == "auto":
-        task, why = tables.decide_task([str(float(v)) for v in y[:100_000]])
-    if not parts:
-        train, test = _parts(y, task, test_size, seed)
-        parts = [x[train], y[train], x[test], y[test]]
-    parts[1], parts[3] = parts[1].reshape(-1), parts[3].reshape(-1)
-    features = tuple(f"x{i}" for i in range(math.prod(parts[0].shape[1:])))
+        task, why = tables.decide_task([str(float(v)) for v in np.unique(y)])
+    if not parted:
+        train, test = _parts("y", y, task, test_size, seed)
+        x, y, x_test, y_test = x[train], y[train], x[test], y[test]
     classes: tuple[str, ...] = ()
+    mean, scale = 0.0, 1.0
     if task == TASKS[0]:
-        values = parts[1]
-        if values.min() < 0 or (values != np.floor(values)).any():
-            raise BadInput(f"{path.name}: class numbers must be whole and from 0")
-        if len(np.unique(values)) < 2:
-            raise BadInput(f"{path.name}: y has one class only: there is nothing to learn")
-        classes = tuple(str(i) for i in range(int(values.max()) + 1))
-        parts[1], parts[3] = (p.astype(np.int64) for p in (parts[1], parts[3]))
-    x_train, y_train, x_test, y_test = parts
-    return Dataset(path.name, x_train, y_train, x_test, y_test, features, classes, task, why)
+        _check_class_numbers(name, np.concatenate([y, y_test]))
+        if len(np.unique(y)) < 2:
+            raise BadInput(f"{name}: y has one class only: there is nothing to learn")
+        classes = tuple(str(i) for i in range(int(y.max()) + 1))
+        y, y_test = y.astype(np.int64), y_test.astype(np.int64)
+        if len(y_test) and y_test.max() >= len(classes):
+            raise BadInput(f"{name}: y_test has class {y_test.max()}, which y_train never has")
+    else:
+        mean, scale = tables.standard("y", y.astype(np.float64))
+        y, y_test = (y - mean) / scale, (y_test - mean) / scale
+    encoding = Encoding((), "y", task, classes, mean, scale)
+    features = tuple(f"x{i}" for i in range(math.prod(x.shape[1:])))
+    return Dataset(name, x, y, x_test, y_test, features, classes, task, why, encoding)
+
+
+def _check_class_numbers(file: str, y: np.ndarray) -> None:
+    if y.min() < 0 or (y != np.floor(y)).any():
+        raise BadInput(f"{file}: class numbers must be whole and from 0")
+    if y.max() > MOST_CLASS_NUMBER:
+        raise BadInput(f"{file}: y has class {y.max():g}: number the classes from 0 without gaps")
 
 
 def load(
@@ -265,7 +342,7 @@ def load(
 
     source: "digits", "planar", "moons", "circles", "fashion-mnist"; the path of a CSV with a
         header; the path of an NPZ with x and y, or with x_train, y_train, x_test, y_test; a data
-        frame.
+        frame. Targets of a regression are standardized (`encoding.units` turns them back).
     test_size, seed: the share of rows held out for testing, each class in its share, and the seed
         that draws them; formulas draw new points for testing instead.
     label: a table's label column, the last one if none is named. task: "classification",
@@ -282,22 +359,40 @@ def load(
     check_count("datasets.load: seed", seed, least=0)
     if task not in (*TASKS, "auto"):
         raise unknown("task", task, (*TASKS, "auto"))
-    if hasattr(source, "columns") and hasattr(source, "__getitem__"):
-        return _table(tables.from_frame(source), label, task, impute, test_size, seed)
-    name = os.fspath(source)
-    if Path(name).suffix.lower() in (".csv", ".tsv", ".txt") or Path(name).is_file():
-        if Path(name).suffix.lower() == ".npz":
-            return _npz(Path(name), task, test_size, seed)
-        return _table(tables.read_csv(name), label, task, impute, test_size, seed)
-    if Path(name).suffix.lower() == ".npz":
+    if tables.is_frame(source):
+        wanted = None if label is None else str(label)
+        return _table(tables.from_frame(source), wanted, task, impute, test_size, seed)
+    if not isinstance(source, (str, os.PathLike)):
+        raise BadInput(
+            f"datasets.load takes a name, a path or a data frame, not {type(source).__name__}"
+        )
+    name = str(os.fspath(source))
+    path, suffix = Path(name), Path(name).suffix.lower()
+    plain = name in NAMES or suffix == ".npz"
+    if plain and (label is not None or impute):
+        raise BadInput(f"label and impute are for a table with named columns, not for {name!r}")
+    if name in NAMES:
+        if task == "regression":
+            raise BadInput(f"{name!r} has classes for labels: it is no regression")
+        return _named(name, test_size, seed)
+    try:
+        file, folder = path.is_file(), path.is_dir()
+    except (OSError, ValueError):  # no name that a file could have
+        file = folder = False
+    if folder:
+        raise BadInput(f"{name!r} is a folder, not a file")
+    if not file and suffix in SUFFIXES:
         raise BadInput(f"there is no file {name!r}")
-    formulas = {"planar": flower, "moons": half_moons, "circles": rings}
+    if not file:
+        raise unknown("data set", name, NAMES)
+    if suffix == ".npz":
+        return _npz(path, task, test_size, seed)
+    return _table(tables.read_csv(path), label, task, impute, test_size, seed)
+
+
+def _named(name: str, test_size: float, seed: int) -> Dataset:
     if name == "digits":
         return _digits(test_size, seed)
-    if name in formulas:
-        return _drawn(name, formulas[name])
     if name == "fashion-mnist":
         return _fashion()
-    if Path(name).exists():
-        raise BadInput(f"{name!r} is a folder, not a file")
-    raise unknown("data set", name, NAMES)
+    return _drawn(name, {"planar": flower, "moons": half_moons, "circles": rings}[name])

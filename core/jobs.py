@@ -7,9 +7,8 @@ import csv
 import io
 import os
 import time
-import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from . import datasets, tables
 from .callbacks import Callback, Checkpoint, LogFile
 from .checkpoint import load
 from .datasets import Dataset
-from .layers import Dense, Dropout, Layer, Standardize
+from .layers import Dense, Dropout, Flatten, Layer, Standardize
 from .model import Sequential
 from .optimizers import Adam
 
@@ -48,18 +47,41 @@ class Settings:
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Settings:
-        """The settings of a report. Raises: BadInput."""
+        """The settings of a report; a backend that was chosen then is asked for now.
+
+        Raises: BadInput.
+        """
         try:
             words = dict(told["settings"])
-            words["hidden"] = tuple(int(size) for size in words["hidden"])
-            return cls(**words)
-        except (KeyError, TypeError, ValueError) as error:
+            words["hidden"] = tuple(words["hidden"])
+            found = cls(**words)
+            if found.backend == "auto" or "," in found.backend:
+                found = replace(found, backend=told["backend"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadInput(f"this is no report of lamina train --json: {error!r}") from None
+        for field in fields(cls):
+            value = getattr(found, field.name)
+            if not _fits(value, field.default):
+                raise BadInput(f"this report's setting {field.name!r} cannot be {value!r}")
+        return found
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a setting has the type of its default."""
+    if default is None:
+        return value is None or isinstance(value, str)
+    if isinstance(default, tuple):
+        return isinstance(value, tuple) and all(_fits(v, default[0]) for v in value)
+    if isinstance(value, bool) or isinstance(default, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    return isinstance(value, (int, float) if isinstance(default, float) else type(default))
 
 
 def network(settings: Settings, data: Dataset) -> Sequential:
-    """The model for a data set: tables are standardized, the last layer fits the task."""
+    """The model for a data set: files are standardized, the last layer fits the task."""
     layers: list[Layer] = [Standardize()] if data.encoding is not None else []
+    if data.x_train.ndim > 2:
+        layers.append(Flatten())
     for size in settings.hidden:
         layers.append(Dense(size, settings.activation))
         if settings.dropout:
@@ -100,10 +122,9 @@ def tested(model: Sequential, data: Dataset) -> dict[str, float]:
     found = model.evaluate(data.x_test, data.y_test)
     if data.task != "regression":
         return found
-    encoding = data.encoding
-    mean, scale = (0.0, 1.0) if encoding is None else (encoding.mean, encoding.scale)
-    wanted = np.asarray(data.y_test, dtype=np.float64) * scale + mean
-    given = model.predict(data.x_test)[:, 0].astype(np.float64) * scale + mean
+    assert data.encoding is not None  # every regression comes from a file
+    wanted = data.encoding.units(data.y_test)
+    given = data.encoding.units(model.predict(data.x_test)[:, 0])
     spread = float(((wanted - wanted.mean()) ** 2).sum())
     error = float(((wanted - given) ** 2).sum())
     return {
@@ -124,6 +145,8 @@ def _introduce(settings: Settings, data: Dataset, model: Sequential, say: Say) -
             what = f"{len(column.categories)} words" if column.categories else "numbers"
             filled = "" if column.fill is None else f", missing cells become {column.fill}"
             say(f"column   {column.name}: {what}{filled}")
+    for note in data.notes:
+        say(f"note     {note}")
     widths = [columns, *settings.hidden, len(data.class_names)]
     if data.task == "regression" or widths[-1] == 2:
         widths[-1] = 1
@@ -182,8 +205,9 @@ def train(
     results = tested(model, data)
     say(f"trained in {seconds:.1f} s; test loss {results['loss']:.4f}")
     if data.task == "regression":
-        unit = "" if data.encoding is None else f" (in units of {data.encoding.label!r})"
-        say(f"test mean absolute error {results['mean_absolute_error']:.4g}{unit}")
+        assert data.encoding is not None
+        unit = f"in units of {data.encoding.label!r}"
+        say(f"test mean absolute error {results['mean_absolute_error']:.4g} ({unit})")
         say(f"test R2 {results['r2']:.4f}")
     else:
         say(f"test accuracy {results['accuracy']:.4f}")
@@ -193,6 +217,8 @@ def train(
     return {
         "settings": {**asdict(settings), "hidden": list(settings.hidden)},
         "task": data.task,
+        "why": data.why,
+        "notes": list(data.notes),
         "backend": model.backend.name,
         "device": model.backend.device,
         "chosen_by": model.backend_reason,
@@ -206,16 +232,23 @@ def train(
     }
 
 
-def _features(model: Sequential, path: Path) -> np.ndarray:
-    """The rows to predict for, from a CSV (with the model's encoding), an NPZ or an NPY."""
-    if model.encoding is not None:
-        return model.encoding.x(tables.read_csv(path))
+def _features(model: Sequential, path: Path, allow_unseen: bool, say: Say) -> np.ndarray:
+    """The rows to predict for: a CSV for a model of a table, an NPZ or an NPY for any other."""
+    encoding = model.encoding
+    if encoding is not None and encoding.columns:
+        if path.suffix.lower() in (".npz", ".npy"):
+            names = ", ".join(column.name for column in encoding.columns)
+            raise BadInput(f"the model was trained on a table: give a CSV with the columns {names}")
+        table = tables.read_csv(path)
+        if extra := encoding.extra(table):
+            say(f"{table.name}: not looked at, as training had no such column: {', '.join(extra)}")
+        return encoding.features(table, allow_unseen)
     try:
         with path.open("rb") as handle:
             found = np.load(handle, allow_pickle=False)
             if not isinstance(found, np.ndarray):
-                found = dict(found)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+                found = {name: found[name] for name in found.files}
+    except datasets.NPZ_ERRORS as error:
         raise BadInput(
             f"{path} is no NPY or NPZ file of plain arrays ({error}); the model was not trained on"
             " a table, so it does not know columns by name"
@@ -229,23 +262,30 @@ def _features(model: Sequential, path: Path) -> np.ndarray:
     raise BadInput(f"{path} has {', '.join(found) or 'nothing'}: it needs x")
 
 
-def predict(model: Sequential, path: Path) -> str:
+def _unsaid(text: str) -> None:
+    """Nobody listens."""
+
+
+def predict(
+    model: Sequential, path: Path, *, allow_unseen: bool = False, say: Say = _unsaid
+) -> str:
     """Predictions for a file as CSV: the class and a probability for each, or the value.
 
-    Raises: LaminaError.
+    allow_unseen: take a word that training never saw for none of the known, not for an error.
+    say: is told of columns that are not looked at.
+    Raises: LaminaError, OSError.
     """
-    p = model.predict(_features(model, path)).astype(np.float64)
+    p = model.predict(_features(model, path, allow_unseen, say)).astype(np.float64)
     encoding = model.encoding
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     last = getattr(model.layers[-1], "activation", None)
     if last not in ("softmax", "sigmoid") or (last == "sigmoid" and p.shape[1] > 1):
-        mean, scale = (0.0, 1.0) if encoding is None else (encoding.mean, encoding.scale)
         names = [f"y{i}" for i in range(p.shape[1])]
         if encoding is not None:
-            names = [encoding.label]
+            names, p = [encoding.label], encoding.units(p)
         writer.writerow(names)
-        writer.writerows((p * scale + mean).tolist())
+        writer.writerows(p.tolist())
         return text.getvalue()
     if last == "sigmoid":
         p = np.hstack([1.0 - p, p])

@@ -63,6 +63,16 @@ def test_train_json_is_one_object() -> None:
         (["train", "--hidden", "12,x"], 2, "--hidden takes layer sizes"),
         (["train", "--learning-rate", "-1"], 2, "learning_rate must be a number"),
         (["train", "--save", "/no/such/folder/m.safetensors"], 2, "there is no folder"),
+        (["train", "moons", "--save", "."], 2, "is a folder: name a file in it"),
+        (["train", "--log", "/no/such/folder/log.csv"], 2, "there is no folder"),
+        (["train", "--task", "regresion"], 2, "did you mean 'regression'"),
+        (["train", "--test-size", "2"], 2, "test_size must be a number"),
+        (["train", "--repeat", "x.json", "--epochs", "3"], 2, "leave --epochs away"),
+        (["train", "moons", "--repeat", "x.json"], 2, "leave the data away"),
+        (["train", "--repeat", "no-such.json"], 1, "no-such.json: No such file"),
+        (["train", sys.executable], 2, "is no text in UTF-8"),
+        (["predict", "no-such.safetensors", "x.csv"], 1, "there is no file"),
+        (["predict", "m", "x.csv", "--output", "/no/such/folder/p.csv"], 2, "there is no folder"),
         (["devices", "--check", "nunpy"], 2, "did you mean 'numpy'"),
     ],
 )
@@ -125,6 +135,15 @@ def test_a_table_from_file_to_prediction(tmp_path: Path) -> None:
     lines = told.stdout.splitlines()
     assert lines[0] == "answer,p(no),p(yes)"
     assert [line.split(",")[0] for line in lines[1:]] == ["yes", "no"]
+    assert told.stderr == ""
+    new.write_text("group,note,size\nz,hello,3\n")
+    unseen = lamina("predict", str(model), str(new), "--backend", "numpy")
+    assert (unseen.returncode, unseen.stdout) == (2, "")
+    assert "line 2, column 'group' is 'z', which training never saw: it knows a, b" in unseen.stderr
+    taken = lamina("predict", str(model), str(new), "--allow-unseen", "--backend", "numpy")
+    assert len(taken.stdout.splitlines()) == 2
+    assert "training had no such column: note" in taken.stderr
+    new.write_text("group,size\nb,3\na,4\n")
     output = tmp_path / "p.csv"
     written = lamina("predict", str(model), str(new), "--output", str(output))
     assert "2 rows written" in written.stdout
@@ -134,6 +153,11 @@ def test_a_table_from_file_to_prediction(tmp_path: Path) -> None:
         (["train", str(tmp_path)], "is a folder"),
         (["predict", str(table), str(new)], "no safetensors file"),
         (["predict", str(model), str(table.with_name("no.csv"))], "cannot be read"),
+        (["predict", str(model), str(tmp_path)], "Is a directory"),
+        (
+            ["predict", str(model), str(tmp_path / "x.npz")],
+            "give a CSV with the columns size, group",
+        ),
         (["train", "--repeat", str(table)], "is no JSON"),
         (["train", "--resume"], "--save names"),
     ):
@@ -147,7 +171,7 @@ def test_a_run_is_repeated_from_its_report(tmp_path: Path) -> None:
     report = tmp_path / "run.json"
     words = ["moons", "--hidden", "8", "--epochs", "3", "--seed", "4", "--backend", "numpy"]
     report.write_text(lamina("train", *words, "--json").stdout)
-    again = json.loads(lamina("train", "--repeat", str(report), "--json").stdout)
+    again = json.loads(lamina("train", "--from-json", str(report), "--json").stdout)
     first = json.loads(report.read_text())
     assert again["history"] == first["history"]
     assert again["settings"] == first["settings"]
@@ -181,3 +205,35 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     done = lamina(*words, "--epochs", str(epochs + 1), "--resume")
     assert done.returncode == 0, done.stderr
     assert f"{epochs} epochs done" in done.stdout
+
+
+def test_a_regression_in_its_own_units(tmp_path: Path) -> None:
+    table, model = tmp_path / "t.csv", tmp_path / "m.safetensors"
+    rows = [f"{i % 31},{'ab'[i % 2]},{1000 * (i % 31) + 5000 * (i % 2) + 0.5}" for i in range(200)]
+    rows[3] = ",a," + rows[3].split(",")[2]
+    table.write_text("size,group,price\n" + "\n".join(rows))
+    words = [str(table), "--hidden", "16", "--epochs", "150", "--dropout", "0", "--label", "price"]
+    words += ["--test-size", "0.25", "--backend", "numpy"]
+    refused = lamina("train", *words)
+    assert refused.returncode == 2
+    assert "line 5, column 'size' is empty" in refused.stderr
+    done = lamina("train", *words, "--impute", "--save", str(model))
+    assert done.returncode == 0, done.stderr
+    assert "regression of 'price': the label holds numbers with fractions" in done.stdout
+    assert "150 rows to train, 50 to test" in done.stdout
+    error = float(done.stdout.split("mean absolute error ")[1].split()[0])
+    assert 10 < error < 3000
+    assert float(done.stdout.split("test R2 ")[1].split()[0]) > 0.9
+    new = tmp_path / "n.csv"
+    new.write_text("size,group\n10,a\n,b\n")
+    header, first, second = lamina("predict", str(model), str(new)).stdout.splitlines()
+    assert header == "price"
+    assert float(first) == pytest.approx(10_000, abs=3000)
+    assert float(second) == pytest.approx(20_000, abs=6000)
+
+
+@pytest.mark.parametrize("command", ["train", "predict", "devices"])
+def test_help_has_examples(command: str) -> None:
+    done = lamina(command, "--help")
+    assert done.returncode == 0
+    assert f"lamina {command}" in done.stdout.split("Examples:")[1]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import zipfile
+from pathlib import Path
+
 import lamina as lm
 import numpy as np
 import pytest
@@ -46,3 +49,75 @@ def test_wrong_words() -> None:
         lm.datasets.load("digist")
     with pytest.raises(lm.BadInput, match="test_size"):
         lm.datasets.load("digits", test_size=1.5)
+    for source in (None, 5, ["digits"]):
+        with pytest.raises(lm.BadInput, match="a name, a path or a data frame"):
+            lm.datasets.load(source)
+    for source in ("a" * 5000, "a\0b"):
+        with pytest.raises(lm.UnknownName, match="unknown data set"):
+            lm.datasets.load(source)
+    with pytest.raises(lm.BadInput, match="for a table with named columns"):
+        lm.datasets.load("digits", label="pixel_0_0")
+    with pytest.raises(lm.BadInput, match="no regression"):
+        lm.datasets.load("digits", task="regression")
+
+
+def test_a_name_wins_over_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "moons").write_text("a,b\n1,x\n")
+    monkeypatch.chdir(tmp_path)
+    assert lm.datasets.load("moons").x_train.shape == (400, 2)
+
+
+def test_npz(tmp_path: Path) -> None:
+    x, y = np.random.default_rng(0).standard_normal((40, 3)), np.arange(40) % 2
+    np.savez(tmp_path / "a.npz", x=x, y=y)
+    data = lm.datasets.load(tmp_path / "a.npz")
+    assert (data.task, len(data.x_test), data.class_names) == ("classification", 8, ("0", "1"))
+    np.savez(tmp_path / "b.npz", x_train=x, y_train=x[:, 0], x_test=x, y_test=x[:, 0])
+    data = lm.datasets.load(tmp_path / "b.npz")
+    assert (data.task, len(data.x_test)) == ("regression", 40)
+    units = np.concatenate([data.encoding.units(y) for y in (data.y_train, data.y_test)])
+    np.testing.assert_allclose(units, np.r_[x[:, 0], x[:, 0]])
+    np.savez(tmp_path / "images.npz", x=x.reshape(-1, 3, 1), y=y)
+    assert "3 features" in repr(lm.datasets.load(tmp_path / "images.npz"))
+
+
+def test_bad_npz(tmp_path: Path) -> None:
+    x, y = np.ones((40, 3)), np.arange(40) % 2
+    hole = np.where(np.arange(40) == 3, np.nan, 0.5)
+    path = tmp_path / "bad.npz"
+    whole = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
+    for arrays, says in (
+        ({"z": x}, "it needs x and y"),
+        ({"x": np.array([{}], dtype=object), "y": y}, "no NPZ file"),
+        ({"x": x, "y": hole}, "y has nan at row 3"),
+        ({"x": x, "y": y[:9]}, "one target for each"),
+        ({"x": np.float64(1), "y": np.float64(1)}, "rows of features"),
+        ({"x": x, "y": y.astype(str)}, "y must be numbers"),
+        ({"x": x, "y": y * 0}, "one class only"),
+        ({"x": x, "y": y - 1}, "whole and from 0"),
+        ({"x": x, "y": y * 10**9}, "number the classes from 0"),
+        ({"x": x[:0], "y": y[:0]}, "no rows to train on"),
+        ({**whole, "x_test": x[:0], "y_test": y[:0]}, "no rows to test on"),
+        ({**whole, "x_test": x[:, :2]}, "rows of different shapes"),
+        ({**whole, "y_test": y + 1}, "which y_train never has"),
+        ({**whole, "y_test": y.astype(str)}, "y_test must be numbers"),
+    ):
+        np.savez(path, **arrays)
+        with pytest.raises(lm.BadInput, match=says):
+            lm.datasets.load(path)
+    np.savez(path, **whole)
+    # the versions that the zip file's directory asks for
+    path.write_bytes(path.read_bytes().replace(b"PK\x01\x02", b"PK\x01\x02\xeb\xeb\xeb\xeb"))
+    with pytest.raises(lm.BadInput, match="no NPZ"):
+        lm.datasets.load(path)
+    path.write_bytes(b"PK\x03\x04 no")
+    with pytest.raises(lm.BadInput, match="no NPZ"):
+        lm.datasets.load(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00\x08\x00{'a': (\n" + bytes(64))
+    with pytest.raises(lm.BadInput, match="no NPZ"):
+        lm.datasets.load(path)
+    with path.open("wb") as file:
+        np.save(file, x)
+    with pytest.raises(lm.BadInput, match="a single array, an NPY"):
+        lm.datasets.load(path)

@@ -60,7 +60,7 @@ def test_columns_are_told_apart(tmp_path: Path) -> None:
     assert data.task == "classification"
     assert "words" in data.why
     assert len(data.x_train) + len(data.x_test) == 6
-    whole = data.encoding.x(tables.read_csv(tmp_path / "f.csv"))
+    whole = data.encoding.features(tables.read_csv(tmp_path / "f.csv"))
     np.testing.assert_array_equal(whole[0], [10.5, 0, 1, 0, 0, 1])
 
 
@@ -101,6 +101,9 @@ def test_the_task_is_decided_from_the_label(words: list[str], task: str) -> None
         ("a,b\n,x\n,y\n,x\n,y\n", "column 'a' is empty in every row"),
         ('a,b\n"1,x\n', "unexpected end of data"),
         ("a,b\n1,x\n", "one row is too few"),
+        ("a,b\n1,x\n2,y\n3,z\n", "the label 'b' is different in every row"),
+        ("a,b\n1,2.5\n2,2.5\n3,2.5\n", "is 2.5 in every row"),
+        ("a,b\nnull,x\n1,y\n2,x\n3,y\n", "line 2, column 'a' is 'null', a missing value"),
         ("a\0,b\n1,x\n", "has zero bytes"),
     ],
 )
@@ -116,7 +119,7 @@ def test_other_bad_files(tmp_path: Path) -> None:
     binary.write_bytes(b"\xff\xfe\x00\x81")
     for source, says in (
         (binary, "no text in UTF-8"),
-        (tmp_path / "no.csv", "cannot be read"),
+        (tmp_path / "no.csv", "there is no file"),
         (tmp_path, "is a folder"),
         (tmp_path / "no.npz", "there is no file"),
     ):
@@ -135,9 +138,9 @@ def test_missing_cells_are_imputed_when_asked(tmp_path: Path) -> None:
         lm.datasets.load(path)
     table = tables.read_csv(path)
     encoding = tables.learn(table, np.arange(6), "kind", "classification", impute=True)
-    x = encoding.x(table)
+    x = encoding.features(table)
     assert x[1, 0] == pytest.approx(np.mean([10.5, 16.0, 13.5, 15.5]))
-    assert dict(zip(encoding.features, x[1], strict=True))["colour=red"] == 1.0
+    assert dict(zip(encoding.feature_names, x[1], strict=True))["colour=red"] == 1.0
     part = tables.learn(table, np.array([0, 2, 5]), "kind", "classification", impute=True)
     assert part.columns[0].fill == repr(float(np.mean([10.5, 16.0, 15.5])))
 
@@ -147,30 +150,73 @@ def test_a_table_at_predict(tmp_path: Path) -> None:
     encoding = tables.Encoding.from_json(json.loads(json.dumps(data.encoding.to_json())))
     assert encoding == data.encoding
     turned = tables.read_csv(write(tmp_path / "t.csv", "soil,note,height,colour\nclay,x,13,blue\n"))
-    np.testing.assert_array_equal(encoding.x(turned), [[13, 1, 0, 0, 1, 0]])
+    np.testing.assert_array_equal(encoding.features(turned), [[13, 1, 0, 0, 1, 0]])
     for text, says in (
-        ("soil,hieght,colour\nclay,13,blue\n", "did you mean 'hieght'"),
+        ("soil,hieght,colour\nclay,13,blue\n", "no column 'height': did you mean 'hieght'"),
         ("soil,height,colour\nclay,13,green\n", "'green', which training never saw"),
         ("soil,height,colour\nclay,tall,blue\n", "line 2, column 'height' is 'tall'"),
     ):
         with pytest.raises(lm.LaminaError, match=says):
-            encoding.x(tables.read_csv(write(tmp_path / "t.csv", text)))
+            encoding.features(tables.read_csv(write(tmp_path / "t.csv", text)))
 
 
-def test_npz(tmp_path: Path) -> None:
-    x, y = np.random.default_rng(0).standard_normal((40, 3)), np.arange(40) % 2
-    np.savez(tmp_path / "a.npz", x=x, y=y)
-    data = lm.datasets.load(tmp_path / "a.npz")
-    assert (data.task, len(data.x_test), data.class_names) == ("classification", 8, ("0", "1"))
-    np.savez(tmp_path / "b.npz", x_train=x, y_train=x[:, 0], x_test=x, y_test=x[:, 0])
-    data = lm.datasets.load(tmp_path / "b.npz")
-    assert (data.task, len(data.x_test)) == ("regression", 40)
-    (tmp_path / "c.npz").write_bytes(b"PK\x03\x04 no")
-    np.savez(tmp_path / "d.npz", z=x)
-    np.savez(tmp_path / "e.npz", x=np.array([{}], dtype=object), y=y)
-    for name, says in (("c", "no NPZ"), ("d", "it needs x and y"), ("e", "no NPZ")):
-        with pytest.raises(lm.BadInput, match=says):
-            lm.datasets.load(tmp_path / f"{name}.npz")
+def test_unseen_words_are_zeros_when_asked(tmp_path: Path) -> None:
+    encoding = lm.datasets.load(write(tmp_path / "f.csv", FLOWERS), test_size=0.34).encoding
+    table = tables.read_csv(write(tmp_path / "t.csv", "soil,note,height,colour\nclay,x,13,green\n"))
+    np.testing.assert_array_equal(
+        encoding.features(table, allow_unseen=True), [[13, 0, 0, 0, 1, 0]]
+    )
+    assert encoding.extra(table) == ("note",)
+
+
+def test_seldom_words_do_not_stop_the_training(tmp_path: Path) -> None:
+    lines = [f"{i},{'pq'[i % 2]},{'no' if i % 3 else 'yes'}" for i in range(30)] + ["5,seldom,yes"]
+    path = write(tmp_path / "s.csv", "a,c,y\n" + "\n".join(lines))
+    alone = 0
+    for seed in range(20):
+        data = lm.datasets.load(path, seed=seed)
+        if "c=seldom" not in data.feature_names:
+            alone += 1
+            assert any("'seldom'" in note for note in data.notes)
+            assert not data.x_test[:, 1:].any(axis=1).all()
+    assert 0 < alone < 20
+
+
+def test_every_class_keeps_a_row_for_training(tmp_path: Path) -> None:
+    path = write(tmp_path / "c.csv", "a,y\n1,u\n2,v\n3,w\n4,w\n5,w\n")
+    for test_size in (0.01, 0.5, 0.99):
+        data = lm.datasets.load(path, test_size=test_size)
+        assert set(data.y_train) == {0, 1, 2}
+        assert len(data.y_test) >= 1
+
+
+def test_numbers_and_words_in_one_column_are_noted(tmp_path: Path) -> None:
+    cells = [str(i) if i != 7 else "abc" for i in range(40)]
+    lines = [f"{cell},{'pq'[i % 2]}" for i, cell in enumerate(cells)]
+    data = lm.datasets.load(write(tmp_path / "m.csv", "a,y\n" + "\n".join(lines)))
+    assert "line 9 has 'abc'" in data.notes[0]
+    lines = [f"n{i},{'pq'[i % 2]}" for i in range(2000)]
+    with pytest.raises(lm.BadInput, match="different words, more than 1000"):
+        lm.datasets.load(write(tmp_path / "m.csv", "a,y\n" + "\n".join(lines)))
+    assert tables.number("1_000") is None
+
+
+def test_separators_and_line_ends_inside_cells(tmp_path: Path) -> None:
+    text = '"price, EUR";place\n1;"a\nb"\n2;a\u2028b\n\n3\n'
+    with pytest.raises(lm.BadInput, match="line 6: 1 cells, but the header has 2"):
+        tables.read_csv(write(tmp_path / "q.csv", text))
+    table = tables.read_csv(write(tmp_path / "q.csv", text[:-2]))
+    assert table.columns == ("price, EUR", "place")
+    assert table.words("place") == ["a\nb", "a\u2028b"]
+
+
+def test_targets_of_a_regression_are_standardized_and_turned_back(tmp_path: Path) -> None:
+    data = lm.datasets.load(houses(tmp_path))
+    assert data.y_train.mean() == pytest.approx(0.0, abs=1e-12)
+    assert data.y_train.std() == pytest.approx(1.0)
+    prices = [float(word) for word in tables.read_csv(tmp_path / "houses.csv").words("price")]
+    both = np.concatenate([data.y_train, data.y_test])
+    np.testing.assert_allclose(np.sort(data.encoding.units(both)), np.sort(prices))
 
 
 class Frame:
@@ -196,6 +242,18 @@ def test_data_frames(tmp_path: Path) -> None:
     frame.data["height"] = [float(h) for h in frame.data["height"]]
     data = lm.datasets.load(frame, label="kind", test_size=0.34)
     assert data.feature_names[0] == "height"
+    del frame.data["kind"]
+    frame.columns = ["soil", "colour", "height"]
+    assert data.encoding.features(frame).shape == (6, 6)
+    for columns, says in (
+        ({}, "has no columns"),
+        ({"a": [], "b": []}, "has no rows"),
+        ({"a": [1, 2], "b": [1]}, "unequal lengths"),
+        ({"a": [1, float("nan"), 3, 4], "b": list("xyxy")}, "row 1, column 'a' is empty"),
+        ({"a": [1, None, 3, 4], "b": list("xyxy")}, "row 1, column 'a' is empty"),
+    ):
+        with pytest.raises(lm.BadInput, match=says):
+            lm.datasets.load(Frame(columns))
     a, b = np.random.default_rng(0).standard_normal((2, 20))
     model = lm.Sequential([lm.Dense(1)], "mean_squared_error", backend="numpy", seed=0)
     model.fit(Frame({"a": a, "b": b}), a, batch_size=20, verbose=0)
@@ -243,6 +301,39 @@ def test_jobs_on_a_table_of_numbers(tmp_path: Path) -> None:
     bonn, ulm = map(float, lines[1:])
     assert bonn == pytest.approx(120_000, rel=0.1)
     assert ulm == pytest.approx(100_000, rel=0.1)
+
+
+def test_jobs_on_arrays(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 3)) * [1.0, 1000.0, 1e5]
+    y = 2e5 + 5e4 * x[:, 0] + 30 * x[:, 1]
+    path, model_file = tmp_path / "a.npz", tmp_path / "m.safetensors"
+    np.savez(path, x=x, y=y)
+    settings = jobs.Settings(str(path), hidden=(32,), epochs=60, dropout=0.0, backend="numpy")
+    report = jobs.train(settings, quiet, save=model_file, verbose=0)
+    assert report["test"]["r2"] > 0.97
+    np.save(tmp_path / "new.npy", x[:5])
+    model = lm.load(model_file, "numpy")
+    lines = jobs.predict(model, tmp_path / "new.npy").split()
+    assert lines[0] == "y"
+    np.testing.assert_allclose([float(line) for line in lines[1:]], y[:5], atol=3e4)
+    assert jobs.predict(model, path).count("\n") == 301
+    np.savez(path, x=x.reshape(-1, 3, 1), y=np.arange(300) % 3)
+    said: list[str] = []
+    jobs.train(jobs.Settings(str(path), epochs=1, backend="numpy"), said.append, verbose=0)
+    assert any("classification of 'y': the label holds 3 different whole" in line for line in said)
+
+
+def test_settings_of_a_report() -> None:
+    words = {"data": "moons", "hidden": [4], "backend": "auto"}
+    found = jobs.Settings.from_json({"settings": words, "backend": "numpy"})
+    assert (found.backend, found.hidden) == ("numpy", (4,))
+    for wrong in ({"data": 5}, {"hidden": ["x"]}, {"epochs": "x"}, {"impute": 1}, {"seed": True}):
+        with pytest.raises(lm.BadInput, match=f"setting {next(iter(wrong))!r} cannot be"):
+            jobs.Settings.from_json({"settings": {**words, **wrong}, "backend": "numpy"})
+    for told in ([], {}, {"settings": 3}, {"settings": {"hidden": 3}}, {"settings": {"layers": 3}}):
+        with pytest.raises(lm.BadInput, match="no report of lamina"):
+            jobs.Settings.from_json(told)
 
 
 def test_a_resumed_job_ends_like_an_unbroken_one(tmp_path: Path) -> None:
