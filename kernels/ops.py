@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -314,11 +313,3 @@ _activations()
 _losses()
 _fused()
 _updates()
-
-
-def flops(op: str, inputs: Specs, attrs: Attrs) -> float:
-    """Floating-point operations of one call on concrete specs."""
-    found = get(op)
-    full = found.complete(attrs)
-    count = found.cost(inputs, found.check(list(inputs), full), full).flops
-    return 0.0 if math.isnan(count) else count

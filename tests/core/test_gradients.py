@@ -348,3 +348,13 @@ def test_the_weight_s_derivative_is_the_row_s_loss_when_saturated() -> None:
     np.testing.assert_allclose(by_weight[:, 0], [1600.0, np.log1p(np.exp(-0.25))], rtol=1e-12)
     _, by_weight = lm.grad(chances, backend="numpy")(z, weights)
     assert by_weight[0, 0] == pytest.approx(800.0)
+
+
+def test_the_drawing_has_every_value_derivative_and_arrow() -> None:
+    drawn = lm.trace(lambda a, b, c: 3 * (a + b * c), 5.0, 3.0, 2.0, backend="numpy").to_dot()
+    assert drawn.startswith("digraph {")
+    assert drawn.endswith("}")
+    for label in ("a | input | 5 | d 3", "b | input | 3 | d 6", "c | input | 2 | d 9"):
+        assert label in drawn
+    assert "| 33 | d 1" in drawn
+    assert drawn.count(" -> ") == 6  # two inputs for each of three operations
