@@ -1,17 +1,17 @@
-"""The command line: `lamina train`, `lamina predict`, `lamina devices`."""
+"""The command line: `lamina train`, `lamina predict`, `lamina devices`, `lamina bench`."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .kernels.errors import BadInput, LaminaError, UnknownName
+from .benchmarks.command import bench
+from .core.console import FAILED, honest
+from .kernels.errors import BadInput
 
 app = typer.Typer(
     add_completion=False,
@@ -20,29 +20,7 @@ app = typer.Typer(
     help="Dense neural networks on plain loops, NumPy, Numba or CUDA.",
 )
 
-USAGE, FAILED = 2, 1  # exit codes: a wrong argument, and a run that did not succeed
-
-
-@contextlib.contextmanager
-def _honest() -> Iterator[None]:
-    """Says what went wrong on the error stream, without a traceback, and exits accordingly."""
-    try:
-        yield
-    except BrokenPipeError:  # whoever read our output has enough
-        raise typer.Exit(FAILED) from None
-    except MemoryError:
-        typer.echo("lamina: the data or the network is too large for this machine", err=True)
-        raise typer.Exit(FAILED) from None
-    except (LaminaError, OSError) as error:
-        told = str(error)
-        if isinstance(error, OSError) and error.filename is not None:
-            told = f"{error.filename}: {error.strerror}"
-        typer.echo(f"lamina: {told}", err=True)
-        wrong = isinstance(error, (BadInput, UnknownName))
-        raise typer.Exit(USAGE if wrong else FAILED) from None
-    except KeyboardInterrupt as stop:
-        typer.echo(f"lamina: {stop or 'interrupted'}", err=True)
-        raise typer.Exit(130) from None
+app.add_typer(bench, name="bench")
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -120,7 +98,7 @@ def train(
         if not as_json:
             typer.echo(text)
 
-    with _honest():
+    with honest():
         _check_target("--save", save)
         _check_target("--log", log)
         if repeat is not None:
@@ -178,7 +156,7 @@ def predict(
     from .core import jobs
     from .core.checkpoint import load
 
-    with _honest():
+    with honest():
         _check_target("--output", output)
         text = jobs.predict(
             load(model, backend),
@@ -205,7 +183,7 @@ def devices(
     from .backends import registry
 
     if check:
-        with _honest():
+        with honest():
             raise typer.Exit(_check(registry.get_backend(check), as_json))
     rows = []
     for name in registry.names():

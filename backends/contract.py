@@ -101,6 +101,13 @@ class Backend(ABC):
         """The kernels that override references, by operation."""
         return {}
 
+    def variants(self) -> Mapping[str, Mapping[str, Kernel]]:
+        """Ways of computing, slowest first, each with its kernels by operation: for benchmarks.
+
+        An operation without a kernel is computed by its vectorised reference.
+        """
+        return {"vectorised": {}, "kernels": self.kernels()}
+
     def asarray(self, host: np.ndarray) -> Array:
         """A copy of a host array on the device."""
         return self.xp.asarray(host)

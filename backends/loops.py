@@ -23,3 +23,7 @@ class LoopsBackend(HostBackend):
     def kernels(self) -> Mapping[str, Kernel]:
         """The explicit loops: one for every operation."""
         return self._kernels
+
+    def variants(self) -> Mapping[str, Mapping[str, Kernel]]:
+        """Only one."""
+        return {"loops": self._kernels}

@@ -37,3 +37,9 @@ class NumbaBackend(HostBackend):
     def kernels(self) -> Mapping[str, Kernel]:
         """The compiled kernels; each is compiled at its first call and cached on disk."""
         return self._kernels
+
+    def variants(self) -> Mapping[str, Mapping[str, Kernel]]:
+        """The explicit loops of `loops`, compiled, and the fused kernels."""
+        from ..kernels.loop_kernels import compiled_loop_kernels
+
+        return {"compiled loops": compiled_loop_kernels(), "fused": self._kernels}

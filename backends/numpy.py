@@ -23,3 +23,7 @@ class NumpyBackend(HostBackend):
     def kernels(self) -> Mapping[str, Kernel]:
         """Kernels that write with `out=`."""
         return self._kernels
+
+    def variants(self) -> Mapping[str, Mapping[str, Kernel]]:
+        """The references, and the kernels that write with `out=`."""
+        return {"vectorised": {}, "bound": self._kernels}
