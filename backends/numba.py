@@ -7,8 +7,9 @@ from functools import cached_property
 from importlib.util import find_spec
 
 from ..kernels.op import Kernel
-from .contract import Obstacle
+from .contract import Executable, Obstacle
 from .host import HostBackend
+from .program import Program
 
 
 class NumbaBackend(HostBackend):
@@ -43,3 +44,9 @@ class NumbaBackend(HostBackend):
         from ..kernels.loop_kernels import compiled_loop_kernels
 
         return {"compiled loops": compiled_loop_kernels(), "fused": self._kernels}
+
+    def compile(self, program: Program) -> Executable:
+        """Makes a program ready for the native executor."""
+        from .native import Native
+
+        return Native(self, program)

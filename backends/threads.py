@@ -1,27 +1,40 @@
-"""How many CPU threads the numerical libraries use."""
+"""How many CPU threads lamina computes with, and who has which of them.
+
+A native run splits its work over threads of its own and calls BLAS from each, so BLAS must not
+split it once more. BLAS's limit holds for the whole process: while any run is active it is one
+thread, and the last run to end puts the old number back. Runs of several Python threads share the
+cores: each takes what is free, one at least.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from ..kernels.errors import BadInput
 
 _limit: list[Any] = []  # the limiter must stay alive, or the limit goes with it
+_chosen: list[int] = []  # the number that set_threads was given
 
 
 def set_threads(count: int) -> None:
-    """Limits BLAS and OpenMP pools, and Numba's threads, to `count` (a whole number from 1).
+    """Computes with `count` threads at most (a whole number from 1), in BLAS and OpenMP as well.
 
-    Raises: BadInput.
+    Results are bit-identical for the same number. Raises: BadInput.
     """
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise BadInput(f"set_threads takes a whole number from 1, not {count!r}")
     from threadpoolctl import threadpool_limits
 
     _limit[:] = [threadpool_limits(count)]
+    _chosen[:] = [count]
     if "numba" in sys.modules:
         numba: Any = sys.modules["numba"]
         numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
@@ -39,3 +52,109 @@ def apply_environment() -> None:
     value = os.environ.get("LAMINA_THREADS")
     if value:
         _apply(value)
+
+
+def count() -> int:
+    """The number that was set, or the cores that this process may use."""
+    apply_environment()
+    return _chosen[0] if _chosen else usable_cores()
+
+
+@cache
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Crew:
+    """The threads of this process that run native programs."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.busy = 0  # cores taken by runs
+        self.runs = 0
+        self.pool: ThreadPoolExecutor | None = None
+        self.helpers = 0
+        self.limited: list[tuple[Any, int]] = []  # BLAS libraries and their numbers of threads
+        self.libraries: list[Any] | None = None
+
+    @contextmanager
+    def cores(self, wanted: int) -> Iterator[int]:
+        """Takes up to `wanted` cores, one at least, with BLAS held to one thread."""
+        with self.lock:
+            taken = max(1, min(wanted, count() - self.busy))
+            if taken > 1 and not self._hire(taken - 1):
+                taken = 1
+            self.busy += taken
+            self.runs += 1
+            if self.runs == 1:
+                self._hold()
+        try:
+            yield taken
+        finally:
+            with self.lock:
+                self.busy -= taken
+                self.runs -= 1
+                if self.runs == 0:
+                    self._release()
+
+    def _hire(self, helpers: int) -> bool:
+        """Has the helpers' threads ready; False where the system gives no more threads."""
+        if self.pool is not None and self.helpers >= count() - 1:
+            return True
+        helpers = max(helpers, count() - 1)
+        pool = ThreadPoolExecutor(helpers, thread_name_prefix="lamina")
+        barrier = threading.Barrier(helpers + 1)
+        try:
+            for _ in range(helpers):
+                pool.submit(barrier.wait)
+            barrier.wait(timeout=10.0)
+        except (RuntimeError, threading.BrokenBarrierError):
+            barrier.abort()
+            pool.shutdown(wait=False)
+            return False
+        self.pool, self.helpers = pool, helpers
+        return True
+
+    def help(self, task: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Runs a task on a helper's thread."""
+        assert self.pool is not None
+        return self.pool.submit(task, *arguments)
+
+    def _hold(self) -> None:
+        if self.libraries is None:
+            self.libraries = _blas_libraries()
+        self.limited = [(one, one.get_num_threads()) for one in self.libraries]
+        for one, _ in self.limited:
+            one.set_num_threads(1)
+
+    def _release(self) -> None:
+        for one, threads in self.limited:
+            one.set_num_threads(threads)
+        self.limited = []
+
+
+def _blas_libraries() -> list[Any]:
+    """What controls the BLAS that native programs call: SciPy's own, or all where it has none."""
+    from threadpoolctl import ThreadpoolController
+
+    found = ThreadpoolController().select(user_api="blas").lib_controllers
+    own = [one for one in found if {"scipy", "scipy.libs"} & set(Path(one.filepath).parts)]
+    return own or list(found)
+
+
+crew = Crew()
+
+
+def _after_fork() -> None:
+    """A child has none of its parent's threads, and nobody in it will release what they held."""
+    held = crew.limited
+    crew.__init__()  # type: ignore[misc]
+    for one, threads in held:
+        one.set_num_threads(threads)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -166,7 +166,7 @@ def gather_rows(x: Array, indices: Array, out: Array) -> None:
 
 @jit
 def shift_exp(x: Array, largest: Array, out: Array) -> None:
-    """out = exp(x - the row's maximum), the maxima kept; out may be x."""
+    """out = exp(x - the row's maximum), the maxima kept."""
     rows, columns = x.shape
     for i in range(rows):
         top = x[i, 0]
@@ -181,49 +181,66 @@ def shift_exp(x: Array, largest: Array, out: Array) -> None:
 
 
 @jit
-def softmax(x: Array, out: Array) -> None:
-    """The softmax of each row, a block of rows at a time; out may be x.
+def scale_rows(x: Array, totals: Array, out: Array) -> None:
+    """out = x over the sum of its row, the sums kept.
 
     Rows are summed in float64: over thousands of classes a float32 sum loses two digits.
     """
     rows, columns = x.shape
+    for i in range(rows):
+        total = 0.0
+        for j in range(columns):
+            total += x[i, j]
+        totals[i] = total
+    for i in range(rows):
+        share = x.dtype.type(1.0 / totals[i])
+        for j in range(columns):
+            out[i, j] = x[i, j] * share
+
+
+@jit
+def softmax(x: Array, out: Array) -> None:
+    """The softmax of each row, a block of rows at a time; out may be x.
+
+    The block is worked on in memory of its own: where out is x, no loop could be vectorised.
+    """
+    rows, columns = x.shape
     block = max(1, BLOCK // columns)
-    largest = np.empty(block, x.dtype)
+    largest, totals = np.empty(block, x.dtype), np.empty(block)
+    room = np.empty((block, columns), x.dtype)
     for start in range(0, rows, block):
-        part = out[start : start + block]
-        shift_exp(x[start : start + block], largest, part)
-        for i in range(part.shape[0]):
-            total = 0.0
-            for j in range(columns):
-                total += part[i, j]
-            share = x.dtype.type(1.0 / total)
-            for j in range(columns):
-                part[i, j] *= share
+        source = x[start : start + block]
+        shift_exp(source, largest, room[: source.shape[0]])
+        scale_rows(room[: source.shape[0]], totals, out[start : start + block])
 
 
 @jit
 def softmax_cross_entropy(z: Array, labels: Array, weights: Array, p: Array, loss: Array) -> None:
     """Probabilities, and the weighted sum of log(sum(exp(z))) - z[label]; p may be z."""
+    loss[0] = softmax_cross_entropy_sum(z, labels, weights, p)
+
+
+@jit
+def softmax_cross_entropy_sum(z: Array, labels: Array, weights: Array, p: Array) -> float:
+    """As `softmax_cross_entropy`; returns the sum in float64."""
     rows, columns = z.shape
-    weighted = weights.shape[0] > 0
     block = max(1, BLOCK // columns)
     largest, at_label = np.empty(block, z.dtype), np.empty(block, z.dtype)
+    room, totals = np.empty((block, columns), z.dtype), np.empty(block)
     cost = 0.0  # float64, as the sums of rows
     for start in range(0, rows, block):
-        part, source = p[start : start + block], z[start : start + block]
-        for i in range(part.shape[0]):
+        source = z[start : start + block]
+        count = source.shape[0]
+        for i in range(count):
             at_label[i] = source[i, labels[start + i, 0]]
-        shift_exp(source, largest, part)
-        for i in range(part.shape[0]):
-            total = 0.0
-            for j in range(columns):
-                total += part[i, j]
-            share = z.dtype.type(1.0 / total)
-            for j in range(columns):
-                part[i, j] *= share
-            one_loss = fast_math.log(total) - (at_label[i] - largest[i])
-            cost += one_loss * weights[start + i, 0] if weighted else one_loss
-    loss[0] = cost
+        shift_exp(source, largest, room[:count])
+        scale_rows(room[:count], totals, p[start : start + block])
+        for i in range(count):
+            totals[i] = fast_math.log(totals[i])
+        for i in range(count):
+            totals[i] -= at_label[i] - largest[i]
+        cost += weighted_sum(totals[:count], weights[start : start + count])
+    return cost
 
 
 @jit
@@ -245,40 +262,90 @@ def sigmoid_binary_cross_entropy(
     z: Array, targets: Array, weights: Array, p: Array, loss: Array
 ) -> None:
     """Probabilities, and the weighted sum of max(z, 0) - z t + log1p(exp(-|z|)); p may be z."""
+    loss[0] = sigmoid_binary_cross_entropy_sum(z, targets, weights, p)
+
+
+@jit
+def sigmoid_binary_cross_entropy_sum(z: Array, targets: Array, weights: Array, p: Array) -> float:
+    """As `sigmoid_binary_cross_entropy`; returns the sum in float64."""
     one, zero = z.dtype.type(1), z.dtype.type(0)
     rows, columns = z.shape
-    weighted = weights.shape[0] > 0
     flat_z, flat_t, flat_p = z.reshape(-1), targets.reshape(-1), p.reshape(-1)
     block = max(1, BLOCK // columns)
-    each = np.empty(block * columns, z.dtype)
+    each, chance = np.empty(block * columns, z.dtype), np.empty(block * columns, z.dtype)
     cost = 0.0
     for start in range(0, rows, block):
         first, stop = start * columns, min(start + block, rows) * columns
         part_z, part_t, part_p = flat_z[first:stop], flat_t[first:stop], flat_p[first:stop]
+        # Into memory of its own first: where p is z, no loop that writes it could be vectorised.
         for i in range(part_z.size):
             x = part_z[i]
             small = fast_math.exp(-abs(x))
             above = zero if x <= zero else x
             each[i] = above - x * part_t[i] + fast_math.log1p(small)
-            part_p[i] = (one if x >= zero else small) / (one + small)
-        for i in range(part_z.size // columns):
+            chance[i] = (one if x >= zero else small) / (one + small)
+        for i in range(part_p.size):
+            part_p[i] = chance[i]
+        count = part_z.size // columns
+        for i in range(count if columns > 1 else 0):
             total = 0.0
             for j in range(columns):
                 total += each[i * columns + j]
-            total /= columns
-            cost += total * weights[start + i, 0] if weighted else total
-    loss[0] = cost
+            each[i] = total / columns
+        cost += weighted_sum(each[:count], weights[start : start + count])
+    return cost
+
+
+@jit
+def weighted_sum(each: Array, weights: Array) -> float:
+    """The sum of elements times weights, in float64 and sixteen at a time; (0, 1): no weights."""
+    sums = np.zeros(16)
+    count = each.size // 16 * 16
+    rest = 0.0
+    if weights.shape[0] > 0:
+        w = weights.reshape(-1)
+        for i in range(0, count, 16):
+            part, factors = each[i:], w[i:]
+            for lane in range(16):
+                sums[lane] += np.float64(part[lane]) * np.float64(factors[lane])
+        for i in range(count, each.size):
+            rest += np.float64(each[i]) * np.float64(w[i])
+    else:
+        for i in range(0, count, 16):
+            part = each[i:]
+            for lane in range(16):
+                sums[lane] += part[lane]
+        for i in range(count, each.size):
+            rest += each[i]
+    for lane in range(16):
+        rest += sums[lane]
+    return rest
 
 
 @jit
 def scaled_difference(p: Array, targets: Array, weights: Array, scale: Any, out: Array) -> None:
     """scale (p - t) times the row's weight: the derivative of two losses; out may be p."""
     rows, columns = p.shape
-    weighted = weights.shape[0] > 0
+    flat_p, flat_t, flat = p.reshape(-1), targets.reshape(-1), out.reshape(-1)
+    room = np.empty(min(BLOCK, flat.size), p.dtype)
+    for start in range(0, flat.size, BLOCK):
+        part_p, part_t = flat_p[start : start + BLOCK], flat_t[start : start + BLOCK]
+        part = flat[start : start + BLOCK]
+        for i in range(part.size):
+            room[i] = (part_p[i] - part_t[i]) * scale
+        for i in range(part.size):
+            part[i] = room[i]
+    if weights.shape[0] == 0:
+        return
+    if columns == 1:
+        w = weights.reshape(-1)
+        for i in range(flat.size):
+            flat[i] *= w[i]
+        return
     for i in range(rows):
-        factor = scale * weights[i, 0] if weighted else scale
+        w_i = weights[i, 0]
         for j in range(columns):
-            out[i, j] = (p[i, j] - targets[i, j]) * factor
+            out[i, j] *= w_i
 
 
 @jit

@@ -23,11 +23,20 @@ def dropout_mask(
     k0: Any, k1: Any, stream: Any, low: Any, high: Any, bar: Any, scale: Any, out: Array
 ) -> None:
     """Philox4x32-10 (see `philox.py`): 0 where an element's word is below `bar`, else `scale`."""
+    dropout_words(k0, k1, stream, low, high, bar, scale, 0, out)
+
+
+@jit
+def dropout_words(
+    k0: Any, k1: Any, stream: Any, low: Any, high: Any, bar: Any, scale: Any, skipped: int,
+    out: Array,
+) -> None:  # fmt: skip
+    """The same from block number `skipped` on; a block makes four elements."""
     count = out.shape[0]
     zero = out.dtype.type(0)
     shift = np.uint64(32)
     for block in range((count + 3) // 4):
-        c0, c1, c2, c3 = np.uint32(block), stream, low, high
+        c0, c1, c2, c3 = np.uint32(skipped + block), stream, low, high
         a, b = k0, k1
         for _ in range(ROUNDS):
             first, second = FIRST * np.uint64(c0), SECOND * np.uint64(c2)

@@ -1,0 +1,1 @@
+"""Steps of native programs: compiled functions with one signature, called through pointers."""

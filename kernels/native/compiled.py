@@ -1,0 +1,60 @@
+"""Steps as machine code: each is compiled alone, when a program first uses it, and kept on disk."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from numba import types
+from numba.core.ccallback import CFunc
+from numba.extending import get_cython_function_address
+
+from ..cache import disk_cache
+from ..jit import OPTIONS
+from . import interpreter, steps
+
+_lock = threading.Lock()  # two threads that first use a step would both compile it
+_REALS = {"float32": types.float32, "float64": types.float64}
+
+
+def _compile(function: Callable[..., None], arguments: tuple[Any, ...]) -> Any:
+    options = {name: value for name, value in OPTIONS.items() if name != "nogil"}
+    made = CFunc(function, (arguments, types.void), locals={}, options=options)
+    made._cache = disk_cache(function)
+    made.compile()
+    return made
+
+
+@cache
+def _step(name: str, dtype: str) -> Any:
+    arguments = (types.CPointer(types.int64), types.CPointer(_REALS[dtype]))
+    with _lock:
+        return _compile(getattr(steps, name), arguments)
+
+
+def step(name: str, dtype: str) -> int:
+    """The address of a step for arrays of a dtype."""
+    address: int = _step(name, dtype).address
+    return address
+
+
+@cache
+def _runner() -> Any:
+    with _lock:
+        return _compile(interpreter.run, (types.int64, types.int64, types.int64))
+
+
+def runner() -> Callable[[int, int, int], None]:
+    """The loop: (control, program, thread), all but the last addresses. Releases the GIL."""
+    function: Callable[[int, int, int], None] = _runner().ctypes
+    return function
+
+
+@cache
+def blas(routine: str, dtype: str) -> int:
+    """The address of `gemm` or `gemv` in the BLAS that SciPy brings."""
+    letter = "s" if dtype == "float32" else "d"
+    address: int = get_cython_function_address("scipy.linalg.cython_blas", letter + routine)
+    return address
