@@ -53,6 +53,14 @@ class Binding(ABC):
     def read(self, name: str) -> np.ndarray:
         """An output of the program: stacked over the run's batches, or from the last batch."""
 
+    def apply(self, x: np.ndarray) -> np.ndarray | None:
+        """The stacked output for the rows of one host array, by a short cut for small calls.
+
+        x: row-major, of the column's dtype and row shape, of at most the program's capacity of
+        rows. None where there is no short cut: then `use`, `run` and `read` do it.
+        """
+        return None
+
 
 class Executable(ABC):
     """A program made ready for one device."""

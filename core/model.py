@@ -19,16 +19,11 @@ from . import initializers, losses, optimizers, training, validation
 from .callbacks import Callback, check_callbacks
 from .history import History, check_verbose, reporter
 from .layers import Layer, check_count, check_number
+from .predictor import Predictor, capacity_for
 from .tables import Encoding
 from .tracing import Traced, layout_of, predict_program, trace_layers, train_program
 
-EVALUATED_ROWS = 1024  # rows a batch when nothing is trained: large enough for a product to pay
 INIT_STREAM = 0x1817
-
-
-def capacity_for(rows: int) -> int:
-    """The planned batch when nothing is trained: a power of two, so that few plans are made."""
-    return min(EVALUATED_ROWS, 1 << max(rows - 1, 0).bit_length())
 
 
 class Sequential:
@@ -85,6 +80,7 @@ class Sequential:
         self._state: State | None = None
         self._traced: dict[bool, Traced] = {}
         self._bindings: dict[Any, Binding] = {}
+        self._predictor: Predictor | None = None
         self._learned = False
         self._choose(backend)
 
@@ -100,6 +96,7 @@ class Sequential:
         """Moves the model, optimizer state included, to another device, in place; returns it."""
         self._choose(backend)
         self._bindings.clear()
+        self._predictor = None
         if self._state is not None:
             self._state = self._state.moved(self.backend)
         return self
@@ -410,11 +407,17 @@ class Sequential:
         self.state  # noqa: B018  raises NotBuilt
         validation.frame_columns(x, self.columns)
         found = validation.features(x, self.dtype, self.features)
-        capacity = capacity_for(len(found))
-        block = DataBlock(self.backend, {"x": found}, dtype=self.dtype)
-        binding = self._bound("predict", capacity, block)
-        binding.run(Control(batch=capacity, steps=-(-len(found) // capacity)))
-        return binding.read("prediction")
+        return self.prepare()(found)
+
+    def prepare(self) -> Predictor:
+        """`predict` without its checks, for many small calls: a function of row-major arrays.
+
+        It is safe from several threads, and follows the model's weights. After `to` prepare anew.
+        """
+        self.state  # noqa: B018  raises NotBuilt
+        if self._predictor is None:
+            self._predictor = Predictor(self)
+        return self._predictor
 
     def predict_classes(self, x: Any) -> np.ndarray:
         """Class numbers, (n,) int32: the likeliest of several outputs, 0 or 1 of a single one.

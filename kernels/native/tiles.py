@@ -225,6 +225,7 @@ def _copy_row(context: Any, source: Any, target: Any) -> Any:
 
 _w6, _w5, _w4, _w3, _w2, _w1 = (_tile(rows, WIDE) for rows in (6, 5, 4, 3, 2, 1))
 _w1_chains = _tile(1, WIDE, chains=2)
+_row = _tile(1, 4 * WIDE)  # one row: long stretches of B's rows, which the processor fetches ahead
 _two_long, _two_4, _two_1 = (_tile(rows, 2) for rows in (LONG, 4, 1))
 _one_long, _one_4, _one_1 = (_tile(rows, 1) for rows in (LONG, 4, 1))
 _end_long, _end_4, _end_1 = (_tile(rows, 1, masked=True) for rows in (LONG, 4, 1))
@@ -255,6 +256,11 @@ def product(
             shift = bias + size * column if last and bias != 0 else 0
             cut = relu if last else 0
             panel, target = b_at + size * column, out + size * column
+            if rows == 1 and column + 4 * wide <= columns:
+                _row(pointer(a_at, like), a_row, a_inner, pointer(panel, like), b_row,
+                     pointer(target, like), out_row, many, add, 0, shift, cut)  # fmt: skip
+                column += 4 * wide
+                continue
             if column + wide <= columns:
                 if packed != 0:
                     for k in range(many):

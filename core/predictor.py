@@ -1,0 +1,74 @@
+"""Prediction made ready: a function of arrays, without the checks of `predict`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..backends.contract import Binding
+from ..backends.state import Control, DataBlock
+from ..kernels.errors import DtypeError, ShapeError
+from .tracing import predict_program
+
+if TYPE_CHECKING:
+    from .model import Sequential
+
+LARGEST_BATCH = 1024  # rows a batch when nothing is trained: large enough for a product to pay
+
+
+def capacity_for(rows: int) -> int:
+    """The planned batch when nothing is trained: a power of two, so that few plans are made."""
+    return min(LARGEST_BATCH, 1 << max(rows - 1, 0).bit_length())
+
+
+class Predictor:
+    """The prediction of a model as a function of rows; `model.prepare()` makes it.
+
+    It uses the model's weights as they are when it is called, and may be called from several
+    threads at once: each call has buffers of its own, which are kept for the next.
+    """
+
+    def __init__(self, model: Sequential) -> None:
+        self.model = model
+        self.dtype = np.dtype(model.dtype)
+        self.features = model.features
+        self.free: dict[int, list[Binding]] = {}
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """The last layer's output, (n, outputs).
+
+        x: (n, features), row-major and of the model's dtype. Its numbers are not looked at.
+        Raises: ShapeError, DtypeError.
+        """
+        if x.dtype != self.dtype or x.shape[1:] != self.features or not x.flags.c_contiguous:
+            self._refuse(x)
+        rows = len(x)
+        capacity = capacity_for(rows)
+        free = self.free.setdefault(capacity, [])
+        try:
+            binding = free.pop()
+        except IndexError:
+            binding = self._bound(capacity)
+        result = binding.apply(x) if rows <= capacity else None
+        if result is None:
+            binding.use(DataBlock(self.model.backend, {"x": x}, dtype=self.model.dtype))
+            binding.run(Control(batch=capacity, steps=-(-rows // capacity)))
+            result = binding.read("prediction")
+        free.append(binding)
+        return result
+
+    def _bound(self, capacity: int) -> Binding:
+        model = self.model
+        traced = model._trace()
+        program = predict_program(traced, traced.prediction, model.state.layout, capacity)
+        empty = np.zeros((1, *(self.features or ())), self.dtype)
+        block = DataBlock(model.backend, {"x": empty}, dtype=model.dtype)
+        return model.backend.compile(program).bind(model.state, block)
+
+    def _refuse(self, x: np.ndarray) -> None:
+        if x.dtype != self.dtype:
+            raise DtypeError(f"a prepared prediction takes {self.dtype}, not {x.dtype}")
+        if x.shape[1:] != self.features:
+            raise ShapeError(f"the model was built for rows of {self.features}, not {x.shape[1:]}")
+        raise ShapeError("a prepared prediction takes row-major rows: np.ascontiguousarray(x)")
