@@ -14,7 +14,7 @@ from .networks import NETWORKS, parse
 from .peers import choose
 from .peers.process import Processes
 from .peers_run import measure, tasks
-from .peers_table import case_table, summary
+from .peers_table import case_table, notes, summary
 from .result import Result, Row
 
 
@@ -47,6 +47,8 @@ def run(
             rows = measure(chosen, task, processes, rounds, status.update)
             result.rows += rows
             console.print(case_table(rows))
+            for note in notes(rows):
+                console.print(note, markup=False, highlight=False)
             if json is not None:  # what was measured is kept if the next network is interrupted
                 result.write(json)
     if len(work) > 1:

@@ -13,7 +13,7 @@ from ..core import datasets
 from ..kernels.errors import BadInput
 from ..kernels.spec import ITEMSIZE
 from .networks import Network
-from .peers import Peer, Task, own
+from .peers import EPOCHS, Peer, Task, own
 from .peers.process import PeerFailed, Processes, Remote
 from .peers.worker import digest
 from .result import Row
@@ -21,7 +21,6 @@ from .timing import interleave
 
 ROUND_SECONDS = 0.05
 ROWS = (1, 256)  # of a call in inference
-EPOCHS = 5  # before the accuracy is taken
 # Relative to float64 on NumPy: each of the first losses; the sum of the weights' moves (near a zero
 # gradient Adam turns a rounding error into a whole step, so single weights say little); the
 # probabilities, to the largest one.
@@ -146,7 +145,7 @@ def measure(
     for peer, remote in timed.items():
         rows[peer] = replace(rows[peer], seconds=tuple(remote.seconds))
         if task.mode == "epoch":
-            found = processes[peer].ask("accuracy", epochs=EPOCHS)["accuracy"]
+            found = processes[peer].ask("accuracy")["accuracy"]
             reason = f"test accuracy {found:.4f} after {EPOCHS} epochs"
             rows[peer] = replace(rows[peer], reason=reason)
     return list(rows.values())

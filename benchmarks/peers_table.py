@@ -46,40 +46,50 @@ def case_table(rows: list[Row]) -> Table:
     own = best_own(rows)
     table = Table(title=f"{rows[0].case}, {rows[0].dtype}", title_justify="left")
     table.add_column("")
-    for name in (f"a {rows[0].unit}", "low .. high", "of lamina's"):
+    for name in (f"per {rows[0].unit}", "low .. high", "of lamina's"):
         table.add_column(name, justify="right")
-    table.add_column("")
     for row in rows:
         if not row.seconds:
-            table.add_row(label(row), row.status, "", "", row.reason)
+            table.add_row(label(row), row.status)
             continue
-        spread = f"{duration(row.low)} .. {duration(row.high)}"
         factor = ""
         if own is not None:
             factor = f"{row.median / own.median:.2f}{NOISE if close(row, own) else ' '}"
-        table.add_row(label(row), duration(row.median), spread, factor, row.reason)
+        spread = f"{duration(row.low)} .. {duration(row.high)}"
+        table.add_row(label(row), duration(row.median), spread, factor)
     return table
 
 
+def notes(rows: list[Row]) -> list[str]:
+    """What there is to say about single rows: why one was not timed, or how well it learnt."""
+    return [f"{label(row)}: {row.reason}" for row in rows if row.reason]
+
+
 def summary(rows: list[Row]) -> Table:
-    """The geometric mean, over all work, of each peer's time by that of lamina's best backend."""
+    """Each peer's time by that of lamina's best backend: the geometric mean over all work.
+
+    Beside it the number of cases in which the peer was slower and faster than lamina by more than
+    the spread of the rounds.
+    """
     work: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         work.setdefault(row.work, []).append(row)
     ratios: dict[str, list[float]] = {}
+    clear: dict[str, list[bool]] = {}
     for same in work.values():
         own = best_own(same)
         for row in same:
-            found = ratios.setdefault(label(row), [])
-            if own is not None and row.seconds:
-                found.append(math.log(row.median / own.median))
+            if own is None or not row.seconds:
+                continue
+            ratios.setdefault(label(row), []).append(math.log(row.median / own.median))
+            if row is not own and not close(row, own):
+                clear.setdefault(label(row), []).append(row.median > own.median)
     table = Table(title="Time by that of lamina's best backend", title_justify="left")
     table.add_column("")
-    table.add_column("geometric mean", justify="right")
-    table.add_column("cases", justify="right")
-    table.add_column("slower than lamina in", justify="right")
+    for name in ("geometric mean", "cases", "slower", "faster"):
+        table.add_column(name, justify="right")
     for name, logs in ratios.items():
-        if logs:
-            mean = math.exp(sum(logs) / len(logs))
-            table.add_row(name, f"{mean:.2f}", str(len(logs)), str(sum(v > 0 for v in logs)))
+        found = clear.get(name, [])
+        mean = f"{math.exp(sum(logs) / len(logs)):.2f}{' ' if found else NOISE}"
+        table.add_row(name, mean, str(len(logs)), str(sum(found)), str(len(found) - sum(found)))
     return table

@@ -25,6 +25,7 @@ Weights = list[np.ndarray]  # [W1, b1, ...]; W: (n_in, n_out), b: (1, n_out)
 MODES = ("training", "inference", "epoch")
 BATCHES = 4  # resident, visited in turn
 CHECKED = 10  # steps before the comparison with float64
+EPOCHS = 5  # of one training on a data set; what `fit` does once is shared by them
 RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
 
 
@@ -92,7 +93,7 @@ class Task:
     @property
     def grain(self) -> int:
         """Units come in multiples of this: a pass over the block is four steps."""
-        return BATCHES if self.mode == "training" else 1
+        return {"training": BATCHES, "epoch": EPOCHS}.get(self.mode, 1)
 
 
 class Work(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -46,8 +47,8 @@ def step(activation: str, state: Any, x: Any, y: Any) -> tuple[Any, Any]:
         y = jax.nn.one_hot(y, weights[-1].shape[1], dtype=x.dtype)
     loss, gradients = jax.value_and_grad(partial(cost, activation))(weights, x, y)
     count = count + 1
-    rate = RATE / (1.0 - BETA1**count)
-    scale = 1.0 / jnp.sqrt(1.0 - BETA2**count)
+    rate = RATE / -jnp.expm1(count * math.log(BETA1))  # 1 - 0.9^t, without cancellation
+    scale = lax.rsqrt(-jnp.expm1(count * math.log(BETA2)))
     means = jax.tree.map(lambda m, g: BETA1 * m + (1.0 - BETA1) * g, means, gradients)
     squares = jax.tree.map(lambda v, g: BETA2 * v + (1.0 - BETA2) * g * g, squares, gradients)
     weights = jax.tree.map(

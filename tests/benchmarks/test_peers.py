@@ -77,7 +77,8 @@ def agrees(process: Process, peer: Peer, mode: str, dtype: str) -> None:
 
 
 @pytest.mark.slow  # the C++ compiler takes seconds
-def test_the_compiled_torch_agrees(processes: Processes) -> None:
+def test_the_compiled_torch_agrees(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no pool for two small files
     pytest.importorskip("torch")
     peer = next(p for p in PEERS if p.variant == "compile")
     if shutil.which("g++") is None:
@@ -140,7 +141,9 @@ def test_choosing() -> None:
         choose("sleeping", [], [])
 
 
-def test_an_epoch_needs_a_network_that_fits_the_data() -> None:
+def test_an_epoch_needs_a_network_that_fits_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers_run, "fashion_or_digits", lambda: ("digits", 64))
+    assert peers_run.tasks("epoch", [])[0].network.sizes == (64, 128, 10)
     with pytest.raises(BadInput, match=r"\.\.\.-10"):
         peers_run.tasks("epoch", [DEEP])
 
