@@ -23,7 +23,7 @@ def peers(
     networks: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NETWORK]...",
+            metavar="NETWORK",
             help="784-128-10:64:tanh:float64 and the like; the suite's seven if none is named.",
         ),
     ] = None,

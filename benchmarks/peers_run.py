@@ -143,6 +143,9 @@ def measure(
     told(f"{row_for(peers[0], task).case}: {rounds} rounds of {len(timed)}")
     interleave(list(timed.values()), rounds)
     for peer, remote in timed.items():
+        if remote.failed:
+            rows[peer] = replace(rows[peer], status="skipped", reason=remote.failed)
+            continue
         rows[peer] = replace(rows[peer], seconds=tuple(remote.seconds))
         if task.mode == "epoch":
             found = processes[peer].ask("accuracy")["accuracy"]

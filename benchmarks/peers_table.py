@@ -90,6 +90,6 @@ def summary(rows: list[Row]) -> Table:
         table.add_column(name, justify="right")
     for name, logs in ratios.items():
         found = clear.get(name, [])
-        mean = f"{math.exp(sum(logs) / len(logs)):.2f}{' ' if found else NOISE}"
+        mean = f"{math.exp(sum(logs) / len(logs)):.2f}{NOISE if any(logs) and not found else ' '}"
         table.add_row(name, mean, str(len(logs)), str(sum(found)), str(len(found) - sum(found)))
     return table

@@ -101,9 +101,13 @@ class Processes:
 
 @dataclass
 class Remote(Contender):
-    """A contender whose rounds are done and timed in its own process."""
+    """A contender whose rounds are done and timed in its own process.
+
+    failed: why it has no more rounds, if its process ended on the way; the others go on.
+    """
 
     process: Process | None = None
+    failed: str = ""
 
     def warm(self, round_seconds: float = ROUND_SECONDS) -> None:
         """Sizes the rounds."""
@@ -113,6 +117,12 @@ class Remote(Contender):
     def round(self) -> float:
         """One round; returns how long it took altogether."""
         assert self.process is not None
-        seconds: float = self.process.ask("round")["seconds"]
+        if self.failed:
+            return 0.0
+        try:
+            seconds: float = self.process.ask("round")["seconds"]
+        except PeerFailed as error:
+            self.failed = str(error)
+            return 0.0
         self.seconds.append(seconds)
         return seconds * self.units
