@@ -1,0 +1,83 @@
+"""lamina itself, through `fit` and `predict` as its users call them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..networks import model_for
+from . import CHECKED, Inference, Peer, Task, Work
+
+
+class Training:
+    """Epochs of four batches over a resident block, without shuffling."""
+
+    def __init__(self, task: Task, backend: str) -> None:
+        self.task = task
+        self.model = model_for(task.network, backend).build(task.network.sizes[0])
+        self.initial = self.model.get_weights()
+
+    def reset(self) -> None:
+        """Writes the weights and empties the optimizer's slots."""
+        state = self.model.state
+        for segment in self.model.optimizer.state():
+            state.write(segment, np.zeros(state.layout.length(segment)))
+        state.step = state.epoch = 0
+        self.model.set_weights(self.initial)
+
+    def run(self, units: int) -> None:
+        """Steps, a whole number of epochs."""
+        x, y = self.task.block
+        self._fit(x, y, units * self.task.network.batch // len(x))
+
+    def _fit(self, x: np.ndarray, y: np.ndarray, epochs: int, shuffle: bool = False) -> list[float]:
+        batch = self.task.network.batch
+        history = self.model.fit(x, y, epochs, batch, shuffle=shuffle, verbose=0)
+        return list(history.history["loss"])
+
+    def answer(self) -> dict[str, Any]:
+        """Ten steps, one call each."""
+        batches = self.task.batches
+        losses = [
+            self.model.train_on_batch(*batches[step % len(batches)])["loss"]
+            for step in range(CHECKED)
+        ]
+        return {"losses": np.array(losses), "weights": self.model.get_weights()}
+
+    def accuracy(self) -> float:
+        """Of the test set."""
+        x, y = self.task.test_set
+        return float(np.mean(self.model.predict_classes(x) == y))
+
+
+class Epochs(Training):
+    """Whole passes over a data set, shuffled."""
+
+    def run(self, units: int) -> None:
+        """Epochs."""
+        self._fit(*self.task.training_set, units, shuffle=True)
+
+    def answer(self) -> dict[str, Any]:
+        """One pass over ten batches."""
+        losses = self._fit(*self.task.checked_set, 1)
+        return {"losses": np.array(losses), "weights": self.model.get_weights()}
+
+
+class Predictions(Inference):
+    """`model.predict`."""
+
+    def __init__(self, task: Task, backend: str) -> None:
+        super().__init__(task)
+        self.model = model_for(task.network, backend).build(task.network.sizes[0])
+
+    def predict(self) -> np.ndarray:
+        """The probabilities."""
+        return self.model.predict(self.x)
+
+
+def work(peer: Peer, task: Task) -> Work:
+    """The task on the backend that the peer is named after."""
+    kinds: dict[str, Any] = {"training": Training, "inference": Predictions, "epoch": Epochs}
+    made: Work = kinds[task.mode](task, peer.name)
+    return made

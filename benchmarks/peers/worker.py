@@ -1,0 +1,139 @@
+"""The process of one peer: reads orders as JSON lines, does them, and answers with a line each.
+
+Between orders it waits for the next line, and its library's threads sleep: each library runs with
+its own defaults, undisturbed by its neighbours' pools. (All in one process, the rounds interleaved
+in the same way, JAX's whole loop took 11 to 33 % longer on the networks with hidden layers of 256;
+two cores of a Xeon, 2026-11-23.)
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from ..networks import Network
+from . import Peer, Task, Work
+
+QUIET = 0.005  # seconds: a process that spins would use as much processor time
+LEAD_IN = 0.25  # seconds: a round of longer units needs no unmeasured unit before it
+SAMPLED = 500  # entries of each weight array that are compared
+
+
+class Bench:
+    """A task made ready, and how many of its units make a round."""
+
+    def __init__(self, peer: Peer, task: Task) -> None:
+        self.task, self.units = task, task.grain
+        self.work: Work = peer.work(task)
+
+    def _time(self, units: int) -> float:
+        start = time.perf_counter()
+        self.work.run(units)
+        return time.perf_counter() - start
+
+    def check(self) -> dict[str, Any]:
+        """What is compared with float64, and the seconds of the first units."""
+        first = self._time(self.task.grain)
+        self.work.reset()
+        return {"first_call": first, **digest(self.task, self.work.answer())}
+
+    def warm(self, round_seconds: float) -> None:
+        """Sizes a round."""
+        self.work.reset()
+        took = self._time(self.units)
+        while took < round_seconds:
+            wanted = int(1.2 * round_seconds / max(took, 1e-6)) + 1
+            self.units *= min(max(wanted, 2), 50)
+            took = self._time(self.units)
+        self.unit = took / self.units
+
+    def round(self) -> float:
+        """The seconds of one unit. Every round starts from the initial weights.
+
+        Else a library would be measured on a network that has long learnt its rows by heart.
+        """
+        self.work.reset()
+        gc.collect()
+        gc.disable()
+        try:
+            if self.unit * self.task.grain < LEAD_IN:  # the neighbours left the caches cold
+                self._time(self.task.grain)
+            return self._time(self.units) / self.units
+        finally:
+            gc.enable()
+
+    def accuracy(self) -> float:
+        """Of the test set after one training."""
+        self.work.reset()
+        self.work.run(self.task.grain)
+        return self.work.accuracy()
+
+
+def digest(task: Task, answer: dict[str, Any]) -> dict[str, list[float]]:
+    """An answer small enough for a line: of the weights, how far some of them moved."""
+    found: dict[str, list[float]] = {
+        name: np.ravel(answer[name]).tolist() for name in ("losses", "output") if name in answer
+    }
+    moved = [
+        (np.ravel(new) - np.ravel(old))[:: max(old.size // SAMPLED, 1)]
+        for new, old in zip(answer.get("weights", ()), task.weights, strict=False)
+    ]
+    if moved:
+        found["moved"] = np.concatenate(moved).tolist()
+    return found
+
+
+def settle(limit: float = 1.0) -> None:
+    """Waits until this process's threads sleep, so that the next peer has the machine."""
+    until = time.perf_counter() + limit
+    while time.perf_counter() < until:
+        before = time.process_time()
+        time.sleep(QUIET)
+        if time.process_time() - before < QUIET / 5:
+            return
+
+
+def serve(orders: Any, answers: Any) -> None:
+    """Until the orders end."""
+    bench: Bench | None = None
+    for line in orders:
+        order = json.loads(line)
+        told: dict[str, Any] = {}
+        try:
+            if order["do"] == "start":
+                bench = None  # the memory of the last task goes first
+                gc.collect()
+                network = Network(**{**order["network"], "sizes": tuple(order["network"]["sizes"])})
+                task = Task(order["mode"], network, order["rows"], order["data"])
+                bench = Bench(Peer(**order["peer"]), task)
+                told = bench.check()
+            elif bench is not None and order["do"] == "warm":
+                bench.warm(order["seconds"])
+                told = {"units": bench.units}
+            elif bench is not None and order["do"] == "round":
+                told = {"seconds": bench.round()}
+            elif bench is not None and order["do"] == "accuracy":
+                told = {"accuracy": bench.accuracy()}
+        except Exception as error:  # whatever a library raises is told, and the others go on
+            text = str(error).strip().splitlines() or [""]
+            told = {"failed": f"{type(error).__name__}: {text[0]}"}
+        settle()
+        answers.write(json.dumps(told) + "\n")
+        answers.flush()
+
+
+def main() -> None:
+    """Answers go to the standard output; what the libraries print goes to the error stream."""
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
+        os.dup2(2, 1)
+        serve(sys.stdin, answers)
+
+
+if __name__ == "__main__":
+    main()
