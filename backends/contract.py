@@ -177,11 +177,16 @@ class Call:
 
 
 def resolve(
-    backend: Backend, op: str, specs: Sequence[Spec | None], attrs: Mapping[str, Any]
+    backend: Backend,
+    op: str,
+    specs: Sequence[Spec | None],
+    attrs: Mapping[str, Any],
+    kernels: Mapping[str, Kernel] | None = None,
 ) -> Call:
     """Finds what runs an operation: the only way from an operation to a kernel.
 
-    specs: concrete specs of the inputs, None for an optional one left out.
+    specs: concrete specs of the inputs, None for an optional one left out. kernels: those of one of
+        the backend's variants; None: its own.
     Raises: UnknownName, ShapeError, DtypeError.
     """
     row = ops.get(op)
@@ -190,7 +195,7 @@ def resolve(
     for spec in (*specs, *outputs):
         if spec is not None and spec.rank and spec.dtype.startswith("float"):
             check_dtype(backend, op, spec)
-    kernel = backend.kernels().get(op)
+    kernel = (backend.kernels() if kernels is None else kernels).get(op)
     given = [s for s in specs if s is not None]
     if kernel is not None and kernel.supports(given, full):
         writes = not backend.functional

@@ -15,6 +15,56 @@ bench = typer.Typer(
 )
 
 
+@bench.callback(
+    invoke_without_command=True,
+    epilog="Examples:\n\n  lamina bench --quick\n\n  lamina bench --op relu --op adam_update"
+    " --size 1000000\n\n  lamina bench --json here.json; lamina bench report here.json",
+)
+def measure(
+    context: typer.Context,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A fixed sample in float32, in a minute.")
+    ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Every case, size and dtype, however long.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check every way of computing; time nothing.")
+    ] = False,
+    op: Annotated[list[str] | None, typer.Option(help="Only this operation (repeatable).")] = None,
+    backend: Annotated[
+        list[str] | None, typer.Option(help="Only this backend (repeatable).")
+    ] = None,
+    size: Annotated[
+        list[int] | None, typer.Option(help="Elements of the largest array (repeatable).")
+    ] = None,
+    dtype: Annotated[list[str] | None, typer.Option(help="float32 or float64.")] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write the result to this file.")
+    ] = None,
+    save: Annotated[str, typer.Option(help="Keep the result as a baseline of this name.")] = "",
+) -> None:
+    """Measures loops against vectorised against fused code on the backends of this machine.
+
+    Ten minutes at most, a minute with --quick. Everything is checked before it is timed.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    with honest():
+        from ..kernels.errors import BadInput
+        from .run import Options
+        from .suite_command import measure as run
+
+        if quick + full + verify > 1:
+            raise BadInput("--quick, --full and --verify exclude each other")
+        mode = "quick" if quick else "full" if full else "verify" if verify else "default"
+        options = Options(
+            mode, tuple(op or ()), tuple(backend or ()), tuple(size or ()), tuple(dtype or ())
+        )
+        code = run(options, json, save)
+    raise typer.Exit(code)
+
+
 @bench.command(
     epilog="Examples:\n\n  lamina bench peers\n\n  lamina bench peers 784-128-10:64 --peer jax"
     "\n\n  lamina bench peers --mode inference --json peers.json"

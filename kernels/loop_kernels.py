@@ -41,8 +41,15 @@ def compiled_loop_kernels() -> dict[str, Kernel]:
     """The same loops, compiled for this processor without any rewriting for speed."""
     import numba
 
-    # NumPy's error model: a division by zero is inf, as it is in Python on NumPy's numbers.
-    return loop_kernels(numba.njit(error_model="numpy", nogil=True))
+    from .cache import disk_cache
+
+    def compiled(function: Any) -> Any:
+        # NumPy's error model: a division by zero is inf, as it is in Python on NumPy's numbers.
+        made = numba.njit(error_model="numpy", nogil=True)(function)
+        made._cache = disk_cache(function)
+        return made
+
+    return loop_kernels(compiled)
 
 
 def run(use: Use, driver: Function, out: Out, *inputs: Any, **attrs: Any) -> None:

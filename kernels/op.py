@@ -59,6 +59,8 @@ class Op:
     samples: (generator, dtype, rows) -> inputs for tests; `rows` is the length of the leading axis.
     overwrites: for each output, the inputs whose memory it may take over.
     view: the reference returns a view of its first input where the namespace can.
+    measured: (generator, dtype, elements) -> inputs whose largest array has about so many elements,
+        for measuring; None: the first of `samples` with as many rows as that takes.
     hot: worth a kernel and a line in the benchmark.
     """
 
@@ -73,6 +75,7 @@ class Op:
     samples: Callable[[np.random.Generator, str, int], Iterable[Sample]]
     overwrites: tuple[tuple[int, ...], ...] = ()
     view: bool = False
+    measured: Callable[[np.random.Generator, str, int], Sample] | None = None
     hot: bool = False
     fused: bool = False
 
@@ -80,6 +83,16 @@ class Op:
     def required(self) -> int:
         """The number of inputs that must be given."""
         return sum(not name.endswith("?") for name in self.inputs)
+
+    def measured_sample(self, rng: np.random.Generator, dtype: str, elements: int) -> Sample:
+        """Inputs whose largest array has about so many elements."""
+        if self.measured is not None:
+            return self.measured(rng, dtype, elements)
+        probe = next(iter(self.samples(rng, dtype, 8)))
+        arrays = [v.size for v in probe.inputs if isinstance(v, np.ndarray)]
+        shapes = [np.prod(v) for v in probe.attrs.values() if isinstance(v, tuple)]
+        width = max(*arrays, *shapes, 8) / 8
+        return next(iter(self.samples(rng, dtype, max(1, round(elements / width)))))
 
     @property
     def signature(self) -> str:

@@ -66,6 +66,7 @@ def row(
     reference: Any = None,
     overwrites: tuple[tuple[int, ...], ...] = (),
     view: bool = False,
+    measured: Any = None,
     hot: bool = False,
     fused: bool = False,
 ) -> None:
@@ -84,6 +85,7 @@ def row(
         samples=make,
         overwrites=overwrites,
         view=view,
+        measured=measured,
         hot=hot,
         fused=fused,
     )
@@ -101,7 +103,7 @@ def _arithmetic() -> None:
     row(
         "matmul: a, b -> y", inference.matmul, samples.matmul,
         attrs={"transpose_a": False, "transpose_b": False},
-        cost=product_cost, tolerance=SUMMED, hot=True,
+        cost=product_cost, tolerance=SUMMED, measured=samples.square_matmul, hot=True,
     )  # fmt: skip
     for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum"):
         make = samples.elementwise(normal, samples.positive if name == "divide" else normal)
@@ -181,7 +183,7 @@ def _reductions_and_shapes() -> None:
     )  # fmt: skip
     row(
         "gather_rows: x, indices -> y", inference.gather_rows, samples.gather_rows,
-        tolerance=EXACT, cost=per_element(0.0), hot=True,
+        tolerance=EXACT, cost=per_element(0.0), measured=samples.wide_gather, hot=True,
     )  # fmt: skip
     row(
         "scatter_rows: x, indices -> y", inference.scatter_rows, samples.scatter_rows,
@@ -259,13 +261,15 @@ def _fused() -> None:
     activation = {"activation": "linear", "alpha": 0.01}
     row(
         "dense: x, weight, bias? -> y", inference.dense, samples.dense,
-        attrs=activation, cost=product_cost, tolerance=SUMMED, hot=True, fused=True,
+        attrs=activation, cost=product_cost, tolerance=SUMMED, measured=samples.square_dense,
+        hot=True, fused=True,
     )  # fmt: skip
     row(
         "dense_backward: gradient, x, weight, y? -> weight, bias, x",
         inference.dense_backward, samples.dense_backward,
         attrs={**activation, "bias": True, "input": True},
-        cost=dense_backward_cost, tolerance=SUMMED, hot=True, fused=True,
+        cost=dense_backward_cost, tolerance=SUMMED, measured=samples.square_dense_backward,
+        hot=True, fused=True,
     )  # fmt: skip
     row(
         "dropout_mask: seed, counter -> mask", inference.dropout_mask, samples.dropout_mask,

@@ -258,3 +258,34 @@ def flat(count: int, **attrs: Any) -> Maker:
         yield Sample(arrays, dict(attrs))
 
     return make
+
+
+def _square(rng: np.random.Generator, dtype: str, elements: int) -> tuple[int, Any]:
+    """The side of a square of about so many elements, and a maker of such squares."""
+    side = max(2, round(elements**0.5))
+    return side, lambda: normal(rng, (side, side)).astype(dtype) / np.dtype(dtype).type(side**0.5)
+
+
+def square_matmul(rng: np.random.Generator, dtype: str, elements: int) -> Sample:
+    """Two square matrices, scaled so that their product is of the order of one."""
+    _, draw = _square(rng, dtype, elements)
+    return Sample((draw(), draw()), {})
+
+
+def square_dense(rng: np.random.Generator, dtype: str, elements: int) -> Sample:
+    """A square batch through a square layer."""
+    side, draw = _square(rng, dtype, elements)
+    bias = normal(rng, (1, side)).astype(dtype)
+    return Sample((draw(), draw(), bias), {"activation": "relu"})
+
+
+def square_dense_backward(rng: np.random.Generator, dtype: str, elements: int) -> Sample:
+    """The gradient of a square layer."""
+    _, draw = _square(rng, dtype, elements)
+    return Sample((draw(), draw(), draw(), draw()), {"activation": "relu"})
+
+
+def wide_gather(rng: np.random.Generator, dtype: str, elements: int) -> Sample:
+    """Rows of 64 elements in a shuffled order."""
+    rows = max(1, elements // 64)
+    return Sample((normal(rng, (rows, 64)).astype(dtype), labels(rng, (rows,), rows)), {})

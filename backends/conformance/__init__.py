@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...kernels import ops
-from ...kernels.op import Op, Sample
+from ...kernels.op import Op, Sample, Tolerance
 from ...kernels.spec import Spec, concrete, spec_of
 from ..contract import Backend, resolve
 
@@ -105,24 +105,28 @@ def on_device(backend: Backend, value: Any) -> Any:
 def check(backend: Backend, name: str, dtype: str, layout: str) -> list[Failure]:
     """Runs all samples of one operation; the list is empty when all agree with the oracle."""
     op = ops.get(name)
-    tolerance = op.tolerance[dtype]
     failures = []
     for sample in samples(op, dtype, layout):
         try:
             failures += [
                 Failure(name, dtype, layout, what)
-                for what in _differences(
-                    backend, op, sample, tolerance.relative, tolerance.absolute
-                )
+                for what in _differences(backend, op, sample, dtype)
             ]
         except Exception as error:
             failures.append(Failure(name, dtype, layout, f"{type(error).__name__}: {error}"))
     return failures
 
 
-def _differences(
-    backend: Backend, op: Op, sample: Sample, relative: float, absolute: float
-) -> Iterator[str]:
+def deviation(got: np.ndarray, want: Any, tolerance: Tolerance) -> tuple[float, float]:
+    """The largest error against the oracle, NaN where an element is one, and the one allowed."""
+    if not got.size:
+        return 0.0, 0.0
+    want64 = np.asarray(want, dtype=np.float64)
+    error = float(np.max(np.abs(got.astype(np.float64) - want64)))
+    return error, tolerance.absolute + tolerance.relative * float(np.max(np.abs(want64)))
+
+
+def _differences(backend: Backend, op: Op, sample: Sample, dtype: str) -> Iterator[str]:
     call = resolve(backend, op.name, specs(sample), sample.attrs)
     inputs = [on_device(backend, v) for v in sample.inputs]
     out = None
@@ -145,11 +149,9 @@ def _differences(
             continue
         if not got.size:
             continue
-        got64, want64 = got.astype(np.float64), np.asarray(want, dtype=np.float64)
-        error = np.abs(got64 - want64)
-        bound = absolute + relative * float(np.max(np.abs(want64)))
-        if not (error <= bound).all():
-            yield f"{where}: off by {np.max(error):.3g}, allowed {bound:.3g}"
+        error, bound = deviation(got, want, op.tolerance[dtype])
+        if not error <= bound:
+            yield f"{where}: off by {error:.3g}, allowed {bound:.3g}"
 
 
 def _poison(dtype: str) -> Any:

@@ -1,0 +1,58 @@
+"""What `lamina bench` does: measure with progress, show, save."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ..backends.folder import folder
+from ..kernels.errors import BadInput
+from .result import Result
+from .run import Options, run
+from .table import show
+
+
+def baseline(name: str) -> Path:
+    """Where a baseline of that name lies. Raises: BadInput for what is no name."""
+    if not name or not all(c.isalnum() or c in "-_." for c in name) or name.startswith("."):
+        raise BadInput(f"a baseline's name has letters, digits, '-', '_' and '.', not {name!r}")
+    return folder() / "benchmarks" / f"{name}.json"
+
+
+def measure(options: Options, json: Path | None, save: str) -> int:
+    """Runs the suite; 1 where an answer was wrong. Ctrl-C keeps the rows so far."""
+    targets = [json] if json else []
+    if save:
+        targets.append(baseline(save))
+    if json is not None and not json.absolute().parent.is_dir():
+        raise BadInput(f"--json: there is no folder {str(json.absolute().parent)!r}")
+    console, errors = Console(), Console(stderr=True)
+    result = Result(options.mode, {})
+    columns = (TextColumn("{task.description:<34.34}"), BarColumn(), TimeElapsedColumn())
+    interrupted = False
+    try:
+        with Progress(*columns, console=errors, transient=True) as progress:
+            task = progress.add_task("starting", total=1.0)
+            run(
+                options,
+                lambda what, share: progress.update(task, description=what, completed=share),
+                keep=result,
+            )
+    except KeyboardInterrupt:
+        interrupted = True
+        errors.print("stopped: what was measured so far follows")
+    for target in targets:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        result.write(target)
+    wrong = [row for row in result.rows if row.status == "wrong"]
+    if options.mode == "verify":
+        console.print(f"{len(result.rows)} ways of computing checked, {len(wrong)} wrong")
+    else:
+        show(result, console)
+    for row in wrong:
+        errors.print(f"WRONG, so not timed: {row.key}: {row.reason}", markup=False)
+    for target in targets:
+        console.print(f"written to {target}", markup=False, soft_wrap=True)
+    return 130 if interrupted else 1 if wrong else 0
