@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..core.console import honest
 from ..kernels.errors import BadInput
+from .pools import quiet_pools
 
 bench = typer.Typer(
     no_args_is_help=False,
@@ -55,3 +57,25 @@ def compare(
             raise BadInput(f"compare takes OLD and NEW, not {len(results)} names")
         old, new = results
         raise typer.Exit(compare_command.run(old, new, threshold, force, as_json))
+
+
+@bench.command(
+    epilog="Examples:\n\n  lamina bench crossover\n\n  lamina bench crossover --training"
+    "\n\n  lamina bench crossover --op relu --op dense"
+    "\n\nThen LAMINA_AUTO=measured lets backend='auto' go by it."
+)
+def crossover(
+    op: Annotated[
+        list[str] | None, typer.Option(help="Only this operation; may be given several times.")
+    ] = None,
+    training: Annotated[bool, typer.Option("--training", help="Only training.")] = False,
+    file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file as well.")
+    ] = None,
+) -> None:
+    """From which size on which backend wins on this machine; kept for LAMINA_AUTO=measured."""
+    quiet_pools()
+    from . import crossover_command
+
+    with honest():
+        crossover_command.run(op or (), training, file)

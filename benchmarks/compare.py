@@ -172,8 +172,9 @@ def _judged(
         between(a).joined(between(b)).joined(kept.get(key, NONE))
         for key, (a, b) in zip(keys, sides, strict=True)
     ]
-    common = _common(own, kept, effects, counts)
-    found = [v.joined(common) for v in own]
+    found = [
+        v.joined(common) for v, common in zip(own, _common(own, kept, effects, counts), strict=True)
+    ]
     scales = [math.sqrt(v.value * n) for v, n in zip(found, counts, strict=True)]
     raw = [
         float(2.0 * t.sf(abs(effect) / scale, v.freedom)) if scale else float(effect == 0.0)
@@ -183,7 +184,7 @@ def _judged(
     for key, pair, effect, p, scale, v in zip(
         keys, pairs, effects, holm(raw), scales, found, strict=True
     ):
-        least = scale * float(t.isf(ALPHA / len(keys) / 2.0, v.freedom))
+        least = scale * float(t.isf(ALPHA / len(keys) / 2.0, v.freedom)) if scale else 0.0
         rank, can = _ranks(*pair)
         verdict = "same" if can else "few"
         if can and rank < RANKED and p < ALPHA and abs(math.expm1(effect)) >= threshold:
@@ -196,19 +197,22 @@ def _judged(
 
 def _common(
     own: Sequence[Variance], kept: Any, effects: Sequence[float], counts: Sequence[float]
-) -> Variance:
-    """What is known of the spread of any row: from runs of one tree where there are such.
+) -> list[Variance]:
+    """What is known of the spread of each row besides its own: from runs of one tree.
 
-    Else from the two sides themselves, as if no row had changed: a lasting change in a few rows
-    hardly moves it, but what happened to all of them stays unseen.
+    Where there are none, from the two sides themselves, as if no row but the one in question had
+    changed: changes in a few rows hardly hide each other, but one of all rows stays unseen.
     """
     for known in (kept.values(), own):
         if sum(v.freedom > 0.0 and v.value > 0.0 for v in known) > 1:
-            return prior(known)
+            return [prior(known)] * len(own)
+    if not any(effects):  # the same figures twice
+        return [NONE] * len(own)
     shift = statistics.median(effects)
-    return prior(
+    seen = [
         Variance((effect - shift) ** 2 / n, 1.0) for effect, n in zip(effects, counts, strict=True)
-    )
+    ]
+    return [prior(seen[:i] + seen[i + 1 :]) for i in range(len(seen))]
 
 
 def _ranks(old: Sequence[Row], new: Sequence[Row]) -> tuple[float, bool]:

@@ -64,9 +64,9 @@ def _show(found: Comparison, console: object) -> None:
         ("only in NEW", found.only_new),
     ):  # fmt: skip
         for key in keys:
-            console.print(f"{title}: {key}", markup=False, highlight=False)
+            console.print(f"{title}: {key}", markup=False, highlight=False, soft_wrap=True)
     for line in summary(found):
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 _STYLES = {"slower": "red", "faster": "green", "same": "", "few": "dim"}

@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +67,24 @@ def prior(variances: Iterable[Variance]) -> Variance:
     usable = [v for v in variances if v.freedom and v.value > 0.0]
     if len(usable) < 2:
         raise BadInput("the spread of this machine cannot be told from fewer than two rows")
-    logs = [math.log(v.value) - digamma(v.freedom / 2) + math.log(v.freedom / 2) for v in usable]
+    told = [_expected(v.freedom) for v in usable]
+    logs = [math.log(v.value) - mean for v, (mean, _) in zip(usable, told, strict=True)]
     mean = sum(logs) / len(logs)
     scatter = sum((x - mean) ** 2 for x in logs) / (len(logs) - 1)
-    scatter -= sum(float(polygamma(1, v.freedom / 2)) for v in usable) / len(usable)
+    scatter -= sum(variance for _, variance in told) / len(usable)
     if scatter <= float(polygamma(1, MOST / 2)):
         return Variance(math.exp(mean), MOST)
     half = brentq(lambda x: float(polygamma(1, x)) - scatter, 1e-3, MOST)
     return Variance(math.exp(mean + digamma(half) - math.log(half)), 2.0 * half)
+
+
+@cache
+def _expected(freedom: float) -> tuple[float, float]:
+    """Mean and variance of the logarithm of a variance that was estimated of one."""
+    from scipy.special import digamma, polygamma
+
+    half = freedom / 2.0
+    return float(digamma(half)) - math.log(half), float(polygamma(1, half))
 
 
 @dataclass(frozen=True)
