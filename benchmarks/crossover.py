@@ -107,15 +107,19 @@ def op_point(op: Op, rows: int, backends: Sequence[str]) -> Point:
     expected = oracle(op, sample)
     growth = math.sqrt(max(1.0, rows / ROWS[0]))  # of rounding errors in a sum: a random walk
     contenders = [
-        _op_contender(op, sample, get_backend(name), expected, growth) for name in backends
+        op_contender(op, sample, get_backend(name), expected, growth) for name in backends
     ]
     size = max(np.size(v) for v in (*sample.inputs, *expected))
     return Point(float(size), _medians(contenders, ROUND_SECONDS))
 
 
-def _op_contender(
+def op_contender(
     op: Op, sample: Sample, backend: Backend, expected: Sequence[Any], growth: float
 ) -> Contender:
+    """An operation on a backend, ready to be timed; growth: how much more error is allowed.
+
+    Raises: LaminaError where the result is off from the oracle.
+    """
     call = resolve(backend, op.name, specs(sample), sample.attrs)
     with backend.active():
         inputs = [backend.asarray(v) if isinstance(v, np.ndarray) else v for v in sample.inputs]
