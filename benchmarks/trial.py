@@ -11,6 +11,7 @@ It may be called again and again: each call goes on for so many seconds, the las
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -49,6 +50,7 @@ def measure(target: Path, slow: str) -> None:
     from ..kernels import ops
     from .crossover import op_contender
     from .environment import environment
+    from .layout import scatter
     from .result import Result, Row
     from .timing import interleave
 
@@ -58,6 +60,7 @@ def measure(target: Path, slow: str) -> None:
             sample = next(iter(op.samples(np.random.default_rng(0), "float32", rows)))
             expected = oracle(op, sample)
             for name in ("numpy", "numba"):
+                scatter()
                 found = op_contender(op, sample, get_backend(name), expected, rows**0.5)
                 row = Row("op", f"{op.name}, {rows} rows", name, "kernels", op=op.name)
                 found.label = row
@@ -140,9 +143,11 @@ def main() -> None:
             left += 1
             continue
         file.parent.mkdir(parents=True, exist_ok=True)
+        from .layout import padding
+
         begun, slow = time.perf_counter(), victim(given.folder, trial) if trial >= 0 else ""
         command = [sys.executable, "-m", __spec__.name, str(file), "--one", slow]
-        subprocess.run(command, check=True)
+        subprocess.run(command, check=True, env={**os.environ, "PADDING": padding()})
         took = time.perf_counter() - begun
     if left:
         print(f"{left} runs are left, {took:.1f} s each: call again")
