@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from .program import Instruction, Program
 
 Range = tuple[int, int]
 SHARED_ELEMENTS = 4096  # below this an elementwise step is not worth the barrier it may cost
-# Where tiles beat BLAS: measured on 2 cores of a Xeon with AVX-512, float32, 2026-11-23. On one core
+# Where tiles beat BLAS: measured on 2 cores of a Xeon with AVX-512, float32, 2026-11-23. One core's
 # tiles reach 145 to 170 GFLOP/s from (32, 64, 32) up, OpenBLAS 75 to 135; from about a thousand in
 # every dimension BLAS's copies pay for themselves: 148 to 124.
 LARGE = 512
@@ -93,7 +94,7 @@ class Lowering:
             return [(0, count)] + [(0, 0)] * (self.shares - 1)
         units = -(-count // multiple)
         marks = [min(units * s // self.shares * multiple, count) for s in range(self.shares + 1)]
-        return list(zip(marks, marks[1:], strict=False))
+        return list(pairwise(marks))
 
     def at(self, id: int) -> int:
         """A value's address."""
@@ -125,7 +126,7 @@ class Lowering:
     def flat(
         self, step: str, ids: tuple[int, ...], out: int, tail: Callable[..., list[int]]
     ) -> Iterator[Shares]:
-        """One step over all elements. tail: (addresses of ids, elements, address of out) -> record."""
+        """One step over all elements. tail: (ids' addresses, elements, out's address) -> record."""
         count = length(self.specs[out])
         row: Shares = []
         for start, stop in self.cuts(count, count, 16):
@@ -246,8 +247,10 @@ def _tiles(
     sizes: tuple[int, int, int], reads: list[Range], writes: list[Range],
     bias: int = 0, relu: bool = False,
 ) -> Entry:  # fmt: skip
-    """out = A B in tiles, plus a bias. a: address, step along rows and along the inner index; b, out: address
-    and row length; sizes: rows, inner, columns.
+    """out = A B in tiles, plus a bias, negative results zero where `relu`.
+
+    a: address, step along rows and along the inner index; b, out: address and row length; sizes:
+    rows, inner, columns.
     """
     rows, inner, columns = sizes
     packed = rows >= PACKED_ROWS and columns >= 2 * tiles.BYTES // low.item * tiles.WIDE
@@ -317,7 +320,8 @@ def _product_nt(low: Lowering, g: int, place: int, rows: Range, w: int, out: int
     if _large(low, count, columns, width):
         codes = [ord("T"), ord("N")]
         record = [
-            low.memory.blas("gemm"), *codes, width, count, columns, b, columns, a, columns, c, width,
+            low.memory.blas("gemm"), *codes, width, count, columns, b, columns, a, columns, c,
+            width,
         ]  # fmt: skip
         return low.entry("product", record, reads, writes)
     turned = low.transposed(w)

@@ -2,8 +2,8 @@
 
 One call runs many batches: load, forward, loss, backward, update, sums. A program whose every
 instruction has steps runs whole epochs that way, over as many threads as its work is worth. One
-with an instruction that has none alternates, step by step, between native stretches and the walker's
-calls; `explain` says which instructions those are.
+with an instruction that has none alternates between native stretches and the walker's calls;
+`explain` says which instructions those are.
 """
 
 from __future__ import annotations

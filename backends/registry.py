@@ -1,6 +1,7 @@
 """Which backends there are, which can run here, and which one is chosen.
 
-Order of choosing: argument, `use_backend`, the environment variable LAMINA_BACKEND, "auto".
+Order of choosing: argument, `use_backend`, the environment variable LAMINA_BACKEND, "auto". What
+"auto" takes is decided by order of preference, or, with LAMINA_AUTO=measured, by measurement.
 """
 
 from __future__ import annotations
@@ -49,10 +50,15 @@ class BackendStatus:
 
 @dataclass(frozen=True)
 class Selection:
-    """A backend and why it was taken."""
+    """A backend and why it was taken.
+
+    open: "auto" took it by preference, and what was measured may take another one when the work
+        is known (see `measured.py`).
+    """
 
     backend: Backend
     why: str
+    open: bool = False
 
 
 _chosen: ContextVar[Choice] = ContextVar("lamina_backend", default=None)
@@ -178,7 +184,7 @@ def select(choice: Choice = None) -> Selection:
 
     choice: a name, a name with a device number ("cuda:1"), a list ("cupy,numba"), "auto", a
         Backend, or None for `use_backend`, then LAMINA_BACKEND, then "auto".
-    Raises: UnknownName; BackendUnavailable with the reason and the fix.
+    Raises: UnknownName, also for LAMINA_AUTO; BackendUnavailable with the reason and the fix.
     """
     origin = "asked for"
     if choice is None:
@@ -193,17 +199,28 @@ def select(choice: Choice = None) -> Selection:
         kind = type(choice).__name__
         raise unknown("backend", f"of type {kind}", (*names(), *ALIASES, "auto"))
     _apply_threads()
+    undecided = choice == "auto" and _measured()
     refused: list[BackendStatus] = []
     for name, index in _candidates(choice):
         found = status(name, index)
         if found.available:
             said = "auto" if choice == "auto" else f"{origin} {choice!r}"
             skipped = "".join(f"; {s.name} not available: {s.reason}" for s in refused)
-            return Selection(_instance(name, index), f"{said}{skipped}")
+            later = "; LAMINA_AUTO=measured decides when training begins" if undecided else ""
+            return Selection(_instance(name, index), f"{said}{skipped}{later}", undecided)
         refused.append(found)
     reasons = "; ".join(f"{s.name}: {s.reason}. To mend it: {s.fix}" for s in refused)
     where = "" if origin == "asked for" else f" (from {origin})"
     raise BackendUnavailable(f"backend {choice!r}{where} cannot run here. {reasons}")
+
+
+def _measured() -> bool:
+    """Whether "auto" goes by what was measured."""
+    if not os.environ.get("LAMINA_AUTO"):
+        return False
+    from .measured import mode
+
+    return mode() == "measured"
 
 
 def _apply_threads() -> None:

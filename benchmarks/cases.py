@@ -18,6 +18,7 @@ from ..backends.contract import Backend, Call, resolve
 from ..kernels import ops
 from ..kernels.op import Op, Sample
 from ..kernels.spec import spec_of
+from .layout import scatter
 from .result import Row
 from .timing import Contender
 
@@ -69,7 +70,7 @@ def ways(backend: Backend, op: Op, sample: Sample) -> Iterator[Way]:
     seen_reference = False
     for variant, kernels in backend.variants().items():
         call = resolve(backend, op.name, conformance.specs(sample), sample.attrs, kernels)
-        if not call.kernel and (seen_reference or len(backend.variants()) > 1 and kernels):
+        if not call.kernel and (seen_reference or (len(backend.variants()) > 1 and kernels)):
             continue
         seen_reference = seen_reference or not call.kernel
         yield Way(backend, variant, kernels)
@@ -84,6 +85,7 @@ class Prepared:
         self.call: Call = resolve(
             backend, op.name, conformance.specs(sample), sample.attrs, way.kernels
         )
+        scatter()  # where memory lies is part of what differs from run to run
         start = time.perf_counter()
         self.inputs = [
             backend.asarray(v) if isinstance(v, np.ndarray) else v for v in sample.inputs

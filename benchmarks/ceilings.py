@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def _host_copy() -> float:
     target = np.empty_like(source)
     threads = count()
     marks = np.linspace(0, len(source), threads + 1).astype(int)
-    parts = [slice(a, b) for a, b in zip(marks, marks[1:], strict=False)]
+    parts = [slice(a, b) for a, b in pairwise(marks)]
     one = _best(lambda: np.copyto(target, source))
     with ThreadPoolExecutor(threads) as pool:
 

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from ..core.console import honest
+from ..kernels.errors import BadInput
+from .pools import quiet_pools
 
 bench = typer.Typer(
     no_args_is_help=False,
@@ -43,6 +45,9 @@ def measure(
         Path | None, typer.Option("--json", help="Write the result to this file.")
     ] = None,
     save: Annotated[str, typer.Option(help="Keep the result as a baseline of this name.")] = "",
+    runs: Annotated[
+        int, typer.Option(min=1, help="With --save: so many runs, each a process of its own.")
+    ] = 1,
 ) -> None:
     """Measures loops against vectorised against fused code on the backends of this machine.
 
@@ -50,10 +55,11 @@ def measure(
     """
     if context.invoked_subcommand is not None:
         return
+    quiet_pools()
     with honest():
-        from ..kernels.errors import BadInput
         from .run import Options
         from .suite_command import measure as run
+        from .suite_command import repeat
 
         if quick + full + verify > 1:
             raise BadInput("--quick, --full and --verify exclude each other")
@@ -61,7 +67,7 @@ def measure(
         options = Options(
             mode, tuple(op or ()), tuple(backend or ()), tuple(size or ()), tuple(dtype or ())
         )
-        code = run(options, json, save)
+        code = repeat(save, runs) if runs > 1 else run(options, json, save)
     raise typer.Exit(code)
 
 
@@ -102,3 +108,68 @@ def peers(
         from .peers_command import run
 
         run(networks or [], peer or [], backend or [], dtype, mode, rounds, json)
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+@bench.command(
+    epilog="Examples:\n\n  lamina bench compare old.json new.json"
+    "\n\n  lamina bench compare main .   (a baseline, and a folder of results: several runs)"
+    "\n\n  lamina bench compare --calibrate run1.json run2.json run3.json run4.json"
+    "\n\nExit code: 0 nothing slower, 1 something slower or wrong, 2 bad input."
+)
+def compare(
+    results: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="OLD NEW", help="Files, folders of files, or names of saved baselines."
+        ),
+    ],
+    threshold: Annotated[
+        float, typer.Option(help="Call no change below so many percent, however certain.")
+    ] = 0.0,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate", help="All results are of one tree: keep their spread for this machine."
+        ),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Compare results of different machines.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """What got faster or slower between two trees, beyond the noise of this machine."""
+    from . import compare_command
+
+    with honest():
+        if calibrate:
+            typer.echo(compare_command.calibrate(results))
+            return
+        if len(results) != 2:
+            raise BadInput(f"compare takes OLD and NEW, not {len(results)} names")
+        old, new = results
+        raise typer.Exit(compare_command.run(old, new, threshold, force, as_json))
+
+
+@bench.command(
+    epilog="Examples:\n\n  lamina bench crossover\n\n  lamina bench crossover --training"
+    "\n\n  lamina bench crossover --op relu --op dense"
+    "\n\nThen LAMINA_AUTO=measured lets backend='auto' go by it."
+)
+def crossover(
+    op: Annotated[
+        list[str] | None, typer.Option(help="Only this operation; may be given several times.")
+    ] = None,
+    training: Annotated[bool, typer.Option("--training", help="Only training.")] = False,
+    file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file as well.")
+    ] = None,
+) -> None:
+    """From which size on which backend wins on this machine; kept for LAMINA_AUTO=measured."""
+    quiet_pools()
+    from . import crossover_command
+
+    with honest():
+        crossover_command.run(op or (), training, file)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -19,6 +21,37 @@ def baseline(name: str) -> Path:
     if not name or not all(c.isalnum() or c in "-_." for c in name) or name.startswith("."):
         raise BadInput(f"a baseline's name has letters, digits, '-', '_' and '.', not {name!r}")
     return folder() / "benchmarks" / f"{name}.json"
+
+
+def repeat(save: str, runs: int) -> int:
+    """The same command several times, each in a process of its own, into one baseline's folder.
+
+    Only so does a baseline hold what differs from process to process. Raises: BadInput.
+    """
+    if not save:
+        raise BadInput("--runs needs --save NAME: the runs are kept together as a baseline")
+    place = baseline(save).with_suffix("")
+    place.mkdir(parents=True, exist_ok=True)
+    for old in place.glob("*.json"):
+        old.unlink()
+    given = _without(sys.argv[1:], ("--runs", "--save", "--json"))
+    worst = 0
+    for number in range(1, runs + 1):
+        target = place / f"{number}.json"
+        command = [sys.executable, "-m", "lamina", *given, "--json", str(target)]
+        worst = max(worst, subprocess.run(command, check=False).returncode)
+    return worst
+
+
+def _without(arguments: list[str], options: tuple[str, ...]) -> list[str]:
+    """A command line without some options and their values."""
+    kept, words = [], iter(arguments)
+    for word in words:
+        if word in options:
+            next(words, None)
+        elif not word.startswith(tuple(f"{name}=" for name in options)):
+            kept.append(word)
+    return kept
 
 
 def measure(options: Options, json: Path | None, save: str) -> int:

@@ -195,7 +195,7 @@ def load(
     try:
         told = json.loads(metadata["model"])
         model = _rebuilt(told, chosen.backend, words)
-        model.backend_reason = chosen.why
+        model.adopt(chosen)
         segments = _segments(model, tensors)
         model.state.step, model.state.epoch = int(told["step"]), int(told["epoch"])
         model._learned = bool(told["learned"])

@@ -34,7 +34,7 @@ class Sequential:
         "mean_squared_error", or a function loss(y_true, y_pred) on nodes with one value a row.
     optimizer: a name or an object such as `lm.Adam(1e-3)`. metrics: names or functions.
     backend: see `lm.get_backend`; "auto" leaves the choice to `use_backend`, then LAMINA_BACKEND,
-        then the first available of cupy, numba, numpy.
+        then the first available of cupy, numba, numpy, or what was measured (LAMINA_AUTO=measured).
     dtype: "float32" or "float64". precision: reserved for devices that compute in less; None.
     seed: keys initial weights, order of rows and dropout; None draws one, kept in `model.seed`.
     """
@@ -90,16 +90,34 @@ class Sequential:
         open_choice = isinstance(backend, str) and backend == "auto"
         chosen: Selection = select(None if open_choice else backend)
         check_dtype(chosen.backend, "Sequential", Spec((1,), self.dtype))
-        self.backend, self.backend_reason = chosen.backend, chosen.why
+        self.adopt(chosen)
+
+    def adopt(self, chosen: Selection) -> None:
+        """Takes a backend, and moves to it what there is."""
+        before, self.backend = getattr(self, "backend", None), chosen.backend
+        self.backend_reason, self._undecided = chosen.why, chosen.open
+        if self.backend is not before:
+            self._bindings.clear()
+            self._predictor = None
+            if self._state is not None:
+                self._state = self._state.moved(self.backend)
 
     def to(self, backend: Choice) -> Sequential:
         """Moves the model, optimizer state included, to another device, in place; returns it."""
         self._choose(backend)
-        self._bindings.clear()
-        self._predictor = None
-        if self._state is not None:
-            self._state = self._state.moved(self.backend)
         return self
+
+    def settle(self, rows: int) -> None:
+        """Decides, where LAMINA_AUTO=measured left it open, before the first step of training.
+
+        rows: of a batch. The numbers of the model do not change.
+        """
+        if not self._undecided:
+            return
+        from ..backends.measured import choose, step_flops
+
+        parameters = self.state.layout.length("parameters")
+        self.adopt(choose(step_flops(rows, parameters), self.dtype, self.backend))
 
     # Weights
 
@@ -327,6 +345,8 @@ class Sequential:
                     f" {rows} rows a batch are used",
                     stacklevel=2,
                 )
+            if epochs:
+                self.settle(min(int(batch_size), rows))
             source = training.Rows(self, data, min(int(batch_size), rows), bool(shuffle))
         task = training.Task(
             model=self,
@@ -383,7 +403,9 @@ class Sequential:
 
     def step(self, data: Mapping[str, Any], control: Control) -> None:
         """One training step on checked data as one batch; adds to the control block's sums."""
-        rows, block = len(data["x"]), self._block(data)
+        rows = len(data["x"])
+        self.settle(rows)
+        block = self._block(data)
         binding = self._bound("train", 1 << (rows - 1).bit_length(), block, data["y"].shape[1])
         control.batch, control.cursor, control.steps = rows, 0, 1
         control.learning_rates = self.optimizer.rates(self.state.step, 1)

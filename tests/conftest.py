@@ -23,4 +23,5 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests do not depend on what the caller's shell chose."""
     monkeypatch.delenv("LAMINA_BACKEND", raising=False)
+    monkeypatch.delenv("LAMINA_AUTO", raising=False)
     monkeypatch.delenv("LAMINA_THREADS", raising=False)
