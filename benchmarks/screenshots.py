@@ -1,4 +1,4 @@
-"""Photographs a page as people see it: phone and desk, light and dark, by Chromium without a window.
+"""Photographs a page as people see it: phone and desk, light and dark, by a Chromium unseen.
 
 `python -m lamina.benchmarks.screenshots page.html FOLDER` writes one PNG for each width and colour
 scheme, and fails where the page fetches anything, says an error on the console, or is wider than
@@ -42,8 +42,9 @@ class Browser:
         self.profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         ours, self.tell = os.pipe()
         self.hear, theirs = os.pipe()
-        words = [path, "--headless", "--no-sandbox", "--remote-debugging-pipe", "--hide-scrollbars",
-                 "--disable-gpu", f"--user-data-dir={self.profile.name}", "about:blank"]  # fmt: skip
+        words = [path, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+                 "--remote-debugging-pipe", f"--user-data-dir={self.profile.name}",
+                 "about:blank"]  # fmt: skip
         # Chromium reads descriptor 3 and writes descriptor 4.
         line = f"exec {shlex.join(words)} 3<&{ours} 4>&{theirs}"
         self.process = subprocess.Popen(

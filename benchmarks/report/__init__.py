@@ -124,8 +124,9 @@ SECTIONS: tuple[
 ]
 SECTIONS = (
     (
-        "story", "From loops to one launch", "The same step of training, five times: each takes"
-        " away one thing that the machine did not need to do.", "lamina bench", charts.story,
+        "story", "From loops to one launch", "The same step of training, again and again, each"
+        " time without something that the machine did not need to do.", "lamina bench",
+        charts.story,
     ),
     (
         "operations", "Every operation", "How many times as fast as plain Python loops, on a"
@@ -134,7 +135,8 @@ SECTIONS = (
     (
         "roofline", "The roof", "No code is faster than the device's arithmetic (the flat part) or"
         " its memory (the slope). How far a mark lies below the roof is what is left to gain; one"
-        " above the slope found its data in the caches. Small and pale: smaller sizes.",
+        " above the slope found its data in the caches. A small ring is a smaller"
+        " size, a large ring an extrapolated figure.",
         "lamina bench", charts.roofline,
     ),
     (

@@ -21,8 +21,8 @@ from .factors import (
     variant,
 )
 from .markup import Markup, element
-from .source import Source, legend, missing, slots, told
-from .words import amount, count, factor, seconds, short
+from .source import Source, legend, missing, numbered, slots, told
+from .words import about, amount, count, factor, seconds, short
 
 STEPS = {  # what each step of the story does, by its number
     "1": "One number at a time: every example, and within it every feature, in plain Python."
@@ -46,7 +46,8 @@ def story(source: Source) -> list[Markup]:
         before: Row | None = None
         items = []
         for row in rows:
-            items.append(_step(source, row, before, known[0] if known else row, scale))
+            last = bool(known) and row is known[-1]
+            items.append(_step(source, row, before, known[0] if known else row, scale, last))
             before = row if row in known else before
         found.append(element("h3", f"{case}, {dtype}"))
         if len(known) > 1:
@@ -55,7 +56,7 @@ def story(source: Source) -> list[Markup]:
                 element(
                     "p", "From the first step to the last: ",
                     element("strong", factor(gain, guessed(known[0], known[-1]))), " as fast. ",
-                    f"{seconds(known[0].median)} a {known[0].unit} became"
+                    f"{seconds(known[0].median)} per {known[0].unit} became"
                     f" {seconds(known[-1].median)}. Bars: how many times as fast as the first step,"
                     " each line ten times the one before it.", class_="lead",
                 )
@@ -64,10 +65,13 @@ def story(source: Source) -> list[Markup]:
     return found
 
 
-def _step(source: Source, row: Row, before: Row | None, first: Row, scale: svg.Scale) -> Markup:
+def _step(
+    source: Source, row: Row, before: Row | None, first: Row, scale: svg.Scale, last: bool
+) -> Markup:
     number, _, name = row.variant.partition(" ")
     name = name or row.variant
-    head = [element("h4", name, element("small", f" on {row.backend}"))]
+    where = "" if row.backend in name else f" on {row.backend}"
+    head = [element("h4", name, element("small", where))]
     if number in STEPS:
         head.append(element("p", STEPS[number]))
     if not timed([row]):
@@ -75,7 +79,7 @@ def _step(source: Source, row: Row, before: Row | None, first: Row, scale: svg.S
     gain = first.median / row.median
     mark = svg.Mark(gain, told(row), source.href(row), _story_slot(number), faint=guessed(row))
     value = f"{factor(gain, guessed(first, row))} the first" if row is not first else "counts as 1"
-    bar = svg.Bar(mark, f"{seconds(row.median)} a {row.unit}", value)
+    bar = svg.Bar(mark, f"{seconds(row.median)} per {row.unit}", value)
     steps = []
     if before is not None:
         noise = ", within the noise" if overlap(before, row) else ""
@@ -85,7 +89,7 @@ def _step(source: Source, row: Row, before: Row | None, first: Row, scale: svg.S
         ]
     if guessed(row):
         steps.append(f" (extrapolated from {count(row.measured)} rows)")
-    drawn = svg.bars(f"{name}: {value}", [bar], scale, _times, thick=18)
+    drawn = svg.bars(f"{name}: {value}", [bar], scale, times, thick=18, named=last)
     return element("li", *head, drawn, element("p", *steps, class_="gain"), class_="step")
 
 
@@ -93,7 +97,8 @@ def _story_slot(number: str) -> int:
     return (int(number) - 1) % 10 if number.isdigit() else 1
 
 
-def _times(value: float) -> str:
+def times(value: float) -> str:
+    """The name of a grid line of factors."""
     return f"{value:,.0f}×" if value >= 1.0 else f"{value:g}×"
 
 
@@ -119,7 +124,7 @@ def speedups(source: Source) -> list[Markup]:
 _HOW = element(
     "p",
     "Each bar is the largest size measured, each dot on it a smaller one. Loops count as 1."
-    " A wave (~) and a pale bar: extrapolated from fewer elements.",
+    " A wave (~), a pale bar or a ring: extrapolated from fewer elements.",
 )
 
 
@@ -155,7 +160,7 @@ def _overview(source: Source, rows: Sequence[Row], names: dict[str, int]) -> lis
         told_.append("(geometric means).")
     scale = svg.Scale.around([1.0, *(mark.x for _, _, marks in lines for mark in marks)])
     drawn = svg.strips(
-        "How many times as fast as loops", [(op, marks) for _, op, marks in lines], scale, _times
+        "How many times as fast as loops", [(op, marks) for _, op, marks in lines], scale, times
     )
     return [element("p", " ".join(told_), class_="lead"), legend(names, shown), _figure(drawn)]
 
@@ -171,7 +176,7 @@ def _mark(
     """A row by its factor."""
     gain = one.median / row.median
     noise = ", within the noise" if row is not one and overlap(row, one) else ""
-    name = f"{told(row)}, {factor(gain, guessed(one, row))}{noise}"
+    name = f"{told(row)}, {'1×' if row is one else factor(gain, guessed(one, row))}{noise}"
     faint = guessed(row)
     return svg.Mark(gain, name, source.href(row), names[label(row)], faint=faint, radius=radius)
 
@@ -187,7 +192,8 @@ def _card(source: Source, rows: Sequence[Row], names: dict[str, int]) -> Markup:
         one = ones[row.work]
         assert one is not None  # a row that was timed has at least itself
         at = f" at {count(row.size)}" if row.size != top else ""
-        value = f"{factor(one.median / row.median, guessed(one, row))} · {seconds(row.median)}{at}"
+        gain = "1×" if row is one else factor(one.median / row.median, guessed(one, row))
+        value = f"{gain} · {'~' if guessed(row) else ''}{seconds(row.median)}{at}"
         others = [_mark(source, r, b, names, 3.5) for r in smaller if (b := ones[r.work])]
         items.append(svg.Bar(_mark(source, row, one, names), name, value, tuple(others)))
     lowest = {label(one) for one in ones.values() if one and one.variant != "loops"}
@@ -202,14 +208,14 @@ def _card(source: Source, rows: Sequence[Row], names: dict[str, int]) -> Markup:
     if items:
         marks = [mark.x for item in items for mark in (item.mark, *item.others)]
         scale = svg.Scale.around([1.0, *marks])
-        parts.append(svg.bars(f"{first.op or first.case}, {first.dtype}", items, scale, _times))
+        parts.append(svg.bars(f"{first.op or first.case}, {first.dtype}", items, scale, times))
     return _figure(*parts, missing(rows, source), class_="card")
 
 
 def roofline(source: Source) -> list[Markup]:
     """GFLOP/s against flops per byte under each device's two ceilings."""
     rows = [row for row in timed(source.result.rows) if row.flops > 0.0 and row.bytes > 0.0]
-    names = slots(rows)
+    names = numbered(sorted({row.backend for row in rows}))
     found = []
     for ceiling, here in groups(rows, source.result.ceiling).items():
         if ceiling is not None:
@@ -225,14 +231,14 @@ def _roof(source: Source, ceiling: Ceiling, rows: list[Row], names: dict[str, in
         largest[key] = max(largest.get(key, 0), row.size)
     marks = [
         svg.Mark(
-            row.flops / row.bytes, told(row), source.href(row), names[label(row)],
+            row.flops / row.bytes, told(row), source.href(row), names[row.backend],
             row.flops / row.median / 1e9,
             faint=guessed(row) or row.size < largest[row.op or row.case, label(row)],
             radius=5.0 if row.size >= largest[row.op or row.case, label(row)] else 3.0,
         )
         for row in rows
     ]  # fmt: skip
-    marks.sort(key=lambda mark: mark.x)
+    marks.sort(key=lambda mark: (-mark.radius, mark.x))
     x = svg.Scale.around([ridge, *(mark.x for mark in marks)], room=1.3)
     y = svg.Scale.around([ceiling.product, *(mark.y for mark in marks)], room=1.3)
     corner = x.at(ridge), 100 - y.at(ceiling.product)
@@ -255,7 +261,7 @@ def _roof(source: Source, ceiling: Ceiling, rows: list[Row], names: dict[str, in
         title, [marks], x, y, ("flops per byte", "GFLOP/s"), (short, short),
         joined=False, drawn=drawn, height=420,
     )  # fmt: skip
-    shown = {label(row) for row in rows}
+    shown = {row.backend for row in rows}
     return _figure(element("figcaption", title), legend(names, shown), chart)
 
 
@@ -317,10 +323,10 @@ def _curves(
         at = x.at(each.size)
         drawn.append(svg.line(at, 0, at, 100, "crossing"))
         drawn.append(
-            svg.words(svg.percent(at), "0", f"≈ {amount(each.size)}", "crossed", "middle", dy="-12")
+            svg.words(svg.percent(at), "0", f"≈ {about(each.size)}", "crossed", "middle", dy="-12")
         )
     told_ = [f"From the smallest size on {first} is fastest"]
-    told_ += [f"from about {amount(each.size)} {unit} on {each.winner}" for each in found]
+    told_ += [f"from about {about(each.size)} {unit} on {each.winner}" for each in found]
     if not found:
         told_.append("and stays so within the noise")
     chart = svg.plane(

@@ -78,7 +78,7 @@ def _stories(result: Result) -> list[Line]:
         ]
         three = [row for row in (loops, *rest) if row]
         if len(three) == len(STEPS):
-            found.append((f"{case}, a {three[0].unit}", three))
+            found.append((f"{case}, per {three[0].unit}", three))
     return found
 
 

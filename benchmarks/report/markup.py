@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-VOID = ("br", "col", "hr", "input", "link", "meta")  # HTML elements that have no end tag
+VOID = ("br", "col", "hr", "input", "link", "meta", "wbr")  # HTML elements that have no end tag
 
 
 class Markup(str):

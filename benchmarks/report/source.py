@@ -66,14 +66,19 @@ def told(row: Row) -> str:
         return f"{what}: {row.status} {row.reason}".strip()
     rest = f", extrapolated from {count(row.measured)}" if guessed(row) else ""
     rate = f", {short(row.flops / row.median / 1e9)} GFLOP/s" if row.flops else ""
-    return f"{what}, {seconds(row.median)} a {row.unit}{rate}{rest}"
+    return f"{what}, {seconds(row.median)} per {row.unit}{rate}{rest}"
 
 
 def slots(rows: Sequence[Row]) -> dict[str, int]:
     """A colour for each way of computing: 0 for loops, 1 to 9 for the others, in order."""
     names = list(dict.fromkeys(label(row) for row in sorted(rows, key=order)))
-    others = [name for name in names if name != "loops"]
-    return {"loops": 0} | {name: number % 9 + 1 for number, name in enumerate(others)}
+    return numbered(names)
+
+
+def numbered(names: Sequence[str], zero: str = "loops") -> dict[str, int]:
+    """Colours for names: 0 for `zero`, 1 to 9 in turn for the others."""
+    others = [name for name in names if name != zero]
+    return {zero: 0} | {name: number % 9 + 1 for number, name in enumerate(others)}
 
 
 def legend(names: dict[str, int], shown: set[str]) -> Markup:
@@ -90,8 +95,8 @@ def table(caption: str, heads: Sequence[str], body: Sequence[Any], class_: str =
     """A table that scrolls inside its own box. body: rows made by `cells`."""
     head = element("tr", *(element("th", each, scope="col") for each in heads))
     drawn = element(
-        "table", element("caption", caption), element("thead", head), element("tbody", *body),
-        class_=class_ or None,
+        "table", element("caption", element("span", caption)), element("thead", head),
+        element("tbody", *body), class_=class_ or None,
     )  # fmt: skip
     return element("div", drawn, class_="wide", tabindex="0", role="region", aria_label=caption)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from .markup import Markup, element
 
@@ -123,13 +124,14 @@ def drawing(title: str, height: int, *parts: object, class_: str) -> Markup:
     )  # fmt: skip
 
 
-def _columns(scale: Scale, height: int, tick: Callable[[float], str]) -> list[Markup]:
+def _columns(scale: Scale, height: int, tick: Callable[[float], str] | None) -> list[Markup]:
     """Grid lines and their names for charts of bars and strips."""
     found = []
     for value in scale.ticks():
         at = percent(scale.at(value))
         found.append(element("line", x1=at, x2=at, y1="0", y2=height, class_="grid"))
-        found.append(words(at, str(height + 15), tick(value), "tick", "middle"))
+        if tick:
+            found.append(words(at, str(height + 15), tick(value), "tick", "middle"))
     return found
 
 
@@ -140,11 +142,15 @@ def bars(
     tick: Callable[[float], str],
     *,
     thick: int = 10,
+    named: bool = True,
 ) -> Markup:
-    """One bar from 1 to its value for each item; its words stand above it. thick: pixels."""
+    """One bar from 1 to its value for each item; its words stand above it.
+
+    thick: pixels. named: whether the grid's lines are.
+    """
     step = GAP + thick + 6
     height = step * len(items) + 2
-    parts: list[object] = _columns(scale, height, tick)
+    parts: list[object] = [*_columns(scale, height, tick if named else None)]
     start = scale.at(1.0)
     for number, item in enumerate(items):
         top = step * number + GAP
@@ -158,7 +164,7 @@ def bars(
         value = words("100%", str(top - 6), item.value, "value", "end")
         parts.append(linked(item.mark, box, stub, name, value, class_="mark"))
         parts += [dot(other, scale, str(top + thick / 2)) for other in item.others]
-    return drawing(title, height + 22, *parts, class_="chart bars")
+    return drawing(title, height + 22 * named, *parts, class_="chart bars")
 
 
 def strips(
@@ -170,7 +176,7 @@ def strips(
     """One line for each row with its marks along it; the row's name stands above its line."""
     step = 38
     height = step * len(rows) + 4
-    parts: list[object] = _columns(scale, height, tick)
+    parts: list[object] = [*_columns(scale, height, tick)]
     for number, (name, marks) in enumerate(rows):
         y = step * number + 27
         parts.append(element("line", x1="0", x2="100%", y1=y, y2=y, class_="rail"))
@@ -202,7 +208,7 @@ def plane(
         at = x.at(value)
         parts.append(line(at, 0, at, 100, "grid"))
         parts.append(words(percent(at), "100%", ticks[0](value), "tick", "middle", dy="17"))
-    for value in y.ticks():
+    for value in y.ticks(9):
         at = 100 - y.at(value)
         parts.append(line(0, at, 100, at, "grid"))
         parts.append(words("0", percent(at), ticks[1](value), "tick", "end", dx="-7", dy="4"))
@@ -211,7 +217,7 @@ def plane(
     parts += drawn
     for marks in series:
         if joined:
-            for one, two in zip(marks, marks[1:], strict=False):
+            for one, two in pairwise(marks):
                 ends = x.at(one.x), 100 - y.at(one.y), x.at(two.x), 100 - y.at(two.y)
                 faint = " faint" if one.faint or two.faint else ""
                 parts.append(line(*ends, class_=f"curve s{one.slot}{faint}"))

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..result import Result, Row
-from . import svg
+from . import charts, svg
 from .factors import fastest, groups, guessed, label, mean, order, overlap, timed
-from .markup import Markup, element
-from .source import Source, cells, legend, missing, slots, table, told
+from .markup import Markup, element, text
+from .source import Source, cells, legend, missing, numbered, table, told
 from .words import NONE, count, factor, seconds, short
 
 Work = tuple[str, str, str]
@@ -53,8 +53,7 @@ def own(source: Source, kind: str) -> list[Markup]:
             for each in (_only(named.get(name, [])) for name in columns)
         ]
         body.append(cells([case, element("small", f" {dtype}")], *drawn))
-    unit = rows[0].unit
-    caption = f"Medians of a {unit}; the fastest is bold"
+    caption = f"Medians, per {rows[0].unit}; the fastest is bold"
     return [table(caption, [kind, *columns], body, "figures"), missing(rows, source)]
 
 
@@ -85,8 +84,7 @@ def peers(source: Source, kind: str) -> list[Markup]:
     columns = list(dict.fromkeys(label(row) for row in others))
     body = []
     lines: list[tuple[str, list[svg.Mark]]] = []
-    names = {"lamina": 0} | {name: at + 1 for name, at in slots(others).items() if name != "loops"}
-    names = {name: number % 10 for number, name in enumerate(names)}
+    names = numbered(columns, "lamina")
     gains: dict[str, list[float]] = {name: [] for name in columns}
     for (_, case, dtype), (best, rows) in found.items():
         by_name = {name: _only(row for row in rows if label(row) == name) for name in columns}
@@ -110,11 +108,14 @@ def peers(source: Source, kind: str) -> list[Markup]:
         lines.append((f"{case}, {dtype}", marks))
         own_cell = _cell(source, best, element("small", f" {label(best)}"))
         body.append(cells([case, element("small", f" {dtype}")], own_cell, *drawn))
-    means = [f"{factor(mean(gains[name]))} of {len(gains[name])}" for name in columns]
+    means = [
+        [factor(mean(gains[name])), element("small", f" over {len(gains[name])}")]
+        for name in columns
+    ]
     body.append(cells("geometric mean", "1×", *means, class_="mean"))
     scale = svg.Scale.around([1.0, *(mark.x for _, marks in lines for mark in marks)])
-    chart = svg.strips("How many times lamina's time", lines, scale, lambda v: f"{v:g}×")
-    caption = f"Medians of a {others[0].unit}, and how many times lamina's best that is"
+    chart = svg.strips("How many times lamina's time", lines, scale, charts.times)
+    caption = f"Medians, per {others[0].unit}, and how many times lamina's best that is"
     note = (
         "Below 1× the peer is faster. ± marks a difference within the noise: the spreads of both"
         " overlap."
@@ -145,13 +146,16 @@ def environment(source: Source) -> list[Markup]:
     """Whatever the result says of the machine and its software."""
     found = dict(source.result.environment)
     backends = found.pop("backends", None) or ()
-    body = [cells(name.replace("_", " "), _plain(value)) for name, value in found.items()]
+    body = [
+        cells(name.replace("_gib", ", GiB").replace("_", " "), _plain(value))
+        for name, value in found.items()
+    ]
     status = [
         cells(each.get("name"), "yes" if each.get("available") else "no", each.get("device"),
               " ".join(filter(None, (each.get("reason"), each.get("fix")))))
         for each in backends
     ]  # fmt: skip
-    parts = [table("The machine and its software", ["", ""], body, "plain")] if body else []
+    parts = [table("The machine and its software", ["what", "is"], body, "plain")] if body else []
     if status:
         heads = ["backend", "can run", "device", "reason, and what mends it"]
         parts.append(table("Backends", heads, status, "plain"))
@@ -189,8 +193,9 @@ def _row(source: Source, row: Row) -> Markup:
     error = None if row.error is None else f"{row.error:.2g} / "
     allowed = None if row.allowed is None else f"{row.allowed:.2g}"
     known = bool(timed([row]))
+    name = [[part, "/", element("wbr")] for part in (row.case, row.dtype, row.backend)]
     return cells(
-        row.key.split("/", 1)[1],
+        [*name, row.variant],
         element("span", row.status, class_=row.status),
         seconds(row.median),
         f"{seconds(row.low)} … {seconds(row.high)}" if known else None,
@@ -217,7 +222,5 @@ def tally(rows: Sequence[Row], source: Source) -> Markup:
     """How many rows there are, and which are wrong or were left out."""
     states = groups(rows, lambda row: row.status)
     told_ = ", ".join(f"{count(len(found))} {name}" for name, found in states.items())
-    wrong = states.get("wrong", [])
-    return Markup(element("p", f"{count(len(rows))} rows: {told_ or 'none'}.")) + (
-        missing(wrong, source) if wrong else Markup("")
-    )
+    told_ = f"{count(len(rows))} rows: {told_ or 'none'}."
+    return text([element("p", told_), missing(states.get("wrong", []), source)])

@@ -36,12 +36,12 @@ def factor(value: float, guessed: bool = False) -> str:
     """How many times as fast; a wave before it where it rests on an extrapolation.
 
     >>> factor(312.4), factor(1.26), factor(0.4321, guessed=True)
-    ('312×', '1.3×', '~0.43×')
+    ('312×', '1.26×', '~0.43×')
     """
     if not math.isfinite(value):
         return NONE
-    digits = 1 if value < 9.95 else 0
-    told = f"{value:.2f}" if value < 0.995 else f"{float(f'{value:.3g}'):,.{digits}f}"
+    digits = 2 if value < 1.995 else 1 if value < 9.95 else 0
+    told = f"{value:.{digits}f}" if digits else f"{float(f'{value:.3g}'):,.0f}"
     return f"{'~' if guessed else ''}{told}×"
 
 
@@ -49,6 +49,11 @@ def amount(value: float) -> str:
     """A size with its prefix: 1k, 65.5k, 4.19M."""
     size, prefix = next((p for p in PREFIXES if value >= p[0]), (1.0, ""))
     return f"{short(value / size)}{prefix}"
+
+
+def about(value: float) -> str:
+    """An estimated size, in two digits."""
+    return amount(float(f"{value:.2g}"))
 
 
 def count(value: float) -> str:
