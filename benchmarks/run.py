@@ -62,7 +62,7 @@ def devices(chosen: Sequence[str]) -> list[Backend]:
 
 
 def work(options: Options, backends: list[Backend]) -> Iterator[Work]:
-    """Groups of rows that did the same work, each prepared when it is its turn; small ones first."""
+    """Groups of rows that did the same work, each prepared in its turn; small ones first."""
     dtypes = options.dtypes or (FLOATS if options.mode in ("full", "verify") else FLOATS[:1])
     if options.whole:
         small = options.mode == "verify"

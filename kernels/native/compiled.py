@@ -21,7 +21,7 @@ _REALS = {"float32": types.float32, "float64": types.float64}
 
 def _compile(function: Callable[..., None], arguments: tuple[Any, ...]) -> Any:
     options = {name: value for name, value in OPTIONS.items() if name != "nogil"}
-    made = CFunc(function, (arguments, types.void), locals={}, options=options)
+    made: Any = CFunc(function, (arguments, types.void), locals={}, options=options)
     made._cache = disk_cache(function)
     made.compile()
     return made
@@ -29,7 +29,8 @@ def _compile(function: Callable[..., None], arguments: tuple[Any, ...]) -> Any:
 
 @cache
 def _step(name: str, dtype: str) -> Any:
-    arguments = (types.CPointer(types.int64), types.CPointer(_REALS[dtype]))
+    kinds: Any = types
+    arguments = (kinds.CPointer(kinds.int64), kinds.CPointer(_REALS[dtype]))
     with _lock:
         return _compile(getattr(steps, name), arguments)
 

@@ -10,9 +10,11 @@ import platform
 from typing import Any
 
 from llvmlite import ir
-from numba import carray, types
+from numba import carray, extending, types
 from numba.core import cgutils
-from numba.extending import intrinsic, register_jitable
+
+intrinsic: Any = extending.intrinsic  # its type says nothing of what it makes
+register_jitable: Any = extending.register_jitable
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 FLUSH = 0x8040  # bits of MXCSR: flush results to zero, take subnormal operands for zero

@@ -339,7 +339,7 @@ def arithmetic(a: Record, like: Like) -> None:
 
 
 @jit
-def size_of(like: Like) -> int:
+def size_of(like: Like) -> Any:
     """Bytes of an element."""
     return line(0, 1, like).itemsize
 
@@ -396,7 +396,7 @@ def compare(a: Record, like: Like) -> None:
 
 
 @jit
-def compared(code: int, x: Any, y: Any) -> bool:
+def compared(code: int, x: Any, y: Any) -> Any:
     """One comparison, in the order of COMPARISONS."""
     if code == 0:
         return x == y

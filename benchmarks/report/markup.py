@@ -1,0 +1,41 @@
+"""Markup from Python: whatever is no markup yet is escaped."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+VOID = ("br", "col", "hr", "input", "link", "meta", "wbr")  # HTML elements that have no end tag
+
+
+class Markup(str):
+    """Text that is markup already."""
+
+    __slots__ = ()
+
+
+def text(value: Any) -> Markup:
+    """Any value as markup; None is nothing, a sequence is its parts."""
+    if isinstance(value, Markup):
+        return value
+    if value is None:
+        return Markup("")
+    if isinstance(value, (list, tuple)):
+        return Markup("".join(map(text, value)))
+    return Markup(escape(str(value)))
+
+
+def element(name: str, /, *children: Any, **attributes: Any) -> Markup:
+    """An element. An attribute's underscores are dashes; one that is None or False is left out.
+
+    >>> element("a", "1 < 2", href="#x", class_="row", aria_label=None)
+    '<a href="#x" class="row">1 &lt; 2</a>'
+    """
+    written = []
+    for key, value in attributes.items():
+        if value is None or value is False:
+            continue
+        key = key.rstrip("_").replace("_", "-")
+        written.append(f" {key}" if value is True else f' {key}="{escape(str(value))}"')
+    start = f"<{name}{''.join(written)}>"
+    return Markup(start if name in VOID else f"{start}{text(children)}</{name}>")
