@@ -8,11 +8,11 @@ the screen. It talks to Chromium through a pipe (the DevTools protocol), so it n
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
-import shlex
 import shutil
-import subprocess
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -30,6 +30,29 @@ SETTLE = 0.3  # seconds for a page to raise what it will raise
 ANSWER = 60.0  # seconds for an answer
 
 
+def _start(path: str, profile: str) -> tuple[int, int, int]:
+    """Starts Chromium: where to write to it, where it answers, and its process."""
+    words = [path, "--headless", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-pipe",
+             f"--user-data-dir={profile}", "about:blank"]  # fmt: skip
+    if os.geteuid() == 0:
+        words.insert(1, "--no-sandbox")  # Chromium has none for root
+    pipes = [*os.pipe(), *os.pipe()]
+    # It reads descriptor 3 and writes 4, so ours must be none of these.
+    high = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, 10) for each in pipes]
+    for each in pipes:
+        os.close(each)
+    theirs_in, tell, hear, theirs_out = high
+    actions = [
+        (os.POSIX_SPAWN_DUP2, theirs_in, 3), (os.POSIX_SPAWN_DUP2, theirs_out, 4),
+        *((os.POSIX_SPAWN_OPEN, each, os.devnull, os.O_RDWR, 0) for each in (0, 1, 2)),
+    ]  # fmt: skip
+    process = os.posix_spawn(path, words, os.environ, file_actions=actions)
+    os.close(theirs_in)
+    os.close(theirs_out)
+    os.set_blocking(hear, False)
+    return tell, hear, process
+
+
 class Browser:
     """A Chromium that is told what to do; `said` is all that it reported unasked."""
 
@@ -40,23 +63,17 @@ class Browser:
         self.said: list[dict[str, Any]] = []
         self.number, self.session, self.rest = 0, "", b""
         self.profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        ours, self.tell = os.pipe()
-        self.hear, theirs = os.pipe()
-        words = [path, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-                 "--remote-debugging-pipe", f"--user-data-dir={self.profile.name}",
-                 "about:blank"]  # fmt: skip
-        # Chromium reads descriptor 3 and writes descriptor 4.
-        line = f"exec {shlex.join(words)} 3<&{ours} 4>&{theirs}"
-        self.process = subprocess.Popen(
-            ["/bin/sh", "-c", line], pass_fds=(ours, theirs),
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        os.close(ours)
-        os.close(theirs)
-        os.set_blocking(self.hear, False)
-        (page,) = [
-            each for each in self.ask("Target.getTargets")["targetInfos"] if each["type"] == "page"
-        ]
+        self.tell, self.hear, self.process = _start(path, self.profile.name)
+        try:
+            self._attach()
+        except LaminaError:
+            self.close()
+            raise
+
+    def _attach(self) -> None:
+        """Takes the first page, and has it report what it does."""
+        found = self.ask("Target.getTargets")["targetInfos"]
+        page = next(each for each in found if each["type"] == "page")
         attached = self.ask("Target.attachToTarget", targetId=page["targetId"], flatten=True)
         self.session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -71,8 +88,12 @@ class Browser:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self.process.terminate()
-        self.process.wait()
+        self.close()
+
+    def close(self) -> None:
+        """Ends Chromium and forgets its profile."""
+        os.kill(self.process, signal.SIGTERM)
+        os.waitpid(self.process, 0)
         os.close(self.tell)
         os.close(self.hear)
         self.profile.cleanup()
@@ -85,14 +106,18 @@ class Browser:
             message["sessionId"] = self.session
         os.write(self.tell, json.dumps(message).encode() + b"\0")
         end = time.monotonic() + ANSWER
-        while time.monotonic() < end:
-            for found in self._read():
+        answer: dict[str, Any] | None = None
+        while answer is None and time.monotonic() < end:
+            for found in self._read():  # what came behind the answer is kept too
                 if found.get("id") == self.number:
-                    if "error" in found:
-                        raise LaminaError(f"{method}: {found['error']['message']}")
-                    return dict(found["result"])
-                self.said.append(found)
-        raise LaminaError(f"Chromium did not answer {method} within {ANSWER:.0f} s")
+                    answer = found
+                else:
+                    self.said.append(found)
+        if answer is None:
+            raise LaminaError(f"Chromium did not answer {method} within {ANSWER:.0f} s")
+        if "error" in answer:
+            raise LaminaError(f"{method}: {answer['error']['message']}")
+        return dict(answer["result"])
 
     def _read(self) -> list[dict[str, Any]]:
         """All whole messages that have come."""
@@ -123,7 +148,11 @@ class Browser:
         self.ask("Emulation.setEmulatedMedia", features=[feature])
         address = page.resolve().as_uri()
         self.ask("Page.navigate", url=address)
-        while self.evaluate("document.readyState") != "complete":
+        end = time.monotonic() + ANSWER
+        while not any(each.get("method") == "Page.loadEventFired" for each in self.said):
+            if time.monotonic() > end:
+                raise LaminaError(f"{page.name} did not load within {ANSWER:.0f} s")
+            self.evaluate("0")  # whatever it reports comes before the answer
             time.sleep(0.02)
         time.sleep(SETTLE)
         seen = self.evaluate("[innerWidth, document.documentElement.scrollWidth]")
@@ -189,7 +218,7 @@ def main(
     page: Annotated[Path, typer.Argument(help="What lamina bench report wrote.")],
     folder: Annotated[Path, typer.Argument(help="Where the PNG files go.")],
     width: Annotated[list[int] | None, typer.Option(help="Pixels; 390 and 1280 if none.")] = None,
-    height: Annotated[int, typer.Option(help="Pixels of the page, from its top.")] = 3600,
+    height: Annotated[int, typer.Option(help="Pixels of the page, from its top.")] = 2800,
     at: Annotated[str, typer.Option(help="Begin at this section: story, operations, ...")] = "",
 ) -> None:
     """Photographs a page on a phone and a desk, in light and dark, and checks that it is whole."""

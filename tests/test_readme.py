@@ -10,6 +10,7 @@ from pathlib import Path
 
 import lamina
 import pytest
+from lamina.benchmarks.report import markdown
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
@@ -40,8 +41,21 @@ def test_docstrings(name: str) -> None:
     assert failed == 0
 
 
+def test_the_tables_are_those_of_the_results_they_name() -> None:
+    readme = ROOT / "README.md"
+    paths = markdown.files(readme)
+    if not paths:
+        pytest.skip("README's block names no result yet")
+    assert all(path.is_relative_to(ROOT / "benchmarks" / "results") for path in paths)
+    inside = readme.read_text().split(markdown.BEGIN)[1].split(markdown.END)[0]
+    assert inside == f"\n{markdown.block(paths, ROOT)}\n"
+
+
 def test_the_table_of_figures_is_the_measured_one() -> None:
     import json
+
+    if markdown.files(ROOT / "README.md"):
+        pytest.skip("README's block names its results")
 
     (path,) = (ROOT / "benchmarks" / "results").glob("xeon-2-cores-*/training.json")
     readme = (ROOT / "README.md").read_text()

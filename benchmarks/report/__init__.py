@@ -80,15 +80,18 @@ def _headlines(sources: Sequence[Source]) -> Markup:
             gain = known[0].median / known[-1].median
             told = factor(gain, guessed(known[0], known[-1]))
             found.append((told, f"{known[0].case}: from loops to {known[-1].variant[2:]}", "story"))
+    machines: dict[str, list[float]] = {}
+    for source in sources:
         contests = tables.contests(source.result, source.own, "training").values()
-        gains = [
+        gains = machines.setdefault(source.machine, [])
+        gains += [
             min(row.median for row in timed(others)) / best.median
             for best, others in contests
             if timed(others)
         ]
-        if gains:
-            what = f"a training step, beside the fastest peer of each ({len(gains)} networks)"
-            found.append((factor(mean(gains)), what, "peers"))
+    for gains in filter(None, machines.values()):
+        what = "the speed of the fastest other library in a training step, geometric mean of"
+        found.append((factor(mean(gains)), f"{what} {len(gains)}", "peers"))
     items = [
         element("li", element("a", element("b", value), element("span", what), href=f"#{place}"))
         for value, what, place in found
@@ -150,7 +153,9 @@ SECTIONS = (
     ),
     (
         "peers", "Beside other libraries", "The same work in the same run, checked before it was"
-        " timed, in interleaved rounds.", "lamina bench peers", _peers,
+        " timed, in interleaved rounds. A factor is the peer's time over that of lamina's fastest"
+        " backend: below 1× the peer is faster. ± marks a difference within the noise.",
+        "lamina bench peers", _peers,
     ),
     (
         "machine", "The machine", "Ceilings, versions and settings, as far as figures depend on"

@@ -136,7 +136,9 @@ def _largest(rows: Sequence[Row]) -> list[Row]:
 
 def _overview(source: Source, rows: Sequence[Row], names: dict[str, int]) -> list[Markup]:
     lines: list[tuple[float, str, list[svg.Mark]]] = []
-    removed, merged = [], []
+    removed: list[float] = []
+    merged: list[float] = []
+    wave = False
     shown = set()
     for op, found in groups(rows, lambda row: row.op or row.case).items():
         here = _largest(found)
@@ -145,6 +147,7 @@ def _overview(source: Source, rows: Sequence[Row], names: dict[str, int]) -> lis
             continue
         if plain:
             removed.append(loops.median / plain.median)
+            wave |= guessed(loops, plain)
         if plain and fused:
             merged.append(plain.median / fused.median)
         marks = [_mark(source, row, loops, names) for row in sorted(here, key=order)]
@@ -155,7 +158,7 @@ def _overview(source: Source, rows: Sequence[Row], names: dict[str, int]) -> lis
     lines.sort(key=lambda each: -each[0])
     told_ = [f"{len(lines)} operations, each at the largest size that loops were timed on."]
     if removed:
-        told_.append(f"Vectorised code is {factor(mean(removed))} as fast as loops,")
+        told_.append(f"Vectorised code is {factor(mean(removed), wave)} as fast as loops,")
         told_.append(f"fused code another {factor(mean(merged))}" if merged else "")
         told_.append("(geometric means).")
     scale = svg.Scale.around([1.0, *(mark.x for _, _, marks in lines for mark in marks)])

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 from ...kernels.errors import BadInput
 from ..result import Result, Row
@@ -33,8 +34,11 @@ def block(paths: Sequence[Path], folder: Path) -> str:
         if tables:
             where = Path(os.path.relpath(path, folder)).as_posix()
             source = Source(1, path.name, result)
-            note = f"({source.machine}, {source.date}; medians. Rows: [{where}]({where}).)"
-            parts.append("\n\n".join([*tables, note]))
+            note = (
+                f"({source.machine}, {source.date}; medians, each checked before it was timed."
+                f" Rows: [{where}]({where}). `lamina bench` measures your machine.)"
+            )
+            parts.append("\n\n".join([*tables, fill(note, 100, break_on_hyphens=False)]))
     if not parts:
         raise BadInput(
             "no rows for README: it shows the story, operations and trainings that"

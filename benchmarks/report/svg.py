@@ -180,7 +180,7 @@ def strips(
     for number, (name, marks) in enumerate(rows):
         y = step * number + 27
         parts.append(element("line", x1="0", x2="100%", y1=y, y2=y, class_="rail"))
-        parts.append(words("0", str(y - 13), name, "label"))
+        parts.append(words("0", str(y - 13), name, "label", dx="6"))
         parts += [dot(mark, scale, str(y)) for mark in marks]
     one = percent(scale.at(1.0))
     parts.insert(0, element("line", x1=one, x2=one, y1="0", y2=height, class_="one"))

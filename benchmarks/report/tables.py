@@ -116,13 +116,8 @@ def peers(source: Source, kind: str) -> list[Markup]:
     scale = svg.Scale.around([1.0, *(mark.x for _, marks in lines for mark in marks)])
     chart = svg.strips("How many times lamina's time", lines, scale, charts.times)
     caption = f"Medians, per {others[0].unit}, and how many times lamina's best that is"
-    note = (
-        "Below 1× the peer is faster. ± marks a difference within the noise: the spreads of both"
-        " overlap."
-    )
     tip = element("p", class_="tip", aria_live="polite")
     return [
-        element("p", note),
         legend(names, {"lamina", *columns}),
         element("figure", chart, tip),
         table(caption, [kind, "lamina's best", *columns], body, "figures"),
