@@ -120,7 +120,7 @@ class Lowering:
     def part(self, id: int, start: int, stop: int) -> Range:
         """Rows of a value's memory."""
         low, high = self.whole(id)
-        row = (high - low) // max(self.specs[id].shape[0], 1) if self.specs[id].rank else 0  # type: ignore[operator]
+        row = (high - low) // max(self.size(id, 0), 1) if self.specs[id].rank else 0
         return low + start * row, low + stop * row
 
     def flat(

@@ -121,9 +121,9 @@ class NativeBinding(Binding):
         self.control = _aligned(steps.CONTROL_SLOTS, "int64")
         self.numbers = self.control.view(np.float64)
         self.control_address = _address(self.control)
-        self.slots = memoryview(self.control)  # sets a slot in half the time
+        self.slots: Any = memoryview(self.control.data)  # sets a slot in half the time
         self.run_native = compiled.runner()
-        self.ready: dict[int, tuple[Plan, int, tuple[int, ...], str]] = {}
+        self.ready: dict[int, Any] = {}
         self.columns = [name for name in program.columns if name != "weights"]
         self.flops: dict[int, float] = {}
         if block is not None:
@@ -174,7 +174,8 @@ class NativeBinding(Binding):
         plan.lowered = lowered
         mixed = any(found is None for found in lowered)
         rows_of_entries: list[Shares] = []
-        self.owner = owner = {}
+        self.owner: dict[int, int] = {}
+        owner = self.owner
         loads = self._loads(plan, weighted, mixed)
         rows_of_entries += [*loads, *self.low.prologue]
         check = update = None
@@ -216,7 +217,7 @@ class NativeBinding(Binding):
             elif value.kind == "flat":
                 array = self.state.flats[value.source]
             elif value.source == "weights" and value.kind == "batch" and not weighted:
-                array = np.full(spec.shape, 1.0 / rows, dtype=spec.dtype)
+                array = np.full((rows, 1), 1.0 / rows, dtype=spec.dtype)
             elif place is None:
                 if value.id not in self.own:
                     whole = length(value.spec.at(program.capacity))
@@ -316,7 +317,9 @@ class NativeBinding(Binding):
             if check is not None and at <= check < at + len(stretch):
                 checked = number
             at += len(stretch)
-        starts, entries, kept, owners = [], [], [], []
+        starts: list[int] = []
+        entries: list[int] = []
+        kept, owners = [], []
         plan.blas = plan.blas or any(
             entry is not None and entry.step == "product" for row in rows for entry in row
         )
@@ -393,7 +396,7 @@ class NativeBinding(Binding):
             if plan.shares > 1 or plan.blas or len(plan.parts) > 1 or isinstance(part, Walked):
                 return None
             (id,) = (self.program.outputs[name] for name in self.program.stacked)
-            spec = self.program.values[id].spec.at(rows)
+            spec: Any = self.program.values[id].spec.at(rows)
             if len(self.ready) >= KEPT_PLANS:
                 self.ready.clear()
             ready = self.ready[rows] = (plan, part.address, spec.shape, spec.dtype)
@@ -411,7 +414,7 @@ class NativeBinding(Binding):
         """Memory for the stacked outputs of a run."""
         found = {}
         for number, name in enumerate(self.program.stacked):
-            spec = self.program.values[self.program.outputs[name]].spec.at(1)
+            spec: Any = self.program.values[self.program.outputs[name]].spec.at(1)
             count = min(batches * control.batch, self.block.rows - control.cursor)
             found[name] = np.empty((count, *spec.shape[1:]), dtype=spec.dtype)
             row = found[name].nbytes // max(count, 1)

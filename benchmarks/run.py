@@ -13,6 +13,7 @@ from ..kernels.spec import FLOATS
 from . import cases, story, trainings
 from .ceilings import ceilings
 from .environment import environment
+from .networks import Network
 from .result import Result, Row
 from .timing import Contender, interleave
 
@@ -80,9 +81,7 @@ def work(options: Options, backends: list[Backend]) -> Iterator[Work]:
                 yield f"{case.name}, {dtype}", lambda case=case: _op(case, backends)  # type: ignore[misc]
 
 
-def _training(
-    network: trainings.Network, backends: list[Backend]
-) -> list[tuple[Row, Contender | None]]:
+def _training(network: Network, backends: list[Backend]) -> list[tuple[Row, Contender | None]]:
     expected = trainings.oracle(network)
     return [trainings.prepare(network, backend, expected) for backend in backends]
 
@@ -148,10 +147,10 @@ def _timed(ready: list[tuple[Row, Contender | None]], options: Options, left: fl
     limit = 4.0 if options.mode == "quick" else 30.0
     interleave(contenders, options.rounds, seconds=min(limit, left))
     rows = []
-    for row, contender in ready:
-        if contender is None:
+    for row, timed in ready:
+        if timed is None:
             rows.append(row)
             continue
-        first = row.first_call if row.first_call is not None else contender.first_call
-        rows.append(replace(row, seconds=tuple(contender.seconds), first_call=first))
+        first = row.first_call if row.first_call is not None else timed.first_call
+        rows.append(replace(row, seconds=tuple(timed.seconds), first_call=first))
     return rows

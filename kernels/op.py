@@ -90,8 +90,8 @@ class Op:
             return self.measured(rng, dtype, elements)
         probe = next(iter(self.samples(rng, dtype, 8)))
         arrays = [v.size for v in probe.inputs if isinstance(v, np.ndarray)]
-        shapes = [np.prod(v) for v in probe.attrs.values() if isinstance(v, tuple)]
-        width = max(*arrays, *shapes, 8) / 8
+        shapes = [int(np.prod(v)) for v in probe.attrs.values() if isinstance(v, tuple)]
+        width = max([8, *arrays, *shapes]) / 8
         return next(iter(self.samples(rng, dtype, max(1, round(elements / width)))))
 
     @property

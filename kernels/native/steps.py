@@ -119,7 +119,8 @@ def account(a: Record, like: Like) -> None:
     for i in range(a[2]):
         value = np.float64(pointer(a[3 + i], like)[0])
         numbers[SUMS + i] += value * numbers[WEIGHT]
-        finite = finite and abs(value) < np.inf
+        if not abs(value) < np.inf:
+            finite = False
     if not finite and control[STOP] == 0:
         control[STOP] = now[NUMBER] + 1
         control[FAILED] = now[NUMBER]
