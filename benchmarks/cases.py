@@ -24,7 +24,8 @@ from .timing import Contender
 
 SIZES = (1_000, 30_000, 1_000_000, 8_000_000)  # the last: 32 MiB of float32
 SLOW_SECONDS = 0.2  # a call above this is measured on fewer elements
-SMALLER = 16  # how many times fewer, at once
+SMALLER = 8  # from one size that is tried to the next
+FEW = 1_000
 
 
 @dataclass(frozen=True)
@@ -116,11 +117,20 @@ class Prepared:
             if got.shape != spec.shape or got.dtype.name != spec.dtype:
                 return worst, bound, f"output {number} is {spec_of(got)} instead of {spec}"
             error, allowed = conformance.deviation(got, want, self.op.tolerance[self.dtype])
+            allowed *= self._terms(got.size)
             if not error <= allowed:
                 return error, allowed, f"output {number} is off by {error:.3g}, not {allowed:.3g}"
             if error - allowed >= worst - bound:
                 worst, bound = error, allowed
         return worst, bound, ""
+
+    def _terms(self, outputs: int) -> float:
+        """How much more a sum may be off here than in the samples that the tolerance is for.
+
+        Rounding errors grow with the root of the number of terms; those have up to a thousand.
+        """
+        largest = max((v.size for v in self.sample.inputs if isinstance(v, np.ndarray)), default=1)
+        return max(1.0, (largest / (1000.0 * max(outputs, 1))) ** 0.5)
 
     def work(self) -> tuple[float, float]:
         """Floating-point operations and bytes of one call."""
@@ -143,16 +153,12 @@ class Prepared:
 def prepare(case: Case, way: Way) -> tuple[Row, Contender | None]:
     """A row checked against the oracle, and what to time; nothing to time where it is wrong.
 
-    A way whose first calls are slow is checked and measured on fewer elements, and the row says so.
+    A slow way is checked and measured on fewer elements, and the row says so.
     """
-    elements = case.elements
+    elements = affordable(case, way)
     row = Row(
-        "op", case.name, way.backend.name, way.variant, case.dtype, elements, op=case.op.name
+        "op", case.name, way.backend.name, way.variant, case.dtype, case.elements, op=case.op.name
     )  # fmt: skip
-    if _is_slow(case, way):
-        elements = max(elements // SMALLER, 256)
-        while elements > 4096 and _is_slow(case, way, elements):
-            elements = max(elements // SMALLER, 256)
     try:
         ready = Prepared(way, case.op, case.sample(elements), case.dtype)
         error, allowed, wrong = ready.check()
@@ -179,24 +185,26 @@ def prepare(case: Case, way: Way) -> tuple[Row, Contender | None]:
     return row, made
 
 
-def _is_slow(case: Case, way: Way, elements: int | None = None) -> bool:
-    """Whether a call takes long, judged from one on a few hundred elements."""
-    few = 1024
-    wanted = elements or case.elements
-    if wanted <= 4 * few:
-        return False
-    small = Prepared(way, case.op, case.sample(few), case.dtype)
-    run = small.runner()
-    try:
-        with np.errstate(all="ignore"):
-            run()  # compiles
-            start = time.perf_counter()
-            run()
-    except Exception:
-        return False  # it will be found wrong
-    way.backend.synchronize()
-    seconds = time.perf_counter() - start
-    flops, _ = small.work()
-    whole = Prepared(way, case.op, case.sample(wanted), case.dtype)
-    ratio = whole.work()[0] / flops if flops else wanted / few
-    return seconds * ratio > SLOW_SECONDS
+def affordable(case: Case, way: Way) -> int:
+    """The elements to measure: all, or as many as a call of SLOW_SECONDS takes.
+
+    Sizes are tried from small to large, for a call of few elements says little of one of many.
+    """
+    elements = min(FEW, case.elements)
+    while elements < case.elements:
+        small = Prepared(way, case.op, case.sample(elements), case.dtype)
+        run = small.runner()
+        with way.backend.active(), np.errstate(all="ignore"):
+            try:
+                run()  # compiles
+                start = time.perf_counter()
+                run()
+                way.backend.synchronize()
+            except Exception:
+                return case.elements  # it will be found wrong there
+            seconds = time.perf_counter() - start
+        growth = SMALLER if elements * SMALLER < case.elements else case.elements / elements
+        if seconds * growth > SLOW_SECONDS:
+            return elements
+        elements = min(elements * SMALLER, case.elements)
+    return case.elements

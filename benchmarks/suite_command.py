@@ -62,6 +62,8 @@ def measure(options: Options, json: Path | None, save: str) -> int:
     if json is not None and not json.absolute().parent.is_dir():
         raise BadInput(f"--json: there is no folder {str(json.absolute().parent)!r}")
     console, errors = Console(), Console(stderr=True)
+    if not console.is_terminal:  # a file or a pipe has no width of its own
+        console = Console(width=130)
     result = Result(options.mode, {})
     columns = (TextColumn("{task.description:<34.34}"), BarColumn(), TimeElapsedColumn())
     interrupted = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -65,33 +66,37 @@ def show(result: Result, console: Console) -> None:
     )
     compiled = sum(r.first_call or 0.0 for r in result.rows)
     console.print(f"First calls, compilation included, took {compiled:.1f} s.")
+    for row in result.rows:
+        if row.status == "skipped":
+            console.print(f"skipped: {row.case}, {row.backend} {row.variant}: {row.reason}")
     left = result.environment.get("left_out")
     if left:
         console.print(f"{len(left)} groups were left out for want of time: --full measures all.")
 
 
 def _table(result: Result, heading: str, found: dict[tuple[str, str, str], list[Row]]) -> Table:
-    table = Table(title=heading, title_justify="left", header_style="bold")
-    table.add_column("work")
-    table.add_column("computed by")
+    table = Table(title=heading, title_justify="left", header_style="bold", box=box.SIMPLE)
+    table.add_column("work", no_wrap=True)
+    table.add_column("computed by", no_wrap=True)
     for name in ("time", "from–to", "×", "GFLOP/s", "GB/s", "ceiling"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for (_, case, dtype), rows in found.items():
         against, above = base(rows), None
         for number, row in enumerate(rows):
             label = f"{case}" + ("" if dtype == "float32" else f", {dtype}") if not number else ""
             who = f"{row.backend}: {row.variant}"
             if not row.seconds:
-                table.add_row(label, who, row.status, row.reason, "", "", "", "")
+                table.add_row(label, who, row.status, "", "", "", "", "")
                 continue
             factor = against.median / row.median if against else float("nan")
+            times = f"{factor:,.0f}" if factor >= 100.0 else f"{factor:.3g}"
             mark = ("~" if row.measured else "") + ("≈" if unclear(row, above) else "")
             ceiling = result.ceiling(row)
             share, bound = ceiling.share(row) if ceiling else (float("nan"), "")
             table.add_row(
                 label, who, mark + duration(row.median),
-                f"{duration(row.low)}–{duration(row.high)}", f"{factor:,.3g}",
-                f"{row.flops / row.median / 1e9:,.3g}", f"{row.bytes / row.median / 1e9:,.3g}",
+                f"{duration(row.low)}–{duration(row.high)}", times,
+                f"{row.flops / row.median / 1e9:,.2f}", f"{row.bytes / row.median / 1e9:,.2f}",
                 f"{share:.0%} {bound}" if bound else "",
             )  # fmt: skip
             above = row

@@ -108,7 +108,9 @@ class DiskCache(caching.FunctionCache):  # type: ignore[misc]
     def __init__(self, function: Any) -> None:
         super().__init__(function)
         file: Any = self._cache_file
-        self._cache_file: Any = _Files(file._cache_path, self._impl.filename_base, file._source_stamp)
+        self._cache_file: Any = _Files(
+            file._cache_path, self._impl.filename_base, file._source_stamp
+        )
 
     def load_overload(self, signature: Any, target: Any) -> Any:
         """The compiled function, or None where there is none or it is damaged."""

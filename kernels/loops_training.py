@@ -81,7 +81,7 @@ def softmax_cross_entropy(
     The loss is log(sum(exp(z))) - z[label], finite however saturated z is.
     """
     zero = z.dtype.type(0)
-    sum_of_losses = zero
+    sum_of_losses = np.float64(0.0)  # over thousands of rows a float32 sum loses two digits
     for i in range(z.shape[0]):
         largest = z[i, 0]
         for j in range(1, z.shape[1]):
@@ -125,7 +125,7 @@ def sigmoid_binary_cross_entropy(
     """
     number = z.dtype.type
     zero, one, count = number(0), number(1), number(z.shape[1])
-    sum_of_losses = zero
+    sum_of_losses = np.float64(0.0)  # over thousands of rows a float32 sum loses two digits
     for i in range(z.shape[0]):
         total = zero
         for j in range(z.shape[1]):

@@ -1,0 +1,7 @@
+"""`pytest benchmarks/ --benchmark-only`: the suite's cases for pytest-benchmark."""
+
+from __future__ import annotations
+
+from .pools import quiet_pools
+
+quiet_pools()
