@@ -53,6 +53,14 @@ class Binding(ABC):
     def read(self, name: str) -> np.ndarray:
         """An output of the program: stacked over the run's batches, or from the last batch."""
 
+    def passes(self, control: Control, count: int) -> list[dict[str, float]] | None:
+        """Runs `count` whole passes over the order, and gives the means of each.
+
+        The order has the rows of all passes, or is None. None where the executor cannot; then
+        nothing has run. After a stop the list is short.
+        """
+        return None
+
     def apply(self, x: np.ndarray) -> np.ndarray | None:
         """The stacked output for the rows of one host array, by a short cut for small calls.
 

@@ -7,6 +7,8 @@ their buffers once for each number of rows that occurs.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ KEPT_ROW_COUNTS = 8  # a full batch, a last partial one, and a few sizes of pred
 class Step:
     """One instruction, resolved: what to call, which values go in, where the results go."""
 
-    __slots__ = ("call", "inputs", "instruction", "out", "outputs", "pinned")
+    __slots__ = ("bound", "call", "inputs", "instruction", "out", "outputs", "pinned")
 
     def __init__(self, instruction: Instruction, call: Call) -> None:
         self.instruction = instruction
@@ -31,6 +33,7 @@ class Step:
         self.outputs = instruction.outputs
         self.out: tuple[Array, ...] | None = None
         self.pinned = False
+        self.bound: Callable[[], Any] | None = None  # with all its arrays, where they never change
 
 
 class Plan:
@@ -41,6 +44,7 @@ class Plan:
         self.forward: list[Step] = []
         self.update: list[Step] = []
         self.gather: list[tuple[int, str, Call, tuple[Array, ...] | None]] = []
+        self.control: list[tuple[int, str]] = []  # values that are numbers of the step
         self.even: Array = None  # the weights when all rows weigh the same
 
 
@@ -127,10 +131,29 @@ class WalkerBinding(Binding):
             call = resolve(backend, "gather_rows", [spec_of(column), order], {})
             out = (self._buffer(id, specs[id]),) if call.writes else None
             plan.gather.append((id, name, call, out))
+        plan.control = [(v.id, v.source) for v in program.values if v.kind == "control"]
+        if writable:
+            self._prebind(plan)
         if "weights" in program.columns:
             weights = np.full((rows, 1), 1.0 / rows, dtype=program.dtype)
             plan.even = backend.asarray(weights)
         return plan
+
+    def _prebind(self, plan: Plan) -> None:
+        """Gives the steps whose arrays are the same in every batch all of them, once."""
+        changing = set(self.program.columns.values())
+        changing.update(id for id, _ in plan.control)
+        steps = [*plan.forward, *plan.update]
+        for step in steps:
+            if step.out is not None and step.call.writes:
+                for id, array in zip(step.outputs, step.out, strict=True):
+                    plan.env[id] = array
+            else:
+                changing.update(step.outputs)
+        for step in steps:
+            if step.call.writes and not changing.intersection(step.inputs):
+                inputs = [plan.env[i] for i in step.inputs]
+                step.bound = partial(step.call.function, step.out, *inputs, **step.call.attrs)
 
     def _buffer(self, id: int, spec: Spec) -> Array:
         place = self.program.plan.places.get(id)
@@ -176,12 +199,12 @@ class WalkerBinding(Binding):
             plan = self.plans[rows] = self._plan(rows)
         env = plan.env
         self._load(plan, control, rows, weights)
-        for value in program.values:
-            if value.kind == "control":
-                env[value.id] = self._control(value.source, control, number)
-            elif value.kind == "parameter" and self.backend.functional:
-                place = program.plan.places[value.id]
-                env[value.id] = self._view(place, value.spec)
+        for id, source in plan.control:
+            env[id] = self._control(source, control, number)
+        if self.backend.functional:
+            for value in program.values:
+                if value.kind == "parameter":
+                    env[value.id] = self._view(program.plan.places[value.id], value.spec)
         self._walk(plan.forward, env)
         if program.update:
             self._reduce(env)
@@ -231,6 +254,9 @@ class WalkerBinding(Binding):
     def _walk(self, steps: list[Step], env: list[Any]) -> None:
         watch = self.watch
         for step in steps:
+            if step.bound is not None and watch is None:
+                step.bound()
+                continue
             start = time.perf_counter() if watch else 0.0
             made = step.call(step.out, *[env[i] for i in step.inputs])
             if step.pinned and step.out is not None and not step.call.writes:

@@ -20,6 +20,7 @@ from .history import History, Silent
 if TYPE_CHECKING:
     from .model import Sequential
 
+SHORT_PASS = 64  # steps of an epoch up to which several epochs are worth one run
 POLITE_SECONDS = 0.2  # how long a run may keep progress and Ctrl-C waiting
 ORDER_STREAM = 0x0D7
 SPLIT_STREAM = 0x59117
@@ -47,6 +48,34 @@ class Rows:
         self.rows = self.block.rows
         self.binding = model._bound("train", batch, self.block, data["y"].shape[1])
         self.steps = 1  # batches to ask for in the next run, adapted to the polite time
+        self.passes = 1  # epochs to ask for in the next run, likewise
+
+    def several(self, left: int, snapshot: Snapshot) -> tuple[list[dict[str, float]], Control]:
+        """Up to `left` passes in one run, where the executor can and a pass is short.
+
+        Returns the means of each, and the control block; an empty list: do it one by one.
+        """
+        model, state = self.model, self.model.state
+        count = min(self.passes, left)
+        control = Control(batch=self.batch)
+        if self.rows // self.batch > SHORT_PASS or self.rows % self.batch:
+            return [], control
+        order = None
+        if self.shuffle:
+            epochs = range(state.epoch, state.epoch + count)
+            order = np.concatenate([row_order(state.seed, n, self.rows) for n in epochs])
+        self.block.reorder(order)
+        steps = count * (self.rows // self.batch)
+        control.learning_rates = model.optimizer.rates(state.step, steps)
+        snapshot.retake()
+        start = time.perf_counter()
+        found = self.binding.passes(control, count)
+        spent = time.perf_counter() - start
+        if spent < POLITE_SECONDS / 2 and count == self.passes:
+            self.passes *= 2
+        elif spent > POLITE_SECONDS and self.passes > 1:
+            self.passes //= 2
+        return found or [], control
 
     def epoch(self, snapshot: Snapshot, interrupt: Interrupt, reporter: Silent) -> Control:
         """One pass over the rows."""
@@ -204,8 +233,9 @@ def train(task: Task) -> History:
         with Interrupt() as interrupt:
             for callback in task.callbacks:
                 callback.on_fit_begin(model)
-            for _ in range(task.epochs):
-                _one_epoch(task, history, snapshot, interrupt)
+            while len(history.epochs) < task.epochs:
+                if interrupt.asked or not _several_epochs(task, history, snapshot):
+                    _one_epoch(task, history, snapshot, interrupt)
                 if interrupt.asked:
                     raise KeyboardInterrupt(
                         f"stopped in epoch {model.state.epoch + 1}: the model keeps what it"
@@ -218,6 +248,24 @@ def train(task: Task) -> History:
     finally:
         task.reporter.close()
     return history
+
+
+def _several_epochs(task: Task, history: History, snapshot: Snapshot) -> bool:
+    """Short epochs that nobody watches, in one run; False where there are none."""
+    source, left = task.source, task.epochs - len(history.epochs)
+    watched = task.callbacks or task.held is not None or type(task.reporter) is not Silent
+    if watched or not isinstance(source, Rows) or left < 2:
+        return False
+    start = time.perf_counter()
+    found, control = source.several(left - 1, snapshot)  # the last one is checked by `_one_epoch`
+    state = task.model.state
+    seconds = (time.perf_counter() - start) / max(len(found), 1)
+    for values in found:
+        state.epoch += 1
+        history.add(state.epoch, seconds, values)
+    if control.stop:
+        _diverged(task, history, snapshot)
+    return bool(found)
 
 
 def _one_epoch(task: Task, history: History, snapshot: Snapshot, interrupt: Interrupt) -> None:

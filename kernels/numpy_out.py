@@ -245,6 +245,25 @@ def difference(name: str, factor: float) -> Kernel:
     return Kernel(name, run)
 
 
+BLOCK = 16_384  # elements of an update that are worked on together: all passes within a cache
+
+
+def in_blocks(update: Any) -> Any:
+    """An update that goes over flat arrays block by block, so that its passes stay in a cache."""
+
+    def run(out: Out, *inputs: Any, **attrs: Any) -> None:
+        size = inputs[0].size
+        if size <= BLOCK:
+            update(out, *inputs, **attrs)
+            return
+        for start in range(0, size, BLOCK):
+            part = slice(start, start + BLOCK)
+            some = [v[part] if isinstance(v, np.ndarray) and v.ndim else v for v in inputs]
+            update(tuple([o[part] for o in out]), *some, **attrs)
+
+    return run
+
+
 def sgd_update(out: Out, p: Array, g: Array, rate: float) -> None:
     """p - rate g."""
     np.subtract(p, g * rate, out=out[0])
@@ -307,15 +326,16 @@ def adam_update(
     scratch = g * (1.0 - beta1)
     np.multiply(m, beta1, out=mean)
     mean += scratch
-    np.multiply(g, 1.0 - beta2, out=scratch)
-    scratch *= g
+    np.multiply(g, g, out=scratch)
+    scratch *= 1.0 - beta2
     np.multiply(s, beta2, out=square)
     square += scratch
     np.sqrt(square, out=scratch)
-    scratch *= 1.0 / math.sqrt(1.0 - beta2**step)
-    scratch += epsilon
+    # rate / (1 - beta1^t) m / (sqrt(s) / sqrt(1 - beta2^t) + epsilon), with one pass less
+    size = rate / (1.0 - beta1**step) * math.sqrt(1.0 - beta2**step)
+    scratch += epsilon * math.sqrt(1.0 - beta2**step)
     np.divide(mean, scratch, out=scratch)
-    scratch *= rate / (1.0 - beta1**step)
+    scratch *= size
     np.subtract(p, scratch, out=parameter)
 
 
@@ -336,7 +356,7 @@ def adamw_update(
     if out[0] is not p:
         np.copyto(out[0], p)
     out[0][:decayed] *= 1.0 - rate * weight_decay
-    adam_update(out, out[0], g, m, s, rate, step, **adam)
+    in_blocks(adam_update)(out, out[0], g, m, s, rate, step, **adam)
 
 
 def add_decay(out: Out, g: Array, p: Array, *, coefficient: float, start: int, stop: int) -> None:
@@ -354,8 +374,9 @@ def numpy_kernels() -> dict[str, Kernel]:
         "sigmoid_backward": sigmoid_backward, "softmax_cross_entropy": softmax_cross_entropy,
         "softmax_cross_entropy_backward": softmax_cross_entropy_backward,
         "sigmoid_binary_cross_entropy": sigmoid_binary_cross_entropy, "sgd_update": sgd_update,
-        "momentum_update": momentum_update, "nesterov_update": nesterov_update,
-        "rmsprop_update": rmsprop_update, "adam_update": adam_update,
+        "momentum_update": in_blocks(momentum_update),
+        "nesterov_update": in_blocks(nesterov_update),
+        "rmsprop_update": in_blocks(rmsprop_update), "adam_update": in_blocks(adam_update),
         "adamw_update": adamw_update, "leaky_relu": leaky_relu,
         "leaky_relu_backward": leaky_relu_backward, "add_decay": add_decay,
     }  # fmt: skip

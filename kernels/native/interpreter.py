@@ -36,6 +36,7 @@ from .steps import (
     STEP,
     STEPS,
     STOP,
+    TOTAL,
 )
 
 # Slots of a program.
@@ -72,7 +73,8 @@ def run(control: int, program: int, thread: int) -> None:
         for share in range(thread, shares, threads):
             now = p[NOWS] + 8 * NOW_SLOTS * share
             integers(now)[NUMBER] = number
-            integers(now)[ROW] = c[CURSOR] + number * c[ROWS]
+            row = c[CURSOR] + number * c[ROWS]
+            integers(now)[ROW] = row % c[TOTAL] if c[TOTAL] != 0 else row
             integers(now)[STEP] = c[FIRST_STEP] + number + 1
             if c[RATES] != 0:
                 doubles(now)[RATE] = doubles(c[RATES])[number]

@@ -34,19 +34,9 @@ Like = Any
 
 # Slots of the control block, which a run shares, and of the worker's own "now".
 (
-    STEPS,
-    ROWS,
-    ORDER,
-    STOP,
-    FAILED,
-    RATES,
-    FIRST_STEP,
-    SEED,
-    ROW_WEIGHTS,
-    CURSOR,
-    WEIGHT,
-    WEIGHT_SUM,
-) = range(12)
+    STEPS, ROWS, ORDER, STOP, FAILED, RATES, FIRST_STEP, SEED, ROW_WEIGHTS, CURSOR, WEIGHT,
+    WEIGHT_SUM, TOTAL, TRACE,
+) = range(14)  # fmt: skip
 BARRIER, PHASE = 16, 24  # cache lines of their own
 SUMS, RESULTS, COLUMNS = 32, 64, 96  # from there on; of a column its address and its order's
 MOST = 32  # sums, results or columns of one program
@@ -111,14 +101,22 @@ def load_weights(a: Record, like: Like) -> None:
 def account(a: Record, like: Like) -> None:
     """Adds the batch's values to the sums; asks for a stop where one is not finite.
 
+    Where there is a trace, each step's values go there too, behind the step's weight.
+
     0 now, 1 control, 2 number of sums, 3... their addresses.
     """
     now, control, numbers = integers(a[0]), integers(a[1]), doubles(a[1])
     finite = True
     numbers[WEIGHT_SUM] += numbers[WEIGHT]
+    trace = control[TRACE]
+    if trace != 0:
+        trace += 8 * (a[2] + 1) * now[NUMBER]
+        doubles(trace)[0] = numbers[WEIGHT]
     for i in range(a[2]):
         value = np.float64(pointer(a[3 + i], like)[0])
         numbers[SUMS + i] += value * numbers[WEIGHT]
+        if trace != 0:
+            doubles(trace)[1 + i] = value
         if not abs(value) < np.inf:
             finite = False
     if not finite and control[STOP] == 0:
