@@ -171,6 +171,23 @@ def predict(
             typer.echo(f"{text.count(chr(10)) - 1} rows written to {output}")
 
 
+@app.command(
+    epilog="Examples:\n\n  lamina warmup\n\n  LAMINA_CACHE_DIR=/var/cache/lamina lamina warmup"
+)
+def warmup(
+    backend: Annotated[str, typer.Option(help="As in lamina train.")] = "auto",
+) -> None:
+    """Compiles ahead what a first training would compile, and keeps it on disk."""
+    from .backends import registry
+
+    with honest():
+        chosen = registry.select(None if backend == "auto" else backend).backend
+        start = time.perf_counter()
+        count = sum(1 for _ in chosen.warmup())
+        seconds = time.perf_counter() - start
+        typer.echo(f"{chosen.name}: {count} pieces of machine code ready in {seconds:.1f} s")
+
+
 @app.command(epilog="Examples:\n\n  lamina devices\n\n  lamina devices --check numba")
 def devices(
     probe: Annotated[bool, typer.Option("--probe", help="Probe again, and time it.")] = False,

@@ -7,7 +7,7 @@ better it says by overriding: kernels for single operations, `compile` for whole
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -153,6 +153,10 @@ class Backend(ABC):
         from .walker import Walker
 
         return Walker(self, program)
+
+    def warmup(self) -> Iterator[str]:
+        """Compiles ahead what programs may need; yields the name of each thing done."""
+        yield from ()
 
     def __repr__(self) -> str:
         return f"<{self.name} backend on {self.device}>"

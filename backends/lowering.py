@@ -7,6 +7,7 @@ other. An instruction that nothing here knows is left to the walker.
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ SHARED_ELEMENTS = 4096  # below this an elementwise step is not worth the barrie
 # every dimension BLAS's copies pay for themselves: 148 to 124.
 LARGE = 512
 PACKED_ROWS = 48  # rows that a panel's copy is used for before it pays
+NARROW = 16  # columns below which a sum over rows does not fill a vector
 NEAR_BLOCK = 128  # inner indices whose panel a first-level cache holds
 
 
@@ -173,6 +175,17 @@ class Lowering:
     ) -> Shares:
         """A step of the first share alone."""
         return [self.entry(step, record, reads, writes), *[None] * (self.shares - 1)]
+
+    def alone(self, entry: Entry) -> Shares:
+        """An entry of the first share alone."""
+        return [entry, *[None] * (self.shares - 1)]
+
+    def one(self) -> int:
+        """The address of the number one in the program's dtype."""
+        place = self.memory.scratch(8)
+        kind = ctypes.c_float if self.item == 4 else ctypes.c_double
+        kind.from_address(place).value = 1.0
+        return place
 
     def real_matrices(self, *ids: int) -> bool:
         """Whether values are matrices of the program's dtype."""
@@ -411,6 +424,12 @@ def _dense_backward_entries(
         else _moved(_product_tn(low, x, g, (a, b), weight), low.at(g), place, rows * size)
         for a, b in low.cuts(inner, work, 16 if inner >= 64 else 1)
     ]
+    if bias is not None and 1 < columns < NARROW:  # the product of a row of ones and g
+        span, one_place = low.whole(bias), low.one()
+        reads = [(place, place + rows * size)]
+        ones, g_at, out = (one_place, 0, 0), (place, columns), (span[0], columns)
+        yield low.alone(_tiles(low, ones, g_at, out, (1, rows, columns), reads, [span]))
+        return
     if bias is not None:
         row = []
         for start, stop in low.cuts(columns, rows * columns, 16):
@@ -844,8 +863,6 @@ def _adam(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Sh
 
 def _poke(address: int, number: float) -> None:
     """Writes a float64 at an address."""
-    import ctypes
-
     ctypes.c_double.from_address(address).value = number
 
 

@@ -469,13 +469,15 @@ class NativeBinding(Binding):
         pieces = [number] if whole else [1] * number
         alone = plan.shares == 1 and not plan.blas
         cores = nullcontext(1) if alone else crew.cores(plan.shares)
+        ahead = self._ahead(control.cursor, rows, len(pieces)) if self.block.streamed else None
         with cores as threads, np.errstate(all="ignore"):
             for count in pieces:
                 c[steps.STEPS], c[steps.CURSOR] = count, control.cursor
                 c[steps.FIRST_STEP] = self.state.step
                 c[steps.RATES] = 0 if rates is None else _address(rates) + 8 * done
-                for at, array in self._streamed(control.cursor, rows):
-                    self._point(at, array, control.cursor)
+                if ahead is not None:
+                    for at, array in next(ahead):
+                        self._point(at, array, control.cursor)
                 self._parts(plan, threads, 0.0 if rates is None else float(rates[done]))
                 failed = bool(c[steps.STOP])
                 finished = int(c[steps.FAILED]) if failed else count
@@ -491,6 +493,9 @@ class NativeBinding(Binding):
             control.sums[name] = float(f[steps.SUMS + at])
         if control.stop:
             control.nonfinite_instruction = self._culprit(plan)
+            if control.nonfinite_instruction >= 0:
+                layer = self.program.forward[control.nonfinite_instruction].layer
+                control.nonfinite_layer = layer if layer.isdigit() else ""
         return done
 
     def _parts(self, plan: Plan, threads: int, rate: float) -> None:
@@ -553,11 +558,19 @@ class NativeBinding(Binding):
             return self.state.step + 1
         return self.state.seed if value.source == "seed" else self.state.step
 
-    def _streamed(self, cursor: int, rows: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Columns on disk: the batch's rows, read while the batch before was computed."""
-        for at, name in enumerate(self.columns):
-            if name in self.block.streamed:
-                yield at, self.block.read(name, cursor, rows)
+    def _ahead(self, cursor: int, rows: int, count: int) -> Iterator[list[tuple[int, np.ndarray]]]:
+        """Columns on disk, batch by batch: the next is read while the one before is computed."""
+        streamed = [(at, n) for at, n in enumerate(self.columns) if n in self.block.streamed]
+
+        def read(start: int) -> list[tuple[int, np.ndarray]]:
+            return [(at, self.block.read(name, start, rows)) for at, name in streamed]
+
+        following = crew.read(read, cursor)
+        for number in range(1, count + 1):
+            ready = following.result()
+            if number < count:
+                following = crew.read(read, cursor + number * rows)
+            yield ready
 
     def _point(self, at: int, array: np.ndarray, cursor: int) -> None:
         """Makes a column of rows that are there in the order of the run already."""

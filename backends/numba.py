@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from importlib.util import find_spec
 
@@ -44,6 +44,12 @@ class NumbaBackend(HostBackend):
         from ..kernels.loop_kernels import compiled_loop_kernels
 
         return {"compiled loops": compiled_loop_kernels(), "fused": self._kernels}
+
+    def warmup(self) -> Iterator[str]:
+        """Every step of native programs, in both dtypes."""
+        from ..kernels.native import compiled
+
+        return compiled.warmup(self.dtypes)
 
     def compile(self, program: Program) -> Executable:
         """Makes a program ready for the native executor."""

@@ -125,7 +125,9 @@ class Control:
     learning_rates: one number for each step of this run.
     sums: name -> the accumulated sum of value times weight; weight_sum: that of the weights.
     stop: the run ended because a sum was not finite; nonfinite_step: which step of the run,
-        nonfinite_instruction: which instruction, where an executor knows it (-1 elsewhere).
+        nonfinite_instruction, nonfinite_layer: which instruction of the forward segment, and the
+        layer it belongs to, where an executor knows them (-1 and "" elsewhere). Such an executor
+        stops before that step's update.
     """
 
     batch: int
@@ -137,6 +139,7 @@ class Control:
     stop: bool = False
     nonfinite_step: int = -1
     nonfinite_instruction: int = -1
+    nonfinite_layer: str = ""
 
     def mean(self, name: str) -> float:
         """The weighted mean of a sum over the rows seen."""

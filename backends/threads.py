@@ -76,6 +76,7 @@ class Crew:
         self.busy = 0  # cores taken by runs
         self.runs = 0
         self.pool: ThreadPoolExecutor | None = None
+        self.reader: ThreadPoolExecutor | None = None
         self.helpers = 0
         self.limited: list[tuple[Any, int]] = []  # BLAS libraries and their numbers of threads
         self.libraries: list[Any] | None = None
@@ -122,6 +123,13 @@ class Crew:
         """Runs a task on a helper's thread."""
         assert self.pool is not None
         return self.pool.submit(task, *arguments)
+
+    def read(self, task: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Runs a task that waits for a disk, beside those that compute."""
+        with self.lock:
+            if self.reader is None:
+                self.reader = ThreadPoolExecutor(1, thread_name_prefix="lamina-reader")
+        return self.reader.submit(task, *arguments)
 
     def _hold(self) -> None:
         if self.libraries is None:

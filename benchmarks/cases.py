@@ -6,6 +6,7 @@ themselves. A way is checked against the float64 oracle on the inputs that it is
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -130,7 +131,7 @@ class Prepared:
         Rounding errors grow with the root of the number of terms; those have up to a thousand.
         """
         largest = max((v.size for v in self.sample.inputs if isinstance(v, np.ndarray)), default=1)
-        return max(1.0, (largest / (1000.0 * max(outputs, 1))) ** 0.5)
+        return max(1.0, math.sqrt(largest / (1000.0 * max(outputs, 1))))
 
     def work(self) -> tuple[float, float]:
         """Floating-point operations and bytes of one call."""

@@ -31,5 +31,10 @@ def test_op(benchmark: Any, case: Case, way: Way) -> None:
         backend=row.backend, variant=row.variant, flops=row.flops, bytes=row.bytes,
         measured=row.measured or case.elements, error=row.error, allowed=row.allowed,
     )  # fmt: skip
+
+    def once() -> None:
+        contender.run()
+        contender.synchronize()
+
     with way.backend.active():
-        benchmark(lambda: (contender.run(), contender.synchronize()))
+        benchmark(once)

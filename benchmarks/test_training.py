@@ -23,7 +23,12 @@ def timed(benchmark: Any, row: Row, contender: Contender | None) -> None:
     benchmark.extra_info.update(
         backend=row.backend, variant=row.variant, steps_a_call=contender.units, flops=row.flops
     )
-    benchmark(lambda: (contender.run(), contender.synchronize()))
+
+    def once() -> None:
+        contender.run()
+        contender.synchronize()
+
+    benchmark(once)
 
 
 @pytest.mark.parametrize("network", trainings.chosen(quick=True), ids=lambda n: n.name)

@@ -68,11 +68,14 @@ def explain(model: Sequential, batch_size: int = 32) -> str:
 class Profile:
     """Seconds per instruction over some training steps.
 
-    rows: (segment, operation, seconds a step, GFLOP/s, GB/s), in program order.
+    rows: (segment, operation, seconds a step, GFLOP/s, GB/s), in program order. product, copy: the
+        machine's ceilings in GFLOP/s and GB/s, measured beside it.
     """
 
     backend: str
     steps: int
+    product: float = float("nan")
+    copy: float = float("nan")
     rows: list[tuple[str, str, float, float, float]] = field(default_factory=list)
 
     @property
@@ -81,28 +84,33 @@ class Profile:
         return sum(row[2] for row in self.rows)
 
     def __str__(self) -> str:
-        head = ("segment", "operation", "µs", "share", "GFLOP/s", "GB/s")
+        head = ("segment", "operation", "µs", "share", "GFLOP/s", "GB/s", "of the ceiling")
         rows: list[tuple[str, ...]] = [head]
         for segment, op, seconds, flops, traffic in self.rows:
             share = seconds / self.seconds if self.seconds else 0.0
+            product, copy = flops / self.product, traffic / self.copy
+            bound = f"{product:.0%} product" if product > copy else f"{copy:.0%} copy"
             rows.append(
                 (
-                    segment,
-                    op,
-                    f"{seconds * 1e6:.1f}",
-                    f"{share:.0%}",
-                    f"{flops:.2f}",
-                    f"{traffic:.2f}",
+                    segment, op, f"{seconds * 1e6:.1f}", f"{share:.0%}", f"{flops:.2f}",
+                    f"{traffic:.2f}", bound,
                 )
-            )
-        return f"{table(rows)}\n{self.seconds * 1e6:.1f} µs a step in instructions, {self.backend}"
+            )  # fmt: skip
+        return (
+            f"{table(rows)}\n{self.seconds * 1e6:.1f} µs a step in instructions, {self.backend};"
+            f" ceilings: product {self.product:.0f} GFLOP/s, copy {self.copy:.1f} GB/s"
+        )
 
 
 def profile(model: Sequential, x: Any, y: Any, steps: int = 20) -> Profile:
     """Times every instruction of a training step on these rows as one batch (medians).
 
-    The model's parameters are put back afterwards.
+    Beside each stands its share of the ceiling that binds it: the rate of a large product, or that
+    of a copy past the caches, measured now. Small instructions work in a cache, which is faster
+    than that copy. The model's parameters are put back afterwards.
     """
+    from ..backends.ceilings import ceiling
+
     check_count("profile: steps", steps)
     data = model._data(x, y)
     model._learn(data["x"])
@@ -128,7 +136,7 @@ def profile(model: Sequential, x: Any, y: Any, steps: int = 20) -> Profile:
         for segment, flat in kept.items():
             state.write(segment, flat)
         state.step, state.epoch = counters
-    result = Profile(model.backend.name, steps)
+    result = Profile(model.backend.name, steps, *ceiling(model.backend, model.dtype))
     for segment, one_instruction in program.instructions():
         seconds = float(np.median(times.get(id(one_instruction), [0.0])))
         row = ops.get(one_instruction.op)

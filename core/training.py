@@ -264,7 +264,7 @@ def _several_epochs(task: Task, history: History, snapshot: Snapshot) -> bool:
         state.epoch += 1
         history.add(state.epoch, seconds, values)
     if control.stop:
-        _diverged(task, history, snapshot)
+        _diverged(task, history, snapshot, control)
     return bool(found)
 
 
@@ -277,7 +277,7 @@ def _one_epoch(task: Task, history: History, snapshot: Snapshot, interrupt: Inte
         return
     last = len(history.epochs) + 1 == task.epochs
     if control.stop or (last and not np.isfinite(state.read("parameters")).all()):
-        _diverged(task, history, snapshot)
+        _diverged(task, history, snapshot, control)
     values = means(control)
     state.epoch += 1
     if task.held is not None:
@@ -290,7 +290,7 @@ def _one_epoch(task: Task, history: History, snapshot: Snapshot, interrupt: Inte
         callback.on_epoch_end(model, state.epoch, values)
 
 
-def _diverged(task: Task, history: History, snapshot: Snapshot) -> NoReturn:
+def _diverged(task: Task, history: History, snapshot: Snapshot, control: Control) -> NoReturn:
     """Goes back to the snapshot. Raises: DivergenceError."""
     state = task.model.state
     failed = state.step
@@ -300,14 +300,19 @@ def _diverged(task: Task, history: History, snapshot: Snapshot) -> NoReturn:
         for entry in state.layout.entries
         if entry.trainable and not np.isfinite(flat[entry.offset : entry.offset + entry.size]).all()
     ]
+    exact = control.stop and control.nonfinite_instruction >= 0
+    if not layers and control.nonfinite_layer:
+        layers = [int(control.nonfinite_layer)]
     snapshot.restore()
     where = f" (first in layer {min(layers)})" if layers else ""
+    when = f"at step {failed + 1}" if exact else f"between steps {snapshot.step} and {failed}"
     raise DivergenceError(
-        f"training diverged in epoch {state.epoch + 1}, between steps {snapshot.step} and"
-        f" {failed}: the loss or a parameter is not finite{where}. The parameters of step"
+        f"training diverged in epoch {state.epoch + 1}, {when}:"
+        f" the loss or a parameter is not finite{where}. The parameters of step"
         f" {snapshot.step} are back in the model. Lower the learning rate, set clip_norm, or put"
         " lm.Standardize() first",
         step=snapshot.step,
+        failed_step=failed + 1 if exact else None,
         layer=min(layers) if layers else None,
         history=history,
     )

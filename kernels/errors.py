@@ -49,15 +49,22 @@ class CheckpointError(LaminaError, ValueError):
 class DivergenceError(LaminaError, FloatingPointError):
     """Training produced a loss or a parameter that is not finite.
 
-    step: the optimizer step whose parameters were put back. layer: the number of the first layer
-    whose parameters were not finite, or None. history: what the epochs before measured.
+    step: the optimizer step whose parameters were put back. failed_step: the first step that was
+    not finite, where the executor looks at each, or None. layer: the number of the first layer
+    whose parameters or output were not finite, or None. history: of the epochs before.
     """
 
     def __init__(
-        self, message: str, step: int = 0, layer: int | None = None, history: Any = None
+        self,
+        message: str,
+        step: int = 0,
+        layer: int | None = None,
+        history: Any = None,
+        failed_step: int | None = None,
     ) -> None:
         super().__init__(message)
         self.step, self.layer, self.history = step, layer, history
+        self.failed_step = failed_step
 
 
 def unknown(kind: str, name: object, valid: Iterable[str]) -> UnknownName:

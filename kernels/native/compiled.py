@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -39,6 +40,22 @@ def step(name: str, dtype: str) -> int:
     """The address of a step for arrays of a dtype."""
     address: int = _step(name, dtype).address
     return address
+
+
+def names() -> list[str]:
+    """All steps: the functions of `steps` that take a record and a dtype."""
+    found = inspect.getmembers(steps, inspect.isfunction)
+    return [n for n, f in found if list(inspect.signature(f).parameters) == ["a", "like"]]
+
+
+def warmup(dtypes: Iterable[str]) -> Iterator[str]:
+    """Compiles the loop and every step."""
+    runner()
+    yield "loop"
+    for dtype in dtypes:
+        for name in names():
+            step(name, dtype)
+            yield f"{name}, {dtype}"
 
 
 @cache
