@@ -429,7 +429,7 @@ class Sequential:
         self.state  # noqa: B018  raises NotBuilt
         validation.frame_columns(x, self.columns)
         found = validation.features(x, self.dtype, self.features)
-        return self.prepare()(found)
+        return self.prepare().run(found)
 
     def prepare(self) -> Predictor:
         """`predict` without its checks, for many small calls: a function of row-major arrays.

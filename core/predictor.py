@@ -33,7 +33,7 @@ class Predictor:
         self.model = model
         self.dtype = np.dtype(model.dtype)
         self.features = model.features
-        self.free: dict[int, list[Binding]] = {}
+        self.free: dict[tuple[int, bool], list[Binding]] = {}
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """The last layer's output, (n, outputs).
@@ -43,14 +43,19 @@ class Predictor:
         """
         if x.dtype != self.dtype or x.shape[1:] != self.features or not x.flags.c_contiguous:
             self._refuse(x)
+        return self.run(x)
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """The same for rows that were checked; a memory map of any dtype is read batch by batch."""
         rows = len(x)
         capacity = capacity_for(rows)
-        free = self.free.setdefault(capacity, [])
+        streamed = isinstance(x, np.memmap)
+        free = self.free.setdefault((capacity, streamed), [])
         try:
             binding = free.pop()
         except IndexError:
             binding = self._bound(capacity)
-        result = binding.apply(x) if rows <= capacity else None
+        result = None if streamed or rows > capacity else binding.apply(x)
         if result is None:
             binding.use(DataBlock(self.model.backend, {"x": x}, dtype=self.model.dtype))
             binding.run(Control(batch=capacity, steps=-(-rows // capacity)))

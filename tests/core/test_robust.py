@@ -40,6 +40,14 @@ model.fit(data.x_train, data.y_train, epochs=100_000, verbose=0, callbacks=[lm.C
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_killed_at_any_moment(backend: str, tmp_path: Path) -> None:
+    def untrained() -> lm.Sequential:
+        return lm.Sequential(
+            [lm.Dense(8, "tanh"), lm.Dropout(0.1), lm.Dense(1, "sigmoid")],
+            "binary_cross_entropy", lm.Adam(1e-2), backend=backend, seed=5,
+        )  # fmt: skip
+
+    data = lm.datasets.load("moons")
+    untrained().fit(data.x_train, data.y_train, verbose=0)  # compiles, or no child gets that far
     path = tmp_path / "model.safetensors"
     chance = random.Random(0)
     epochs = []
@@ -60,11 +68,7 @@ def test_killed_at_any_moment(backend: str, tmp_path: Path) -> None:
     assert epochs == sorted(epochs)
     assert epochs[-1] > 0
     killed = lm.load(path, backend=backend)
-    data = lm.datasets.load("moons")
-    unbroken = lm.Sequential(
-        [lm.Dense(8, "tanh"), lm.Dropout(0.1), lm.Dense(1, "sigmoid")],
-        "binary_cross_entropy", lm.Adam(1e-2), backend=backend, seed=5,
-    )  # fmt: skip
+    unbroken = untrained()
     unbroken.fit(data.x_train, data.y_train, epochs=killed.state.epoch, verbose=0)
     for model in (killed, unbroken):
         model.fit(data.x_train, data.y_train, epochs=2, verbose=0)
