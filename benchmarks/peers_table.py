@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
-from .peers import OWN
+from .peers import OWN, PREPARED
 from .result import Row
 
 NOISE = "~"
@@ -29,7 +29,7 @@ def duration(seconds: float) -> str:
 
 def best_own(rows: Iterable[Row]) -> Row | None:
     """The fastest of lamina's backends."""
-    own = [row for row in rows if row.variant == OWN and row.seconds]
+    own = [row for row in rows if row.variant in (OWN, PREPARED) and row.seconds]
     return min(own, key=lambda row: row.median, default=None)
 
 

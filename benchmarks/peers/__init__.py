@@ -7,7 +7,7 @@ Adding a peer: a file with a function `work`, and a line in PEERS.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
@@ -189,6 +189,7 @@ PEERS = (
     Peer("onnxruntime", "one thread", "with_onnx", ("inference",), _ONNX),
 )  # fmt: skip
 OWN = "lamina"  # the variant of lamina's backends
+PREPARED = "lamina, prepared"  # the same through `model.prepare()`
 
 
 def own(backend: str) -> Peer:
@@ -212,6 +213,8 @@ def choose(mode: str, wanted: list[str], backends: list[str]) -> list[Peer]:
             found = status(name)
             raise BadInput(f"backend {name} cannot run here: {found.reason}; {found.fix}")
     found_peers = [own(n) for n in backends or [n for n in usable if n != "loops"]]
+    if mode == "inference":
+        found_peers += [replace(peer, variant=PREPARED) for peer in found_peers]
     known = dict.fromkeys(p.name.split()[0] for p in PEERS)
     for name in wanted:
         if name.split()[0] not in (*known, OWN):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..networks import model_for
-from . import CHECKED, Inference, Peer, Task, Work
+from . import CHECKED, PREPARED, Inference, Peer, Task, Work
 
 
 class Training:
@@ -76,8 +76,22 @@ class Predictions(Inference):
         return self.model.predict(self.x)
 
 
+class Prepared(Inference):
+    """`model.prepare()`, for many small calls."""
+
+    def __init__(self, task: Task, backend: str) -> None:
+        super().__init__(task)
+        model = model_for(task.network, backend).build(task.network.sizes[0])
+        self.prepared = model.prepare()
+
+    def predict(self) -> np.ndarray:
+        """The probabilities."""
+        return self.prepared(self.x)
+
+
 def work(peer: Peer, task: Task) -> Work:
     """The task on the backend that the peer is named after."""
     kinds: dict[str, Any] = {"training": Training, "inference": Predictions, "epoch": Epochs}
-    made: Work = kinds[task.mode](task, peer.name)
+    kind = Prepared if peer.variant == PREPARED else kinds[task.mode]
+    made: Work = kind(task, peer.name)
     return made
