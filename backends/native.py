@@ -19,12 +19,14 @@ import numpy as np
 from ..kernels import ops
 from ..kernels.native import compiled, interpreter, steps
 from ..kernels.spec import ITEMSIZE, concrete_attrs, length
+from . import lowering_elements, lowering_products, lowering_rows, lowering_updates
 from .contract import Array, Backend, Binding, Call, Executable, resolve
 from .lowering import Entry, Lowering, Memory, Shares, stretches
 from .program import Instruction, Program
 from .state import Control, DataBlock, State
 from .threads import count, crew
 
+RULES_OF = (lowering_elements, lowering_products, lowering_rows, lowering_updates)  # they register
 KEPT_PLANS = 8  # a full batch, a last partial one, and a few sizes of predict
 SPLIT_FLOPS = 4e6  # a step of less work is done sooner by one thread (2-core Xeon, 2026-11)
 
