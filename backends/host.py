@@ -40,6 +40,10 @@ class HostBackend(Backend):
         """A contiguous array of its own, so that no later change of the caller's reaches it."""
         return np.array(host, order="C")
 
+    def borrow(self, host: np.ndarray) -> np.ndarray:
+        """The array itself, or a row-major copy."""
+        return np.ascontiguousarray(host)
+
     def assign(self, target: np.ndarray, source: np.ndarray) -> None:
         """Copies into memory that exists."""
         np.copyto(target, source)

@@ -65,8 +65,8 @@ class DataBlock:
     """Rows of data, and an order to visit them in.
 
     columns: name -> host array with the rows along its first axis. Arrays in memory are uploaded
-        once and stay on the device. A `np.memmap` stays on disk: each batch is read, cast and
-        uploaded when it is its turn.
+        once and stay on the device; a device that reads main memory reads them where they are. A
+        `np.memmap` stays on disk: each batch is read, cast and uploaded when it is its turn.
     dtype: what a memory-mapped column of other numbers is cast to.
     weights: one non-negative number a row, on the host, or None when all rows weigh the same.
     order: row numbers to visit, or None for 0, 1, 2, ...
@@ -84,7 +84,7 @@ class DataBlock:
         self.dtype = dtype
         self.streamed = {n: c for n, c in columns.items() if isinstance(c, np.memmap)}
         self.columns = {
-            name: backend.asarray(column)
+            name: backend.borrow(column)
             for name, column in columns.items()
             if name not in self.streamed
         }

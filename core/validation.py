@@ -80,8 +80,7 @@ def cast(what: str, array: np.ndarray, dtype: str, first_row: int = 0) -> np.nda
     Raises: BadInput for NaN and infinities, and for values beyond the dtype's range, naming the
     first place.
     """
-    finite = np.isfinite(array) if array.dtype.kind == "f" else None
-    if finite is not None and not finite.all():
+    if not _sums_up(array) and not (finite := np.isfinite(array)).all():
         where = np.unravel_index(int(np.argmin(finite)), array.shape)
         raise BadInput(
             f"{what} has {_number(array[where])} at {_place(where, first_row)}: remove or fill it"
@@ -98,6 +97,14 @@ def cast(what: str, array: np.ndarray, dtype: str, first_row: int = 0) -> np.nda
                 f' {dtype}: scale it, or use dtype="float64"'
             )
     return result
+
+
+def _sums_up(array: np.ndarray) -> bool:
+    """Whether the sum is finite: then every element is, and the elements need no look each."""
+    if array.dtype.kind != "f":
+        return True
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(np.add.reduce(array, axis=None)))
 
 
 def _number(value: Any) -> str:

@@ -44,25 +44,7 @@ def test_docstrings(name: str) -> None:
 def test_the_tables_are_those_of_the_results_they_name() -> None:
     readme = ROOT / "README.md"
     paths = markdown.files(readme)
-    if not paths:
-        pytest.skip("README's block names no result yet")
+    assert paths
     assert all(path.is_relative_to(ROOT / "benchmarks" / "results") for path in paths)
     inside = readme.read_text().split(markdown.BEGIN)[1].split(markdown.END)[0]
     assert inside == f"\n{markdown.block(paths, ROOT)}\n"
-
-
-def test_the_table_of_figures_is_the_measured_one() -> None:
-    import json
-
-    if markdown.files(ROOT / "README.md"):
-        pytest.skip("README's block names its results")
-
-    (path,) = (ROOT / "benchmarks" / "results").glob("xeon-2-cores-*/training.json")
-    readme = (ROOT / "README.md").read_text()
-    medians: dict[str, dict[str, float]] = {}
-    for row in json.loads(path.read_text())["rows"]:
-        medians.setdefault(row["network"], {})[row["backend"]] = row["median_us"]
-    assert len(medians) == 7
-    for network, found in medians.items():
-        cells = [f"{found[b]:,.0f}" if b in found else "–" for b in ("loops", "numpy", "numba")]
-        assert f"| {network} | {' | '.join(cells)} |" in readme
