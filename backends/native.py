@@ -11,22 +11,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..kernels import ops
 from ..kernels.native import compiled, interpreter, steps
-from ..kernels.spec import ITEMSIZE, concrete_attrs, length
-from . import lowering_elements, lowering_products, lowering_rows, lowering_updates
-from .contract import Array, Backend, Binding, Call, Executable, resolve
-from .lowering import Entry, Lowering, Memory, Shares, stretches
-from .program import Instruction, Program
+from ..kernels.spec import concrete_attrs
+from .contract import Backend, Binding, Executable
+from .native_plan import Plan, Stretch, Tables, Walked, address, aligned
+from .program import Program
 from .state import Control, DataBlock, State
 from .threads import count, crew
 
-RULES_OF = (lowering_elements, lowering_products, lowering_rows, lowering_updates)  # they register
 KEPT_PLANS = 8  # a full batch, a last partial one, and a few sizes of predict
 SPLIT_FLOPS = 4e6  # a step of less work is done sooner by one thread (2-core Xeon, 2026-11)
 
@@ -55,9 +52,7 @@ class Native(Executable):
     def explain(self) -> list[tuple[str, str, str]]:
         """(segment, operation, how it is run) for every instruction."""
         state = State(self.backend, self.program.layout, self.program.dtype, 0)
-        plan = NativeBinding(self.backend, self.program, state, None).plan(
-            self.program.capacity, False
-        )
+        plan = NativeBinding(self.backend, self.program, state, None)._plan(self.program.capacity)
         lines = []
         for (segment, one), rows in zip(self.program.instructions(), plan.lowered, strict=True):
             if rows is None:
@@ -70,42 +65,6 @@ class Native(Executable):
         return lines
 
 
-@dataclass
-class Stretch:
-    """Native steps between two calls of the walker, as the tables that the loop reads."""
-
-    program: np.ndarray
-    address: int
-    kept: list[Any]
-    owners: list[int]  # of each entry: the position of its instruction, or -1
-    starts: np.ndarray  # (shares, stretches + 1): the first entry of each
-
-
-@dataclass
-class Walked:
-    """An instruction that Python calls."""
-
-    call: Call
-    instruction: Instruction
-    inputs: tuple[int | None, ...]
-    outputs: tuple[int, ...]
-
-
-@dataclass
-class Plan:
-    """A program made ready for one number of rows."""
-
-    rows: int
-    shares: int
-    parts: list[Stretch | Walked] = field(default_factory=list)
-    lowered: list[list[Shares] | None] = field(default_factory=list)
-    nows: Any = None
-    blas: bool = False  # whether a step calls BLAS, whose threads must then be held
-    kept: list[Any] = field(default_factory=list)  # scratch memory that records point to
-    addresses: dict[int, int] = field(default_factory=dict)
-    arrays: dict[int, Array] = field(default_factory=dict)
-
-
 class NativeBinding(Binding):
     """A native program with its state, data and buffers."""
 
@@ -113,20 +72,17 @@ class NativeBinding(Binding):
         self, backend: Backend, program: Program, state: State, block: DataBlock | None
     ) -> None:
         self.backend, self.program, self.state = backend, program, state
+        self.weights: np.ndarray | None = None
         self.plans: dict[tuple[int, int, bool], Plan] = {}
         self.results: dict[str, np.ndarray] = {}
-        self.arenas = {
-            f"arena.{dtype}": _aligned(elements, dtype)
-            for dtype, elements in program.plan.arenas.items()
-        }
-        self.own: dict[int, np.ndarray] = {}  # values that the plan takes for views
-        self.control = _aligned(steps.CONTROL_SLOTS, "int64")
+        self.control = aligned(steps.CONTROL_SLOTS, "int64")
         self.numbers = self.control.view(np.float64)
-        self.control_address = _address(self.control)
+        self.control_address = address(self.control)
+        self.tables = Tables(backend, program, state, self.control_address)
         self.slots: Any = memoryview(self.control.data)  # sets a slot in half the time
         self.run_native = compiled.runner()
         self.ready: dict[int, Any] = {}
-        self.columns = [name for name in program.columns if name != "weights"]
+        self.columns = self.tables.columns
         self.flops: dict[int, float] = {}
         if block is not None:
             self.use(block)
@@ -141,10 +97,10 @@ class NativeBinding(Binding):
         if weights is not None:
             self.weights = np.ascontiguousarray(weights, dtype=np.float64).reshape(-1)
         control = self.control
-        control[steps.ROW_WEIGHTS] = 0 if self.weights is None else _address(self.weights)
+        control[steps.ROW_WEIGHTS] = 0 if self.weights is None else address(self.weights)
         for number, name in enumerate(self.columns):
             if name not in block.streamed:
-                control[steps.COLUMNS + 2 * number] = _address(block.columns[name])
+                control[steps.COLUMNS + 2 * number] = address(block.columns[name])
 
     def _shares(self, rows: int) -> int:
         """How many shares the work is worth: all threads, or one."""
@@ -161,209 +117,8 @@ class NativeBinding(Binding):
         if plan is None:
             if len(self.plans) >= KEPT_PLANS:
                 self.plans.pop(next(iter(self.plans)))
-            plan = self.plans[key] = self.plan(rows, key[2], key[1])
+            plan = self.plans[key] = self.tables.plan(rows, key[2], key[1])
         return plan
-
-    def plan(self, rows: int, weighted: bool, shares: int | None = None) -> Plan:
-        """The tables for batches of so many rows."""
-        program = self.program
-        plan = Plan(rows, self._shares(rows) if shares is None else shares)
-        self._addresses(plan, weighted)
-        lowered = self._lower(plan)
-        if any(found is None for found in lowered) and plan.shares > 1:
-            plan.shares = 1
-            lowered = self._lower(plan)
-        plan.lowered = lowered
-        mixed = any(found is None for found in lowered)
-        rows_of_entries: list[Shares] = []
-        self.owner: dict[int, int] = {}
-        owner = self.owner
-        loads = self._loads(plan, weighted, mixed)
-        rows_of_entries += [*loads, *self.low.prologue]
-        check = update = None
-        updates = len(program.forward) + len(program.backward)
-        for position, (_, one) in enumerate(program.instructions()):
-            if position == len(program.forward) and program.sums:
-                check = len(rows_of_entries)
-                rows_of_entries.append(self._account(plan))
-            if position == updates:
-                update = len(rows_of_entries)
-            found = lowered[position]
-            if found is not None:
-                owner.update({id(row): position for row in found})
-                rows_of_entries += found
-                continue
-            self._close(plan, rows_of_entries, check, update)
-            rows_of_entries, check, update = [], None, None
-            specs = [None if s is None else s.at(rows) for s in program.specs(one)]
-            call = resolve(self.backend, one.op, specs, concrete_attrs(one.attrs, rows))
-            plan.parts.append(Walked(call, one, one.inputs, one.outputs))
-        if len(program.forward) == updates + len(program.update) and program.sums:
-            check = len(rows_of_entries)
-            rows_of_entries.append(self._account(plan))
-        rows_of_entries += self._stores(plan)
-        self._close(plan, rows_of_entries, check, update)
-        return plan
-
-    def _addresses(self, plan: Plan, weighted: bool) -> None:
-        """Where every value lies, and arrays over it for the walker."""
-        program, rows = self.program, plan.rows
-        plan.nows = _aligned(plan.shares * steps.NOW_SLOTS, "int64")
-        for value in program.values:
-            spec = value.spec.at(rows)
-            place = program.plan.places.get(value.id)
-            if value.kind == "control":
-                continue
-            if value.kind == "constant":
-                array = np.ascontiguousarray(program.constants[value.id])
-            elif value.kind == "flat":
-                array = self.state.flats[value.source]
-            elif value.source == "weights" and value.kind == "batch" and not weighted:
-                array = np.full((rows, 1), 1.0 / rows, dtype=spec.dtype)
-            elif place is None:
-                if value.id not in self.own:
-                    whole = length(value.spec.at(program.capacity))
-                    self.own[value.id] = _aligned(whole, spec.dtype)
-                array = self.own[value.id]
-            elif place.segment in self.arenas:
-                array = self.arenas[place.segment][place.offset :]
-            else:
-                array = self.state.flats[place.segment][place.offset :]
-            plan.addresses[value.id] = _address(array)
-            flat = array.reshape(-1)[: length(spec)]
-            plan.arrays[value.id] = flat.reshape(spec.shape)
-            plan.kept.append(array)
-        # A reshaped value is the same memory.
-        for _, one in program.instructions():
-            if one.op == "reshape" and one.outputs[0] in self.own:
-                source = one.inputs[0]
-                assert source is not None
-                plan.addresses[one.outputs[0]] = plan.addresses[source]
-                shape = program.values[one.outputs[0]].spec.at(rows).shape
-                plan.arrays[one.outputs[0]] = plan.arrays[source].reshape(shape)
-
-    def _memory(self, plan: Plan) -> Memory:
-        ranges = {}
-        for name in self.columns:
-            id = self.program.columns[name]
-            spec = self.program.values[id].spec.at(plan.rows)
-            size = length(spec) * ITEMSIZE[spec.dtype]
-            ranges[name] = (plan.addresses[id], plan.addresses[id] + size)
-
-        def scratch(size: int) -> int:
-            plan.kept.append(_aligned(-(-size // 8), "int64"))
-            return _address(plan.kept[-1])
-
-        base = _address(plan.nows)
-        return Memory(
-            plan.addresses, ranges, self.control_address,
-            [base + 8 * steps.NOW_SLOTS * share for share in range(plan.shares)], scratch,
-            lambda routine: compiled.blas(routine, self.program.dtype),
-        )  # fmt: skip
-
-    def _lower(self, plan: Plan) -> list[list[Shares] | None]:
-        self.low = Lowering(self.program, self._memory(plan), plan.rows, plan.shares)
-        return [self.low.lower(one) for _, one in self.program.instructions()]
-
-    def _loads(self, plan: Plan, weighted: bool, mixed: bool) -> list[Shares]:
-        """Steps that bring the batch's rows and weights in."""
-        low, found = self.low, []
-        for number, name in enumerate(self.columns):
-            id = self.program.columns[name]
-            base, stop = low.whole(id)
-            words = (stop - base) // (4 * max(plan.rows, 1))
-            row: Shares = []
-            cuts = low.cuts(plan.rows, plan.rows * words)
-            for share, (first, last) in enumerate(cuts):
-                record = [
-                    low.memory.now[share], low.memory.control, number, words, base, first,
-                    last - first, int(mixed), 0, 0,
-                ]  # fmt: skip
-                row.append(Entry("load", record, [], [low.part(id, first, last)]))
-            found.append(row)
-        if weighted and "weights" in self.program.columns:
-            span = low.whole(self.program.columns["weights"])
-            record = [low.memory.now[0], low.memory.control, plan.rows, span[0]]
-            found.append(low.first("load_weights", record, [], [span]))
-        return found
-
-    def _account(self, plan: Plan) -> Shares:
-        spans = [self.low.whole(id) for id in self.program.sums.values()]
-        memory = self.low.memory
-        record = [memory.now[0], memory.control, len(spans), *[low for low, _ in spans]]
-        return self.low.first("account", record, spans, [])
-
-    def _stores(self, plan: Plan) -> list[Shares]:
-        """Steps that collect the rows of stacked outputs."""
-        low, found = self.low, []
-        for number, name in enumerate(self.program.stacked):
-            id = self.program.outputs[name]
-            base, stop = low.whole(id)
-            words = (stop - base) // (4 * max(plan.rows, 1))
-            record = [
-                low.memory.now[0], low.memory.control, number, words, base, 0, plan.rows,
-            ]  # fmt: skip
-            found.append(low.first("store_rows", record, [(base, stop)], []))
-        return found
-
-    def _close(self, plan: Plan, rows: list[Shares], check: int | None, update: int | None) -> None:
-        """Adds the tables of the entries collected so far."""
-        if not rows:
-            return
-        if check is not None and update is not None:  # no update after a value that is not finite
-            cut = [*stretches(rows[:update], plan.shares), *stretches(rows[update:], plan.shares)]
-        else:
-            cut = stretches(rows, plan.shares)
-        at, checked = 0, -1
-        for number, stretch in enumerate(cut):
-            if check is not None and at <= check < at + len(stretch):
-                checked = number
-            at += len(stretch)
-        starts: list[int] = []
-        entries: list[int] = []
-        kept, owners = [], []
-        plan.blas = plan.blas or any(
-            entry is not None and entry.step == "product" for row in rows for entry in row
-        )
-        for share in range(plan.shares):
-            for stretch in cut:
-                starts.append(len(entries) // 2)
-                for row in stretch:
-                    entry = row[share]
-                    if entry is not None:
-                        kept.append(record := np.array(entry.record, dtype=np.int64))
-                        entries += [compiled.step(entry.step, self.program.dtype), _address(record)]
-                        owners.append(self.owner.get(id(row), -1))
-                        entry.record = record  # type: ignore[assignment]
-            starts.append(len(entries) // 2)
-        self._patch(rows, plan)
-        tables = [np.array(starts, dtype=np.int64), np.array(entries or [0], dtype=np.int64)]
-        program = np.zeros(interpreter.PROGRAM_SLOTS, dtype=np.int64)
-        program[: interpreter.CHECK + 1] = [
-            1, plan.shares, len(cut), _address(tables[0]), _address(tables[1]),
-            _address(plan.nows), checked,
-        ]  # fmt: skip
-        shape = (plan.shares, len(cut) + 1)
-        plan.parts.append(
-            Stretch(program, _address(program), [*kept, *tables], owners, tables[0].reshape(shape))
-        )
-
-    def _patch(self, rows: list[Shares], plan: Plan) -> None:
-        """Tells each share's loads which of its slots hold addresses of the column."""
-        for share in range(plan.shares):
-            slots: dict[str, list[int]] = {name: [] for name in self.columns}
-            for row in rows:
-                entry = row[share]
-                if entry is None:
-                    continue
-                for slot, (name, offset) in entry.batch.items():
-                    slots[name] += [_address(entry.record) + 8 * slot, offset]  # type: ignore[arg-type]
-            for row in rows:
-                entry = row[share]
-                if entry is not None and entry.step == "load" and not entry.record[7]:
-                    pairs = np.array(slots[self.columns[entry.record[2]]] or [0], dtype=np.int64)
-                    plan.kept.append(pairs)
-                    entry.record[8], entry.record[9] = _address(pairs), len(pairs) // 2
 
     # Running
 
@@ -422,7 +177,7 @@ class NativeBinding(Binding):
             return None
         steps_a_pass, width = rows // batch, len(self.program.sums) + 1
         trace = np.zeros((count * steps_a_pass, width))
-        self.control[steps.TRACE] = _address(trace)
+        self.control[steps.TRACE] = address(trace)
         ordered = self.block.order is not None
         self.control[steps.TOTAL] = 0 if ordered else rows
         try:
@@ -448,7 +203,7 @@ class NativeBinding(Binding):
             count = min(batches * control.batch, self.block.rows - control.cursor)
             found[name] = np.empty((count, *spec.shape[1:]), dtype=spec.dtype)
             row = found[name].nbytes // max(count, 1)
-            self.control[steps.RESULTS + number] = _address(found[name]) - control.cursor * row
+            self.control[steps.RESULTS + number] = address(found[name]) - control.cursor * row
         return found
 
     def _batches(self, control: Control, rows: int, number: int, done: int) -> int:
@@ -456,8 +211,8 @@ class NativeBinding(Binding):
         plan, c, f = self._plan(rows), self.control, self.numbers
         order = self.block.device_order
         for at in range(len(self.columns)):
-            c[steps.COLUMNS + 2 * at + 1] = 0 if order is None else _address(order)
-        c[steps.ORDER] = 0 if order is None else _address(order)
+            c[steps.COLUMNS + 2 * at + 1] = 0 if order is None else address(order)
+        c[steps.ORDER] = 0 if order is None else address(order)
         c[steps.ROWS], c[steps.STOP], c[steps.SEED] = rows, 0, _signed(self.state.seed)
         f[steps.WEIGHT], f[steps.WEIGHT_SUM] = rows, control.weight_sum
         names = list(self.program.sums)
@@ -476,7 +231,7 @@ class NativeBinding(Binding):
             for count in pieces:
                 c[steps.STEPS], c[steps.CURSOR] = count, control.cursor
                 c[steps.FIRST_STEP] = self.state.step
-                c[steps.RATES] = 0 if rates is None else _address(rates) + 8 * done
+                c[steps.RATES] = 0 if rates is None else address(rates) + 8 * done
                 if ahead is not None:
                     for at, array in next(ahead):
                         self._point(at, array, control.cursor)
@@ -512,7 +267,7 @@ class NativeBinding(Binding):
             if self.watch:
                 ticks = np.zeros(len(part.owners) or 1, dtype=np.int64)
                 begun = time.perf_counter()
-            part.program[interpreter.TICKS] = 0 if ticks is None else _address(ticks)
+            part.program[interpreter.TICKS] = 0 if ticks is None else address(ticks)
             helped = [
                 crew.help(run, self.control_address, part.address, thread)
                 for thread in range(1, threads)
@@ -577,7 +332,7 @@ class NativeBinding(Binding):
     def _point(self, at: int, array: np.ndarray, cursor: int) -> None:
         """Makes a column of rows that are there in the order of the run already."""
         row = array.nbytes // max(len(array), 1)
-        self.control[steps.COLUMNS + 2 * at] = _address(array) - cursor * row
+        self.control[steps.COLUMNS + 2 * at] = address(array) - cursor * row
         self.control[steps.COLUMNS + 2 * at + 1] = 0
         self.pointed = {**getattr(self, "pointed", {}), at: array}
 
@@ -593,19 +348,6 @@ class NativeBinding(Binding):
     def read(self, name: str) -> np.ndarray:
         """An output of the last run."""
         return self.results[name]
-
-
-def _address(array: np.ndarray) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address
-
-
-def _aligned(elements: int, dtype: str) -> np.ndarray:
-    """Zeros that start at a cache line."""
-    item = np.dtype(dtype).itemsize
-    raw = np.zeros(elements * item + 64, dtype=np.uint8)
-    offset = -_address(raw) % 64
-    return raw[offset : offset + elements * item].view(dtype)
 
 
 def _signed(seed: int) -> int:

@@ -44,7 +44,18 @@ class State:
 
     def read(self, segment: str) -> np.ndarray:
         """A host copy of a whole segment."""
-        return np.array(self.backend.to_numpy(self.flats[segment]), dtype=self.dtype).reshape(-1)
+        return np.asarray(self.backend.to_numpy(self.flats[segment]), dtype=self.dtype).reshape(-1)
+
+    def copy(self, segment: str, into: np.ndarray) -> None:
+        """Copies a whole segment into host memory that exists."""
+        flat = self.flats[segment]
+        np.copyto(into, flat if isinstance(flat, np.ndarray) else self.backend.to_numpy(flat))
+
+    def finite(self, segment: str) -> bool:
+        """Whether all numbers of a segment are finite: where their sum is, they are."""
+        with self.backend.active(), np.errstate(all="ignore"):
+            total = self.backend.to_numpy(self.backend.xp.sum(self.flats[segment]))
+        return bool(np.isfinite(total).all() or np.isfinite(self.read(segment)).all())
 
     def array(self, name: str, segment: str | None = None) -> np.ndarray:
         """A host copy of one entry, from its own segment or from the gradients or a slot."""

@@ -173,7 +173,11 @@ class Snapshot:
         if self.kept and start - self.time < 20.0 * self.cost:
             return
         state = self.model.state
-        self.kept = {name: state.read(name) for name in ("parameters", *state.layout.slots)}
+        if self.kept:
+            for name, into in self.kept.items():
+                state.copy(name, into)
+        else:
+            self.kept = {name: state.read(name) for name in ("parameters", *state.layout.slots)}
         self.step = state.step
         self.time = time.perf_counter()
         self.cost = self.time - start
@@ -276,7 +280,7 @@ def _one_epoch(task: Task, history: History, snapshot: Snapshot, interrupt: Inte
     if interrupt.asked:
         return
     last = len(history.epochs) + 1 == task.epochs
-    if control.stop or (last and not np.isfinite(state.read("parameters")).all()):
+    if control.stop or (last and not state.finite("parameters")):
         _diverged(task, history, snapshot, control)
     values = means(control)
     state.epoch += 1
