@@ -105,11 +105,14 @@ class ByHand:
     """One of the written-out steps, repeated."""
 
     def __init__(self, step: Stepper, x: Any, y: Any, w: Any) -> None:
-        self.step, self.x, self.y, self.w, self.b = step, x, y, w, 0.0
+        self.step, self.x, self.y, self.start = step, x, y, w
 
     def __call__(self, steps: int) -> float:
-        """That many steps; returns the last cost."""
-        cost = 0.0
+        """That many steps from the start; returns the last cost.
+
+        Each call starts anew: after thousands of steps log(1 - a) would be that of zero.
+        """
+        cost, self.w, self.b = 0.0, self.start, 0.0
         for _ in range(steps):
             cost, self.w, self.b = self.step(self.x, self.y, self.w, self.b)
         return float(cost)

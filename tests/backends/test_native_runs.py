@@ -1,0 +1,388 @@
+"""Native runs: against the walker, over threads and forks, short epochs, divergence, prediction."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import lamina as lm
+import numpy as np
+import pytest
+import support
+from lamina.__main__ import app
+from lamina.backends import native, threads
+from lamina.backends.lowering import Entry, stretches
+from lamina.backends.walker import Walker
+from lamina.core import training
+from typer.testing import CliRunner
+
+
+@pytest.fixture
+def many_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A setter of the number of threads, with every step worth a split."""
+    monkeypatch.setattr(native, "SPLIT_FLOPS", 0.0)
+    from lamina.backends import lowering
+
+    monkeypatch.setattr(lowering, "SHARED_ELEMENTS", 0)
+    before = list(threads._chosen)
+    yield lambda count: threads._chosen.__setitem__(slice(None), [count])
+    threads._chosen[:] = before
+
+
+def layers() -> list[Any]:
+    return [
+        lm.Standardize(), lm.Dense(13, "tanh", weight_decay=0.01), lm.Dropout(0.3),
+        lm.Dense(17, "relu"), lm.Dense(3, "softmax"),
+    ]  # fmt: skip
+
+
+def trained(walked: bool = False, dtype: str = "float64", **options: Any) -> lm.Sequential:
+    x, y = support.classes(70)
+    rule = options.pop("optimizer", lm.Adam(1e-2, clip_norm=1.0))
+    model = lm.Sequential(
+        layers(), "cross_entropy", rule, ("accuracy",), "numba", dtype=dtype, seed=4
+    )
+    if walked:
+        model.backend.compile = lambda program: Walker(model.backend, program)  # type: ignore[method-assign]
+    weights = np.linspace(0.5, 2.0, len(x)) if options.get("weighted") else None
+    try:
+        model.fit(x, y, epochs=4, batch_size=32, sample_weight=weights, verbose=0)
+    finally:
+        if walked:
+            del model.backend.compile  # type: ignore[method-assign]
+    return model
+
+
+OPTIMIZERS = (
+    lm.SGD(0.1), lm.SGD(0.1, momentum=0.9), lm.SGD(0.1, momentum=0.9, nesterov=True),
+    lm.RMSprop(1e-2), lm.Adam(1e-2, clip_norm=0.5), lm.AdamW(1e-2, weight_decay=0.1),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+@pytest.mark.parametrize(("dtype", "near"), [("float64", 1e-11), ("float32", 3e-4)])
+def test_a_native_run_is_the_walked_one(optimizer: Any, dtype: str, near: float) -> None:
+    for weighted in (False, True):
+        options = {"optimizer": optimizer, "weighted": weighted, "dtype": dtype}
+        one, other = trained(**options), trained(walked=True, **options)
+        for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_allclose(a, b, rtol=near, atol=near)
+        assert one.history is not None
+        assert other.history is not None
+        for name, values in one.history.history.items():
+            np.testing.assert_allclose(values, other.history.history[name], rtol=near)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_shares_change_nothing_but_rounding(count: int, many_threads: Any) -> None:
+    alone = trained()
+    many_threads(count)
+    split = trained()
+    explained = lm.explain(split)
+    assert "shares" in explained
+    for a, b in zip(alone.get_weights(), split.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_fewer_threads_than_shares_give_the_same_bits(
+    many_threads: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many_threads(3)
+    together = trained()
+    monkeypatch.setattr(threads.crew, "busy", 2)  # somebody else has the other cores
+    one_thread = trained()
+    assert support.same(together.get_weights(), one_thread.get_weights())
+
+
+def test_shares_wait_where_one_touches_what_another_wrote() -> None:
+    def row(*ranges: tuple[list[Any], list[Any]]) -> list[Entry | None]:
+        return [Entry("x", [], reads, writes) for reads, writes in ranges]
+
+    write = row(([], [(0, 10)]), ([], [(10, 20)]))
+    own = row(([(0, 10)], [(100, 110)]), ([(10, 20)], [(110, 120)]))
+    whole = row(([(0, 20)], [(200, 210)]), ([(0, 20)], [(210, 220)]))
+    again = row(([], [(0, 10)]), ([], [(10, 20)]))
+    assert [len(s) for s in stretches([write, own, whole, again], 2)] == [2, 1, 1]
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        rows = []
+        for _ in range(12):
+            spans = rng.integers(0, 40, (3, 2, 2))
+            rows.append(
+                row(*(([(a, a + 1 + b % 5)], [(c, c + 1 + d % 5)]) for (a, b), (c, d) in spans))
+            )
+        for stretch in stretches(rows, 3):
+            for at, later in enumerate(stretch):
+                for earlier in stretch[:at]:
+                    assert not clash(earlier, later)
+        assert [r for s in stretches(rows, 3) for r in s] == rows
+
+
+def clash(earlier: Any, later: Any) -> bool:
+    """Whether one share of the later row touches what another share touched, one writing."""
+
+    def meet(some: Any, others: Any) -> bool:
+        return any(max(a, c) < min(b, d) for a, b in some for c, d in others)
+
+    return any(
+        meet(one.writes, other.writes) or meet(one.reads, other.writes)
+        or meet(one.writes, other.reads)
+        for i, one in enumerate(earlier)
+        for j, other in enumerate(later)
+        if i != j
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_short_epochs_in_one_run_are_the_same(
+    shuffle: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = support.classes(64)
+
+    def fitted() -> lm.Sequential:
+        model = support.classifier("numba")
+        model.fit(x, y, epochs=23, batch_size=16, shuffle=shuffle, verbose=0)
+        return model
+
+    together = fitted()
+    monkeypatch.setattr(training, "SHORT_PASS", 0)
+    one_by_one = fitted()
+    assert together.history is not None
+    assert one_by_one.history is not None
+    assert together.history.history == one_by_one.history.history
+    assert together.history.epochs == one_by_one.history.epochs == list(range(1, 24))
+    assert support.same(together.get_weights(), one_by_one.get_weights())
+
+
+def test_divergence_names_step_and_layer() -> None:
+    x = np.ones((32, 3))
+    y = np.zeros((32, 2))
+    model = lm.Sequential(
+        [lm.Dense(4), lm.Dense(2)], "mean_squared_error", lm.SGD(1e4), backend="numba", seed=0
+    )
+    model.fit(x, y, epochs=0)
+    steps, losses = 0, [0.0]
+    probe = lm.Sequential(
+        [lm.Dense(4), lm.Dense(2)], "mean_squared_error", lm.SGD(1e4), backend="numpy", seed=0
+    )
+    while np.isfinite(losses[-1]):
+        losses.append(probe.train_on_batch(x, y)["loss"])
+        steps += 1
+    with pytest.raises(lm.DivergenceError, match=f"at step {steps}") as caught:
+        model.fit(x, y, epochs=steps + 5, batch_size=32, verbose=0)
+    assert caught.value.failed_step == steps
+    assert caught.value.layer in (0, 1)
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+def test_an_operation_without_a_step_is_walked_between_native_ones() -> None:
+    def huber(y_true: Any, y_pred: Any) -> Any:
+        error = abs(y_pred - y_true)
+        return lm.ops.where(error < 1.0, 0.5 * error**2, error - 0.5)
+
+    x = np.random.default_rng(0).standard_normal((40, 3))
+    y = x @ [1.0, -2.0, 3.0]
+    ends = []
+    for backend in ("numba", "numpy"):
+        model = lm.Sequential(
+            [lm.Dense(6, "tanh"), lm.Dense(1)], huber, "adam", backend=backend,
+            dtype="float64", seed=1,
+        )  # fmt: skip
+        model.fit(x, y, epochs=5, batch_size=16, verbose=0)
+        ends.append(model)
+    text = lm.explain(ends[0])
+    assert "walked: no native step" in text
+    assert "native: product_tiles" in text
+    for a, b in zip(*(m.get_weights() for m in ends), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_two_models_in_two_threads(many_threads: Any) -> None:
+    from threadpoolctl import threadpool_info
+
+    many_threads(2)
+    expected = trained().get_weights()
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    found: list[Any] = [None] * 4
+
+    def work(number: int) -> None:
+        found[number] = trained().get_weights()
+
+    workers = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    for weights in found:
+        assert support.same(weights, expected)
+    assert [pool["num_threads"] for pool in threadpool_info()] == before
+    assert (threads.crew.busy, threads.crew.runs) == (0, 0)
+
+
+FORK = """
+import os, sys, threading
+import numpy as np
+import lamina as lm
+from lamina.backends import native, threads
+native.SPLIT_FLOPS = 0.0
+threads._chosen[:] = [2]
+x = np.random.default_rng(0).standard_normal((640, 20)); y = (x[:, 0] > 0).astype(int)
+
+def train(epochs):
+    layers = [lm.Dense(64, "relu"), lm.Dense(2, "softmax")]
+    model = lm.Sequential(layers, "cross_entropy", backend="numba", seed=0)
+    model.fit(x, y, epochs=epochs, batch_size=64, verbose=0)
+    return model.get_weights()
+
+expected = train(3)
+if sys.argv[1] == "busy":
+    stop = threading.Thread(target=train, args=(4000,), daemon=True)
+    stop.start()
+    while not threads.crew.runs:
+        pass
+child = os.fork()
+if child == 0:
+    if sys.argv[1] == "unguarded":  # what the handler does is undone: the parent's threads are gone
+        threads.crew.__dict__.update(saved)
+    same = all((a == b).all() for a, b in zip(train(3), expected))
+    os._exit(0 if same else 3)
+_, status = os.waitpid(child, 0)
+os._exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("parent", ["idle", "busy"])
+def test_a_forked_child_trains_on(parent: str) -> None:
+    path = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORK, parent],
+        timeout=100, check=False, env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    assert done.returncode == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_without_the_guard_the_child_hangs() -> None:
+    script = FORK.replace(
+        "child = os.fork()", "saved = dict(threads.crew.__dict__)\nchild = os.fork()"
+    )
+    with pytest.raises(subprocess.TimeoutExpired):
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", script, "unguarded"], timeout=12, check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", support.CPU)
+def test_prepared_prediction(backend: str) -> None:
+    x, y = support.classes(40)
+    model = support.classifier(backend)
+    with pytest.raises(lm.NotBuilt):
+        model.prepare()
+    model.fit(x, y, verbose=0)
+    x = np.asarray(x, dtype=model.dtype)
+    prepared = model.prepare()
+    for rows in (1, 2, 40):
+        np.testing.assert_array_equal(prepared(x[:rows]), model.predict(x[:rows]))
+    model.fit(x, y, verbose=0)
+    np.testing.assert_array_equal(prepared(x), model.predict(x))
+    with pytest.raises(lm.DtypeError, match="prepared"):
+        prepared(x.astype(np.int64))
+    with pytest.raises(lm.ShapeError, match="rows of"):
+        prepared(x[:, :1])
+    with pytest.raises(lm.ShapeError, match="row-major"):
+        prepared(np.asfortranarray(x))
+
+
+def test_prediction_from_many_threads() -> None:
+    x, y = support.classes(200)
+    model = support.classifier("numba")
+    model.fit(x, y, verbose=0)
+    parts = [np.ascontiguousarray(x[n : n + 1 + n % 7], dtype=model.dtype) for n in range(150)]
+    expected = [model.predict(part) for part in parts]
+    prepared = model.prepare()
+    with ThreadPoolExecutor(8) as pool:
+        for call in (prepared, model.predict):
+            for got, want in zip(pool.map(call, parts * 4), expected * 4, strict=True):
+                np.testing.assert_array_equal(got, want)
+
+
+MEMORY = """
+import resource, tracemalloc
+import numpy as np
+import lamina as lm
+x = np.random.default_rng(0).standard_normal((3200, 8)); y = (x[:, 0] > 0).astype(int)
+layers = [lm.Dense(16, "relu"), lm.Dense(2, "softmax")]
+model = lm.Sequential(layers, "cross_entropy", backend="numba", seed=0)
+model.fit(x, y, epochs=5, batch_size=32, verbose=0)
+tracemalloc.start()
+first, _ = tracemalloc.get_traced_memory()
+resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+model.fit(x, y, epochs=100, batch_size=32, verbose=0)
+assert model.state.step == 10_500
+last, _ = tracemalloc.get_traced_memory()
+assert last - first < 100_000, last - first
+assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident < 4_000
+"""
+
+
+def test_ten_thousand_steps_keep_their_memory() -> None:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    subprocess.run([sys.executable, "-c", MEMORY], check=True, timeout=100, env=env)
+
+
+CACHED = """
+import sys
+import lamina as lm
+model = lm.Sequential([lm.Dense(2, "softmax")], "cross_entropy", backend="numba", seed=0)
+model.fit([[0.0, 1.0], [1.0, 0.0]], [0, 1], epochs=2, verbose=0)
+print(sum(map(float, model.get_weights()[0].ravel())))
+"""
+
+
+def test_damaged_and_unwritable_caches(tmp_path: Path) -> None:
+    def run(folder: Path) -> tuple[str, str]:
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        done = subprocess.run(
+            [sys.executable, "-W", "always::RuntimeWarning", "-c", CACHED], check=True, timeout=200,
+            capture_output=True, text=True, env={**env, "LAMINA_CACHE_DIR": str(folder)},
+        )  # fmt: skip
+        return done.stdout, done.stderr
+
+    cold, told = run(tmp_path)
+    assert "compiling kernels" in told
+    warm, told = run(tmp_path)
+    assert warm == cold
+    assert told == ""
+    files = sorted(tmp_path.rglob("*.nbc"))
+    assert files
+    for number, file in enumerate(files):
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 0xFF
+        file.write_bytes(data if number % 2 else data[: len(data) // 2])
+    for file in list(tmp_path.rglob("*.nbi"))[::3]:
+        file.write_bytes(file.read_bytes()[:20])
+    mended, told = run(tmp_path)
+    assert mended == cold
+    assert told.count("RuntimeWarning") == 1
+    assert "damaged" in told
+    again, told = run(tmp_path)
+    assert (again, told) == (cold, "")
+    nowhere = tmp_path / "file"
+    nowhere.write_text("")
+    without, told = run(nowhere / "folder")
+    assert without == cold
+    assert told.count("RuntimeWarning") == 1
+
+
+def test_warmup() -> None:
+    done = CliRunner().invoke(app, ["warmup", "--backend", "numpy"])
+    assert done.exit_code == 0
+    assert "numpy: 0 pieces" in done.output
