@@ -251,8 +251,10 @@ class NativeBinding(Binding):
         if control.stop:
             control.nonfinite_instruction = self._culprit(plan)
             if control.nonfinite_instruction >= 0:
-                layer = self.program.forward[control.nonfinite_instruction].layer
-                control.nonfinite_layer = layer if layer.isdigit() else ""
+                # a loss belongs to no layer: then it is the last one before it
+                before = self.program.forward[: control.nonfinite_instruction + 1]
+                layers = [one.layer for one in before if one.layer.isdigit()]
+                control.nonfinite_layer = layers[-1] if layers else ""
         return done
 
     def _parts(self, plan: Plan, threads: int, rate: float) -> None:

@@ -76,8 +76,8 @@ def show(result: Result, console: Console) -> None:
 
 def _table(result: Result, heading: str, found: dict[tuple[str, str, str], list[Row]]) -> Table:
     table = Table(title=heading, title_justify="left", header_style="bold", box=box.SIMPLE)
-    table.add_column("work", no_wrap=True)
-    table.add_column("computed by", no_wrap=True)
+    table.add_column("work")  # these two fold where the terminal is narrow, the numbers never
+    table.add_column("computed by")
     for name in ("time", "from–to", "×", "GFLOP/s", "GB/s", "ceiling"):
         table.add_column(name, justify="right", no_wrap=True)
     for (_, case, dtype), rows in found.items():

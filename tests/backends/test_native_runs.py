@@ -323,10 +323,11 @@ layers = [lm.Dense(16, "relu"), lm.Dense(2, "softmax")]
 model = lm.Sequential(layers, "cross_entropy", backend="numba", seed=0)
 model.fit(x, y, epochs=5, batch_size=32, verbose=0)
 tracemalloc.start()
+model.fit(x, y, epochs=5, batch_size=32, verbose=0)  # keeps its data and its history
 first, _ = tracemalloc.get_traced_memory()
 resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 model.fit(x, y, epochs=100, batch_size=32, verbose=0)
-assert model.state.step == 10_500
+assert model.state.step == 11_000
 last, _ = tracemalloc.get_traced_memory()
 assert last - first < 100_000, last - first
 assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident < 4_000
@@ -342,7 +343,7 @@ CACHED = """
 import sys
 import lamina as lm
 model = lm.Sequential([lm.Dense(2, "softmax")], "cross_entropy", backend="numba", seed=0)
-model.fit([[0.0, 1.0], [1.0, 0.0]], [0, 1], epochs=2, verbose=0)
+model.fit([[0.0, 1.0], [1.0, 0.0]], [0, 1], epochs=2, batch_size=2, verbose=0)
 print(sum(map(float, model.get_weights()[0].ravel())))
 """
 
