@@ -38,7 +38,11 @@ def block(paths: Sequence[Path], folder: Path) -> str:
                 f"({source.machine}, {source.date}; medians, each checked before it was timed."
                 f" Rows: [{where}]({where}). `lamina bench` measures your machine.)"
             )
-            parts.append("\n\n".join([*tables, fill(note, 100, break_on_hyphens=False, break_long_words=False)]))
+            parts.append(
+                "\n\n".join(
+                    [*tables, fill(note, 100, break_on_hyphens=False, break_long_words=False)]
+                )
+            )
     if not parts:
         raise BadInput(
             "no rows for README: it shows the story, operations and trainings that"
