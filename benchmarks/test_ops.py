@@ -21,7 +21,7 @@ def cases() -> Iterator[Any]:
                     yield pytest.param(case, way, id=f"{op.name}-{name}-{way.variant}")
 
 
-@pytest.mark.parametrize(("case", "way"), cases())
+@pytest.mark.parametrize(("case", "way"), list(cases()))
 def test_op(benchmark: Any, case: Case, way: Way) -> None:
     row, contender = prepare(case, way)
     assert row.status == "ok", row.reason
