@@ -144,7 +144,7 @@ def _timed(ready: list[tuple[Row, Contender | None]], options: Options, left: fl
     contenders = [c for _, c in ready if c is not None]
     for contender in contenders:
         contender.warm(0.01 if options.mode == "quick" else 0.02)
-    limit = 4.0 if options.mode == "quick" else 30.0
+    limit = 1.0 if options.mode == "quick" else 30.0  # at least three rounds whatever they take
     interleave(contenders, options.rounds, seconds=min(limit, left))
     rows = []
     for row, timed in ready:
