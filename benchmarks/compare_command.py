@@ -80,6 +80,11 @@ def _cells(change: Change) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def _percent(factor: float) -> str:
+    """A factor as a change; beyond a tenfold one the figure says nothing."""
+    return f"{factor - 1.0:.0%}" if factor < 10.0 else "more than a tenfold one"
+
+
 def summary(found: Comparison) -> list[str]:
     """The outcome in sentences."""
     slower, faster = len(found.called("slower")), len(found.called("faster"))
@@ -89,8 +94,8 @@ def summary(found: Comparison) -> list[str]:
         f"{slower} slower, {faster} faster, {len(found.changes) - slower - faster} within the"
         f" noise{f' ({few} of them with too few rounds to tell)' if few else ''}; all rows together"
         f" {found.drift - 1.0:+.1%}",
-        f"a change is called from {seen[len(seen) // 2] - 1.0:.0%} on in the middle row, from"
-        f" {seen[int(0.9 * (len(seen) - 1))] - 1.0:.0%} on in nine of ten; a comparison of a tree"
+        f"a change is called from {_percent(seen[len(seen) // 2])} on in the middle row, from"
+        f" {_percent(seen[int(0.9 * (len(seen) - 1))])} on in nine of ten; a comparison of a tree"
         f" with itself calls any with a chance of {ALPHA:.0%}",
     ]
     if not found.calibrated:
