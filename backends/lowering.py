@@ -143,7 +143,7 @@ class Lowering:
     ) -> Iterator[Shares]:
         """One step over rows. record: (addresses of ids, rows, addresses of outs) -> record."""
         row: Shares = []
-        for start, stop in self.cuts(self.rows_of(ids[0]), work):
+        for start, stop in self.cuts(self.size(ids[0], 0), work):
             if stop == start:
                 row.append(None)
                 continue
@@ -153,15 +153,11 @@ class Lowering:
             row.append(self.entry(step, made, reads, writes))
         yield row
 
-    def rows_of(self, id: int) -> int:
-        """The rows of a matrix."""
-        return int(self.specs[id].shape[0])  # type: ignore[arg-type]
-
     def first(
         self, step: str, record: list[int], reads: list[Range], writes: list[Range]
     ) -> Shares:
         """A step of the first share alone."""
-        return [self.entry(step, record, reads, writes), *[None] * (self.shares - 1)]
+        return self.alone(self.entry(step, record, reads, writes))
 
     def alone(self, entry: Entry) -> Shares:
         """An entry of the first share alone."""

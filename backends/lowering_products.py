@@ -122,7 +122,7 @@ def _dense_entries(
     low: Lowering, x: int, w: int, bias: int | None, out: int, attrs: dict[str, Any]
 ) -> Iterator[Shares]:
     columns = low.size(w, 1)
-    cuts = low.cuts(low.rows_of(x), length(low.specs[x]) * columns)
+    cuts = low.cuts(low.size(x, 0), length(low.specs[x]) * columns)
     relu = attrs["activation"] == "relu"
     yield [None if a == b else _product(low, x, (a, b), w, bias, relu, out) for a, b in cuts]
     if attrs["activation"] in ("linear", "relu"):
@@ -154,7 +154,7 @@ def _dense_backward_entries(
 ) -> Iterator[Shares]:
     g, x, w, y = ids
     rows, columns = (int(d) for d in low.specs[g].shape)  # type: ignore[arg-type]
-    inner = int(low.specs[x].shape[1])  # type: ignore[arg-type]
+    inner = low.size(x, 1)
     place, size = low.at(g), columns * low.item
     work = float(rows) * columns * inner
     cuts = low.cuts(rows, work)
@@ -226,8 +226,8 @@ def _matmul(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[
 
 def _matmul_entries(low: Lowering, a: int, b: int, out: int, first: bool, second: bool) -> Shares:
     rows, columns = (int(d) for d in low.specs[out].shape)  # type: ignore[arg-type]
-    long_a, long_b = int(low.specs[a].shape[1]), int(low.specs[b].shape[1])  # type: ignore[arg-type]
-    inner = int(low.specs[a].shape[0 if first else 1])  # type: ignore[arg-type]
+    long_a, long_b = low.size(a, 1), low.size(b, 1)
+    inner = low.size(a, 0 if first else 1)
     row: Shares = []
     for start, stop in low.cuts(rows, float(rows) * columns * inner):
         read = low.whole(a) if first else low.part(a, start, stop)

@@ -47,7 +47,7 @@ def _softmax(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator
     ids = tuple(i for i in one.inputs if i is not None)
     if not low.real_matrices(*ids):
         return None
-    columns = int(low.specs[ids[0]].shape[1])  # type: ignore[arg-type]
+    columns = low.size(ids[0], 1)
 
     def record(places: list[int], rows: int, outs: list[int]) -> list[int]:
         return [places[0], rows, columns, *places[1:], outs[0]]
@@ -123,7 +123,7 @@ def _labels_backward(
     assert labels is not None
     if weights is None or not low.real_matrices(p, weights) or low.specs[labels].dtype != "int32":
         return None
-    columns = int(low.specs[p].shape[1])  # type: ignore[arg-type]
+    columns = low.size(p, 1)
 
     def record(places: list[int], rows: int, outs: list[int]) -> list[int]:
         return [places[0], rows, columns, places[1], places[2], outs[0]]
@@ -138,7 +138,7 @@ def _difference(factor: float) -> Rule:
         ids = tuple(i for i in (p, target, weights) if i is not None)
         if not low.real_matrices(*ids):
             return None
-        columns = int(low.specs[ids[0]].shape[1])  # type: ignore[arg-type]
+        columns = low.size(ids[0], 1)
         scale = bits(factor / columns)
 
         def record(places: list[int], rows: int, outs: list[int]) -> list[int]:
@@ -159,7 +159,7 @@ def _squared(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator
     ids = tuple(i for i in one.inputs if i is not None)
     if not low.real_matrices(*ids):
         return None
-    columns = int(low.specs[ids[0]].shape[1])  # type: ignore[arg-type]
+    columns = low.size(ids[0], 1)
 
     def record(places: list[int], rows: int, outs: list[int]) -> list[int]:
         weighted = rows if len(places) > 2 else 0
@@ -174,7 +174,7 @@ def _argmax(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[
     assert x is not None
     if not low.real_matrices(x) or attrs["axis"] not in (-1, 1):
         return None
-    columns = int(low.specs[x].shape[1])  # type: ignore[arg-type]
+    columns = low.size(x, 1)
     return low.rowwise(
         "argmax", (x,), one.outputs, lambda p, n, o: [p[0], n, columns, o[0]],
         length(low.specs[x]),

@@ -48,7 +48,8 @@ class Rows:
         self.rows = self.block.rows
         self.binding = model._bound("train", batch, self.block, data["y"].shape[1])
         self.steps = 1  # batches to ask for in the next run, adapted to the polite time
-        self.passes = 1  # epochs to ask for in the next run, likewise
+        short = self.rows // batch <= SHORT_PASS and not self.rows % batch
+        self.passes = int(short)  # epochs to ask for in the next run, likewise; 0: one by one
 
     def several(self, left: int, snapshot: Snapshot) -> tuple[list[dict[str, float]], Control]:
         """Up to `left` passes in one run, where the executor can and a pass is short.
@@ -58,7 +59,7 @@ class Rows:
         model, state = self.model, self.model.state
         count = min(self.passes, left)
         control = Control(batch=self.batch)
-        if self.rows // self.batch > SHORT_PASS or self.rows % self.batch:
+        if not count:
             return [], control
         order = None
         if self.shuffle:
@@ -70,12 +71,15 @@ class Rows:
         snapshot.retake()
         start = time.perf_counter()
         found = self.binding.passes(control, count)
+        if found is None:
+            self.passes = 0  # and is not asked again
+            return [], control
         spent = time.perf_counter() - start
         if spent < POLITE_SECONDS / 2 and count == self.passes:
             self.passes *= 2
         elif spent > POLITE_SECONDS and self.passes > 1:
             self.passes //= 2
-        return found or [], control
+        return found, control
 
     def epoch(self, snapshot: Snapshot, interrupt: Interrupt, reporter: Silent) -> Control:
         """One pass over the rows."""

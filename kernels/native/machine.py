@@ -32,44 +32,23 @@ def pointer(context: Any, address: Any, like: Any) -> Any:
     return like(types.int64, like), build
 
 
-@intrinsic
-def integers(context: Any, address: Any) -> Any:
-    """An integer address as a pointer to int64."""
+def _pointer_to(kind: Any, what: str) -> Any:
+    """An intrinsic: an integer address as a pointer to one type, whatever the dtype."""
 
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+    def typed(context: Any, address: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
 
-    return types.CPointer(types.int64)(types.int64), build
+        return types.CPointer(kind)(types.int64), build
 
-
-@intrinsic
-def words(context: Any, address: Any) -> Any:
-    """An integer address as a pointer to int32."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(types.int32)(types.int64), build
+    typed.__doc__ = f"An integer address as a pointer to {what}."
+    return intrinsic(typed)
 
 
-@intrinsic
-def bytes_at(context: Any, address: Any) -> Any:
-    """An integer address as a pointer to truth values."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(types.uint8)(types.int64), build
-
-
-@intrinsic
-def doubles(context: Any, address: Any) -> Any:
-    """An integer address as a pointer to float64."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(types.float64)(types.int64), build
+integers = _pointer_to(types.int64, "int64")
+words = _pointer_to(types.int32, "int32")
+doubles = _pointer_to(types.float64, "float64")
+bytes_at = _pointer_to(types.uint8, "truth values")
 
 
 @intrinsic
