@@ -224,21 +224,21 @@ def softmax_cross_entropy(z: Array, labels: Array, weights: Array, p: Array, los
 def softmax_cross_entropy_sum(z: Array, labels: Array, weights: Array, p: Array) -> float:
     """As `softmax_cross_entropy`; returns the sum in float64."""
     rows, columns = z.shape
-    block = max(1, BLOCK // columns)
-    largest, at_label = np.empty(block, z.dtype), np.empty(block, z.dtype)
-    room, totals = np.empty((block, columns), z.dtype), np.empty(block)
+    block = min(max(1, BLOCK // columns), rows)
+    room = np.empty((block, columns), z.dtype)
+    largest, totals = np.empty(block, z.dtype), np.empty(block)
     cost = 0.0  # float64, as the sums of rows
     for start in range(0, rows, block):
         source = z[start : start + block]
         count = source.shape[0]
-        for i in range(count):
-            at_label[i] = source[i, labels[start + i, 0]]
         shift_exp(source, largest, room[:count])
+        for i in range(count):
+            largest[i] -= source[i, labels[start + i, 0]]
         scale_rows(room[:count], totals, p[start : start + block])
         for i in range(count):
             totals[i] = fast_math.log(totals[i])
         for i in range(count):
-            totals[i] -= at_label[i] - largest[i]
+            totals[i] += largest[i]
         cost += weighted_sum(totals[:count], weights[start : start + count])
     return cost
 
@@ -271,7 +271,7 @@ def sigmoid_binary_cross_entropy_sum(z: Array, targets: Array, weights: Array, p
     one, zero = z.dtype.type(1), z.dtype.type(0)
     rows, columns = z.shape
     flat_z, flat_t, flat_p = z.reshape(-1), targets.reshape(-1), p.reshape(-1)
-    block = max(1, BLOCK // columns)
+    block = min(max(1, BLOCK // columns), rows)
     each, chance = np.empty(block * columns, z.dtype), np.empty(block * columns, z.dtype)
     cost = 0.0
     for start in range(0, rows, block):
@@ -282,7 +282,7 @@ def sigmoid_binary_cross_entropy_sum(z: Array, targets: Array, weights: Array, p
             x = part_z[i]
             small = fast_math.exp(-abs(x))
             above = zero if x <= zero else x
-            each[i] = above - x * part_t[i] + fast_math.log1p(small)
+            each[i] = above - x * part_t[i] + fast_math.log1p_unit(small)
             chance[i] = (one if x >= zero else small) / (one + small)
         for i in range(part_p.size):
             part_p[i] = chance[i]
@@ -296,30 +296,33 @@ def sigmoid_binary_cross_entropy_sum(z: Array, targets: Array, weights: Array, p
     return cost
 
 
+LANES = 64  # sums kept apart: of fewer, each addition would wait for the one before
+
+
 @jit
 def weighted_sum(each: Array, weights: Array) -> float:
-    """The sum of elements times weights, in float64 and sixteen at a time; (0, 1): no weights."""
-    sums = np.zeros(16)
-    count = each.size // 16 * 16
-    rest = 0.0
-    if weights.shape[0] > 0:
-        w = weights.reshape(-1)
-        for i in range(0, count, 16):
-            part, factors = each[i:], w[i:]
-            for lane in range(16):
+    """The sum of elements times weights, in float64; (0, 1): no weights.
+
+    Every LANES-th element goes to one sum, and the sums are added up in halves: a fixed order.
+    """
+    sums = np.zeros(LANES)
+    w = weights.reshape(-1)
+    for i in range(0, each.size, LANES):
+        part = each[i:]
+        lanes = min(LANES, part.size)
+        if w.size > 0:
+            factors = w[i:]
+            for lane in range(lanes):
                 sums[lane] += np.float64(part[lane]) * np.float64(factors[lane])
-        for i in range(count, each.size):
-            rest += np.float64(each[i]) * np.float64(w[i])
-    else:
-        for i in range(0, count, 16):
-            part = each[i:]
-            for lane in range(16):
+        else:
+            for lane in range(lanes):
                 sums[lane] += part[lane]
-        for i in range(count, each.size):
-            rest += each[i]
-    for lane in range(16):
-        rest += sums[lane]
-    return rest
+    half = LANES // 2
+    while half:
+        for lane in range(half):
+            sums[lane] += sums[lane + half]
+        half //= 2
+    return sums[0]
 
 
 @jit

@@ -408,17 +408,66 @@ def _dots(context: Any, x: Any, x_row: Any, v: Any, inner: Any, out: Any) -> Any
     return types.void(x, types.int64, v, types.int64, out), build
 
 
+def _short_dots(inner: int) -> Any:
+    """Intrinsic: out[i] = row i of x times v, for as many rows as a vector has elements.
+
+    Rows have `inner` elements, fewer than a vector: 2, 4, 8. They lie one behind the other, so
+    several fit one vector; neighbours are added until each element is the sum of a row.
+    """
+
+    def typed(context: Any, x: Any, v: Any, out: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            x_at, v_at, out_at = args
+            tile = _Tile(builder, x.dtype, 1, 1, False, 1)
+            lanes = tile.lanes
+            if inner >= lanes:  # never called: there `_dots` does the work
+                return context.get_dummy_value()
+
+            def chosen(a: Any, b: Any, numbers: list[int]) -> Any:
+                kind = ir.VectorType(_I32, len(numbers))
+                return builder.shuffle_vector(a, b, ir.Constant(kind, numbers))
+
+            few = ir.VectorType(tile.vector.element, inner)
+            factor = builder.load(builder.bitcast(v_at, few.as_pointer()), align=tile.align)
+            factor = chosen(factor, factor, [lane % inner for lane in range(lanes)])
+            made = [
+                builder.fmul(tile.load(builder.gep(x_at, [_I64(i * lanes)])), factor)
+                for i in range(inner)
+            ]
+            even, odd = list(range(0, 2 * lanes, 2)), list(range(1, 2 * lanes, 2))
+            while len(made) > 1:
+                pairs = zip(made[::2], made[1::2], strict=True)
+                made = [builder.fadd(chosen(a, b, even), chosen(a, b, odd)) for a, b in pairs]
+            tile.store(made[0], out_at)
+            return context.get_dummy_value()
+
+        return types.void(x, v, out), build
+
+    return intrinsic(typed)
+
+
+_dots_2, _dots_4, _dots_8 = (_short_dots(inner) for inner in (2, 4, 8))
+
+
 @register_jitable
 def vector_product(x: int, rows: int, inner: int, v: int, out: int, bias: int, like: Any) -> None:
     """out (rows, 1) = x (rows, inner) v (inner, 1) + bias."""
     size = size_of_real(like)
     lanes = BYTES // size
     result, factor = pointer(out, like), pointer(v, like)
-    full = rows // lanes * lanes if inner >= lanes else 0
-    even = inner // lanes * lanes
+    short = inner < lanes and inner in (2, 4, 8)
+    full = rows // lanes * lanes if inner >= lanes or short else 0
+    even = inner if short else inner // lanes * lanes
     for i in range(0, full, lanes):
-        _dots(pointer(x + size * i * inner, like), inner, factor, even,
-              pointer(out + size * i, like))  # fmt: skip
+        row, target = pointer(x + size * i * inner, like), pointer(out + size * i, like)
+        if not short:
+            _dots(row, inner, factor, even, target)
+        elif inner == 2:
+            _dots_2(row, factor, target)
+        elif inner == 4:
+            _dots_4(row, factor, target)
+        else:
+            _dots_8(row, factor, target)
     for i in range(full):
         for k in range(even, inner):
             result[i] += pointer(x, like)[i * inner + k] * factor[k]

@@ -241,11 +241,11 @@ def compiled(name: str) -> Any:
     return apply
 
 
-LOOPS = {name: compiled(name) for name in ("exp", "expm1", "log", "log1p", "tanh", "sigmoid")}
 BOUNDS = {  # units in the last place: float32, float64; the docstring of fast_math states them
     "exp": (1.0, 1.0), "expm1": (1.5, 2.0), "log": (1.0, 1.0), "log1p": (1.5, 1.5),
-    "tanh": (2.5, 3.0), "sigmoid": (2.5, 2.5),
+    "log1p_unit": (1.5, 1.5), "tanh": (2.5, 3.0), "sigmoid": (2.5, 2.5),
 }  # fmt: skip
+LOOPS = {name: compiled(name) for name in BOUNDS}
 
 
 def longer(name: str, x: Any) -> Any:
@@ -253,7 +253,7 @@ def longer(name: str, x: Any) -> Any:
     if name == "sigmoid":
         small = np.exp(-abs(x))
         return np.where(x >= 0, 1, small) / (1 + small)
-    return getattr(np, name)(x)
+    return getattr(np, name.removesuffix("_unit"))(x)
 
 
 def every_kind(dtype: str) -> Any:
@@ -276,6 +276,8 @@ def test_units_in_the_last_place(name: str, dtype: str) -> None:
     if dtype == "float64" and np.finfo(np.longdouble).nmant <= 52:
         pytest.skip("no arithmetic longer than float64 on this machine")
     x = every_kind(dtype)
+    if name.endswith("_unit"):
+        x = x[~((x < 0) | (x > 1))]  # NaN stays
     out = np.empty_like(x)
     LOOPS[name](x, out)
     with np.errstate(all="ignore"):
