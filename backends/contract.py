@@ -43,7 +43,11 @@ class Binding(ABC):
 
     @abstractmethod
     def run(self, control: Control) -> None:
-        """Runs up to `control.steps` batches from `control.cursor` on, and tells in `control`."""
+        """Runs up to `control.steps` batches from `control.cursor` on, and tells in `control`.
+
+        A loss or a gradient that is not finite ends the run before that step's update, with
+        `control.stop`; see `guard`.
+        """
 
     @abstractmethod
     def use(self, block: DataBlock) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from ..kernels import ops
 from ..kernels.native import compiled, interpreter, steps
 from ..kernels.spec import concrete_attrs
+from . import guard
 from .contract import Backend, Binding, Executable
 from .native_plan import Plan, Stretch, Tables, Walked, address, aligned
 from .program import Program
@@ -249,12 +250,14 @@ class NativeBinding(Binding):
         for at, name in enumerate(names):
             control.sums[name] = float(f[steps.SUMS + at])
         if control.stop:
+            if c[steps.STOP] % 2 == 0:  # the gradient, not the loss
+                rate = 0.0 if rates is None else float(rates[done])
+                limit = guard.largest(self.program.dtype, rate)
+                control.nonfinite_layer = guard.layer_beyond(self.state, limit)
+                return done
             control.nonfinite_instruction = self._culprit(plan)
-            if control.nonfinite_instruction >= 0:
-                # a loss belongs to no layer: then it is the last one before it
-                before = self.program.forward[: control.nonfinite_instruction + 1]
-                layers = [one.layer for one in before if one.layer.isdigit()]
-                control.nonfinite_layer = layers[-1] if layers else ""
+            forward, position = self.program.forward, control.nonfinite_instruction
+            control.nonfinite_layer = guard.layer_at(forward, position)
         return done
 
     def _parts(self, plan: Plan, threads: int, rate: float) -> None:
@@ -339,13 +342,16 @@ class NativeBinding(Binding):
         self.pointed = {**getattr(self, "pointed", {}), at: array}
 
     def _culprit(self, plan: Plan) -> int:
-        """The first forward instruction with a value that is not finite; -1 where none is found."""
+        """The first forward instruction with a value that is not finite.
+
+        The last one where none is found: the memory may hold something else by now.
+        """
         for position, one in enumerate(self.program.forward):
             for id in one.outputs:
                 array = plan.arrays[id]
                 if array.dtype.kind == "f" and not np.isfinite(array).all():
                     return position
-        return -1
+        return len(self.program.forward) - 1
 
     def read(self, name: str) -> np.ndarray:
         """An output of the last run."""

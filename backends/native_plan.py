@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from ..kernels.native import compiled, interpreter, steps
 from ..kernels.spec import ITEMSIZE, concrete_attrs, length
-from . import lowering_elements, lowering_products, lowering_rows, lowering_updates
+from . import guard, lowering_elements, lowering_products, lowering_rows, lowering_updates
 from .contract import Array, Backend, Call, resolve
-from .lowering import Entry, Lowering, Memory, Shares, stretches
+from .lowering import Entry, Lowering, Memory, Shares, bits, stretches
 from .program import Instruction, Program
 from .state import State
 
@@ -85,21 +87,23 @@ class Tables:
         owner = self.owner
         loads = self._loads(plan, weighted, mixed)
         rows_of_entries += [*loads, *self.low.prologue]
-        check = update = None
+        check = guarded = update = None
         updates = len(program.forward) + len(program.backward)
         for position, (_, one) in enumerate(program.instructions()):
             if position == len(program.forward) and program.sums:
                 check = len(rows_of_entries)
                 rows_of_entries.append(self._account(plan))
             if position == updates:
+                rows_of_entries += self._guard(plan)
                 update = len(rows_of_entries)
+                guarded = update - 1
             found = lowered[position]
             if found is not None:
                 owner.update({id(row): position for row in found})
                 rows_of_entries += found
                 continue
-            self._close(plan, rows_of_entries, check, update)
-            rows_of_entries, check, update = [], None, None
+            self._close(plan, rows_of_entries, check, guarded, update)
+            rows_of_entries, check, guarded, update = [], None, None, None
             specs = [None if s is None else s.at(rows) for s in program.specs(one)]
             call = resolve(self.backend, one.op, specs, concrete_attrs(one.attrs, rows))
             plan.parts.append(Walked(call, one, one.inputs, one.outputs))
@@ -107,7 +111,7 @@ class Tables:
             check = len(rows_of_entries)
             rows_of_entries.append(self._account(plan))
         rows_of_entries += self._stores(plan)
-        self._close(plan, rows_of_entries, check, update)
+        self._close(plan, rows_of_entries, check, guarded, update)
         return plan
 
     def _addresses(self, plan: Plan, weighted: bool) -> None:
@@ -198,6 +202,20 @@ class Tables:
         record = [memory.now[0], memory.control, len(spans), *[low for low, _ in spans]]
         return self.low.first("account", record, spans, [])
 
+    def _guard(self, plan: Plan) -> list[Shares]:
+        """Steps that look at what the update is to work on."""
+        low, found = self.low, []
+        limit = bits(guard.bound(self.program.dtype))
+        for name in guard.watched(self.program):
+            base, count = address(self.state.flats[name]), self.program.layout.length(name)
+            row: Shares = []
+            for share, (start, stop) in enumerate(low.cuts(count, 4.0 * count, 64)):
+                span = (base + start * low.item, base + stop * low.item)
+                record = [low.memory.now[share], low.memory.control, span[0], stop - start, limit]
+                row.append(None if start == stop else low.entry("guard", record, [span], []))
+            found.append(row)
+        return found
+
     def _stores(self, plan: Plan) -> list[Shares]:
         """Steps that collect the rows of stacked outputs."""
         low, found = self.low, []
@@ -211,19 +229,22 @@ class Tables:
             found.append(low.first("store_rows", record, [(base, stop)], []))
         return found
 
-    def _close(self, plan: Plan, rows: list[Shares], check: int | None, update: int | None) -> None:
-        """Adds the tables of the entries collected so far."""
+    def _close(
+        self, plan: Plan, rows: list[Shares], check: int | None, guarded: int | None,
+        update: int | None,
+    ) -> None:  # fmt: skip
+        """Adds the tables of the entries collected so far.
+
+        check, guarded: the rows that may ask for a stop; update: the first row of the update.
+        """
         if not rows:
             return
-        if check is not None and update is not None:  # no update after a value that is not finite
+        if update is not None:  # in a stretch of its own, or it could not be left out
             cut = [*stretches(rows[:update], plan.shares), *stretches(rows[update:], plan.shares)]
         else:
             cut = stretches(rows, plan.shares)
-        at, checked = 0, -1
-        for number, stretch in enumerate(cut):
-            if check is not None and at <= check < at + len(stretch):
-                checked = number
-            at += len(stretch)
+        ends = list(accumulate(len(stretch) for stretch in cut))
+        checks = [-1 if row is None else bisect_right(ends, row) for row in (check, guarded)]
         starts: list[int] = []
         entries: list[int] = []
         kept, owners = [], []
@@ -244,9 +265,9 @@ class Tables:
         self._patch(rows, plan)
         tables = [np.array(starts, dtype=np.int64), np.array(entries or [0], dtype=np.int64)]
         program = np.zeros(interpreter.PROGRAM_SLOTS, dtype=np.int64)
-        program[: interpreter.CHECK + 1] = [
+        program[: interpreter.TICKS] = [
             1, plan.shares, len(cut), address(tables[0]), address(tables[1]),
-            address(plan.nows), checked,
+            address(plan.nows), *checks,
         ]  # fmt: skip
         shape = (plan.shares, len(cut) + 1)
         plan.parts.append(

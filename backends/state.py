@@ -46,17 +46,6 @@ class State:
         """A host copy of a whole segment."""
         return np.asarray(self.backend.to_numpy(self.flats[segment]), dtype=self.dtype).reshape(-1)
 
-    def copy(self, segment: str, into: np.ndarray) -> None:
-        """Copies a whole segment into host memory that exists."""
-        flat = self.flats[segment]
-        np.copyto(into, flat if isinstance(flat, np.ndarray) else self.backend.to_numpy(flat))
-
-    def finite(self, segment: str) -> bool:
-        """Whether all numbers of a segment are finite: where their sum is, they are."""
-        with self.backend.active(), np.errstate(all="ignore"):
-            total = self.backend.to_numpy(self.backend.xp.sum(self.flats[segment]))
-        return bool(np.isfinite(total).all() or np.isfinite(self.read(segment)).all())
-
     def array(self, name: str, segment: str | None = None) -> np.ndarray:
         """A host copy of one entry, from its own segment or from the gradients or a slot."""
         entry = self.layout[name]
@@ -135,10 +124,10 @@ class Control:
     batch: rows a batch. cursor: the next row of the order. steps: batches to run at most.
     learning_rates: one number for each step of this run.
     sums: name -> the accumulated sum of value times weight; weight_sum: that of the weights.
-    stop: the run ended because a sum was not finite; nonfinite_step: which step of the run,
-        nonfinite_instruction, nonfinite_layer: which instruction of the forward segment, and the
-        layer it belongs to, where an executor knows them (-1 and "" elsewhere). Such an executor
-        stops before that step's update.
+    stop: the run ended before an update, because a sum or the gradient was not finite: the state
+        is as it was before that step. nonfinite_step: which step of the run.
+        nonfinite_instruction: which instruction of the forward segment made the first value that
+        was not finite; -1 where it was the gradient. nonfinite_layer: the layer's number, or "".
     """
 
     batch: int

@@ -6,14 +6,17 @@ their buffers once for each number of rows that occurs.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from ..kernels.spec import Spec, concrete_attrs, length, spec_of
+from . import guard
 from .contract import Array, Backend, Binding, Call, Executable, resolve
 from .program import Instruction, Place, Program
 from .state import Control, DataBlock, State
@@ -41,8 +44,7 @@ class Plan:
 
     def __init__(self, values: int) -> None:
         self.env: list[Any] = [None] * (values + 1)  # the last one is a left-out optional input
-        self.forward: list[Step] = []
-        self.update: list[Step] = []
+        self.segments: dict[str, list[Step]] = {"forward": [], "backward": [], "update": []}
         self.gather: list[tuple[int, str, Call, tuple[Array, ...] | None]] = []
         self.control: list[tuple[int, str]] = []  # values that are numbers of the step
         self.even: Array = None  # the weights when all rows weigh the same
@@ -122,7 +124,7 @@ class WalkerBinding(Binding):
                 step.out = tuple(
                     plan.env[o] if flat else self._buffer(o, specs[o]) for o in one.outputs
                 )
-            (plan.update if segment == "update" else plan.forward).append(step)
+            plan.segments[segment].append(step)
         for name, id in program.columns.items():
             if name == "weights" or name in self.block.streamed:
                 continue
@@ -143,7 +145,7 @@ class WalkerBinding(Binding):
         """Gives the steps whose arrays are the same in every batch all of them, once."""
         changing = set(self.program.columns.values())
         changing.update(id for id, _ in plan.control)
-        steps = [*plan.forward, *plan.update]
+        steps = list(chain.from_iterable(plan.segments.values()))
         for step in steps:
             if step.out is not None and step.call.writes:
                 for id, array in zip(step.outputs, step.out, strict=True):
@@ -165,24 +167,21 @@ class WalkerBinding(Binding):
 
     def run(self, control: Control) -> None:
         """Runs up to `control.steps` batches; see `Binding.run`."""
-        seen: dict[str, list[Array]] = {name: [] for name in self.program.sums}
-        weights: list[float] = []
         stacks: dict[str, list[np.ndarray]] = {name: [] for name in self.program.stacked}
         env: list[Any] = []
-        # what is not finite is found in the sums
+        # what is not finite is found in the sums and the gradient
         with self.backend.active(), np.errstate(all="ignore"):
             for number in range(control.steps):
                 rows = min(control.batch, self.block.rows - control.cursor)
                 if rows <= 0:
                     break
-                env = self._step(control, number, rows, weights)
-                for name, id in self.program.sums.items():
-                    # a copy, for the next batch writes the same memory
-                    seen[name].append(env[id] + 0.0)
+                env = self._step(control, number, rows)
                 for name in self.program.stacked:
                     stacks[name].append(self.backend.to_numpy(env[self.program.outputs[name]]))
                 control.cursor += rows
-            self._account(control, seen, weights)
+                if control.stop:
+                    control.nonfinite_step = number
+                    break
             for name, id in self.program.outputs.items():
                 if name in stacks:
                     if stacks[name]:
@@ -190,7 +189,7 @@ class WalkerBinding(Binding):
                 elif env:
                     self.results[name] = self.backend.to_numpy(env[id])
 
-    def _step(self, control: Control, number: int, rows: int, weights: list[float]) -> list[Any]:
+    def _step(self, control: Control, number: int, rows: int) -> list[Any]:
         program, state = self.program, self.state
         plan = self.plans.get(rows)
         if plan is None:
@@ -198,28 +197,44 @@ class WalkerBinding(Binding):
                 self.plans.pop(next(iter(self.plans)))
             plan = self.plans[rows] = self._plan(rows)
         env = plan.env
-        self._load(plan, control, rows, weights)
+        weight = self._load(plan, control, rows)
         for id, source in plan.control:
             env[id] = self._control(source, control, number)
         if self.backend.functional:
             for value in program.values:
                 if value.kind == "parameter":
                     env[value.id] = self._view(program.plan.places[value.id], value.spec)
-        self._walk(plan.forward, env)
-        if program.update:
+        self._walk(plan.segments["forward"], env)
+        self._account(plan, control, weight)
+        if control.stop:
+            return env
+        self._walk(plan.segments["backward"], env)
+        if program.gradients:
             self._reduce(env)
-            self._walk(plan.update, env)
+        if program.update and self._guarded(control, number):
+            self._walk(plan.segments["update"], env)
             if self.backend.functional:
-                for step in plan.update:
+                for step in plan.segments["update"]:
                     for id in step.outputs:
                         state.flats[program.values[id].source] = env[id]
             state.step += 1
-        elif program.gradients:
-            self._reduce(env)
         return env
 
-    def _load(self, plan: Plan, control: Control, rows: int, weights: list[float]) -> None:
-        """Puts the batch's rows and weights into the table."""
+    def _guarded(self, control: Control, number: int) -> bool:
+        """Whether the update leaves finite numbers; else it asks for a stop. See `guard`."""
+        rate = self._control("learning_rate", control, number)
+        limit = guard.largest(self.program.dtype, rate)
+        for name in guard.watched(self.program):
+            flat = self.state.flats[name]
+            squares = float(self.backend.to_numpy(self.backend.xp.matmul(flat, flat)))
+            if not squares < limit * limit:
+                control.stop = True
+                control.nonfinite_layer = guard.layer_beyond(self.state, limit)
+                return False
+        return True
+
+    def _load(self, plan: Plan, control: Control, rows: int) -> float:
+        """Puts the batch's rows and weights into the table; gives the sum of the weights."""
         block, start = self.block, control.cursor
         for name in block.streamed:
             plan.env[self.program.columns[name]] = block.read(name, start, rows)
@@ -230,10 +245,10 @@ class WalkerBinding(Binding):
             else:
                 indices = block.device_order[start : start + rows]
                 plan.env[id] = call(out, column, indices)[0]
+        total = float(rows)
         if "weights" in self.program.columns:
             batch = block.batch_weights(start, rows)
-            total = float(rows) if batch is None else float(batch.sum(dtype=np.float64))
-            weights.append(total)
+            total = total if batch is None else float(batch.sum(dtype=np.float64))
             if batch is None:
                 shares = plan.even
             else:
@@ -242,6 +257,7 @@ class WalkerBinding(Binding):
                     scaled.reshape(-1, 1).astype(self.program.dtype, copy=False)
                 )
             plan.env[self.program.columns["weights"]] = shares
+        return total
 
     def _control(self, name: str, control: Control, number: int) -> float | int:
         if name == "learning_rate":
@@ -282,27 +298,24 @@ class WalkerBinding(Binding):
             if value.kind == "flat":
                 env[value.id] = self.state.flats[value.source]
 
-    def _account(
-        self, control: Control, seen: dict[str, list[Array]], weights: list[float]
-    ) -> None:
-        """Adds the run's sums to the control block, in float64 on the host.
+    def _account(self, plan: Plan, control: Control, weight: float) -> None:
+        """Adds the batch's sums to the control block, in float64; asks for a stop.
 
-        One after the other, so that the sums do not depend on how many steps a run took.
+        The layer is looked for at once, while what the forward pass made is still there.
         """
-        for name, values in seen.items():
-            if not values:
-                continue
-            host = self.backend.to_numpy(self.backend.xp.stack(values)).astype(np.float64)
-            finite = np.isfinite(host)
-            if not finite.all() and not control.stop:
-                control.stop = True
-                control.nonfinite_step = int(np.argmin(finite))
-            total = control.sums.get(name, 0.0)
-            for value, weight in zip(host.tolist(), weights, strict=True):
-                total += value * weight
-            control.sums[name] = total
-        for weight in weights:
+        for name, id in self.program.sums.items():
+            value = float(self.backend.to_numpy(plan.env[id]))
+            control.sums[name] = control.sums.get(name, 0.0) + value * weight
+            control.stop = control.stop or not math.isfinite(value)
+        if self.program.sums:
             control.weight_sum += weight
+        if control.stop:
+            for position, step in enumerate(plan.segments["forward"]):
+                made = [self.backend.to_numpy(plan.env[id]) for id in step.outputs]
+                if not all(np.isfinite(array).all() for array in made if array.dtype.kind == "f"):
+                    control.nonfinite_instruction = position
+                    control.nonfinite_layer = guard.layer_at(self.program.forward, position)
+                    break
 
     def use(self, block: DataBlock) -> None:
         """Exchanges the data; see `Binding.use`."""

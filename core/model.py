@@ -394,11 +394,16 @@ class Sequential:
         sample_weight: Any = None,
         class_weight: Mapping[Any, float] | str | None = None,
     ) -> dict[str, float]:
-        """One step on all the rows given; loss and metrics from before the update."""
+        """One step on all the rows given; loss and metrics from before the update.
+
+        Raises: DivergenceError where the loss or the gradient is not finite; nothing is updated.
+        """
         data = self._data(x, y, sample_weight, class_weight)
         self._learn(data["x"])
         control = Control(batch=len(data["x"]))
         self.step(data, control)
+        if control.stop:
+            raise training.diverged(self, control)
         return training.means(control)
 
     def step(self, data: Mapping[str, Any], control: Control) -> None:

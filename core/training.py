@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Rows:
         short = self.rows // batch <= SHORT_PASS and not self.rows % batch
         self.passes = int(short)  # epochs to ask for in the next run, likewise; 0: one by one
 
-    def several(self, left: int, snapshot: Snapshot) -> tuple[list[dict[str, float]], Control]:
+    def several(self, left: int) -> tuple[list[dict[str, float]], Control]:
         """Up to `left` passes in one run, where the executor can and a pass is short.
 
         Returns the means of each, and the control block; an empty list: do it one by one.
@@ -68,7 +68,6 @@ class Rows:
         self.block.reorder(order)
         steps = count * (self.rows // self.batch)
         control.learning_rates = model.optimizer.rates(state.step, steps)
-        snapshot.retake()
         start = time.perf_counter()
         found = self.binding.passes(control, count)
         if found is None:
@@ -81,7 +80,7 @@ class Rows:
             self.passes //= 2
         return found, control
 
-    def epoch(self, snapshot: Snapshot, interrupt: Interrupt, reporter: Silent) -> Control:
+    def epoch(self, interrupt: Interrupt, reporter: Silent) -> Control:
         """One pass over the rows."""
         model, state = self.model, self.model.state
         order = row_order(state.seed, state.epoch, self.rows) if self.shuffle else None
@@ -91,7 +90,6 @@ class Rows:
             left = -(-(self.rows - control.cursor) // self.batch)
             control.steps = min(self.steps, left)
             control.learning_rates = model.optimizer.rates(state.step, control.steps)
-            snapshot.retake()
             start = time.perf_counter()
             self.binding.run(control)
             spent = time.perf_counter() - start
@@ -121,7 +119,7 @@ class Batches:
                 "an iterator ends after one epoch: pass a function that returns a new one for each"
             )
 
-    def epoch(self, snapshot: Snapshot, interrupt: Interrupt, reporter: Silent) -> Control:
+    def epoch(self, interrupt: Interrupt, reporter: Silent) -> Control:
         """One pass over the batches; each is checked when it comes."""
         model, control, seen = self.model, Control(batch=1), 0
         for batch in self.source() if callable(self.source) else self.source:
@@ -133,7 +131,6 @@ class Batches:
                     "layers such as Standardize learn from all rows at once: call"
                     " fit(x, y, epochs=0) on a sample of them first"
                 )
-            snapshot.retake()
             model.step(data, control)
             seen += len(data["x"])
             reporter.batches(seen, means(control))
@@ -158,40 +155,6 @@ class Task:
     held: dict[str, Any] | None
     callbacks: Sequence[Callback]
     reporter: Silent
-
-
-class Snapshot:
-    """The state to go back to when training diverges; retaken when that costs next to nothing."""
-
-    def __init__(self, model: Sequential) -> None:
-        self.model = model
-        self.kept: dict[str, np.ndarray] = {}
-        self.step, self.time, self.cost = 0, 0.0, 0.0
-
-    def retake(self) -> None:
-        """Copies parameters and optimizer state to the host, if the last copy was long ago.
-
-        Long ago is twenty times as long as a copy takes.
-        """
-        start = time.perf_counter()
-        if self.kept and start - self.time < 20.0 * self.cost:
-            return
-        state = self.model.state
-        if self.kept:
-            for name, into in self.kept.items():
-                state.copy(name, into)
-        else:
-            self.kept = {name: state.read(name) for name in ("parameters", *state.layout.slots)}
-        self.step = state.step
-        self.time = time.perf_counter()
-        self.cost = self.time - start
-
-    def restore(self) -> None:
-        """Puts the copies back."""
-        state = self.model.state
-        for name, flat in self.kept.items():
-            state.write(name, flat)
-        state.step = self.step
 
 
 class Interrupt:
@@ -229,21 +192,20 @@ def means(control: Control) -> dict[str, float]:
 def train(task: Task) -> History:
     """All epochs.
 
-    Raises: DivergenceError when a loss or a parameter is not finite, with parameters and optimizer
-    put back to a state before that; KeyboardInterrupt after Ctrl-C, with the model whole. Both
-    leave the epochs so far in `model.history`.
+    Raises: DivergenceError when a loss or a gradient is not finite, with the model as it was before
+    that step; KeyboardInterrupt after Ctrl-C, with the model whole. Both leave the epochs so far in
+    `model.history`.
     """
     model = task.model
     history = model.history = History()
     model.stop_training = False
-    snapshot = Snapshot(model)
     try:
         with Interrupt() as interrupt:
             for callback in task.callbacks:
                 callback.on_fit_begin(model)
             while len(history.epochs) < task.epochs:
-                if interrupt.asked or not _several_epochs(task, history, snapshot):
-                    _one_epoch(task, history, snapshot, interrupt)
+                if interrupt.asked or not _several_epochs(task, history):
+                    _one_epoch(task, history, interrupt)
                 if interrupt.asked:
                     raise KeyboardInterrupt(
                         f"stopped in epoch {model.state.epoch + 1}: the model keeps what it"
@@ -258,34 +220,33 @@ def train(task: Task) -> History:
     return history
 
 
-def _several_epochs(task: Task, history: History, snapshot: Snapshot) -> bool:
+def _several_epochs(task: Task, history: History) -> bool:
     """Short epochs that nobody watches, in one run; False where there are none."""
     source, left = task.source, task.epochs - len(history.epochs)
     watched = task.callbacks or task.held is not None or type(task.reporter) is not Silent
-    if watched or not isinstance(source, Rows) or left < 2:
+    if watched or not isinstance(source, Rows):
         return False
     start = time.perf_counter()
-    found, control = source.several(left - 1, snapshot)  # the last one is checked by `_one_epoch`
+    found, control = source.several(left)
     state = task.model.state
     seconds = (time.perf_counter() - start) / max(len(found), 1)
     for values in found:
         state.epoch += 1
         history.add(state.epoch, seconds, values)
     if control.stop:
-        _diverged(task, history, snapshot, control)
+        raise diverged(task.model, control)
     return bool(found)
 
 
-def _one_epoch(task: Task, history: History, snapshot: Snapshot, interrupt: Interrupt) -> None:
+def _one_epoch(task: Task, history: History, interrupt: Interrupt) -> None:
     model = task.model
     start = time.perf_counter()
-    control = task.source.epoch(snapshot, interrupt, task.reporter)
+    control = task.source.epoch(interrupt, task.reporter)
     state = model.state
     if interrupt.asked:
         return
-    last = len(history.epochs) + 1 == task.epochs
-    if control.stop or (last and not state.finite("parameters")):
-        _diverged(task, history, snapshot, control)
+    if control.stop:
+        raise diverged(model, control)
     values = means(control)
     state.epoch += 1
     if task.held is not None:
@@ -298,29 +259,19 @@ def _one_epoch(task: Task, history: History, snapshot: Snapshot, interrupt: Inte
         callback.on_epoch_end(model, state.epoch, values)
 
 
-def _diverged(task: Task, history: History, snapshot: Snapshot, control: Control) -> NoReturn:
-    """Goes back to the snapshot. Raises: DivergenceError."""
-    state = task.model.state
-    failed = state.step
-    flat = state.read("parameters")
-    layers = [
-        entry.layer
-        for entry in state.layout.entries
-        if entry.trainable and not np.isfinite(flat[entry.offset : entry.offset + entry.size]).all()
-    ]
-    exact = control.stop and control.nonfinite_instruction >= 0
-    if not layers and control.nonfinite_layer:
-        layers = [int(control.nonfinite_layer)]
-    snapshot.restore()
-    where = f" (first in layer {min(layers)})" if layers else ""
-    when = f"at step {failed + 1}" if exact else f"between steps {snapshot.step} and {failed}"
-    raise DivergenceError(
-        f"training diverged in epoch {state.epoch + 1}, {when}:"
-        f" the loss or a parameter is not finite{where}. The parameters of step"
-        f" {snapshot.step} are back in the model. Lower the learning rate, set clip_norm, or put"
-        " lm.Standardize() first",
-        step=snapshot.step,
-        failed_step=failed + 1 if exact else None,
-        layer=min(layers) if layers else None,
-        history=history,
+def diverged(model: Sequential, control: Control) -> DivergenceError:
+    """What to raise after a run that stopped."""
+    state = model.state
+    what = "the loss is not finite"
+    if control.nonfinite_instruction < 0:
+        what = "the gradient is not finite, or too large to square"
+    layer = int(control.nonfinite_layer) if control.nonfinite_layer else None
+    where = "" if layer is None else f" (first in layer {layer})"
+    return DivergenceError(
+        f"training diverged in epoch {state.epoch + 1}, at step {state.step + 1}:"
+        f" {what}{where}. That step was not taken: the model has the parameters of step"
+        f" {state.step}. Lower the learning rate, set clip_norm, or put lm.Standardize() first",
+        step=state.step,
+        layer=layer,
+        history=model.history,
     )

@@ -47,11 +47,10 @@ class CheckpointError(LaminaError, ValueError):
 
 
 class DivergenceError(LaminaError, FloatingPointError):
-    """Training produced a loss or a parameter that is not finite.
+    """Training came to a loss or a gradient that is not finite, and did not take that step.
 
-    step: the optimizer step whose parameters were put back. failed_step: the first step that was
-    not finite, where the executor looks at each, or None. layer: the number of the first layer
-    whose parameters or output were not finite, or None. history: of the epochs before.
+    step: the optimizer step whose parameters the model has. layer: the number of the first layer
+    whose output or gradient was not finite, or None. history: of the epochs before, or None.
     """
 
     def __init__(
@@ -60,11 +59,9 @@ class DivergenceError(LaminaError, FloatingPointError):
         step: int = 0,
         layer: int | None = None,
         history: Any = None,
-        failed_step: int | None = None,
     ) -> None:
         super().__init__(message)
         self.step, self.layer, self.history = step, layer, history
-        self.failed_step = failed_step
 
 
 def unknown(kind: str, name: object, valid: Iterable[str]) -> UnknownName:

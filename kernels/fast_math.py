@@ -108,8 +108,8 @@ _log_tail = _polynomial(
 )
 
 
-# log(x + 3/2) / (x + 1/2) - 1 for |x| <= 1/2, interpolated at Chebyshev's points: the singularity makes
-# the error fall by 5.8, which is 3 + sqrt(8), a degree.
+# log(x + 3/2) / (x + 1/2) - 1 for |x| <= 1/2, interpolated at Chebyshev's points: the singularity
+# makes the error fall by 5.8, which is 3 + sqrt(8), a degree.
 _log1p_ratio = _polynomial(
     [
         float(c)

@@ -224,7 +224,7 @@ def softmax_cross_entropy(z: Array, labels: Array, weights: Array, p: Array, los
 def softmax_cross_entropy_sum(z: Array, labels: Array, weights: Array, p: Array) -> float:
     """As `softmax_cross_entropy`; returns the sum in float64."""
     rows, columns = z.shape
-    block = min(max(1, BLOCK // columns), rows)
+    block = max(1, min(BLOCK // columns, rows))
     room = np.empty((block, columns), z.dtype)
     largest, totals = np.empty(block, z.dtype), np.empty(block)
     cost = 0.0  # float64, as the sums of rows
@@ -271,7 +271,7 @@ def sigmoid_binary_cross_entropy_sum(z: Array, targets: Array, weights: Array, p
     one, zero = z.dtype.type(1), z.dtype.type(0)
     rows, columns = z.shape
     flat_z, flat_t, flat_p = z.reshape(-1), targets.reshape(-1), p.reshape(-1)
-    block = min(max(1, BLOCK // columns), rows)
+    block = max(1, min(BLOCK // columns, rows))
     each, chance = np.empty(block * columns, z.dtype), np.empty(block * columns, z.dtype)
     cost = 0.0
     for start in range(0, rows, block):
@@ -322,7 +322,8 @@ def weighted_sum(each: Array, weights: Array) -> float:
         for lane in range(half):
             sums[lane] += sums[lane + half]
         half //= 2
-    return sums[0]
+    total: float = sums[0]
+    return total
 
 
 @jit

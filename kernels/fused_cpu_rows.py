@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import fast_math
+from .fused_cpu import weighted_sum
 from .jit import jit
 from .numba_kernels import floats, given, numba_kernels, rows
 from .op import Kernel, kernels
@@ -136,10 +137,7 @@ def binary_cross_entropy(p: Array, targets: Array, weights: Array, floor: Any, o
 @jit
 def sum_of_squares(g: Array) -> float:
     """In float64, whatever the dtype: millions of squares are summed one after the other."""
-    total = 0.0
-    for i in range(g.size):
-        total += np.float64(g[i]) * np.float64(g[i])
-    return total
+    return weighted_sum(g, g)
 
 
 @jit

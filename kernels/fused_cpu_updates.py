@@ -54,6 +54,33 @@ def dropout_words(
             out[at + 3] = scale if c3 >= bar else zero
 
 
+LANES = 128  # sums kept apart: of fewer, each addition would wait for the one before
+
+
+@jit
+def squares_below(x: Array, limit: float) -> bool:
+    """Whether the sum of squares is a number below `limit`; with NaN or infinity in x it is not.
+
+    In the dtype of x, and so only good enough for a limit that nobody comes near by training.
+    """
+    if x.size < LANES:
+        few = 0.0
+        for i in range(x.size):
+            few += x[i] * x[i]
+        return few < limit
+    sums = np.zeros(LANES, x.dtype)
+    for start in range(0, x.size, LANES):
+        part = x[start:]
+        for lane in range(min(LANES, part.size)):
+            sums[lane] += part[lane] * part[lane]
+    half = LANES // 2
+    while half:
+        for lane in range(half):
+            sums[lane] += sums[lane + half]
+        half //= 2
+    return sums[0] < limit
+
+
 @jit
 def sgd(p: Array, g: Array, rate: Any) -> None:
     """p - rate g, in place."""

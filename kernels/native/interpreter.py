@@ -40,8 +40,8 @@ from .steps import (
 )
 
 # Slots of a program.
-THREADS, SHARES, STRETCHES, STARTS, ENTRIES, NOWS, CHECK, TICKS = range(8)
-PROGRAM_SLOTS = 8
+THREADS, SHARES, STRETCHES, STARTS, ENTRIES, NOWS, CHECK, GUARD, TICKS = range(9)
+PROGRAM_SLOTS = 9
 SPINS = 2000  # looks at the barrier before the core is given away: some ten microseconds
 
 
@@ -66,7 +66,8 @@ def run(control: int, program: int, thread: int) -> None:
     """All steps of a run; the threads of one run enter it together."""
     c, p = integers(control), integers(program)
     threads, shares, stretches = p[THREADS], p[SHARES], p[STRETCHES]
-    starts, entries, check = integers(p[STARTS]), integers(p[ENTRIES]), p[CHECK]
+    starts, entries = integers(p[STARTS]), integers(p[ENTRIES])
+    check, guard = p[CHECK], p[GUARD]  # the stretches that may ask for a stop: loss, gradient
     clock = p[TICKS]  # where each entry's time is added up, or 0
     mode = flush_subnormals()
     for number in range(c[STEPS]):
@@ -92,10 +93,12 @@ def run(control: int, program: int, thread: int) -> None:
                     integers(clock)[entry] += ticks() - begun
             if threads > 1:
                 wait(control, threads)
-            # A thread may come here late, when another has asked for a stop in the next step.
-            if stretch == check and 0 < load_atomic(control + 8 * STOP) <= number + 1:
-                stopped = True
-                break
+            if stretch in (check, guard):
+                # A thread may come here late, when another has asked for a stop further on.
+                last = 2 * number + (2 if stretch == guard else 1)
+                if 0 < load_atomic(control + 8 * STOP) <= last:
+                    stopped = True
+                    break
         if stopped:
             break
     restore(mode)

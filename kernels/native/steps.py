@@ -120,7 +120,21 @@ def account(a: Record, like: Like) -> None:
         if not abs(value) < np.inf:
             finite = False
     if not finite and control[STOP] == 0:
-        control[STOP] = now[NUMBER] + 1
+        control[STOP] = 2 * now[NUMBER] + 1
+        control[FAILED] = now[NUMBER]
+
+
+def guard(a: Record, like: Like) -> None:
+    """Asks for a stop before an update that would leave the finite numbers.
+
+    0 now, 1 control, 2 gradients or parameters, 3 how many, 4 the norm they may not reach at rates
+    up to 1.
+    """
+    now, control = integers(a[0]), integers(a[1])
+    limit = np.float64(real(a[4], like)) / max(1.0, doubles(a[0])[RATE])
+    fine = updates.squares_below(line(a[2], a[3], like), limit * limit)
+    if not fine and control[STOP] == 0:
+        control[STOP] = 2 * now[NUMBER] + 2
         control[FAILED] = now[NUMBER]
 
 

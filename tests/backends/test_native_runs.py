@@ -160,25 +160,75 @@ def test_short_epochs_in_one_run_are_the_same(
     assert support.same(together.get_weights(), one_by_one.get_weights())
 
 
-def test_divergence_names_step_and_layer() -> None:
-    x = np.ones((32, 3))
-    y = np.zeros((32, 2))
+EVERYWHERE = pytest.mark.parametrize("backend", ["loops", "numpy", "numba", "numba in shares"])
+
+
+def started(
+    backend: str, monkeypatch: pytest.MonkeyPatch, optimizer: Any, **dense: Any
+) -> lm.Sequential:
+    """A model of two layers for three features and two targets."""
+    if backend == "numba in shares":
+        monkeypatch.setattr(native, "SPLIT_FLOPS", 0.0)
     model = lm.Sequential(
-        [lm.Dense(4), lm.Dense(2)], "mean_squared_error", lm.SGD(1e4), backend="numba", seed=0
-    )
-    model.fit(x, y, epochs=0)
-    steps, losses = 0, [0.0]
-    probe = lm.Sequential(
-        [lm.Dense(4), lm.Dense(2)], "mean_squared_error", lm.SGD(1e4), backend="numpy", seed=0
-    )
-    while np.isfinite(losses[-1]):
-        losses.append(probe.train_on_batch(x, y)["loss"])
-        steps += 1
-    with pytest.raises(lm.DivergenceError, match=f"at step {steps}") as caught:
-        model.fit(x, y, epochs=steps + 5, batch_size=32, verbose=0)
-    assert caught.value.failed_step == steps
-    assert caught.value.layer in (0, 1)
-    assert all(np.isfinite(w).all() for w in model.get_weights())
+        [lm.Dense(4, **dense), lm.Dense(2, **dense)], "mean_squared_error", optimizer,
+        backend=backend.split()[0], seed=0,
+    )  # fmt: skip
+    model.build(3)
+    return model
+
+
+def frozen(model: lm.Sequential) -> tuple[int, list[Any]]:
+    """The step, and copies of parameters and slots."""
+    state = model.state
+    return state.step, [state.read(n) for n in ("parameters", *state.layout.slots)]
+
+
+@EVERYWHERE
+def test_a_loss_that_is_not_finite_stops_before_its_step(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = np.ones((32, 3)), np.zeros((32, 2))
+    model = started(backend, monkeypatch, lm.Adam(1e11))
+    with pytest.raises(lm.DivergenceError) as caught:
+        model.fit(x, y, epochs=20, batch_size=32, verbose=0)
+    # Adam moves each of the weights by 1e11, so the next squared difference is beyond float32
+    assert "at step 2: the loss is not finite (first in layer 1)" in str(caught.value)
+    assert (caught.value.step, caught.value.layer) == (1, 1)
+    twin = started(backend, monkeypatch, lm.Adam(1e11))
+    twin.train_on_batch(x, y)
+    assert twin.state.step == model.state.step == 1
+    for one, other in zip(frozen(twin)[1], frozen(model)[1], strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert np.isfinite(one).all()
+
+
+@EVERYWHERE
+def test_a_gradient_beyond_numbers_stops_before_its_step(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = np.full((32, 3), 1e30), np.ones((32, 2))
+    model = started(backend, monkeypatch, lm.Adam(), kernel_initializer="zeros")
+    model.set_weights([np.zeros((3, 4)), np.zeros((1, 4)), np.ones((4, 2)), np.zeros((1, 2))])
+    before = frozen(model)
+    with pytest.raises(lm.DivergenceError, match=r"the gradient .* \(first in layer 0"):
+        model.fit(x, y, epochs=3, batch_size=32, verbose=0)
+    with pytest.raises(lm.DivergenceError, match=r"at step 1: the gradient"):
+        model.train_on_batch(x, y)
+    assert support.same(before[1], frozen(model)[1])
+    assert model.state.step == before[0]
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("optimizer", [lm.SGD(1e37), lm.AdamW(1.0, weight_decay=1e3)])
+def test_an_update_never_leaves_the_numbers(
+    backend: str, optimizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = np.random.default_rng(0).standard_normal((32, 3))
+    x[:, 2] = 0.0  # weights that the loss does not see, so that only decay moves them
+    model = started(backend, monkeypatch, optimizer)
+    with pytest.raises(lm.DivergenceError):
+        model.fit(x, x[:, :2], epochs=60, batch_size=8, verbose=0)
+    assert all(np.isfinite(flat).all() for flat in frozen(model)[1])
 
 
 def test_an_operation_without_a_step_is_walked_between_native_ones() -> None:
