@@ -16,6 +16,8 @@ from .program import Instruction
 # every dimension BLAS's copies pay for themselves: 148 to 124.
 LARGE = 512
 PACKED_ROWS = 48  # rows that a panel's copy is used for before it pays
+FEW_ROWS = 16  # up to which weights, not rows, are shared out: what counts is to read them once
+BROAD = 64  # columns of a share at least, and a multiple of it: a wide tile's
 NARROW = 16  # columns below which a sum over rows does not fill a vector
 NEAR_BLOCK = 128  # inner indices whose panel a first-level cache holds
 
@@ -61,6 +63,25 @@ def _product(
     sizes = (count, inner, columns)
     return _tiles(
         low, (a, inner, 1), (b, columns), (c, columns), sizes, reads, writes, shift, relu
+    )  # fmt: skip
+
+
+def _strip(
+    low: Lowering, x: int, w: int, columns: Range, bias: int | None, relu: bool, out: int
+) -> Entry:
+    """Columns of out = x w + bias, as `_product`: each share reads weights of its own."""
+    start, stop = columns
+    rows, inner, width = low.size(x, 0), low.size(x, 1), low.size(w, 1)
+    first, size = start * low.item, (stop - start) * low.item
+    reads = [low.whole(x), (low.at(w) + first, low.whole(w)[1])]
+    if bias is not None:
+        reads.append((low.at(bias) + first, low.at(bias) + first + size))
+    target = low.at(out) + first
+    lines = [target + row * width * low.item for row in range(rows)]
+    return _tiles(
+        low, (reads[0][0], inner, 1), (reads[1][0], width), (target, width),
+        (rows, inner, stop - start), reads, [(line, line + size) for line in lines],
+        0 if bias is None else reads[2][0], relu,
     )  # fmt: skip
 
 
@@ -121,10 +142,15 @@ def _dense(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[S
 def _dense_entries(
     low: Lowering, x: int, w: int, bias: int | None, out: int, attrs: dict[str, Any]
 ) -> Iterator[Shares]:
-    columns = low.size(w, 1)
-    cuts = low.cuts(low.size(x, 0), length(low.specs[x]) * columns)
+    rows, columns = low.size(x, 0), low.size(w, 1)
+    work = length(low.specs[x]) * columns
+    cuts = low.cuts(rows, work)
     relu = attrs["activation"] == "relu"
-    yield [None if a == b else _product(low, x, (a, b), w, bias, relu, out) for a, b in cuts]
+    if rows <= FEW_ROWS and columns >= low.shares * BROAD:
+        parts = low.cuts(columns, work, BROAD)
+        yield [None if a == b else _strip(low, x, w, (a, b), bias, relu, out) for a, b in parts]
+    else:
+        yield [None if a == b else _product(low, x, (a, b), w, bias, relu, out) for a, b in cuts]
     if attrs["activation"] in ("linear", "relu"):
         return
     code, alpha = CODES[attrs["activation"]], bits(attrs["alpha"])

@@ -8,6 +8,7 @@ with an instruction that has none alternates between native stretches and the wa
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -20,22 +21,30 @@ from ..kernels.native import compiled, interpreter, steps
 from ..kernels.spec import concrete_attrs
 from . import guard
 from .contract import Backend, Binding, Executable
-from .native_plan import Plan, Stretch, Tables, Walked, address, aligned
+from .memory import address, aligned
+from .native_plan import Plan, Stretch, Tables, Walked
 from .program import Program
 from .state import Control, DataBlock, State
 from .threads import count, crew
 
 KEPT_PLANS = 8  # a full batch, a last partial one, and a few sizes of predict
-SPLIT_FLOPS = 4e6  # a step of less work is done sooner by one thread (2-core Xeon, 2026-11)
+# What one thread does in a second, and from how many seconds on a batch is done sooner by several:
+# a 2-core Xeon with AVX-512, 2026-11. Only the order of magnitude matters.
+FLOPS, BYTES = 1.5e11, 4e10
+SPLIT_SECONDS = 25e-6
+# Looks after a helper that sleeps, each some ten nanoseconds: a run of many steps can wait for it,
+# one prediction is over by then.
+PATIENCE, HURRY = 1_000_000, 5_000
 
 
-def flops(program: Program, rows: int) -> float:
-    """The floating-point operations of one batch."""
+def seconds(program: Program, rows: int) -> float:
+    """About how long one thread needs for one batch."""
     total = 0.0
     for _, one in program.instructions():
         ins = [s.at(rows) for s in program.specs(one) if s is not None]
         outs = [program.values[o].spec.at(rows) for o in one.outputs]
-        total += ops.get(one.op).cost(ins, outs, concrete_attrs(one.attrs, rows)).flops
+        cost = ops.get(one.op).cost(ins, outs, concrete_attrs(one.attrs, rows))
+        total += max(cost.flops / FLOPS, cost.bytes / BYTES)
     return total
 
 
@@ -81,10 +90,10 @@ class NativeBinding(Binding):
         self.control_address = address(self.control)
         self.tables = Tables(backend, program, state, self.control_address)
         self.slots: Any = memoryview(self.control.data)  # sets a slot in half the time
-        self.run_native = compiled.runner()
+        self.lead = compiled.leader()
         self.ready: dict[int, Any] = {}
         self.columns = self.tables.columns
-        self.flops: dict[int, float] = {}
+        self.seconds: dict[int, float] = {}
         if block is not None:
             self.use(block)
 
@@ -108,9 +117,9 @@ class NativeBinding(Binding):
         threads = count()
         if threads == 1:
             return 1
-        if rows not in self.flops:
-            self.flops[rows] = flops(self.program, rows)
-        return threads if self.flops[rows] >= SPLIT_FLOPS else 1
+        if rows not in self.seconds:
+            self.seconds[rows] = seconds(self.program, rows)
+        return threads if self.seconds[rows] >= SPLIT_SECONDS else 1
 
     def _plan(self, rows: int) -> Plan:
         key = (rows, self._shares(rows), self.weights is not None)
@@ -143,7 +152,7 @@ class NativeBinding(Binding):
                 self.results[name] = np.array(self._plan(rows).arrays[id])
 
     def apply(self, x: np.ndarray) -> np.ndarray | None:
-        """See `Binding.apply`: one native call, on this thread."""
+        """See `Binding.apply`: one native call."""
         rows = len(x)
         ready = self.ready.get(rows)
         if ready is None:
@@ -151,22 +160,35 @@ class NativeBinding(Binding):
                 return None
             plan = self._plan(rows)
             part = plan.parts[0]
-            if plan.shares > 1 or plan.blas or len(plan.parts) > 1 or isinstance(part, Walked):
+            if plan.blas or len(plan.parts) > 1 or isinstance(part, Walked):
                 return None
             (id,) = (self.program.outputs[name] for name in self.program.stacked)
             spec: Any = self.program.values[id].spec.at(rows)
             if len(self.ready) >= KEPT_PLANS:
                 self.ready.clear()
-            ready = self.ready[rows] = (plan, part.address, spec.shape, spec.dtype)
-        _, address, shape, dtype = ready
+            ready = self.ready[rows] = (plan, part.address, plan.shares, spec.shape, spec.dtype)
+        _, program, shares, shape, dtype = ready
         result = np.empty(shape, dtype)
         slots = self.slots
         slots[steps.COLUMNS] = x.__array_interface__["data"][0]
         slots[steps.COLUMNS + 1] = 0
         slots[steps.RESULTS] = result.__array_interface__["data"][0]
         slots[steps.STEPS], slots[steps.CURSOR], slots[steps.ROWS] = 1, 0, rows
-        self.run_native(self.control_address, address, 0)
+        if shares == 1:
+            self.lead(self.control_address, program, 0, 0, 0)
+        else:
+            self._lead(program, shares, HURRY)
         return result
+
+    def _lead(self, program: int, cores: int, patience: int) -> None:
+        """One native call on several cores, or on as many as are free."""
+        taken = crew.take(cores)
+        try:
+            posts = (ctypes.c_int64 * len(taken))(*[one.address for one in taken])
+            place = ctypes.addressof(posts)
+            self.lead(self.control_address, program, place, len(taken), patience)
+        finally:
+            crew.give(taken)
 
     def passes(self, control: Control, count: int) -> list[dict[str, float]] | None:
         """See `Binding.passes`: one native call, however few steps a pass has."""
@@ -225,10 +247,8 @@ class NativeBinding(Binding):
         one_by_one = len(plan.parts) > 1 or self.block.streamed
         whole = isinstance(plan.parts[0], Stretch) and not one_by_one
         pieces = [number] if whole else [1] * number
-        alone = plan.shares == 1 and not plan.blas
-        cores = nullcontext(1) if alone else crew.cores(plan.shares)
         ahead = self._ahead(control.cursor, rows, len(pieces)) if self.block.streamed else None
-        with cores as threads, np.errstate(all="ignore"):
+        with crew.blas() if plan.blas else nullcontext(), np.errstate(all="ignore"):
             for count in pieces:
                 c[steps.STEPS], c[steps.CURSOR] = count, control.cursor
                 c[steps.FIRST_STEP] = self.state.step
@@ -236,7 +256,7 @@ class NativeBinding(Binding):
                 if ahead is not None:
                     for at, array in next(ahead):
                         self._point(at, array, control.cursor)
-                self._parts(plan, threads, 0.0 if rates is None else float(rates[done]))
+                self._parts(plan, 0.0 if rates is None else float(rates[done]))
                 failed = bool(c[steps.STOP])
                 finished = int(c[steps.FAILED]) if failed else count
                 if self.program.update:
@@ -260,26 +280,18 @@ class NativeBinding(Binding):
             control.nonfinite_layer = guard.layer_at(forward, position)
         return done
 
-    def _parts(self, plan: Plan, threads: int, rate: float) -> None:
+    def _parts(self, plan: Plan, rate: float) -> None:
         """One call of every part."""
-        run = compiled.runner()
         for part in plan.parts:
             if isinstance(part, Walked):
                 self._walk(plan, part, rate)
                 continue
-            part.program[interpreter.THREADS] = threads
             ticks = None
             if self.watch:
                 ticks = np.zeros(len(part.owners) or 1, dtype=np.int64)
                 begun = time.perf_counter()
             part.program[interpreter.TICKS] = 0 if ticks is None else address(ticks)
-            helped = [
-                crew.help(run, self.control_address, part.address, thread)
-                for thread in range(1, threads)
-            ]
-            run(self.control_address, part.address, 0)
-            for one in helped:
-                one.result()
+            self._lead(part.address, plan.shares, PATIENCE)
             if ticks is not None:
                 self._tell(part, ticks, time.perf_counter() - begun)
             if self.control[steps.STOP]:

@@ -14,6 +14,7 @@ from ..kernels.spec import ITEMSIZE, concrete_attrs, length
 from . import guard, lowering_elements, lowering_products, lowering_rows, lowering_updates
 from .contract import Array, Backend, Call, resolve
 from .lowering import Entry, Lowering, Memory, Shares, bits, stretches
+from .memory import address, aligned
 from .program import Instruction, Program
 from .state import State
 
@@ -290,17 +291,3 @@ class Tables:
                     pairs = np.array(slots[self.columns[entry.record[2]]] or [0], dtype=np.int64)
                     plan.kept.append(pairs)
                     entry.record[8], entry.record[9] = address(pairs), len(pairs) // 2
-
-
-def address(array: np.ndarray) -> int:
-    """Where an array's memory begins."""
-    place: int = array.__array_interface__["data"][0]
-    return place
-
-
-def aligned(elements: int, dtype: str) -> np.ndarray:
-    """Zeros that start at a cache line."""
-    item = np.dtype(dtype).itemsize
-    raw = np.zeros(elements * item + 64, dtype=np.uint8)
-    offset = -address(raw) % 64
-    return raw[offset : offset + elements * item].view(dtype)

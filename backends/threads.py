@@ -1,13 +1,14 @@
 """How many CPU threads lamina computes with, and who has which of them.
 
 A native run splits its work over threads of its own and calls BLAS from each, so BLAS must not
-split it once more. BLAS's limit holds for the whole process: while any run is active it is one
-thread, and the last run to end puts the old number back. Runs of several Python threads share the
-cores: each takes what is free, one at least.
+split it once more. BLAS's limit holds for the whole process: while any run that calls it is active
+it is one thread, and the last such run to end puts the old number back. Runs of several Python
+threads share the cores: each takes what is free, one at least.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..kernels.errors import BadInput
+from .memory import address, aligned
 
 _limit: list[Any] = []  # the limiter must stay alive, or the limit goes with it
 _chosen: list[int] = []  # the number that set_threads was given
@@ -68,61 +70,95 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+class Helper:
+    """A thread that runs its shares of native programs: awake for a while after each, then asleep.
+
+    Waking a thread takes longer than predicting a row, so one that was just needed looks for more.
+    """
+
+    def __init__(self) -> None:
+        from ..kernels.native import compiled, interpreter
+
+        self.post = aligned(interpreter.POST_SLOTS, "int64")
+        self.address = address(self.post)
+        self.mood: Any = memoryview(self.post.data)
+        self.asleep = interpreter.ASLEEP
+        self.called = threading.Semaphore(0)
+        self.serve = compiled.server()
+        self.thread = threading.Thread(target=self._live, name="lamina", daemon=True)
+        self.thread.start()
+
+    def _live(self) -> None:
+        while True:
+            self.called.acquire()
+            if crew.closed:
+                return
+            self.serve(self.address)
+
+    def wake(self) -> None:
+        """Has it look for work."""
+        if self.mood[0] == self.asleep:
+            self.called.release()
+
+
 class Crew:
     """The threads of this process that run native programs."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.busy = 0  # cores taken by runs
-        self.runs = 0
-        self.pool: ThreadPoolExecutor | None = None
+        self.runs = 0  # those that call BLAS
+        self.helpers: list[Helper] = []
+        self.free: list[Helper] = []
+        self.closed = False
         self.reader: ThreadPoolExecutor | None = None
-        self.helpers = 0
         self.limited: list[tuple[Any, int]] = []  # BLAS libraries and their numbers of threads
         self.libraries: list[Any] | None = None
 
-    @contextmanager
-    def cores(self, wanted: int) -> Iterator[int]:
-        """Takes up to `wanted` cores, one at least, with BLAS held to one thread."""
+    def take(self, wanted: int) -> list[Helper]:
+        """Takes a core for this thread, and helpers for up to `wanted` cores together."""
         with self.lock:
-            taken = max(1, min(wanted, count() - self.busy))
-            if taken > 1 and not self._hire(taken - 1):
-                taken = 1
-            self.busy += taken
+            most = max(1, min(wanted, count() - self.busy))
+            while len(self.free) < most - 1 and len(self.helpers) < count() - 1:
+                try:
+                    self.free.append(Helper())
+                except RuntimeError:  # the system gives no more threads
+                    break
+                self.helpers.append(self.free[-1])
+            taken = [self.free.pop() for _ in range(min(most - 1, len(self.free)))]
+            self.busy += 1 + len(taken)
+        for one in taken:
+            one.wake()
+        return taken
+
+    def give(self, taken: list[Helper]) -> None:
+        """Gives them back."""
+        with self.lock:
+            self.busy -= 1 + len(taken)
+            self.free += taken
+
+    @contextmanager
+    def blas(self) -> Iterator[None]:
+        """While this lasts BLAS computes on the calling thread alone."""
+        with self.lock:
             self.runs += 1
             if self.runs == 1:
                 self._hold()
         try:
-            yield taken
+            yield
         finally:
             with self.lock:
-                self.busy -= taken
                 self.runs -= 1
                 if self.runs == 0:
                     self._release()
 
-    def _hire(self, helpers: int) -> bool:
-        """Has the helpers' threads ready; False where the system gives no more threads."""
-        if self.pool is not None and self.helpers >= count() - 1:
-            return True
-        helpers = max(helpers, count() - 1)
-        pool = ThreadPoolExecutor(helpers, thread_name_prefix="lamina")
-        barrier = threading.Barrier(helpers + 1)
-        try:
-            for _ in range(helpers):
-                pool.submit(barrier.wait)
-            barrier.wait(timeout=10.0)
-        except (RuntimeError, threading.BrokenBarrierError):
-            barrier.abort()
-            pool.shutdown(wait=False)
-            return False
-        self.pool, self.helpers = pool, helpers
-        return True
-
-    def help(self, task: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Runs a task on a helper's thread."""
-        assert self.pool is not None
-        return self.pool.submit(task, *arguments)
+    def close(self) -> None:
+        """Ends the helpers, before the interpreter that they would come back to is gone."""
+        self.closed = True
+        for one in self.helpers:
+            one.called.release()
+        for one in self.helpers:
+            one.thread.join(timeout=1.0)
 
     def read(self, task: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Runs a task that waits for a disk, beside those that compute."""
@@ -154,6 +190,7 @@ def _blas_libraries() -> list[Any]:
 
 
 crew = Crew()
+atexit.register(crew.close)
 
 
 def _after_fork() -> None:

@@ -49,9 +49,11 @@ def names() -> list[str]:
 
 
 def warmup(dtypes: Iterable[str]) -> Iterator[str]:
-    """Compiles the loop and every step."""
-    runner()
+    """Compiles the loops and every step."""
+    leader()
     yield "loop"
+    server()
+    yield "loop of helpers"
     for dtype in dtypes:
         for name in names():
             step(name, dtype)
@@ -59,14 +61,20 @@ def warmup(dtypes: Iterable[str]) -> Iterator[str]:
 
 
 @cache
-def _runner() -> Any:
+def _loop(name: str, arguments: int) -> Any:
     with _lock:
-        return _compile(interpreter.run, (types.int64, types.int64, types.int64))
+        return _compile(getattr(interpreter, name), (types.int64,) * arguments)
 
 
-def runner() -> Callable[[int, int, int], None]:
-    """The loop: (control, program, thread), all but the last addresses. Releases the GIL."""
-    function: Callable[[int, int, int], None] = _runner().ctypes
+def leader() -> Callable[[int, int, int, int, int], None]:
+    """`interpreter.lead`: runs a program, alone or with helpers. Releases the GIL."""
+    function: Callable[[int, int, int, int, int], None] = _loop("lead", 5).ctypes
+    return function
+
+
+def server() -> Callable[[int], None]:
+    """`interpreter.serve`: what a helper does while it is awake. Releases the GIL."""
+    function: Callable[[int], None] = _loop("serve", 1).ctypes
     return function
 
 

@@ -10,22 +10,27 @@ from __future__ import annotations
 
 from ..jit import jit
 from .machine import (
+    MASK_WORDS,
     add_atomic,
     call,
+    change_atomic,
     doubles,
     flush_subnormals,
     give_way,
     integers,
+    leave_core,
     load_atomic,
     pause,
     restore,
     store_atomic,
+    this_core,
     ticks,
 )
 from .steps import (
     BARRIER,
     CURSOR,
     FIRST_STEP,
+    LEADER,
     NOW_SLOTS,
     NUMBER,
     PHASE,
@@ -44,10 +49,21 @@ THREADS, SHARES, STRETCHES, STARTS, ENTRIES, NOWS, CHECK, GUARD, TICKS = range(9
 PROGRAM_SLOTS = 9
 SPINS = 2000  # looks at the barrier before the core is given away: some ten microseconds
 
+# Slots of a helper's post, a cache line, and the moods that stand in the first.
+MOOD, CONTROL, PROGRAM, THREAD, CORE = range(5)
+ROOM = 8  # where a mask of cores has room
+POST_SLOTS = ROOM + MASK_WORDS
+ASLEEP, IDLE, CLAIMED, WORKING = range(4)
+IDLE_SPINS = 20_000  # looks before a helper without work falls asleep: some 200 microseconds
+
 
 @jit
-def wait(control: int, threads: int) -> None:
-    """Returns when all threads have come here."""
+def wait(control: int, threads: int, post: int) -> None:
+    """Returns when all threads have come here. post: a helper's; of the leader 0.
+
+    A scheduler can leave two threads on one core while another is idle: each then waits while the
+    other one works. The one that has waited in vain moves away.
+    """
     phase = load_atomic(control + 8 * PHASE)
     if add_atomic(control + 8 * BARRIER, 1) == threads - 1:
         store_atomic(control + 8 * BARRIER, 0)
@@ -56,14 +72,81 @@ def wait(control: int, threads: int) -> None:
     spins = 0
     while load_atomic(control + 8 * PHASE) == phase:
         spins += 1
-        if spins > SPINS:
-            give_way()
-        else:
+        if spins <= SPINS:
             pause()
+            continue
+        if post == 0:
+            integers(control)[LEADER] = this_core()
+        elif integers(control)[LEADER] == this_core():
+            leave_core(this_core(), post + 8 * ROOM)
+        give_way()
 
 
-def run(control: int, program: int, thread: int) -> None:
-    """All steps of a run; the threads of one run enter it together."""
+def serve(post: int) -> None:
+    """A helper's time awake: runs what is posted, until nothing comes for a while."""
+    p, waited = integers(post), 0
+    if p[CORE] == this_core():
+        leave_core(p[CORE], post + 8 * ROOM)
+    store_atomic(post, IDLE)
+    while True:
+        mood = load_atomic(post)
+        if mood == WORKING:
+            if p[CORE] == this_core():
+                leave_core(p[CORE], post + 8 * ROOM)
+            run(p[CONTROL], p[PROGRAM], p[THREAD], post)
+            store_atomic(post, IDLE)
+            waited = 0
+        elif waited < IDLE_SPINS or mood == CLAIMED:
+            waited += 1
+            if waited % 1024 == 0 and p[CORE] == this_core():  # the leader needs it
+                leave_core(p[CORE], post + 8 * ROOM)
+            pause()
+        elif change_atomic(post, IDLE, ASLEEP):
+            return
+
+
+def lead(control: int, program: int, posts: int, helpers: int, patience: int) -> None:
+    """A run on this thread and on those helpers that are awake, or wake up soon enough.
+
+    posts: the addresses of the helpers' posts. patience: how often to look after one that sleeps.
+    """
+    threads, core = 1, this_core()
+    integers(control)[LEADER] = core
+    for helper in range(helpers):
+        post = integers(posts)[helper]
+        integers(post)[CORE] = core
+        looks = 0
+        while looks < patience and load_atomic(post) == ASLEEP:
+            looks += 1
+            if looks % 16 == 0:
+                give_way()  # it may have woken up on this core
+            else:
+                pause()
+        if change_atomic(post, IDLE, CLAIMED):
+            p = integers(post)
+            p[CONTROL], p[PROGRAM], p[THREAD] = control, program, threads
+            threads += 1
+        else:
+            integers(posts)[helper] = 0
+    integers(program)[THREADS] = threads
+    for helper in range(helpers):
+        if integers(posts)[helper] != 0:
+            store_atomic(integers(posts)[helper], WORKING)
+    run(control, program, 0, 0)
+    for helper in range(helpers):
+        post = integers(posts)[helper]
+        spins = 0
+        while post != 0 and load_atomic(post) == WORKING:
+            spins += 1
+            if spins > SPINS:
+                give_way()
+            else:
+                pause()
+
+
+@jit
+def run(control: int, program: int, thread: int, post: int) -> None:
+    """All steps of a run; the threads of one run enter it together. post: as in `wait`."""
     c, p = integers(control), integers(program)
     threads, shares, stretches = p[THREADS], p[SHARES], p[STRETCHES]
     starts, entries = integers(p[STARTS]), integers(p[ENTRIES])
@@ -92,7 +175,7 @@ def run(control: int, program: int, thread: int) -> None:
                     call(entries[2 * entry], entries[2 * entry + 1])
                     integers(clock)[entry] += ticks() - begun
             if threads > 1:
-                wait(control, threads)
+                wait(control, threads, post)
             if stretch in (check, guard):
                 # A thread may come here late, when another has asked for a stop further on.
                 last = 2 * number + (2 if stretch == guard else 1)

@@ -7,6 +7,7 @@ integers at run time, never baked into machine code, so the code can be cached o
 from __future__ import annotations
 
 import platform
+import sys
 from typing import Any
 
 from llvmlite import ir
@@ -16,6 +17,7 @@ from numba.core import cgutils
 intrinsic: Any = extending.intrinsic  # its type says nothing of what it makes
 register_jitable: Any = extending.register_jitable
 
+LINUX = sys.platform == "linux"
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 FLUSH = 0x8040  # bits of MXCSR: flush results to zero, take subnormal operands for zero
 
@@ -166,6 +168,18 @@ def store_atomic(context: Any, address: Any, value: Any) -> Any:
 
 
 @intrinsic
+def change_atomic(context: Any, address: Any, expected: Any, value: Any) -> Any:
+    """Sets the integer at an address if it is the expected one; whether it was."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = builder.inttoptr(args[0], _I64.as_pointer())
+        found = builder.cmpxchg(place, args[1], args[2], "seq_cst", "seq_cst")
+        return builder.extract_value(found, 1)
+
+    return types.boolean(types.int64, types.int64, types.int64), build
+
+
+@intrinsic
 def give_way(context: Any) -> Any:
     """Lets another thread have the core."""
 
@@ -175,6 +189,59 @@ def give_way(context: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(), build
+
+
+@intrinsic
+def this_core(context: Any) -> Any:
+    """The number of the core that this thread is on; -1 where nothing tells."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if not LINUX:
+            return _I64(-1)
+        kind = ir.FunctionType(_I32, [])
+        function = cgutils.get_or_insert_function(builder.module, kind, "sched_getcpu")
+        return builder.sext(builder.call(function, []), _I64)
+
+    return types.int64(), build
+
+
+@intrinsic
+def _affinity(context: Any, set: Any, mask: Any) -> Any:
+    """Sets or reads the cores that this thread may use, a mask of MASK_WORDS words."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if LINUX:
+            kind = ir.FunctionType(_I32, [_I32, _I64, _I64])
+            call = [_I32(0), _I64(8 * MASK_WORDS), args[1]]
+            for name, wanted in (("sched_setaffinity", True), ("sched_getaffinity", False)):
+                with builder.if_then(builder.icmp_signed("==", args[0], ir.IntType(1)(wanted))):
+                    function = cgutils.get_or_insert_function(builder.module, kind, name)
+                    builder.call(function, call)
+        return context.get_dummy_value()
+
+    return types.void(types.boolean, types.int64), build
+
+
+MASK_WORDS = 16  # of 64 cores each
+
+
+@register_jitable
+def leave_core(core: int, room: int) -> None:
+    """Moves this thread to another of its cores; it may come back later. room: MASK_WORDS words."""
+    words, bit = integers(room), 1 << (core % 64)
+    for i in range(MASK_WORDS):
+        words[i] = 0
+    _affinity(False, room)
+    if core < 0 or core >= 64 * MASK_WORDS or words[core // 64] & bit == 0:
+        return
+    others = 0
+    words[core // 64] ^= bit
+    for i in range(MASK_WORDS):
+        others |= words[i]
+    if others != 0:
+        _affinity(True, room)
+        words[core // 64] ^= bit
+        _affinity(True, room)
 
 
 @intrinsic
