@@ -51,6 +51,8 @@ class Plan:
     parts: list[Stretch | Walked] = field(default_factory=list)
     lowered: list[list[Shares] | None] = field(default_factory=list)
     nows: Any = None
+    posts: Any = None  # where the addresses of the helpers' posts stand, for one run
+    posts_address: int = 0
     blas: bool = False  # whether a step calls BLAS, whose threads must then be held
     kept: list[Any] = field(default_factory=list)  # scratch memory that records point to
     addresses: dict[int, int] = field(default_factory=dict)
@@ -118,6 +120,8 @@ class Tables:
     def _addresses(self, plan: Plan, weighted: bool) -> None:
         """Where every value lies, and arrays over it for the walker."""
         program, rows = self.program, plan.rows
+        plan.kept.append(aligned(plan.shares, "int64"))
+        plan.posts, plan.posts_address = memoryview(plan.kept[-1].data), address(plan.kept[-1])
         plan.nows = aligned(plan.shares * steps.NOW_SLOTS, "int64")
         for value in program.values:
             spec = value.spec.at(rows)

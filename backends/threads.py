@@ -59,7 +59,8 @@ def apply_environment() -> None:
 def count() -> int:
     """The number that was set, or the cores that this process may use."""
     apply_environment()
-    return _chosen[0] if _chosen else usable_cores()
+    crew.limit = _chosen[0] if _chosen else usable_cores()
+    return crew.limit
 
 
 @cache
@@ -81,24 +82,25 @@ class Helper:
 
         self.post = aligned(interpreter.POST_SLOTS, "int64")
         self.address = address(self.post)
-        self.mood: Any = memoryview(self.post.data)
-        self.asleep = interpreter.ASLEEP
-        self.called = threading.Semaphore(0)
+        # Locked: nobody has rung since it last looked. It may fall asleep between any look at its
+        # mood and the run, so the bell is rung for each run; it then looks once in vain.
+        self.bell = threading.Lock()
+        self.bell.acquire()
         self.serve = compiled.server()
         self.thread = threading.Thread(target=self._live, name="lamina", daemon=True)
         self.thread.start()
 
     def _live(self) -> None:
         while True:
-            self.called.acquire()
+            self.bell.acquire()
             if crew.closed:
                 return
             self.serve(self.address)
 
-    def wake(self) -> None:
-        """Has it look for work."""
-        if self.mood[0] == self.asleep:
-            self.called.release()
+    def ring(self) -> None:
+        """Has it look for work. One caller at a time."""
+        if self.bell.locked():
+            self.bell.release()
 
 
 class Crew:
@@ -106,6 +108,7 @@ class Crew:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.limit = 1  # as `count` last said
         self.busy = 0  # cores taken by runs
         self.runs = 0  # those that call BLAS
         self.helpers: list[Helper] = []
@@ -118,17 +121,18 @@ class Crew:
     def take(self, wanted: int) -> list[Helper]:
         """Takes a core for this thread, and helpers for up to `wanted` cores together."""
         with self.lock:
-            most = max(1, min(wanted, count() - self.busy))
-            while len(self.free) < most - 1 and len(self.helpers) < count() - 1:
+            extra = max(min(wanted, self.limit - self.busy), 1) - 1
+            while len(self.free) < extra and len(self.helpers) < self.limit - 1:
                 try:
                     self.free.append(Helper())
                 except RuntimeError:  # the system gives no more threads
                     break
                 self.helpers.append(self.free[-1])
-            taken = [self.free.pop() for _ in range(min(most - 1, len(self.free)))]
+            taken = self.free[:extra]
+            del self.free[:extra]
             self.busy += 1 + len(taken)
         for one in taken:
-            one.wake()
+            one.ring()
         return taken
 
     def give(self, taken: list[Helper]) -> None:
@@ -156,7 +160,7 @@ class Crew:
         """Ends the helpers, before the interpreter that they would come back to is gone."""
         self.closed = True
         for one in self.helpers:
-            one.called.release()
+            one.ring()
         for one in self.helpers:
             one.thread.join(timeout=1.0)
 

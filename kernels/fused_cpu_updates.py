@@ -78,7 +78,8 @@ def squares_below(x: Array, limit: float) -> bool:
         for lane in range(half):
             sums[lane] += sums[lane + half]
         half //= 2
-    return sums[0] < limit
+    small: bool = sums[0] < limit
+    return small
 
 
 @jit

@@ -69,6 +69,7 @@ class _Tile:
         self.zero = ir.Constant(self.vector, [0.0] * self.lanes)
         self.letter = f"v{self.lanes}f{8 * self.align}"
         self.mask: Any = None
+        self.ahead = 8 if vectors > WIDE else 0
 
     def function(self, name: str, result: Any, arguments: list[Any]) -> Any:
         """An LLVM function, declared."""
@@ -109,6 +110,13 @@ class _Tile:
         )  # fmt: skip
         builder.call(function, [value, place, _I32(self.align), self.mask])
 
+    def prefetch(self, place: Any) -> None:
+        """Asks for the line at a place, which need not be readable."""
+        raw = ir.IntType(8).as_pointer()
+        function = self.function("llvm.prefetch.p0", ir.VoidType(), [raw, _I32, _I32, _I32])
+        hints = [_I32(0), _I32(3), _I32(1)]  # to read, to keep near, data
+        self.builder.call(function, [self.builder.bitcast(place, raw), *hints])
+
     def spread(self, value: Any) -> Any:
         """One element in all lanes."""
         nothing = ir.Constant(self.vector, ir.Undefined)
@@ -143,6 +151,10 @@ class _Tile:
             row = builder.gep(b, [builder.mul(here, b_row)])
             column = builder.gep(a, [builder.mul(here, a_inner)])
             factors = [self.load(builder.gep(row, [_I64(v * self.lanes)])) for v in vectors]
+            if self.ahead:
+                later = builder.gep(row, [builder.mul(b_row, _I64(self.ahead))])
+                for v in vectors:
+                    self.prefetch(builder.gep(later, [_I64(v * self.lanes)]))
             lines = []
             for i in rows:
                 one = self.spread(builder.load(builder.gep(column, [steps[i]])))

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -352,6 +353,38 @@ def test_prepared_prediction(backend: str) -> None:
         prepared(x[:, :1])
     with pytest.raises(lm.ShapeError, match="row-major"):
         prepared(np.asfortranarray(x))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("count", [2, 3])
+def test_few_rows_share_out_the_weights(many_threads: Any, count: int, dtype: str) -> None:
+    many_threads(count)
+    x = np.random.default_rng(0).standard_normal((40, 70)).astype(dtype)
+    layers = [lm.Dense(270, "relu"), lm.Dense(200, "tanh", use_bias=False), lm.Dense(3, "softmax")]
+    model = lm.Sequential(layers, "cross_entropy", dtype=dtype, backend="numba", seed=0)
+    model.build(70)
+    prepared = model.prepare()
+    twin = lm.Sequential(layers, "cross_entropy", dtype=dtype, backend="numpy", seed=0)
+    twin.build(70)
+    for rows in (1, 3, 16, 17, 40):
+        expected = twin.predict(x[:rows])
+        np.testing.assert_allclose(prepared(x[:rows]), expected, rtol=2e-5, atol=1e-7)
+    binding = prepared.free[1, False][0]
+    plan: Any = binding._plan(1)  # type: ignore[attr-defined]
+    first = plan.lowered[0][0]
+    assert sum(entry is not None for entry in first) == count  # one row, and yet all work
+
+
+def test_a_run_goes_on_without_helpers_that_do_not_come(
+    many_threads: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many_threads(2)
+    together = trained()
+    monkeypatch.setattr(threads.Helper, "ring", lambda self: None)
+    monkeypatch.setattr(native, "PATIENCE", 100)
+    time.sleep(0.05)  # by now they sleep
+    alone = trained()
+    assert support.same(together.get_weights(), alone.get_weights())
 
 
 def test_prediction_from_many_threads() -> None:
