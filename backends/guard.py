@@ -16,16 +16,11 @@ from .state import State
 
 
 def bound(dtype: str) -> float:
-    """What the norm of a gradient may not reach, for a learning rate up to 1.
+    """What the norm of a gradient may not reach, for a learning rate up to 1; over a larger rate.
 
     Its square must be finite, for the slots of Adam and RMSprop hold squares.
     """
     return float(np.sqrt(float(np.finfo(dtype).max)) / 16.0)
-
-
-def largest(dtype: str, rate: float) -> float:
-    """The norm that a gradient may not reach at a learning rate."""
-    return bound(dtype) / max(rate, 1.0)
 
 
 def watched(program: Program) -> tuple[str, ...]:

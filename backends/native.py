@@ -280,8 +280,8 @@ class NativeBinding(Binding):
             control.sums[name] = float(f[steps.SUMS + at])
         if control.stop:
             if c[steps.STOP] % 2 == 0:  # the gradient, not the loss
-                rate = 0.0 if rates is None else float(rates[done])
-                limit = guard.largest(self.program.dtype, rate)
+                rate = 1.0 if rates is None else max(float(rates[done]), 1.0)
+                limit = guard.bound(self.program.dtype) / rate
                 control.nonfinite_layer = guard.layer_beyond(self.state, limit)
                 return done
             control.nonfinite_instruction = self._culprit(plan)

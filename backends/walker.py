@@ -27,7 +27,7 @@ KEPT_ROW_COUNTS = 8  # a full batch, a last partial one, and a few sizes of pred
 class Step:
     """One instruction, resolved: what to call, which values go in, where the results go."""
 
-    __slots__ = ("bound", "call", "inputs", "instruction", "out", "outputs", "pinned")
+    __slots__ = ("bound", "call", "inputs", "instruction", "kernel", "out", "outputs", "pinned")
 
     def __init__(self, instruction: Instruction, call: Call) -> None:
         self.instruction = instruction
@@ -36,7 +36,10 @@ class Step:
         self.outputs = instruction.outputs
         self.out: tuple[Array, ...] | None = None
         self.pinned = False
-        self.bound: Callable[[], Any] | None = None  # with all its arrays, where they never change
+        # Where it writes into memory that never changes: the call with its attributes and outputs;
+        # and with its inputs, where those never change.
+        self.kernel: Callable[..., Any] | None = None
+        self.bound: Callable[[], Any] | None = None
 
 
 class Plan:
@@ -85,6 +88,7 @@ class WalkerBinding(Binding):
         self.plans: dict[int, Plan] = {}
         self.results: dict[str, np.ndarray] = {}
         self.arenas: dict[str, Array] = {}
+        self.watched, self.bound = guard.watched(program), guard.bound(program.dtype)
         if not backend.functional:
             self.arenas = {
                 f"arena.{dtype}": backend.zeros(elements, dtype)
@@ -142,7 +146,7 @@ class WalkerBinding(Binding):
         return plan
 
     def _prebind(self, plan: Plan) -> None:
-        """Gives the steps whose arrays are the same in every batch all of them, once."""
+        """Gives steps the arrays that are the same in every batch, once."""
         changing = set(self.program.columns.values())
         changing.update(id for id, _ in plan.control)
         steps = list(chain.from_iterable(plan.segments.values()))
@@ -153,9 +157,11 @@ class WalkerBinding(Binding):
             else:
                 changing.update(step.outputs)
         for step in steps:
-            if step.call.writes and not changing.intersection(step.inputs):
-                inputs = [plan.env[i] for i in step.inputs]
-                step.bound = partial(step.call.function, step.out, *inputs, **step.call.attrs)
+            if not step.call.writes:
+                continue
+            step.kernel = partial(step.call.function, step.out, **step.call.attrs)
+            if not changing.intersection(step.inputs):
+                step.bound = partial(step.kernel, *[plan.env[i] for i in step.inputs])
 
     def _buffer(self, id: int, spec: Spec) -> Array:
         place = self.program.plan.places.get(id)
@@ -222,12 +228,11 @@ class WalkerBinding(Binding):
 
     def _guarded(self, control: Control, number: int) -> bool:
         """Whether the update leaves finite numbers; else it asks for a stop. See `guard`."""
-        rate = self._control("learning_rate", control, number)
-        limit = guard.largest(self.program.dtype, rate)
-        for name in guard.watched(self.program):
+        limit = self.bound / max(self._control("learning_rate", control, number), 1.0)
+        backend = self.backend
+        for name in self.watched:
             flat = self.state.flats[name]
-            squares = float(self.backend.to_numpy(self.backend.xp.matmul(flat, flat)))
-            if not squares < limit * limit:
+            if not float(backend.to_numpy(backend.xp.matmul(flat, flat))) < limit * limit:
                 control.stop = True
                 control.nonfinite_layer = guard.layer_beyond(self.state, limit)
                 return False
@@ -270,9 +275,13 @@ class WalkerBinding(Binding):
     def _walk(self, steps: list[Step], env: list[Any]) -> None:
         watch = self.watch
         for step in steps:
-            if step.bound is not None and watch is None:
-                step.bound()
-                continue
+            if watch is None:
+                if step.bound is not None:
+                    step.bound()
+                    continue
+                if step.kernel is not None:
+                    step.kernel(*[env[i] for i in step.inputs])
+                    continue
             start = time.perf_counter() if watch else 0.0
             made = step.call(step.out, *[env[i] for i in step.inputs])
             if step.pinned and step.out is not None and not step.call.writes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -187,19 +188,30 @@ def dense_backward(
         np.add.reduce(g, axis=0, keepdims=True, out=out[1])
 
 
+@lru_cache(maxsize=16)
+def row_starts(rows: int, columns: int) -> Array:
+    """Where each row begins in a flat matrix."""
+    return np.arange(0, rows * columns, columns)
+
+
+def label_places(labels: Array, columns: int) -> Array:
+    """Where each row's label stands in a flat matrix."""
+    return row_starts(labels.size, columns) + labels.reshape(-1)
+
+
 def softmax_cross_entropy(out: Out, z: Array, labels: Array, weights: Array | None = None) -> None:
     """Probabilities, and the weighted sum of log(sum(exp(z))) - z[label]."""
     p, loss = out
-    np.subtract(z, z.max(axis=-1, keepdims=True), out=p)
-    at_label = np.take_along_axis(p, labels, axis=-1)
+    np.subtract(z, np.maximum.reduce(z, axis=-1, keepdims=True), out=p)
+    at_label = p.reshape(-1).take(label_places(labels, p.shape[-1])).reshape(labels.shape)
     np.exp(p, out=p)
-    total = p.sum(axis=-1, keepdims=True)
+    total = np.add.reduce(p, axis=-1, keepdims=True)
     p /= total
     each = np.log(total, out=total)
     each -= at_label
     if weights is not None:
         each *= weights
-    loss[...] = each.sum()
+    np.add.reduce(each, axis=None, out=loss)
 
 
 def softmax_cross_entropy_backward(
@@ -208,8 +220,7 @@ def softmax_cross_entropy_backward(
     """p - 1 at the label, times the row's weight."""
     (g,) = out
     np.copyto(g, p)
-    flat = g.reshape(-1, g.shape[-1])
-    flat[np.arange(flat.shape[0]), labels.reshape(-1)] -= 1.0
+    g.reshape(-1)[label_places(labels, g.shape[-1])] -= 1.0
     if weights is not None:
         g *= weights
 
@@ -221,13 +232,19 @@ def sigmoid_binary_cross_entropy(
     p, loss = out
     each = np.maximum(z, 0)
     each -= z * targets
+    positive = z >= 0
     small = np.abs(z)
     np.negative(small, out=small)
     np.exp(small, out=small)
     each += np.log1p(small)
-    sigmoid((p,), z)
+    np.copyto(p, small)
+    np.copyto(p, 1.0, where=positive)
+    small += 1.0
+    p /= small
     rows = each if each.shape[-1] == 1 else each.mean(axis=-1, keepdims=True)
-    loss[...] = rows.sum() if weights is None else (rows * weights).sum()
+    if weights is not None:
+        rows *= weights
+    np.add.reduce(rows, axis=None, out=loss)
 
 
 def difference(name: str, factor: float) -> Kernel:
@@ -245,7 +262,7 @@ def difference(name: str, factor: float) -> Kernel:
     return Kernel(name, run)
 
 
-BLOCK = 16_384  # elements of an update that are worked on together: all passes within a cache
+BLOCK = 65_536  # elements of an update that are worked on together: all passes within a cache
 
 
 def in_blocks(update: Any) -> Any:
@@ -253,7 +270,7 @@ def in_blocks(update: Any) -> Any:
 
     def run(out: Out, *inputs: Any, **attrs: Any) -> None:
         size = inputs[0].size
-        if size <= BLOCK:
+        if size <= 2 * BLOCK:
             update(out, *inputs, **attrs)
             return
         for start in range(0, size, BLOCK):
