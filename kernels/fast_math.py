@@ -1,16 +1,17 @@
-"""exp, expm1, log, log1p, tanh and sigmoid that a compiler can vectorise, in float32 and float64.
+"""exp, expm1, log, log1p, erf, tanh and sigmoid that a compiler can vectorise.
 
 Numba's wheels have no vector math library: np.exp in a loop is one libm call per element. These
-are branchless: range reduction, a series whose first terms left out are below the rounding, and
-the exponent put together from the bits. NaN stays NaN; infinities, overflow and subnormal numbers
-come out as IEEE says. In the interpreter (no compiler) they are NumPy's functions.
+are for float32 and float64 (erf in float64 is libm's), and branchless: range reduction, a series
+whose first terms left out are below the rounding, and the exponent put together from the bits. NaN
+stays NaN; infinities, overflow and subnormal numbers come out as IEEE says. In the interpreter (no
+compiler) they are NumPy's functions.
 
 Largest error measured against longer arithmetic, over the whole range of each function, in units
 in the last place (`tests/kernels/test_cpu_kernels.py` holds it to the bound):
 
-            exp   expm1   log   log1p   log1p_unit   tanh   sigmoid
-float32     1.0     1.5   1.0     1.5          1.5    2.5       2.5
-float64     1.0     2.0   1.0     1.5          1.5    3.0       2.5
+            exp   expm1   log   log1p   log1p_unit   erf   tanh   sigmoid
+float32     1.0     1.5   1.0     1.5          1.5   1.5    2.5       2.5
+float64     1.0     2.0   1.0     1.5          1.5   1.0    3.0       2.5
 """
 
 from __future__ import annotations
@@ -108,17 +109,23 @@ _log_tail = _polynomial(
 )
 
 
-# log(x + 3/2) / (x + 1/2) - 1 for |x| <= 1/2, interpolated at Chebyshev's points: the singularity
-# makes the error fall by 5.8, which is 3 + sqrt(8), a degree.
+def _interpolated(function: Callable[[float], float], degree: int) -> list[float]:
+    """The polynomial through a function at Chebyshev's points of [-1, 1], lowest power first."""
+    points = np.polynomial.chebyshev.chebpts1(degree + 1)
+    values = [function(float(x)) for x in points]
+    found = np.polynomial.Chebyshev.fit(points, values, degree, [-1.0, 1.0])
+    return [float(c) for c in found.convert(kind=np.polynomial.Polynomial).coef]
+
+
+# Two functions on [0, 1], in 2 x - 1, for float32; their errors fall by about 6 a degree.
 _log1p_ratio = _polynomial(
-    [
-        float(c)
-        for c in np.polynomial.Chebyshev.interpolate(
-            lambda x: np.log1p(x + 0.5) / (x + 0.5) - 1.0, 9, [-0.5, 0.5]
-        ).convert(kind=np.polynomial.Polynomial).coef
-    ],
-    [],
-)  # fmt: skip
+    _interpolated(lambda x: math.log1p((x + 1) / 2) / ((x + 1) / 2) - 1, 9), []
+)
+_erf_ratio = _polynomial(
+    _interpolated(lambda x: math.erf(math.sqrt((x + 1) / 2)) / math.sqrt((x + 1) / 2) - 1, 6), []
+)
+# erfc from 1 to 4, where erf is 1 in float32.
+_erfc_far = _polynomial(_interpolated(lambda x: math.erfc(2.5 + 1.5 * x), 14), [])
 
 # ln(2) in two parts: n times the first is exact for every exponent n.
 _LN2 = {
@@ -255,13 +262,38 @@ def log1p_unit(x: Number) -> Number:
 
 @_compiled(log1p_unit)
 def _log1p_unit(x: Any) -> Any:
-    half = np.float32(0.5)
+    one, two = np.float32(1.0), np.float32(2.0)
 
     def compute(x: Number) -> Number:
-        return x + x * _log1p_ratio(x - half)
+        return x + x * _log1p_ratio(x * two - one)
 
     # In float64 twenty coefficients would be needed, to more digits than float64 gives them.
     return compute if x == types.float32 else log1p
+
+
+def erf(x: Number) -> Number:
+    """The error function."""
+    return math.erf(x)
+
+
+@_compiled(erf)
+def _erf(x: Any) -> Any:
+    one, two, most = np.float32(1.0), np.float32(2.0), np.float32(4.0)
+    middle, scale = np.float32(2.5), np.float32(1.0 / 1.5)
+
+    def compute(x: Number) -> Number:
+        size = abs(x)
+        near = x * x if size < one else one
+        inner = x + x * _erf_ratio(near * two - one)
+        far = most if size > most else size
+        outer = one - _erfc_far((far - middle) * scale)
+        outer = -outer if x < 0 else outer
+        return inner if size < one else outer
+
+    def libm(x: Number) -> Number:
+        return math.erf(x)
+
+    return compute if x == types.float32 else libm
 
 
 def tanh(x: Number) -> Number:

@@ -70,7 +70,7 @@ def log_softmax_backward(g: Array, y: Array, out: Array) -> None:
 def gelu(x: Array, root: Any, half: Any, one: Any, out: Array) -> None:
     """x Phi(x); root: sqrt(1/2); out may be x."""
     for i in range(x.size):
-        out[i] = half * x[i] * (one + math.erf(root * x[i]))
+        out[i] = half * x[i] * (one + fast_math.erf(root * x[i]))
 
 
 @jit
@@ -80,7 +80,7 @@ def gelu_backward(
     """g (Phi(x) + x phi(x)); density: 1 / sqrt(2 pi); out may be g or x."""
     for i in range(g.size):
         phi = density * fast_math.exp(-half * x[i] * x[i])
-        out[i] = g[i] * (half * (one + math.erf(root * x[i])) + x[i] * phi)
+        out[i] = g[i] * (half * (one + fast_math.erf(root * x[i])) + x[i] * phi)
 
 
 @jit
