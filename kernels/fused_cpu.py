@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import fast_math
+from . import fast_math, streams
 from .jit import jit
 from .samples import ACTIVATIONS
 
@@ -60,7 +60,18 @@ def activate(x: Array, bias: Array, code: int, alpha: Any, out: Array) -> None:
     rows, columns = x.shape
     flat_x, flat = x.reshape(-1), out.reshape(-1)
     biased, copied = bias.shape[0] > 0, x.ctypes.data != out.ctypes.data
-    block = max(1, BLOCK // max(1, columns)) * max(1, columns)
+    if not biased and flat.size * flat.itemsize >= streams.LARGE:
+        room = np.empty(streams.PIECE, x.dtype)
+        for start in range(0, flat.size, streams.PIECE):
+            source, target = flat_x[start:], flat[start : start + streams.PIECE]
+            piece = room[: target.size]
+            for i in range(piece.size):
+                piece[i] = source[i]
+            activate_flat(piece, code, alpha)
+            streams.send(piece, target)
+        streams.settle()
+        return
+    block = max(1, BLOCK // max(1, columns)) * max(1, columns) if biased else BLOCK
     for start in range(0, rows * columns, block):
         source, target = flat_x[start : start + block], flat[start : start + block]
         if biased and columns == 1:
@@ -80,8 +91,25 @@ def activate(x: Array, bias: Array, code: int, alpha: Any, out: Array) -> None:
 @jit
 def activate_backward(g: Array, y: Array, code: int, alpha: Any, out: Array) -> None:
     """out = g times the derivative at the output y; out may be g or y; all row-major."""
-    one, zero = g.dtype.type(1), g.dtype.type(0)
     g, y, out = g.reshape(-1), y.reshape(-1), out.reshape(-1)
+    if out.size * out.itemsize < streams.LARGE:
+        activate_backward_flat(g, y, code, alpha, out)
+        return
+    room = np.empty(streams.PIECE, g.dtype)
+    for start in range(0, out.size, streams.PIECE):
+        target = out[start : start + streams.PIECE]
+        piece = room[: target.size]
+        activate_backward_flat(
+            g[start : start + piece.size], y[start : start + piece.size], code, alpha, piece
+        )
+        streams.send(piece, target)
+    streams.settle()
+
+
+@jit
+def activate_backward_flat(g: Array, y: Array, code: int, alpha: Any, out: Array) -> None:
+    """`activate_backward` on flat arrays."""
+    one, zero = g.dtype.type(1), g.dtype.type(0)
     if code == RELU:
         for i in range(g.size):
             out[i] = g[i] if y[i] > zero else zero

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lamina.kernels import fast_math, philox
+from lamina.kernels import fast_math, philox, streams
+from lamina.kernels import fused_cpu as fused
 from lamina.kernels.fused_cpu_rows import fused_cpu_kernels
 from lamina.kernels.jit import jit
 from lamina.kernels.numpy_out import numpy_kernels
@@ -225,6 +226,28 @@ def test_dropout_mask_is_the_reference_s(seed: int) -> None:
     TABLES["numba"]()["dropout_mask"].function((out,), seed, 2**33 + 1, **attrs)
     words = philox.words(np, seed, 5, 2**33 + 1, 37 * 9).reshape(37, 9)
     np.testing.assert_array_equal(out == 0.0, words < philox.threshold(0.3))
+
+
+@dtypes
+@pytest.mark.parametrize("shift", [0, 1, 5])
+def test_arrays_larger_than_the_caches(dtype: str, shift: int) -> None:
+    size = streams.LARGE // np.dtype(dtype).itemsize + streams.PIECE // 2 + 3
+    rng = np.random.default_rng(shift)
+    x, g = (rng.standard_normal(size).astype(dtype) for _ in range(2))
+    out = np.full(size + shift, 7.0, dtype)[shift:]  # not at the start of a line
+    alpha, none = np.dtype(dtype).type(0.1), np.empty((0, 1), dtype)
+    for name in ("relu", "tanh", "elu"):
+        code, expected = fused.CODES[name], x.copy()
+        fused.activate_flat(expected, code, alpha)
+        fused.activate(x[None], none, code, alpha, out[None])
+        np.testing.assert_array_equal(out, expected)
+        slope = np.empty_like(g)
+        fused.activate_backward_flat(g, x, code, alpha, slope)
+        fused.activate_backward(g[None], x[None], code, alpha, out[None])
+        np.testing.assert_array_equal(out, slope)
+        again = x.copy()
+        fused.activate(again[None], none, code, alpha, again[None])
+        np.testing.assert_array_equal(again, expected)
 
 
 # The elementary functions
