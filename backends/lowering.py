@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,38 @@ class Lowering:
         units = -(-count // multiple)
         marks = [min(units * s // self.shares * multiple, count) for s in range(self.shares + 1)]
         return list(pairwise(marks))
+
+    def weight_cuts(self, rows: int, work: float) -> list[Range]:
+        """The rows of a weight whose gradient each share computes."""
+        return self.cuts(rows, work, 16 if rows >= 64 else 1)
+
+    def bias_cuts(self, columns: int) -> list[Range]:
+        """The part of a bias whose gradient each share computes."""
+        return self.cuts(columns, self.rows * columns if columns >= 32 else 0, 16)
+
+    def owned(self) -> Iterator[list[Range]]:
+        """Ranges of the flat parameters, one for each share at a time, together all of them.
+
+        Each share updates what it computed the gradient of, which its own cache still holds.
+        """
+        ranges: list[list[Range]] = [[] for _ in range(self.shares)]
+        for entry in self.program.layout.entries:
+            if entry.segment != "parameters":
+                continue
+            parts = [(0, entry.size)]
+            if len(entry.shape) == 2:
+                columns = entry.shape[1]
+                cuts = self.weight_cuts(entry.shape[0], entry.size)
+                parts = [(a * columns, b * columns) for a, b in cuts]
+                if entry.shape[0] == 1:
+                    parts = self.bias_cuts(columns)
+            for own, (start, stop) in zip(ranges, parts, strict=False):
+                start, stop = start + entry.offset, stop + entry.offset
+                if own and own[-1][1] == start:
+                    start = own.pop()[0]
+                own.append((start, stop))
+        for each in zip_longest(*ranges, fillvalue=(0, 0)):
+            yield list(each)
 
     def at(self, id: int) -> int:
         """A value's address."""

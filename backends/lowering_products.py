@@ -18,6 +18,7 @@ LARGE = 512
 PACKED_ROWS = 48  # rows that a panel's copy is used for before it pays
 FEW_ROWS = 16  # up to which weights, not rows, are shared out: what counts is to read them once
 BROAD = 64  # columns of a share at least, and a multiple of it: a wide tile's
+TURNED_ROWS = 512  # of x from which x^T is copied before a product: its columns are far apart
 NARROW = 16  # columns below which a sum over rows does not fill a vector
 NEAR_BLOCK = 128  # inner indices whose panel a first-level cache holds
 
@@ -85,8 +86,26 @@ def _strip(
     )  # fmt: skip
 
 
-def _product_tn(low: Lowering, x: int, g: int, rows: Range, out: int) -> Entry:
-    """Rows of out = x^T g."""
+def _turned(low: Lowering, x: int, columns: Range) -> tuple[Entry, tuple[int, int, int]]:
+    """Columns of x as rows of a copy: the entry that makes it, and the copy as `_tiles` takes it.
+
+    Rows of the copy are a line longer than they need be, or with 1024 of them each would begin in
+    the same set of the cache.
+    """
+    start, stop = columns
+    count, inner = low.size(x, 0), low.size(x, 1)
+    long = count + 64 // low.item
+    size = (stop - start) * long * low.item
+    place = low.memory.scratch(size)
+    read = (low.at(x) + start * low.item, low.whole(x)[1])
+    record = [read[0], inner, count, stop - start, place, long]
+    return low.entry("transpose", record, [read], [(place, place + size)]), (place, long, 1)
+
+
+def _product_tn(
+    low: Lowering, x: int, g: int, rows: Range, out: int, turned: tuple[int, int, int] | None
+) -> Entry:
+    """Rows of out = x^T g; turned: these rows of x^T, where there is a copy."""
     start, stop = rows
     count, inner, columns = low.size(x, 0), low.size(x, 1), low.size(g, 1)
     reads, writes = [low.whole(x), low.whole(g)], [low.part(out, start, stop)]
@@ -102,7 +121,10 @@ def _product_tn(low: Lowering, x: int, g: int, rows: Range, out: int) -> Entry:
         ]  # fmt: skip
         return low.entry("product", record, reads, writes)
     sizes = (wide, count, columns)
-    return _tiles(low, (a, 1, inner), (b, columns), (c, columns), sizes, reads, writes)
+    factor = (a, 1, inner)
+    if turned is not None:
+        factor, reads[0] = turned, (turned[0], turned[0] + wide * turned[1] * low.item)
+    return _tiles(low, factor, (b, columns), (c, columns), sizes, reads, writes)
 
 
 def _product_nt(low: Lowering, g: int, place: int, rows: Range, w: int, out: int) -> Entry:
@@ -205,12 +227,17 @@ def _dense_backward_entries(
         yield [
             None if a == b else _product_nt(low, g, place, (a, b), w, outputs[0]) for a, b in cuts
         ]
-    yield [
-        None
-        if a == b
-        else _moved(_product_tn(low, x, g, (a, b), weight), low.at(g), place, rows * size)
-        for a, b in low.cuts(inner, work, 16 if inner >= 64 else 1)
-    ]
+    parts = low.weight_cuts(inner, work)
+    copies: list[tuple[int, int, int] | None] = [None] * len(parts)
+    if rows >= TURNED_ROWS and columns >= NARROW and not _large(low, rows, inner, columns):
+        turned = [None if a == b else _turned(low, x, (a, b)) for a, b in parts]
+        copies = [None if made is None else made[1] for made in turned]
+        yield [None if made is None else made[0] for made in turned]
+    row = []
+    for (a, b), copy in zip(parts, copies, strict=True):
+        made = None if a == b else _product_tn(low, x, g, (a, b), weight, copy)
+        row.append(None if made is None else _moved(made, low.at(g), place, rows * size))
+    yield row
     if bias is not None and 1 < columns < NARROW:  # the product of a row of ones and g
         span, one_place = low.whole(bias), low.one()
         reads = [(place, place + rows * size)]
@@ -219,7 +246,7 @@ def _dense_backward_entries(
         return
     if bias is not None:
         row = []
-        for start, stop in low.cuts(columns, rows * columns, 16):
+        for start, stop in low.bias_cuts(columns):
             target = low.at(bias) + start * low.item
             record = [place, rows, columns, start, stop - start, target]
             made = low.entry(

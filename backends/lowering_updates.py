@@ -15,17 +15,17 @@ def _update(
     low: Lowering, one: Instruction, ids: list[int], step: str, record: Any
 ) -> Iterator[Shares]:
     """A step over flat segments; record: (addresses, elements, now, first element) -> slots."""
-    count = length(low.specs[ids[0]])
-    row: Shares = []
-    for share, (start, stop) in enumerate(low.cuts(count, 4.0 * count, 64)):
-        if start == stop:
-            row.append(None)
-            continue
-        places = [low.at(i) + start * low.item for i in ids]
-        ranges = [(p, p + (stop - start) * low.item) for p in places]
-        slots = record(places, stop - start, low.memory.now[share], start)
-        row.append(low.entry(step, slots, ranges, ranges))
-    yield row
+    for cuts in low.owned():
+        row: Shares = []
+        for share, (start, stop) in enumerate(cuts):
+            if start == stop:
+                row.append(None)
+                continue
+            places = [low.at(i) + start * low.item for i in ids]
+            ranges = [(p, p + (stop - start) * low.item) for p in places]
+            slots = record(places, stop - start, low.memory.now[share], start)
+            row.append(low.entry(step, slots, ranges, ranges))
+        yield row
 
 
 def _flats(low: Lowering, one: Instruction) -> list[int]:

@@ -212,13 +212,15 @@ class Tables:
         low, found = self.low, []
         limit = bits(guard.bound(self.program.dtype))
         for name in guard.watched(self.program):
-            base, count = address(self.state.flats[name]), self.program.layout.length(name)
-            row: Shares = []
-            for share, (start, stop) in enumerate(low.cuts(count, 4.0 * count, 64)):
-                span = (base + start * low.item, base + stop * low.item)
-                record = [low.memory.now[share], low.memory.control, span[0], stop - start, limit]
-                row.append(None if start == stop else low.entry("guard", record, [span], []))
-            found.append(row)
+            base = address(self.state.flats[name])
+            for cuts in low.owned():
+                row: Shares = []
+                for share, (start, stop) in enumerate(cuts):
+                    span = (base + start * low.item, base + stop * low.item)
+                    now, control = low.memory.now[share], low.memory.control
+                    record = [now, control, span[0], stop - start, limit]
+                    row.append(None if start == stop else low.entry("guard", record, [span], []))
+                found.append(row)
         return found
 
     def _stores(self, plan: Plan) -> list[Shares]:
