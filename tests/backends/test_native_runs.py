@@ -18,7 +18,7 @@ import pytest
 import support
 from lamina.__main__ import app
 from lamina.backends import native, threads
-from lamina.backends.lowering import Entry, stretches
+from lamina.backends.lowering import Entry, Lowering, Memory, stretches
 from lamina.backends.walker import Walker
 from lamina.core import training
 from typer.testing import CliRunner
@@ -99,6 +99,46 @@ def test_fewer_threads_than_shares_give_the_same_bits(
     monkeypatch.setattr(threads.crew, "busy", 2)  # somebody else has the other cores
     one_thread = trained()
     assert support.same(together.get_weights(), one_thread.get_weights())
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_long_batches_in_shares_agree_with_the_walker(many_threads: Any, count: int) -> None:
+    many_threads(count)
+    x, y = support.classes(600)
+    ends = []
+    for walked in (False, True):
+        model = lm.Sequential(
+            [lm.Dense(96, "relu"), lm.Dense(40, "tanh"), lm.Dense(3, "softmax")],
+            "cross_entropy", lm.AdamW(1e-2, weight_decay=0.1), backend="numba", dtype="float64",
+            seed=2,
+        )  # fmt: skip
+        if walked:
+            monkey = pytest.MonkeyPatch()
+            backend = model.backend
+            monkey.setattr(backend, "compile", lambda program, b=backend: Walker(b, program))
+        model.fit(x, y, epochs=3, batch_size=580, shuffle=False, verbose=0)  # and a rest of 20
+        if walked:
+            monkey.undo()
+        ends.append(model)
+    for a, b in zip(*(m.get_weights() for m in ends), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("shares", [1, 2, 3, 5])
+def test_shares_own_every_parameter_once(shares: int) -> None:
+    model = lm.Sequential(
+        [lm.Dense(130, "relu", use_bias=False), lm.Dense(33, "tanh"), lm.Dense(1, "sigmoid")],
+        "binary_cross_entropy", backend="numba",
+    )  # fmt: skip
+    model.build(70)
+    program = model._program("train", 64, 1)
+    low = Lowering(program, Memory({}, {}, 0, [], lambda size: 0, lambda name: 0), 64, shares)
+    owners = np.zeros(program.layout.length("parameters"), dtype=int)
+    for cuts in low.owned():
+        assert len(cuts) == shares
+        for start, stop in cuts:
+            owners[start:stop] += 1
+    assert (owners == 1).all()
 
 
 def test_shares_wait_where_one_touches_what_another_wrote() -> None:

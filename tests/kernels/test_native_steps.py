@@ -1,0 +1,121 @@
+"""The steps of the native executor, one by one: against NumPy, with memory around them that says
+when something was read or written that does not belong to it."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+import pytest
+from lamina.kernels.native import compiled
+
+dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
+AROUND = 40  # elements before and behind every array
+MARK = 12345.0
+
+
+def fenced(values: Any, dtype: str, around: float = np.nan, shift: int = 0) -> Any:
+    """A copy with other numbers before and behind it: NaN spreads from whatever reads it."""
+    values = np.asarray(values, dtype)
+    whole = np.full(values.size + 2 * AROUND + shift, around, dtype)
+    inside = whole[AROUND + shift : AROUND + shift + values.size]
+    inside[:] = values.reshape(-1)
+    return whole, inside.reshape(values.shape)
+
+
+def intact(whole: Any, inside: Any) -> bool:
+    """Whether nothing around an output was written."""
+    before = (inside.ctypes.data - whole.ctypes.data) // whole.itemsize
+    return bool((whole[:before] == MARK).all() and (whole[before + inside.size :] == MARK).all())
+
+
+def run(name: str, dtype: str, *slots: Any) -> None:
+    """Calls a step with a record; arrays stand for their addresses."""
+    record = np.array([s.ctypes.data if isinstance(s, np.ndarray) else s for s in slots], np.int64)
+    step = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(compiled.step(name, dtype))
+    step(record.ctypes.data, None)
+
+
+SIZES = [
+    (1, 1, 1), (1, 7, 3), (1, 9, 300), (2, 4, 64), (3, 5, 65), (4, 8, 16), (5, 3, 33), (6, 1, 128),
+    (7, 130, 70), (12, 16, 15), (13, 17, 47), (25, 40, 10), (48, 129, 130), (61, 257, 191),
+]  # fmt: skip
+
+
+@dtypes
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("turned", [False, True])
+def test_products(sizes: tuple[int, int, int], turned: bool, dtype: str) -> None:
+    rows, inner, columns = sizes
+    rng = np.random.default_rng(rows + inner)
+    a, b = rng.standard_normal((rows, inner)), rng.standard_normal((inner, columns))
+    bias = rng.standard_normal(columns)
+    _, left = fenced(a.T if turned else a, dtype, shift=3)
+    (_, right), (_, shift) = fenced(b, dtype), fenced(bias, dtype, shift=1)
+    steps = (1, rows) if turned else (inner, 1)
+    for block in (128, 16):
+        for packed in (0, 1):
+            for added, relu in ((0, 0), (1, 0), (1, 1)):
+                whole, out = fenced(np.full((rows, columns), 7.0), dtype, MARK, 5)
+                run(
+                    "product_tiles", dtype, left, *steps, right, columns, out, columns, rows,
+                    inner, columns, block, packed, shift if added else 0, relu,
+                )  # fmt: skip
+                expected = a @ b + added * bias
+                expected = np.maximum(expected, 0) if relu else expected
+                tolerance = 1e-5 if dtype == "float32" else 1e-13
+                np.testing.assert_allclose(out, expected, atol=tolerance * inner)
+                assert intact(whole, out)
+
+
+@dtypes
+def test_products_of_a_part(dtype: str) -> None:
+    a, b = np.random.default_rng(0).standard_normal((2, 20, 200))
+    (_, left), (_, right) = fenced(a[:, :9], dtype), fenced(b[:9], dtype)
+    whole, out = fenced(np.full((20, 200), MARK), dtype, MARK)
+    run("product_tiles", dtype, left[2:], 9, 1, right[:, 64:], 200, out[2:, 64:], 200,
+        15, 9, 100, 128, 0, 0, 0)  # fmt: skip
+    expected = np.full((20, 200), MARK)
+    expected[2:17, 64:164] = (a[:, :9] @ b[:9])[2:17, 64:164]
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
+    assert intact(whole, out)
+
+
+@dtypes
+@pytest.mark.parametrize("inner", [1, 2, 3, 4, 5, 8, 9, 16, 31, 64, 65])
+@pytest.mark.parametrize("rows", [1, 3, 16, 37])
+def test_products_with_a_column(rows: int, inner: int, dtype: str) -> None:
+    rng = np.random.default_rng(inner)
+    x, v = rng.standard_normal((rows, inner)), rng.standard_normal(inner)
+    (_, left), (_, right), (_, bias) = (fenced(n, dtype, shift=1) for n in (x, v, [0.5]))
+    for added in (0, 1):
+        whole, out = fenced(np.zeros(rows), dtype, MARK, 3)
+        run("vector_product", dtype, left, rows, inner, right, out, bias if added else 0)
+        np.testing.assert_allclose(out, x @ v + 0.5 * added, rtol=1e-5, atol=1e-5)
+        assert intact(whole, out)
+
+
+@dtypes
+@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (16, 16), (33, 17), (64, 8)])
+def test_transposes(shape: tuple[int, int], dtype: str) -> None:
+    rows, columns = shape
+    x = np.random.default_rng(0).standard_normal((rows, columns + 2))
+    _, source = fenced(x, dtype)
+    whole, out = fenced(np.full((columns, rows + 5), MARK), dtype, MARK, 1)
+    run("transpose", dtype, source, columns + 2, rows, columns, out, rows + 5)
+    np.testing.assert_array_equal(out[:, :rows], x[:, :columns].T.astype(dtype))
+    assert (out[:, rows:] == MARK).all()
+    assert intact(whole, out)
+
+
+@dtypes
+@pytest.mark.parametrize("columns", [1, 3, 16, 40])
+def test_sums_of_columns(columns: int, dtype: str) -> None:
+    x = np.random.default_rng(0).standard_normal((300, columns))
+    _, source = fenced(x, dtype)
+    first, many = columns // 3, columns - columns // 3
+    whole, out = fenced(np.zeros(many), dtype, MARK, 1)
+    run("column_sums", dtype, source, 300, columns, first, many, out)
+    np.testing.assert_allclose(out, x[:, first:].sum(0), rtol=1e-4, atol=1e-4)
+    assert intact(whole, out)
