@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -507,6 +508,41 @@ def test_damaged_and_unwritable_caches(tmp_path: Path) -> None:
     without, told = run(nowhere / "folder")
     assert without == cold
     assert told.count("RuntimeWarning") == 1
+
+
+TANH = """
+import numpy as np
+from lamina.kernels import fused_cpu
+x = np.ones(1)
+fused_cpu.activate_flat(x, fused_cpu.TANH, 0.0)
+print(x[0])
+"""
+
+
+def test_machine_code_is_made_anew_when_a_file_that_it_calls_changed(tmp_path: Path) -> None:
+    source = Path(lm.__file__).parent
+    package = tmp_path / "lamina"
+    for part in ("kernels", "backends", "core"):
+        shutil.copytree(source / part, package / part)
+    shutil.copy(source / "__init__.py", package)
+    env = {
+        **os.environ, "LAMINA_CACHE_DIR": str(tmp_path / "cache"),
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)]),
+    }  # fmt: skip
+
+    def printed() -> float:
+        done = subprocess.run(
+            [sys.executable, "-c", TANH], check=True, env=env, capture_output=True, text=True
+        )
+        return float(done.stdout)
+
+    assert printed() == pytest.approx(np.tanh(1.0))
+    assert list((tmp_path / "cache").rglob("*.nbc"))
+    changed = package / "kernels" / "fast_math.py"
+    text = changed.read_text()
+    assert text.count("value = e / (e + two)") == 1
+    changed.write_text(text.replace("value = e / (e + two)", "value = two * e / (e + two)"))
+    assert printed() == pytest.approx(2.0 * np.tanh(1.0))
 
 
 def test_warmup() -> None:
