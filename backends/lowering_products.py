@@ -17,7 +17,7 @@ from .program import Instruction
 LARGE = 512
 PACKED_ROWS = 48  # rows that a panel's copy is used for before it pays
 FEW_ROWS = 16  # up to which weights, not rows, are shared out: what counts is to read them once
-BROAD = 64  # columns of a share at least, and a multiple of it: a wide tile's
+LONG = 64  # inner indices of a share at least
 TURNED_ROWS = 512  # of x from which x^T is copied before a product: its columns are far apart
 NARROW = 16  # columns below which a sum over rows does not fill a vector
 NEAR_BLOCK = 128  # inner indices whose panel a first-level cache holds
@@ -67,23 +67,34 @@ def _product(
     )  # fmt: skip
 
 
-def _strip(
-    low: Lowering, x: int, w: int, columns: Range, bias: int | None, relu: bool, out: int
-) -> Entry:
-    """Columns of out = x w + bias, as `_product`: each share reads weights of its own."""
-    start, stop = columns
-    rows, inner, width = low.size(x, 0), low.size(x, 1), low.size(w, 1)
-    first, size = start * low.item, (stop - start) * low.item
-    reads = [low.whole(x), (low.at(w) + first, low.whole(w)[1])]
-    if bias is not None:
-        reads.append((low.at(bias) + first, low.at(bias) + first + size))
-    target = low.at(out) + first
-    lines = [target + row * width * low.item for row in range(rows)]
-    return _tiles(
-        low, (reads[0][0], inner, 1), (reads[1][0], width), (target, width),
-        (rows, inner, stop - start), reads, [(line, line + size) for line in lines],
-        0 if bias is None else reads[2][0], relu,
-    )  # fmt: skip
+def _in_parts(
+    low: Lowering, x: int, w: int, cuts: list[Range], bias: int | None, relu: bool, out: int
+) -> Iterator[Shares]:
+    """out = x w + bias as a sum of products, each of some of w's rows: a share reads them alone.
+
+    Columns of w would do as well, but then its cache holds half of each stretch of memory, and only
+    half of the cache's sets are used.
+    """
+    rows, inner, columns = low.size(x, 0), low.size(x, 1), low.size(w, 1)
+    size = rows * columns * low.item
+    place = low.memory.scratch(size * low.shares)
+    found: Shares = []
+    for share, (start, stop) in enumerate(cuts):
+        reads, first = [low.whole(x), low.part(w, start, stop)], place + share * size
+        a = reads[0][0] + start * low.item
+        reads[0] = (a, reads[0][1])
+        sizes = (rows, stop - start, columns)
+        found.append(
+            _tiles(
+                low, (a, inner, 1), (reads[1][0], columns), (first, columns), sizes, reads,
+                [(first, first + size)],
+            )
+        )  # fmt: skip
+    yield found
+    shift = 0 if bias is None else low.at(bias)
+    reads = [(place, place + size * low.shares)] + ([] if bias is None else [low.whole(bias)])
+    record = [place, low.shares, rows, columns, shift, int(relu), low.at(out)]
+    yield low.first("join", record, reads, [low.whole(out)])
 
 
 def _turned(low: Lowering, x: int, columns: Range) -> tuple[Entry, tuple[int, int, int]]:
@@ -168,9 +179,9 @@ def _dense_entries(
     work = length(low.specs[x]) * columns
     cuts = low.cuts(rows, work)
     relu = attrs["activation"] == "relu"
-    if rows <= FEW_ROWS and columns >= low.shares * BROAD:
-        parts = low.cuts(columns, work, BROAD)
-        yield [None if a == b else _strip(low, x, w, (a, b), bias, relu, out) for a, b in parts]
+    parts = low.cuts(low.size(x, 1), work, 16)
+    if low.shares > 1 and rows <= FEW_ROWS and all(b - a >= LONG for a, b in parts):
+        yield from _in_parts(low, x, w, parts, bias, relu, out)
     else:
         yield [None if a == b else _product(low, x, (a, b), w, bias, relu, out) for a, b in cuts]
     if attrs["activation"] in ("linear", "relu"):

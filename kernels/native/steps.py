@@ -173,6 +173,31 @@ def product_tiles(a: Record, like: Like) -> None:
     )  # fmt: skip
 
 
+def join(a: Record, like: Like) -> None:
+    """out = the sum of matrices that lie one behind the other, plus a bias, maybe with ReLU.
+
+    0 the first, 1 how many, 2 rows, 3 columns, 4 bias or 0, 5 ReLU, 6 out.
+    """
+    columns = a[3]
+    size = a[2] * columns
+    parts, out, zero = line(a[0], a[1] * size, like), line(a[6], size, like), real(0, like)
+    for i in range(size):
+        out[i] = parts[i]
+    for k in range(1, a[1]):
+        part = parts[k * size :]
+        for i in range(size):
+            out[i] += part[i]
+    for row in range(a[2]):
+        y = out[row * columns :]
+        if a[4] != 0:
+            bias = line(a[4], columns, like)
+            for j in range(columns):
+                y[j] += bias[j]
+        if a[5] != 0:
+            for j in range(columns):
+                y[j] = zero if y[j] <= zero else y[j]
+
+
 def transpose(a: Record, like: Like) -> None:
     """0 source, 1 its row length, 2 rows, 3 columns, 4 target, 5 its row length."""
     tiles.transpose(a[0], a[1], a[2], a[3], a[4], a[5], like)
