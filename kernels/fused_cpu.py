@@ -2,8 +2,7 @@
 
 Each function is compiled at its first call and cached by itself. Activations are chosen by number,
 so one compilation serves all of them. Sums run in a fixed order: the same numbers every time. All
-matrices are row-major. Numba does not see a change of an imported function: after one in
-`fast_math`, touch this file and `fused_cpu_rows`, or the old machine code is loaded.
+matrices are row-major.
 """
 
 from __future__ import annotations

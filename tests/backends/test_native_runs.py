@@ -400,13 +400,13 @@ def test_prepared_prediction(backend: str) -> None:
 @pytest.mark.parametrize("count", [2, 3])
 def test_few_rows_share_out_the_weights(many_threads: Any, count: int, dtype: str) -> None:
     many_threads(count)
-    x = np.random.default_rng(0).standard_normal((40, 70)).astype(dtype)
+    x = np.random.default_rng(0).standard_normal((40, 300)).astype(dtype)
     layers = [lm.Dense(270, "relu"), lm.Dense(200, "tanh", use_bias=False), lm.Dense(3, "softmax")]
     model = lm.Sequential(layers, "cross_entropy", dtype=dtype, backend="numba", seed=0)
-    model.build(70)
+    model.build(300)
     prepared = model.prepare()
     twin = lm.Sequential(layers, "cross_entropy", dtype=dtype, backend="numpy", seed=0)
-    twin.build(70)
+    twin.build(300)
     for rows in (1, 3, 16, 17, 40):
         expected = twin.predict(x[:rows])
         np.testing.assert_allclose(prepared(x[:rows]), expected, rtol=2e-5, atol=1e-7)
