@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..kernels import philox
-from ..kernels.native import steps
+from ..kernels.native.steps_elements import ARITHMETIC, COMPARISONS
 from ..kernels.spec import ITEMSIZE, length
 from .lowering import Lowering, Shares, bits, rule
 from .program import Instruction
@@ -24,7 +24,7 @@ def _steps(low: Lowering, id: int, shape: tuple[int, int]) -> tuple[int, int] | 
     return (0 if rows == 1 else columns), (0 if columns == 1 else 1)
 
 
-@rule(*steps.ARITHMETIC, *steps.COMPARISONS)
+@rule(*ARITHMETIC, *COMPARISONS)
 def _elementwise(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     x, y = one.inputs
     out = one.outputs[0]
@@ -46,7 +46,7 @@ def _elementwise(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iter
     if len(kinds) != 1:
         return None
     (kind,) = kinds
-    if one.op in steps.ARITHMETIC:
+    if one.op in ARITHMETIC:
         if kind != low.program.dtype:
             return None
         step, tail = "arithmetic", []
@@ -55,7 +55,7 @@ def _elementwise(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iter
         if kind not in known:
             return None
         step, tail = "compare", [known[kind]]
-    table = steps.ARITHMETIC if step == "arithmetic" else steps.COMPARISONS
+    table = ARITHMETIC if step == "arithmetic" else COMPARISONS
     return _elementwise_entries(
         low, (step, table.index(one.op), tail), (x, y, out), shape, along
     )  # fmt: skip

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..kernels.fused_cpu import CODES
-from ..kernels.native import tiles
+from ..kernels.native.register_tile import BYTES, WIDE
+from ..kernels.native.tiles import PACKED
 from ..kernels.spec import length
 from .lowering import Entry, Lowering, Range, Shares, bits, optional, rule
 from .program import Instruction
@@ -34,8 +35,8 @@ def _tiles(
     rows, inner, columns.
     """
     rows, inner, columns = sizes
-    packed = rows >= PACKED_ROWS and columns >= 2 * tiles.BYTES // low.item * tiles.WIDE
-    room = tiles.PACKED // (tiles.BYTES * tiles.WIDE)
+    packed = rows >= PACKED_ROWS and columns >= 2 * BYTES // low.item * WIDE
+    room = PACKED // (BYTES * WIDE)
     block = room if columns >= LARGE and inner >= LARGE else NEAR_BLOCK
     record = [*a, *b, *out, rows, inner, columns, min(block, room), int(packed), bias, int(relu)]
     return low.entry("product_tiles", record, reads, writes)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels import ops
-from ..kernels.native import compiled, interpreter, steps
+from ..kernels.native import compiled, interpreter, slots
 from ..kernels.spec import concrete_attrs
 from . import guard
 from .contract import Backend, Binding, Executable
@@ -85,11 +85,11 @@ class NativeBinding(Binding):
         self.weights: np.ndarray | None = None
         self.plans: dict[tuple[int, int, bool], Plan] = {}
         self.results: dict[str, np.ndarray] = {}
-        self.control = aligned(steps.CONTROL_SLOTS, "int64")
+        self.control = aligned(slots.CONTROL_SLOTS, "int64")
         self.numbers = self.control.view(np.float64)
         self.control_address = address(self.control)
         self.tables = Tables(backend, program, state, self.control_address)
-        self.slots: Any = memoryview(self.control.data)  # sets a slot in half the time
+        self.fields: Any = memoryview(self.control.data)  # sets a slot in half the time
         self.lead = compiled.leader()
         self.ready: dict[int, Any] = {}
         self.columns = self.tables.columns
@@ -107,10 +107,10 @@ class NativeBinding(Binding):
         if weights is not None:
             self.weights = np.ascontiguousarray(weights, dtype=np.float64).reshape(-1)
         control = self.control
-        control[steps.ROW_WEIGHTS] = 0 if self.weights is None else address(self.weights)
+        control[slots.ROW_WEIGHTS] = 0 if self.weights is None else address(self.weights)
         for number, name in enumerate(self.columns):
             if name not in block.streamed:
-                control[steps.COLUMNS + 2 * number] = address(block.columns[name])
+                control[slots.COLUMNS + 2 * number] = address(block.columns[name])
 
     def _shares(self, rows: int) -> int:
         """How many shares the work is worth: all threads, or one."""
@@ -178,10 +178,10 @@ class NativeBinding(Binding):
             place = address(x)
         else:
             copy[...] = x
-        slots = self.slots
-        slots[steps.COLUMNS], slots[steps.COLUMNS + 1] = place, 0
-        slots[steps.RESULTS] = target
-        slots[steps.STEPS], slots[steps.CURSOR], slots[steps.ROWS] = 1, 0, rows
+        fields = self.fields
+        fields[slots.COLUMNS], fields[slots.COLUMNS + 1] = place, 0
+        fields[slots.RESULTS] = target
+        fields[slots.STEPS], fields[slots.CURSOR], fields[slots.ROWS] = 1, 0, rows
         if shares == 1:
             self.lead(self.control_address, program, 0, 0, 0)
         else:
@@ -209,13 +209,13 @@ class NativeBinding(Binding):
             return None
         steps_a_pass, width = rows // batch, len(self.program.sums) + 1
         trace = np.zeros((count * steps_a_pass, width))
-        self.control[steps.TRACE] = address(trace)
+        self.control[slots.TRACE] = address(trace)
         ordered = self.block.order is not None
-        self.control[steps.TOTAL] = 0 if ordered else rows
+        self.control[slots.TOTAL] = 0 if ordered else rows
         try:
             done = self._batches(control, batch, count * steps_a_pass, 0)
         finally:
-            self.control[steps.TRACE] = self.control[steps.TOTAL] = 0
+            self.control[slots.TRACE] = self.control[slots.TOTAL] = 0
         whole = trace[: done // steps_a_pass * steps_a_pass].reshape(-1, steps_a_pass, width)
         weights = np.add.accumulate(whole[:, :, 0], axis=1)[:, -1]
         found: dict[str, np.ndarray] = {}
@@ -235,7 +235,7 @@ class NativeBinding(Binding):
             count = min(batches * control.batch, self.block.rows - control.cursor)
             found[name] = np.empty((count, *spec.shape[1:]), dtype=spec.dtype)
             row = found[name].nbytes // max(count, 1)
-            self.control[steps.RESULTS + number] = address(found[name]) - control.cursor * row
+            self.control[slots.RESULTS + number] = address(found[name]) - control.cursor * row
         return found
 
     def _batches(self, control: Control, rows: int, number: int, done: int) -> int:
@@ -243,13 +243,13 @@ class NativeBinding(Binding):
         plan, c, f = self._plan(rows), self.control, self.numbers
         order = self.block.device_order
         for at in range(len(self.columns)):
-            c[steps.COLUMNS + 2 * at + 1] = 0 if order is None else address(order)
-        c[steps.ORDER] = 0 if order is None else address(order)
-        c[steps.ROWS], c[steps.STOP], c[steps.SEED] = rows, 0, _signed(self.state.seed)
-        f[steps.WEIGHT], f[steps.WEIGHT_SUM] = rows, control.weight_sum
+            c[slots.COLUMNS + 2 * at + 1] = 0 if order is None else address(order)
+        c[slots.ORDER] = 0 if order is None else address(order)
+        c[slots.ROWS], c[slots.STOP], c[slots.SEED] = rows, 0, _signed(self.state.seed)
+        f[slots.WEIGHT], f[slots.WEIGHT_SUM] = rows, control.weight_sum
         names = list(self.program.sums)
         for at, name in enumerate(names):
-            f[steps.SUMS + at] = control.sums.get(name, 0.0)
+            f[slots.SUMS + at] = control.sums.get(name, 0.0)
         rates = control.learning_rates
         if rates is not None:
             rates = np.ascontiguousarray(rates, dtype=np.float64)
@@ -259,15 +259,15 @@ class NativeBinding(Binding):
         ahead = self._ahead(control.cursor, rows, len(pieces)) if self.block.streamed else None
         with crew.blas() if plan.blas else nullcontext(), np.errstate(all="ignore"):
             for count in pieces:
-                c[steps.STEPS], c[steps.CURSOR] = count, control.cursor
-                c[steps.FIRST_STEP] = self.state.step
-                c[steps.RATES] = 0 if rates is None else address(rates) + 8 * done
+                c[slots.STEPS], c[slots.CURSOR] = count, control.cursor
+                c[slots.FIRST_STEP] = self.state.step
+                c[slots.RATES] = 0 if rates is None else address(rates) + 8 * done
                 if ahead is not None:
                     for at, array in next(ahead):
                         self._point(at, array, control.cursor)
                 self._parts(plan, 0.0 if rates is None else float(rates[done]))
-                failed = bool(c[steps.STOP])
-                finished = int(c[steps.FAILED]) if failed else count
+                failed = bool(c[slots.STOP])
+                finished = int(c[slots.FAILED]) if failed else count
                 if self.program.update:
                     self.state.step += finished
                 control.cursor += rows * (finished + failed)
@@ -275,11 +275,11 @@ class NativeBinding(Binding):
                 if failed:
                     control.stop, control.nonfinite_step = True, done
                     break
-        control.weight_sum = float(f[steps.WEIGHT_SUM])
+        control.weight_sum = float(f[slots.WEIGHT_SUM])
         for at, name in enumerate(names):
-            control.sums[name] = float(f[steps.SUMS + at])
+            control.sums[name] = float(f[slots.SUMS + at])
         if control.stop:
-            if c[steps.STOP] % 2 == 0:  # the gradient, not the loss
+            if c[slots.STOP] % 2 == 0:  # the gradient, not the loss
                 rate = 1.0 if rates is None else max(float(rates[done]), 1.0)
                 limit = guard.bound(self.program.dtype) / rate
                 control.nonfinite_layer = guard.layer_beyond(self.state, limit)
@@ -303,7 +303,7 @@ class NativeBinding(Binding):
             self._lead(plan, part.address, PATIENCE)
             if ticks is not None:
                 self._tell(part, ticks, time.perf_counter() - begun)
-            if self.control[steps.STOP]:
+            if self.control[slots.STOP]:
                 return
 
     def _tell(self, part: Stretch, ticks: np.ndarray, seconds: float) -> None:
@@ -358,8 +358,8 @@ class NativeBinding(Binding):
     def _point(self, at: int, array: np.ndarray, cursor: int) -> None:
         """Makes a column of rows that are there in the order of the run already."""
         row = array.nbytes // max(len(array), 1)
-        self.control[steps.COLUMNS + 2 * at] = address(array) - cursor * row
-        self.control[steps.COLUMNS + 2 * at + 1] = 0
+        self.control[slots.COLUMNS + 2 * at] = address(array) - cursor * row
+        self.control[slots.COLUMNS + 2 * at + 1] = 0
         self.pointed = {**getattr(self, "pointed", {}), at: array}
 
     def _culprit(self, plan: Plan) -> int:

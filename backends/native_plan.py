@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.native import compiled, interpreter, steps
+from ..kernels.native import compiled, interpreter, slots
 from ..kernels.spec import ITEMSIZE, concrete_attrs, length
 from . import guard, lowering_elements, lowering_products, lowering_rows, lowering_updates
 from .contract import Array, Backend, Call, resolve
@@ -122,7 +122,7 @@ class Tables:
         program, rows = self.program, plan.rows
         plan.kept.append(aligned(plan.shares, "int64"))
         plan.posts, plan.posts_address = memoryview(plan.kept[-1].data), address(plan.kept[-1])
-        plan.nows = aligned(plan.shares * steps.NOW_SLOTS, "int64")
+        plan.nows = aligned(plan.shares * slots.NOW_SLOTS, "int64")
         for value in program.values:
             spec = value.spec.at(rows)
             place = program.plan.places.get(value.id)
@@ -171,7 +171,7 @@ class Tables:
         base = address(plan.nows)
         return Memory(
             plan.addresses, ranges, self.control_address,
-            [base + 8 * steps.NOW_SLOTS * share for share in range(plan.shares)], scratch,
+            [base + 8 * slots.NOW_SLOTS * share for share in range(plan.shares)], scratch,
             lambda routine: compiled.blas(routine, self.program.dtype),
         )  # fmt: skip
 

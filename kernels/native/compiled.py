@@ -14,7 +14,7 @@ from numba.extending import get_cython_function_address
 
 from ..cache import disk_cache
 from ..jit import OPTIONS
-from . import interpreter, steps
+from . import interpreter, steps_data, steps_elements, steps_products, steps_rows, steps_updates
 
 _lock = threading.Lock()  # two threads that first use a step would both compile it
 _REALS = {"float32": types.float32, "float64": types.float64}
@@ -29,11 +29,22 @@ def _compile(function: Callable[..., None], arguments: tuple[Any, ...]) -> Any:
 
 
 @cache
+def _steps() -> dict[str, Callable[..., None]]:
+    """The functions of the modules of steps that take a record and a dtype."""
+    return {
+        name: function
+        for module in (steps_data, steps_products, steps_rows, steps_elements, steps_updates)
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if list(inspect.signature(function).parameters) == ["a", "like"]
+    }
+
+
+@cache
 def _step(name: str, dtype: str) -> Any:
     kinds: Any = types
     arguments = (kinds.CPointer(kinds.int64), kinds.CPointer(_REALS[dtype]))
     with _lock:
-        return _compile(getattr(steps, name), arguments)
+        return _compile(_steps()[name], arguments)
 
 
 def step(name: str, dtype: str) -> int:
@@ -43,9 +54,8 @@ def step(name: str, dtype: str) -> int:
 
 
 def names() -> list[str]:
-    """All steps: the functions of `steps` that take a record and a dtype."""
-    found = inspect.getmembers(steps, inspect.isfunction)
-    return [n for n, f in found if list(inspect.signature(f).parameters) == ["a", "like"]]
+    """All steps."""
+    return list(_steps())
 
 
 def warmup(dtypes: Iterable[str]) -> Iterator[str]:

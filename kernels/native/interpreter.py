@@ -26,7 +26,7 @@ from .machine import (
     this_core,
     ticks,
 )
-from .steps import (
+from .slots import (
     BARRIER,
     CURSOR,
     FIRST_STEP,

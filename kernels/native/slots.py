@@ -1,0 +1,27 @@
+"""Where what stands: slots of the control block, which a run shares, and of a share's own "now".
+
+Steps (`steps_*.py`) are what a native program is made of. Each takes a record of 64-bit slots and
+writes memory. A record holds addresses, sizes and numbers (float64 bits); what stands in which slot
+is said in the step's docstring and filled in by `backends/lowering_*.py`. `like` is a null pointer
+that says the dtype. A step unpacks its record and calls a kernel of `kernels/`; only what moves
+data or chooses is written here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Record = Any
+Like = Any
+
+(
+    STEPS, ROWS, ORDER, STOP, FAILED, RATES, FIRST_STEP, SEED, ROW_WEIGHTS, CURSOR, WEIGHT,
+    WEIGHT_SUM, TOTAL, TRACE,
+) = range(14)  # fmt: skip
+LEADER = 15  # the core that the leading thread was last seen on
+BARRIER, PHASE = 16, 24  # cache lines of their own
+SUMS, RESULTS, COLUMNS = 32, 64, 96  # from there on; of a column its address and its order's
+MOST = 32  # sums, results or columns of one program
+CONTROL_SLOTS = COLUMNS + 2 * MOST
+NUMBER, ROW, STEP, RATE = range(4)
+NOW_SLOTS = 8
