@@ -267,8 +267,10 @@ def _log1p_unit(x: Any) -> Any:
     def compute(x: Number) -> Number:
         return x + x * _log1p_ratio(x * two - one)
 
-    # In float64 twenty coefficients would be needed, to more digits than float64 gives them.
-    return compute if x == types.float32 else log1p
+    def wide(x: Number) -> Number:  # it would take twenty coefficients of more digits than these
+        return log1p(x)
+
+    return compute if x == types.float32 else wide
 
 
 def erf(x: Number) -> Number:
