@@ -236,7 +236,7 @@ def test_arrays_larger_than_the_caches(dtype: str, shift: int) -> None:
     x, g = (rng.standard_normal(size).astype(dtype) for _ in range(2))
     out = np.full(size + shift, 7.0, dtype)[shift:]  # not at the start of a line
     alpha, none = np.dtype(dtype).type(0.1), np.empty((0, 1), dtype)
-    for name in ("relu", "tanh", "elu"):
+    for name in ("relu", "tanh", "elu", "softplus"):
         code, expected = fused.CODES[name], x.copy()
         fused.activate_flat(expected, code, alpha)
         fused.activate(x[None], none, code, alpha, out[None])
