@@ -91,7 +91,7 @@ def activate(x: Array, bias: Array, code: int, alpha: Any, out: Array) -> None:
 def activate_backward(g: Array, y: Array, code: int, alpha: Any, out: Array) -> None:
     """out = g times the derivative at the output y; out may be g or y; all row-major."""
     g, y, out = g.reshape(-1), y.reshape(-1), out.reshape(-1)
-    # Softplus has an exponential to compute, and in pieces that waits for memory at each one's start.
+    # Softplus has an exponential to compute, which in pieces waits for memory at each one's start.
     if code == SOFTPLUS or out.size * out.itemsize < streams.LARGE:
         activate_backward_flat(g, y, code, alpha, out)
         return
