@@ -46,27 +46,44 @@ def test_killed_at_any_moment(backend: str, tmp_path: Path) -> None:
             "binary_cross_entropy", lm.Adam(1e-2), backend=backend, seed=5,
         )  # fmt: skip
 
-    data = lm.datasets.load("moons")
-    untrained().fit(data.x_train, data.y_train, verbose=0)  # compiles, or no child gets that far
-    path = tmp_path / "model.safetensors"
-    chance = random.Random(0)
-    epochs = []
-    for _ in range(KILLS):
-        child = subprocess.Popen(
+    def child(path: Path) -> subprocess.Popen[bytes]:
+        """A training that is ready to begin, or to go on from the file."""
+        started = subprocess.Popen(
             [sys.executable, "-c", CHILD, str(path), backend],
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"ready\n"
-        time.sleep(chance.uniform(0.05, 0.4))
-        child.kill()
-        child.wait()
-        child.stdout.close()
+        assert started.stdout is not None
+        assert started.stdout.readline() == b"ready\n"
+        started.stdout.close()
+        return started
+
+    def kill(started: subprocess.Popen[bytes]) -> None:
+        started.kill()
+        started.wait()
+
+    # The first child compiles what is not on disk; the second tells how long a child takes to its
+    # first file on this machine, which the moments of the kills are measured in.
+    for first in (tmp_path / "compiled.safetensors", tmp_path / "timed.safetensors"):
+        started = child(first)
+        begin = time.perf_counter()
+        while not first.exists() and started.poll() is None:
+            time.sleep(0.001)
+        seconds = time.perf_counter() - begin
+        kill(started)
+        assert first.exists()
+    path = tmp_path / "model.safetensors"
+    chance = random.Random(0)
+    epochs = []
+    for _ in range(KILLS):
+        started = child(path)
+        time.sleep(chance.uniform(0.3, 4.0) * seconds)
+        kill(started)
         if path.exists() or epochs:
             epochs.append(lm.load(path, backend=backend).state.epoch)
     assert epochs == sorted(epochs)
     assert epochs[-1] > 0
+    data = lm.datasets.load("moons")
     killed = lm.load(path, backend=backend)
     unbroken = untrained()
     unbroken.fit(data.x_train, data.y_train, epochs=killed.state.epoch, verbose=0)
