@@ -209,17 +209,21 @@ def shift_exp(x: Array, largest: Array, out: Array) -> None:
 
 
 @jit
-def scale_rows(x: Array, totals: Array, out: Array) -> None:
-    """out = x over the sum of its row, the sums kept.
-
-    Rows are summed in float64: over thousands of classes a float32 sum loses two digits.
-    """
+def sum_rows(x: Array, totals: Array) -> None:
+    """The rows' sums, in float64: over thousands of classes a float32 sum loses two digits."""
     rows, columns = x.shape
     for i in range(rows):
         total = 0.0
         for j in range(columns):
             total += x[i, j]
         totals[i] = total
+
+
+@jit
+def scale_rows(x: Array, totals: Array, out: Array) -> None:
+    """out = x over the sum of its row, the sums kept."""
+    rows, columns = x.shape
+    sum_rows(x, totals)
     for i in range(rows):
         share = x.dtype.type(1.0 / totals[i])
         for j in range(columns):
@@ -315,11 +319,7 @@ def sigmoid_binary_cross_entropy_sum(z: Array, targets: Array, weights: Array, p
         for i in range(part_p.size):
             part_p[i] = chance[i]
         count = part_z.size // columns
-        for i in range(count if columns > 1 else 0):
-            total = 0.0
-            for j in range(columns):
-                total += each[i * columns + j]
-            each[i] = total / columns
+        mean_rows(each, count, columns)
         cost += weighted_sum(each[:count], weights[start : start + count])
     return cost
 
@@ -381,14 +381,41 @@ def scaled_difference(p: Array, targets: Array, weights: Array, scale: Any, out:
 
 
 @jit
+def mean_rows(each: Array, rows: int, columns: int) -> None:
+    """The first elements become the means of the rows, which are summed in float64."""
+    for i in range(rows if columns > 1 else 0):
+        row = each[i * columns :]
+        total = 0.0
+        for j in range(columns):
+            total += row[j]
+        each[i] = total / columns
+
+
+@jit
+def weigh(each: Array, weights: Array, out: Array) -> None:
+    """A column of losses, each times its row's weight where there are weights."""
+    flat, w = out.reshape(-1), weights.reshape(-1)
+    if w.size > 0:
+        for i in range(each.size):
+            flat[i] = each[i] * w[i]
+    else:
+        for i in range(each.size):
+            flat[i] = each[i]
+
+
+@jit
 def mean_squared_error(p: Array, targets: Array, weights: Array, out: Array) -> None:
     """The mean square of each row's differences, times the row's weight."""
     rows, columns = p.shape
-    weighted = weights.shape[0] > 0
-    for i in range(rows):
-        total = 0.0
-        for j in range(columns):
-            d = p[i, j] - targets[i, j]
-            total += d * d
-        total /= columns
-        out[i, 0] = total * weights[i, 0] if weighted else total
+    block = max(1, min(BLOCK // columns, rows))
+    each = np.empty(block * columns, p.dtype)
+    flat_p, flat_t = p.reshape(-1), targets.reshape(-1)
+    for start in range(0, rows, block):
+        stop = min(start + block, rows)
+        part_p = flat_p[start * columns : stop * columns]
+        part_t = flat_t[start * columns : stop * columns]
+        for i in range(part_p.size):
+            difference = part_p[i] - part_t[i]
+            each[i] = difference * difference
+        mean_rows(each, stop - start, columns)
+        weigh(each[: stop - start], weights[start:stop], out[start:stop])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import fast_math
-from .fused_cpu import weighted_sum
+from .fused_cpu import BLOCK, mean_rows, shift_exp, sum_rows, weigh, weighted_sum
 from .jit import jit
 from .numba_kernels import floats, given, numba_kernels, rows
 from .op import Kernel, kernels
@@ -27,17 +27,20 @@ Out = tuple[Any, ...]
 def log_softmax(x: Array, out: Array) -> None:
     """x - log(sum(exp(x))) for each row, the row's maximum taken off first; out may be x."""
     count, columns = x.shape
-    for i in range(count):
-        largest = x[i, 0]
-        for j in range(1, columns):
-            largest = max(largest, x[i, j])
-        total = 0.0
-        for j in range(columns):
-            out[i, j] = x[i, j] - largest
-            total += fast_math.exp(out[i, j])
-        shift = x.dtype.type(fast_math.log(total))
-        for j in range(columns):
-            out[i, j] -= shift
+    block = max(1, BLOCK // columns)
+    largest, totals = np.empty(block, x.dtype), np.empty(block)
+    shifts, room = np.empty(block, x.dtype), np.empty((block, columns), x.dtype)
+    for start in range(0, count, block):
+        source, target = x[start : start + block], out[start : start + block]
+        height = source.shape[0]
+        shift_exp(source, largest, room[:height])
+        sum_rows(room[:height], totals)
+        for i in range(height):
+            shifts[i] = fast_math.log(totals[i])
+        for i in range(height):
+            top, shift = largest[i], shifts[i]
+            for j in range(columns):
+                target[i, j] = (source[i, j] - top) - shift
 
 
 @jit
@@ -57,13 +60,19 @@ def softmax_backward(g: Array, y: Array, out: Array) -> None:
 def log_softmax_backward(g: Array, y: Array, out: Array) -> None:
     """g - exp(y) sum(g) for each row; out may be g or y."""
     count, columns = g.shape
-    for i in range(count):
-        total = 0.0
-        for j in range(columns):
-            total += g[i, j]
-        whole = g.dtype.type(total)
-        for j in range(columns):
-            out[i, j] = g[i, j] - fast_math.exp(y[i, j]) * whole
+    block = max(1, BLOCK // columns)
+    totals, room = np.empty(block), np.empty((block, columns), g.dtype)
+    flat, chances = y.reshape(-1), room.reshape(-1)
+    for start in range(0, count, block):
+        source, target = g[start : start + block], out[start : start + block]
+        part = flat[start * columns : (start + source.shape[0]) * columns]
+        for i in range(part.size):
+            chances[i] = fast_math.exp(part[i])
+        sum_rows(source, totals)
+        for i in range(source.shape[0]):
+            whole = g.dtype.type(totals[i])
+            for j in range(columns):
+                target[i, j] = source[i, j] - room[i, j] * whole
 
 
 @jit
@@ -107,12 +116,16 @@ def gelu_tanh_backward(
 def cross_entropy(p: Array, labels: Array, weights: Array, floor: Any, out: Array) -> None:
     """-log p[label] with p between floor and 1, times the row's weight."""
     one = p.dtype.type(1)
-    weighted = weights.shape[0] > 0
-    for i in range(p.shape[0]):
-        chance = p[i, labels[i, 0]]
-        chance = floor if chance < floor else chance
-        loss = -fast_math.log(one if chance > one else chance)
-        out[i, 0] = loss * weights[i, 0] if weighted else loss
+    count = p.shape[0]
+    each = np.empty(min(BLOCK, count), p.dtype)
+    for start in range(0, count, BLOCK):
+        height = min(BLOCK, count - start)
+        for i in range(height):
+            each[i] = p[start + i, labels[start + i, 0]]
+        for i in range(height):
+            chance = floor if each[i] < floor else each[i]
+            each[i] = -fast_math.log(one if chance > one else chance)
+        weigh(each[:height], weights[start : start + height], out[start : start + height])
 
 
 @jit
@@ -120,18 +133,22 @@ def binary_cross_entropy(p: Array, targets: Array, weights: Array, floor: Any, o
     """-t log p - (1 - t) log(1 - p), the mean over a row, times the row's weight."""
     one = p.dtype.type(1)
     count, columns = p.shape
-    weighted = weights.shape[0] > 0
-    for i in range(count):
-        total = 0.0
-        for j in range(columns):
-            yes, no, t = p[i, j], one - p[i, j], targets[i, j]
+    block = max(1, min(BLOCK // columns, count))
+    each = np.empty(block * columns, p.dtype)
+    flat_p, flat_t = p.reshape(-1), targets.reshape(-1)
+    for start in range(0, count, block):
+        stop = min(start + block, count)
+        part_p = flat_p[start * columns : stop * columns]
+        part_t = flat_t[start * columns : stop * columns]
+        for i in range(part_p.size):
+            yes, no, t = part_p[i], one - part_p[i], part_t[i]
             yes = floor if yes < floor else yes
             yes = one if yes > one else yes
             no = floor if no < floor else no
             no = one if no > one else no
-            total += -t * fast_math.log(yes) - (one - t) * fast_math.log(no)
-        total /= columns
-        out[i, 0] = total * weights[i, 0] if weighted else total
+            each[i] = -t * fast_math.log(yes) - (one - t) * fast_math.log(no)
+        mean_rows(each, stop - start, columns)
+        weigh(each[: stop - start], weights[start:stop], out[start:stop])
 
 
 @jit
