@@ -60,19 +60,13 @@ def softmax_backward(g: Array, y: Array, out: Array) -> None:
 def log_softmax_backward(g: Array, y: Array, out: Array) -> None:
     """g - exp(y) sum(g) for each row; out may be g or y."""
     count, columns = g.shape
-    block = max(1, BLOCK // columns)
-    totals, room = np.empty(block), np.empty((block, columns), g.dtype)
-    flat, chances = y.reshape(-1), room.reshape(-1)
-    for start in range(0, count, block):
-        source, target = g[start : start + block], out[start : start + block]
-        part = flat[start * columns : (start + source.shape[0]) * columns]
-        for i in range(part.size):
-            chances[i] = fast_math.exp(part[i])
-        sum_rows(source, totals)
-        for i in range(source.shape[0]):
-            whole = g.dtype.type(totals[i])
-            for j in range(columns):
-                target[i, j] = source[i, j] - room[i, j] * whole
+    for i in range(count):
+        total = 0.0
+        for j in range(columns):
+            total += g[i, j]
+        whole = g.dtype.type(total)
+        for j in range(columns):
+            out[i, j] = g[i, j] - fast_math.exp(y[i, j]) * whole
 
 
 @jit
