@@ -10,6 +10,7 @@ from ..kernels.op import Kernel
 from .contract import Executable, Obstacle
 from .host import HostBackend
 from .program import Program
+from .shared import SHARED, shared
 
 
 class NumbaBackend(HostBackend):
@@ -33,7 +34,8 @@ class NumbaBackend(HostBackend):
     def _kernels(self) -> Mapping[str, Kernel]:
         from ..kernels.fused_cpu_rows import fused_cpu_kernels
 
-        return fused_cpu_kernels()
+        found = fused_cpu_kernels()
+        return found | {name: shared(found[name]) for name in SHARED}
 
     def kernels(self) -> Mapping[str, Kernel]:
         """The compiled kernels; each is compiled at its first call and cached on disk."""

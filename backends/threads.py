@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -115,6 +115,7 @@ class Crew:
         self.free: list[Helper] = []
         self.closed = False
         self.reader: ThreadPoolExecutor | None = None
+        self.workers: ThreadPoolExecutor | None = None
         self.limited: list[tuple[Any, int]] = []  # BLAS libraries and their numbers of threads
         self.libraries: list[Any] | None = None
 
@@ -155,6 +156,34 @@ class Crew:
                 self.runs -= 1
                 if self.runs == 0:
                     self._release()
+
+    def share(self, task: Callable[[int, int], Any], size: int, grain: int) -> None:
+        """Calls task(start, stop) for parts of range(size), one on each core that is free.
+
+        Parts begin at multiples of the grain. What a part raises is raised when all have ended.
+        """
+        with self.lock:
+            cores = max(min(self.limit - self.busy, -(-size // grain)), 1)
+            self.busy += cores
+            if cores > 1 and self.workers is None:
+                self.workers = ThreadPoolExecutor(usable_cores(), thread_name_prefix="lamina-part")
+            workers = self.workers
+        try:
+            step = -(-size // (cores * grain)) * grain
+            others = [
+                workers.submit(task, start, min(start + step, size))
+                for start in range(step, size, step)
+                if workers is not None
+            ]
+            try:
+                task(0, min(step, size))
+            finally:
+                wait(others)
+            for one in others:
+                one.result()
+        finally:
+            with self.lock:
+                self.busy -= cores
 
     def close(self) -> None:
         """Ends the helpers, before the interpreter that they would come back to is gone."""
