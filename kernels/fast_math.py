@@ -21,7 +21,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numpy as np
+from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 Number = Any
@@ -78,6 +80,37 @@ def _split(part: str) -> Any:
 _exponent, _mantissa = _split("exponent"), _split("mantissa")
 
 
+def _fused(builder: Any, kind: Any, *args: Any) -> Any:
+    """a * b + c, rounded once where the processor has an instruction for that, else twice."""
+    name = "llvm.fmuladd.f32" if kind == types.float32 else "llvm.fmuladd.f64"
+    number = args[0].type
+    function = ir.FunctionType(number, [number] * 3)
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, name), args)
+
+
+@intrinsic
+def _fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _fused(builder, a, *args)
+
+    return a(a, a, a), build
+
+
+def fma(a: Number, b: Number, c: Number) -> Number:
+    """a * b + c in one instruction, where kernels want one: no other product is fused with a sum.
+
+    Left to the compiler, it would fuse one of the products of a * b + c * d in a vector loop, the
+    other in the loop over what is left, and each copy of a function as it likes: results would
+    change by a rounding with the place of an element in its array.
+    """
+    return a * b + c
+
+
+@overload(fma, strict=False)
+def _fma_in_kernels(a: Any, b: Any, c: Any) -> Any:
+    return lambda a, b, c: _fma(a, b, c)
+
+
 def _polynomial(single: list[float], double: list[float]) -> Any:
     """Horner's scheme over coefficients, lowest power first, unrolled while compiling."""
 
@@ -85,11 +118,9 @@ def _polynomial(single: list[float], double: list[float]) -> Any:
         coefficients = single if x == types.float32 else double
 
         def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            flags = ("contract",)
             total = context.get_constant(x, coefficients[-1])
             for c in reversed(coefficients[:-1]):
-                product = builder.fmul(total, args[0], flags=flags)
-                total = builder.fadd(product, context.get_constant(x, c), flags=flags)
+                total = _fused(builder, x, total, args[0], context.get_constant(x, c))
             return total
 
         return x(x), build
@@ -144,7 +175,7 @@ def _constants(x: Any) -> tuple[Any, ...]:
 
 def _compiled(function: Callable[[Number], Number]) -> Callable[[F], F]:
     """Registers what the function becomes in compiled code; inlined, or no loop is vectorised."""
-    options: Any = {"error_model": "numpy", "fastmath": {"contract"}, "forceinline": True}
+    options: Any = {"error_model": "numpy", "forceinline": True}
     return cast(Callable[[F], F], overload(function, strict=False, jit_options=options))
 
 
@@ -163,12 +194,12 @@ def _exp(x: Any) -> Any:
     def compute(x: Number) -> Number:
         x = least if x < least else x
         x = most if x > most else x
-        n = (x * inverse + magic) - magic
+        n = _fma(x, inverse, magic) - magic
         # Half of the exponent at a time: 2 ** n itself may be infinite or subnormal.
-        first = x * half_inverse + magic
+        first = _fma(x, half_inverse, magic)
         second = (n - (first - magic)) + magic
-        r = (x - n * high) - n * low
-        value = r * r * _exp_tail(r) + r + one
+        r = _fma(-n, low, _fma(-n, high, x))
+        value = _fma(r * r, _exp_tail(r), r) + one
         return value * _two_to(first) * _two_to(second)
 
     return compute
@@ -190,11 +221,11 @@ def _expm1(x: Any) -> Any:
     def compute(x: Number) -> Number:
         y = least if x < least else x
         y = most if y > most else y
-        shifted = y * inverse + magic
+        shifted = _fma(y, inverse, magic)
         n = shifted - magic
-        r = (y - n * high) - n * low
+        r = _fma(-n, low, _fma(-n, high, y))
         scale = _two_to(shifted - one)  # half of 2 ** n, which may be infinite
-        value = (scale * (r * r * _exp_tail(r) + r) + (scale - half)) * two
+        value = _fma(scale, _fma(r * r, _exp_tail(r), r), scale - half) * two
         return x if abs(x) < small else value  # a subnormal number halved loses its last bit
 
     return compute
@@ -225,7 +256,7 @@ def _log(x: Any) -> Any:
         square = half * f * f
         z = s * s
         tail = z * _log_tail(z)
-        value = e * high - ((square - (s * (square + tail) + e * low)) - f)
+        value = _fma(e, high, f - (square - _fma(s, square + tail, e * low)))
         value = value if x < infinity else x  # NaN too
         value = value if x > zero or x != x else nan
         return -infinity if x == zero else value
@@ -265,7 +296,7 @@ def _log1p_unit(x: Any) -> Any:
     one, two = np.float32(1.0), np.float32(2.0)
 
     def compute(x: Number) -> Number:
-        return x + x * _log1p_ratio(x * two - one)
+        return _fma(x, _log1p_ratio(_fma(x, two, -one)), x)
 
     def wide(x: Number) -> Number:  # it would take twenty coefficients of more digits than these
         return log1p(x)
@@ -286,7 +317,7 @@ def _erf(x: Any) -> Any:
     def compute(x: Number) -> Number:
         size = abs(x)
         near = x * x if size < one else one
-        inner = x + x * _erf_ratio(near * two - one)
+        inner = _fma(x, _erf_ratio(_fma(near, two, -one)), x)
         far = most if size > most else size
         outer = one - _erfc_far((far - middle) * scale)
         outer = -outer if x < 0 else outer

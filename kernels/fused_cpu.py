@@ -19,33 +19,40 @@ Array = Any
 
 CODES = {name: number for number, name in enumerate(ACTIVATIONS)}
 LINEAR, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS = range(len(ACTIVATIONS))
-BLOCK = 4096  # elements worked on at a time: 16 or 32 KiB, which a first-level cache holds
+BLOCK = 2048  # elements worked on at a time: what goes in and comes out fits a first-level cache
 
 
 @jit
-def activate_flat(x: Array, code: int, alpha: Any) -> None:
-    """x = activation(x), in place."""
-    zero = x.dtype.type(0)
+def activate_flat(x: Array, code: int, alpha: Any, out: Array) -> None:
+    """out = activation(x), of the same size, in other memory.
+
+    In place a choice between x and something else would be stored through a mask, which on
+    processors without AVX-512 takes several times as long as the choice.
+    """
+    one, zero = x.dtype.type(1), x.dtype.type(0)
     if code == RELU:
-        for i in range(x.size):
-            x[i] = zero if x[i] <= zero else x[i]
+        for i in range(out.size):
+            out[i] = zero if x[i] <= zero else x[i]
     elif code == TANH:
-        for i in range(x.size):
-            x[i] = fast_math.tanh(x[i])
+        for i in range(out.size):
+            out[i] = fast_math.tanh(x[i])
     elif code == SIGMOID:
-        for i in range(x.size):
-            x[i] = fast_math.sigmoid(x[i])
+        for i in range(out.size):
+            out[i] = fast_math.sigmoid(x[i])
     elif code == LEAKY_RELU:
-        for i in range(x.size):
-            x[i] = x[i] if x[i] > zero else alpha * x[i]
+        for i in range(out.size):
+            out[i] = x[i] * (one if x[i] > zero else alpha)
     elif code == ELU:
-        for i in range(x.size):
+        for i in range(out.size):
             below = alpha * fast_math.expm1(x[i])
-            x[i] = x[i] if x[i] > zero else below
+            out[i] = x[i] if x[i] > zero else below
     elif code == SOFTPLUS:
-        for i in range(x.size):
-            small = fast_math.log1p(fast_math.exp(-abs(x[i])))
-            x[i] = (zero if x[i] <= zero else x[i]) + small
+        for i in range(out.size):
+            small = fast_math.log1p_unit(fast_math.exp(-abs(x[i])))
+            out[i] = (zero if x[i] <= zero else x[i]) + small
+    else:
+        for i in range(out.size):
+            out[i] = x[i]
 
 
 @jit
@@ -58,33 +65,27 @@ def activate(x: Array, bias: Array, code: int, alpha: Any, out: Array) -> None:
     """
     rows, columns = x.shape
     flat_x, flat = x.reshape(-1), out.reshape(-1)
-    biased, copied = bias.shape[0] > 0, x.ctypes.data != out.ctypes.data
-    if not biased and flat.size * flat.itemsize >= streams.LARGE:
-        room = np.empty(streams.PIECE, x.dtype)
-        for start in range(0, flat.size, streams.PIECE):
-            source, target = flat_x[start:], flat[start : start + streams.PIECE]
-            piece = room[: target.size]
-            for i in range(piece.size):
-                piece[i] = source[i]
-            activate_flat(piece, code, alpha)
-            streams.send(piece, target)
-        streams.settle()
-        return
+    biased, large = bias.shape[0] > 0, flat.size * flat.itemsize >= streams.LARGE
     block = max(1, BLOCK // max(1, columns)) * max(1, columns) if biased else BLOCK
-    for start in range(0, rows * columns, block):
+    room = np.empty(min(block, flat.size), x.dtype)
+    shifted = np.empty(room.size if biased else 0, x.dtype)
+    for start in range(0, flat.size, block):
         source, target = flat_x[start : start + block], flat[start : start + block]
-        if biased and columns == 1:
-            for i in range(target.size):
-                target[i] = source[i] + bias[0, 0]
-        elif biased:
+        piece = room[: target.size]
+        if biased:
             for i in range(target.size // columns):
-                row, result = source[i * columns :], target[i * columns :]
+                row, result = source[i * columns :], shifted[i * columns :]
                 for j in range(columns):
                     result[j] = row[j] + bias[0, j]
-        elif copied:
+            source = shifted
+        activate_flat(source, code, alpha, piece)
+        if large:
+            streams.send(piece, target)
+        else:
             for i in range(target.size):
-                target[i] = source[i]
-        activate_flat(target, code, alpha)
+                target[i] = piece[i]
+    if large:
+        streams.settle()
 
 
 @jit
@@ -334,17 +335,18 @@ def weighted_sum(each: Array, weights: Array) -> float:
     Every LANES-th element goes to one sum, and the sums are added up in halves: a fixed order.
     """
     sums = np.zeros(LANES)
-    w = weights.reshape(-1)
-    for i in range(0, each.size, LANES):
+    w, full = weights.reshape(-1), each.size // LANES * LANES
+    for i in range(0, full, LANES):
         part = each[i:]
-        lanes = min(LANES, part.size)
         if w.size > 0:
             factors = w[i:]
-            for lane in range(lanes):
+            for lane in range(LANES):
                 sums[lane] += np.float64(part[lane]) * np.float64(factors[lane])
         else:
-            for lane in range(lanes):
+            for lane in range(LANES):
                 sums[lane] += part[lane]
+    for i in range(full, each.size):
+        sums[i - full] += np.float64(each[i]) * (np.float64(w[i]) if w.size > 0 else 1.0)
     half = LANES // 2
     while half:
         for lane in range(half):
@@ -359,25 +361,23 @@ def scaled_difference(p: Array, targets: Array, weights: Array, scale: Any, out:
     """scale (p - t) times the row's weight: the derivative of two losses; out may be p."""
     rows, columns = p.shape
     flat_p, flat_t, flat = p.reshape(-1), targets.reshape(-1), out.reshape(-1)
+    w, by_row = weights.reshape(-1), weights.shape[0] > 0 and columns > 1
     room = np.empty(min(BLOCK, flat.size), p.dtype)
     for start in range(0, flat.size, BLOCK):
         part_p, part_t = flat_p[start : start + BLOCK], flat_t[start : start + BLOCK]
         part = flat[start : start + BLOCK]
-        for i in range(part.size):
-            room[i] = (part_p[i] - part_t[i]) * scale
+        if w.size == 0 or by_row:
+            for i in range(part.size):
+                room[i] = (part_p[i] - part_t[i]) * scale
+        else:
+            factors = w[start:]
+            for i in range(part.size):
+                room[i] = (part_p[i] - part_t[i]) * scale * factors[i]
         for i in range(part.size):
             part[i] = room[i]
-    if weights.shape[0] == 0:
-        return
-    if columns == 1:
-        w = weights.reshape(-1)
-        for i in range(flat.size):
-            flat[i] *= w[i]
-        return
-    for i in range(rows):
-        w_i = weights[i, 0]
+    for i in range(rows if by_row else 0):
         for j in range(columns):
-            out[i, j] *= w_i
+            out[i, j] *= w[i]
 
 
 @jit

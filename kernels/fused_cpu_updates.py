@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .fast_math import fma
 from .jit import jit
 from .philox import MULTIPLIERS, ROUNDS, WEYL
 
@@ -86,7 +87,7 @@ def squares_below(x: Array, limit: float) -> bool:
 def sgd(p: Array, g: Array, rate: Any) -> None:
     """p - rate g, in place."""
     for i in range(p.size):
-        p[i] -= rate * g[i]
+        p[i] = fma(-rate, g[i], p[i])
 
 
 @jit
@@ -94,19 +95,19 @@ def momentum(p: Array, g: Array, v: Array, rate: Any, factor: Any, nesterov: boo
     """v = factor v + g; p - rate v, or with Nesterov p - rate (g + factor v); in place."""
     if nesterov:
         for i in range(p.size):
-            v[i] = factor * v[i] + g[i]
-            p[i] -= rate * (g[i] + factor * v[i])
+            v[i] = fma(factor, v[i], g[i])
+            p[i] = fma(-rate, fma(factor, v[i], g[i]), p[i])
     else:
         for i in range(p.size):
-            v[i] = factor * v[i] + g[i]
-            p[i] -= rate * v[i]
+            v[i] = fma(factor, v[i], g[i])
+            p[i] = fma(-rate, v[i], p[i])
 
 
 @jit
 def rmsprop(p: Array, g: Array, s: Array, rate: Any, rho: Any, rest: Any, epsilon: Any) -> None:
     """s = rho s + rest g^2; p - rate g / (sqrt(s) + epsilon); in place."""
     for i in range(p.size):
-        s[i] = rho * s[i] + rest * g[i] * g[i]
+        s[i] = fma(rho, s[i], rest * g[i] * g[i])
         p[i] -= rate * g[i] / (np.sqrt(s[i]) + epsilon)
 
 
@@ -117,9 +118,9 @@ def adam(
 ) -> None:  # fmt: skip
     """m and s are the running means of g and g^2; p - size m / (sqrt(s) root + epsilon)."""
     for i in range(p.size):
-        m[i] = beta1 * m[i] + rest1 * g[i]
-        s[i] = beta2 * s[i] + rest2 * g[i] * g[i]
-        p[i] -= size * m[i] / (np.sqrt(s[i]) * root + epsilon)
+        m[i] = fma(beta1, m[i], rest1 * g[i])
+        s[i] = fma(beta2, s[i], rest2 * g[i] * g[i])
+        p[i] -= size * m[i] / fma(np.sqrt(s[i]), root, epsilon)
 
 
 @jit
@@ -133,4 +134,4 @@ def shrink(p: Array, factor: Any) -> None:
 def add_scaled(g: Array, p: Array, coefficient: Any) -> None:
     """g + coefficient p, in place."""
     for i in range(g.size):
-        g[i] += coefficient * p[i]
+        g[i] = fma(coefficient, p[i], g[i])

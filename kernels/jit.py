@@ -7,10 +7,10 @@ nogil=True
     A kernel runs beside other Python threads.
 the cache
     The machine code is kept on disk, see `cache.py`.
-fastmath={"contract"}
-    a * b + c may become one fused instruction, which rounds once instead of twice. Nothing else:
-    "nnan" and "ninf" would let the compiler drop every test for NaN and infinity, and "reassoc"
-    would make sums depend on the width of the vector unit.
+no fastmath
+    "nnan" and "ninf" would let the compiler drop every test for NaN and infinity, "reassoc" would
+    make sums depend on the width of the vector unit, and "contract" every a * b + c * d on whether
+    an element is in a vector. Kernels say themselves where they want `fast_math.fma`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .cache import disk_cache
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "fastmath": {"contract"}}
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 
 
 def jit(function: F) -> F:

@@ -17,15 +17,19 @@ from .machine import intrinsic
 
 _FEATURES = llvm.get_host_cpu_features()
 BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx") else 16
+MASKS = BYTES == 64  # whether part of a vector is stored as fast as all of it
 WIDE = 2 if BYTES == 32 else 4  # vectors of a tile: AVX has 16 registers, the others 32
 TALL = 6  # rows of a wide tile: 24 or 12 sums, and room for what is multiplied
-LONG = 12 if WIDE == 4 else 6  # rows of a tile of one or two vectors
+LONG = 12 if WIDE == 4 else 8  # rows of a tile of one vector, or of two
 
 CHAINS = 8  # sums kept apart in the tiles of few vectors
 _I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 
 
-def tile(rows: int, vectors: int, masked: bool = False, chains: int = 1) -> Any:
+def tile(
+    rows: int, vectors: int, masked: bool = False, chains: int = 1, width: int = 0,
+    ahead: int = 0,
+) -> Any:  # fmt: skip
     """Intrinsic: out[rows, vectors] (+)= A B for one tile, all pointers to its first element.
 
     (a, its step to the next row, its step to the next inner index, b, its row length, out, its row
@@ -34,6 +38,8 @@ def tile(rows: int, vectors: int, masked: bool = False, chains: int = 1) -> Any:
 
     chains: sums of every second, fourth, ... inner index are kept apart, for in a tile of few
     vectors each multiplication would wait for the one before. The inner size is a multiple of it.
+    width: elements of a vector where it is narrower than the processor's. ahead: inner indices
+    between a row of B that is used and the one that is asked of memory meanwhile, or 0.
     """
 
     def typed(
@@ -41,7 +47,7 @@ def tile(rows: int, vectors: int, masked: bool = False, chains: int = 1) -> Any:
         out_row: Any, inner: Any, add: Any, columns: Any, bias: Any, relu: Any,
     ) -> Any:  # fmt: skip
         def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            Tile(builder, a.dtype, rows, vectors, masked, chains).build(args)
+            Tile(builder, a.dtype, rows, vectors, masked, chains, width, ahead).build(args)
             return context.get_dummy_value()
 
         whole = types.int64
@@ -56,18 +62,19 @@ class Tile:
     """Builds the instructions of one tile."""
 
     def __init__(
-        self, builder: Any, real: Any, rows: int, vectors: int, masked: bool, chains: int
-    ) -> None:
+        self, builder: Any, real: Any, rows: int = 1, vectors: int = 1, masked: bool = False,
+        chains: int = 1, width: int = 0, ahead: int = 0,
+    ) -> None:  # fmt: skip
         single = real == types.float32
         number = ir.FloatType() if single else ir.DoubleType()
         self.builder, self.rows, self.vectors, self.chains = builder, rows, vectors, chains
         self.masked, self.align = masked, 4 if single else 8
-        self.lanes = BYTES // self.align
+        self.lanes = width or BYTES // self.align
         self.vector = ir.VectorType(number, self.lanes)
         self.zero = ir.Constant(self.vector, [0.0] * self.lanes)
         self.letter = f"v{self.lanes}f{8 * self.align}"
         self.mask: Any = None
-        self.ahead = 8 if vectors > WIDE else 0
+        self.ahead = ahead
 
     def function(self, name: str, result: Any, arguments: list[Any]) -> Any:
         """An LLVM function, declared."""

@@ -13,11 +13,12 @@ from llvmlite import ir
 from numba import types
 
 from .machine import intrinsic, pointer, register_jitable
-from .register_tile import BYTES, CHAINS, LONG, TALL, WIDE, Tile, tile
+from .register_tile import BYTES, CHAINS, LONG, MASKS, TALL, WIDE, Tile, tile
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 PACKED = 131072  # bytes of the panel of B that is copied together: a part of a second-level cache
+NEAR = 2 * PACKED  # bytes of B that are expected to be in that cache already
 
 
 @intrinsic
@@ -62,11 +63,76 @@ def _copy_row(context: Any, source: Any, target: Any) -> Any:
 
 _w6, _w5, _w4, _w3, _w2, _w1 = (tile(rows, WIDE) for rows in (6, 5, 4, 3, 2, 1))
 _w1_chains = tile(1, WIDE, chains=2)
-_row = tile(1, 4 * WIDE)  # one row: long stretches of B's rows, which the processor fetches ahead
+# One row: long stretches of B's rows. From a far cache they are asked for ahead; from a near one
+# that would take as long as the work.
+_row, _row_ahead = tile(1, 4 * WIDE), tile(1, 4 * WIDE, ahead=8)
 _two_long, _two_4, _two_1 = (tile(rows, 2) for rows in (LONG, 4, 1))
 _one_long, _one_4, _one_1 = (tile(rows, 1) for rows in (LONG, 4, 1))
 _end_long, _end_4, _end_1 = (tile(rows, 1, masked=True) for rows in (LONG, 4, 1))
 _end_4_chains, _end_1_chains = (tile(rows, 1, True, chains=CHAINS) for rows in (4, 1))
+_xmm_long, _xmm_4, _xmm_1 = (tile(rows, 1, width=4) for rows in (LONG, 4, 1))
+_pair_long, _pair_4, _pair_1 = (tile(rows, 1, width=2) for rows in (LONG, 4, 1))
+_single_long, _single_4, _single_1 = (tile(rows, 1, width=1) for rows in (LONG, 4, 1))
+_xmm_1_chains, _pair_1_chains, _single_1_chains = (
+    tile(1, 1, chains=CHAINS, width=width) for width in (4, 2, 1)
+)
+
+
+@register_jitable
+def _in_mask(
+    x: Any, a_row: int, a_inner: int, y: Any, b_row: int, z: Any, out_row: int, height: int,
+    inner: int, add: int, width: int, bias: int, relu: int,
+) -> None:  # fmt: skip
+    """A tile of part of a vector, where masks cost nothing."""
+    chained = inner > 0 and inner % CHAINS == 0
+    if height == LONG:
+        _end_long(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
+    elif height == 4 and chained:
+        _end_4_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
+    elif height == 4:
+        _end_4(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
+    elif chained:
+        _end_1_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
+    else:
+        _end_1(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
+
+
+@register_jitable
+def _in_halves(
+    x: Any, a_row: int, a_inner: int, y: Any, b_row: int, z: Any, out_row: int, height: int,
+    inner: int, add: int, width: int, bias: int, relu: int,
+) -> None:  # fmt: skip
+    """A tile of a narrower vector, of 4, 2 or 1 elements."""
+    chained = inner > 0 and inner % CHAINS == 0
+    if width == 4:
+        if height == LONG:
+            _xmm_long(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
+        elif height == 4:
+            _xmm_4(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
+        elif chained:
+            _xmm_1_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
+        else:
+            _xmm_1(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
+    elif width == 2:
+        if height == LONG:
+            _pair_long(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
+        elif height == 4:
+            _pair_4(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
+        elif chained:
+            _pair_1_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
+        else:
+            _pair_1(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
+    elif height == LONG:
+        _single_long(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
+    elif height == 4:
+        _single_4(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
+    elif chained:
+        _single_1_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
+    else:
+        _single_1(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
+
+
+_narrow: Any = _in_mask if MASKS else _in_halves
 
 
 @register_jitable
@@ -94,8 +160,11 @@ def product(
             cut = relu if last else 0
             panel, target = b_at + size * column, out + size * column
             if rows == 1 and column + 4 * wide <= columns:
-                _row(pointer(a_at, like), a_row, a_inner, pointer(panel, like), b_row,
-                     pointer(target, like), out_row, many, add, 0, shift, cut)  # fmt: skip
+                x, y, z = pointer(a_at, like), pointer(panel, like), pointer(target, like)
+                if many * b_row * size > NEAR:
+                    _row_ahead(x, a_row, a_inner, y, b_row, z, out_row, many, add, 0, shift, cut)
+                else:
+                    _row(x, a_row, a_inner, y, b_row, z, out_row, many, add, 0, shift, cut)
                 column += 4 * wide
                 continue
             if column + wide <= columns:
@@ -111,7 +180,9 @@ def product(
                 column += wide
                 continue
             left = columns - column
-            width = 2 * lanes if WIDE > 2 and left >= 2 * lanes else min(lanes, left)
+            width = 2 * lanes if WIDE > 2 and left >= 2 * lanes else lanes
+            if left < lanes:
+                width = left if MASKS or left == 1 else 4 if left >= 4 else 2
             _strip(a_at, a_row, a_inner, panel, b_row, target, out_row, rows, many, add, width,
                    shift, cut, like)  # fmt: skip
             column += width
@@ -127,7 +198,6 @@ def _strip(
     lanes = BYTES // size
     y = pointer(b, like)
     row = 0
-    even = inner // CHAINS * CHAINS
     while row < rows:
         x, z = pointer(a + size * row * a_row, like), pointer(out + size * row * out_row, like)
         height = LONG if row + LONG <= rows else 4 if row + 4 <= rows else 1
@@ -145,21 +215,10 @@ def _strip(
                 _one_4(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
             else:
                 _one_1(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-        elif height == LONG:
-            _end_long(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
-        elif even > 0 and even == inner:
-            if height == 4:
-                _end_4_chains(
-                    x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu
-                )  # fmt: skip
-            else:
-                _end_1_chains(
-                    x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu
-                )  # fmt: skip
-        elif height == 4:
-            _end_4(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
         else:
-            _end_1(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
+            _narrow(
+                x, a_row, a_inner, y, b_row, z, out_row, height, inner, add, width, bias, relu
+            )  # fmt: skip
         row += height
 
 
@@ -204,7 +263,7 @@ def _dots(context: Any, x: Any, x_row: Any, v: Any, inner: Any, out: Any) -> Any
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         x_at, row, v_at, inner, out = args
-        one = Tile(builder, x.dtype, 1, 1, False, 1)
+        one = Tile(builder, x.dtype)
         lanes, vector = one.lanes, one.vector
         fma = one.function(f"llvm.fma.{one.letter}", vector, [vector] * 3)
         places = [builder.gep(x_at, [builder.mul(row, _I64(i))]) for i in range(lanes)]
@@ -256,7 +315,7 @@ def _short_dots(inner: int) -> Any:
     def typed(context: Any, x: Any, v: Any, out: Any) -> Any:
         def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             x_at, v_at, out_at = args
-            one = Tile(builder, x.dtype, 1, 1, False, 1)
+            one = Tile(builder, x.dtype)
             lanes = one.lanes
             if inner >= lanes:  # never called: there `_dots` does the work
                 return context.get_dummy_value()

@@ -514,7 +514,7 @@ TANH = """
 import numpy as np
 from lamina.kernels import fused_cpu
 x = np.ones(1)
-fused_cpu.activate_flat(x, fused_cpu.TANH, 0.0)
+fused_cpu.activate_flat(x, fused_cpu.TANH, 0.0, x)
 print(x[0])
 """
 
