@@ -38,17 +38,19 @@ def product_tiles(a: Record, like: Like) -> None:
 
 
 def join(a: Record, like: Like) -> None:
-    """out = the sum of matrices that lie one behind the other, plus a bias, maybe with ReLU.
+    """out = the sum of matrices, plus a bias, maybe with ReLU.
 
-    0 the first, 1 how many, 2 rows, 3 columns, 4 bias or 0, 5 ReLU, 6 out.
+    0 the first, 1 how many, 2 rows, 3 columns, 4 bias or 0, 5 ReLU, 6 out, 7 elements from one
+    matrix to the next.
     """
     columns = a[3]
     size = a[2] * columns
-    parts, out, zero = line(a[0], a[1] * size, like), line(a[6], size, like), real(0, like)
+    parts = line(a[0], (a[1] - 1) * a[7] + size, like)
+    out, zero = line(a[6], size, like), real(0, like)
     for i in range(size):
         out[i] = parts[i]
     for k in range(1, a[1]):
-        part = parts[k * size :]
+        part = parts[k * a[7] :]
         for i in range(size):
             out[i] += part[i]
     for row in range(a[2]):
