@@ -18,6 +18,7 @@ from .register_tile import BYTES, CHAINS, LONG, MASKS, TALL, WIDE, Tile, tile
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 PACKED = 131072  # bytes of the panel of B that is copied together: a part of a second-level cache
+UNMASKED = 16  # inner indices from which the masked stores of a tile take less than they save
 NEAR = 2 * PACKED  # bytes of B that are expected to be in that cache already
 
 
@@ -83,7 +84,7 @@ def _in_mask(
     x: Any, a_row: int, a_inner: int, y: Any, b_row: int, z: Any, out_row: int, height: int,
     inner: int, add: int, width: int, bias: int, relu: int,
 ) -> None:  # fmt: skip
-    """A tile of part of a vector, where masks cost nothing."""
+    """A tile of part of a vector."""
     chained = inner > 0 and inner % CHAINS == 0
     if height == LONG:
         _end_long(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
@@ -102,8 +103,11 @@ def _in_halves(
     x: Any, a_row: int, a_inner: int, y: Any, b_row: int, z: Any, out_row: int, height: int,
     inner: int, add: int, width: int, bias: int, relu: int,
 ) -> None:  # fmt: skip
-    """A tile of a narrower vector, of 4, 2 or 1 elements."""
+    """A tile of a narrower vector where there is one, of 4, 2 or 1 elements."""
     chained = inner > 0 and inner % CHAINS == 0
+    if width != 4 and width != 2 and width != 1:
+        _in_mask(x, a_row, a_inner, y, b_row, z, out_row, height, inner, add, width, bias, relu)
+        return
     if width == 4:
         if height == LONG:
             _xmm_long(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
@@ -182,7 +186,7 @@ def product(
             left = columns - column
             width = 2 * lanes if WIDE > 2 and left >= 2 * lanes else lanes
             if left < lanes:
-                width = left if MASKS or left == 1 else 4 if left >= 4 else 2
+                width = left if MASKS or left == 1 or many >= UNMASKED else 4 if left >= 4 else 2
             _strip(a_at, a_row, a_inner, panel, b_row, target, out_row, rows, many, add, width,
                    shift, cut, like)  # fmt: skip
             column += width
