@@ -334,21 +334,32 @@ def tanh(x: Number) -> Number:
     return np.tanh(x)
 
 
+@intrinsic
+def _with_sign(typing_context: Any, size: Any, x: Any) -> Any:
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        name = "llvm.copysign.f32" if x == types.float32 else "llvm.copysign.f64"
+        function = ir.FunctionType(args[0].type, [args[0].type] * 2)
+        return builder.call(cgutils.get_or_insert_function(builder.module, function, name), args)
+
+    return x(x, x), build
+
+
 @_compiled(tanh)
 def _tanh(x: Any) -> Any:
-    number = np.float32 if x == types.float32 else np.float64
-    single = x == types.float32
-    most = number(10.0 if single else 20.0)  # from there on it is 1
-    small = number(2.0 ** (-13 if single else -27))
-    two = number(2.0)
+    number, magic, high, low, inverse = _constants(x)
+    most = number(10.0 if x == types.float32 else 20.0)  # from there on it is 1
+    one, two = number(1.0), number(2.0)
 
     def compute(x: Number) -> Number:
-        size = abs(x)
-        near = most if size > most else size
-        e = expm1(two * near)
-        value = e / (e + two)
-        value = -value if x < 0 else value
-        return x if size < small else value
+        y = abs(x)
+        y = two * (most if y > most else y)
+        # e ** y - 1 as `expm1` has it, where 2 ** n is neither infinite nor subnormal.
+        shifted = _fma(y, inverse, magic)
+        n = shifted - magic
+        r = _fma(-n, low, _fma(-n, high, y))
+        scale = _two_to(shifted)
+        e = _fma(scale, _fma(r * r, _exp_tail(r), r), scale - one)
+        return _with_sign(e / (e + two), x)
 
     return compute
 
