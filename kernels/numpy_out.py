@@ -60,9 +60,21 @@ def gather_rows(out: Out, x: Array, indices: Array) -> None:
     np.take(x, indices, axis=0, out=out[0], mode="clip")
 
 
+@lru_cache(maxsize=16)
+def zeros(shape: tuple[int, ...], dtype: Any) -> Array:
+    """Zeros that may only be read."""
+    found = np.zeros(shape, dtype)
+    found.setflags(write=False)
+    return found
+
+
+SMALL = 65_536  # elements up to which zeros are kept in that number
+
+
 def relu(out: Out, x: Array) -> None:
-    """max(x, 0), which keeps NaN."""
-    np.maximum(x, 0, out=out[0])
+    """max(x, 0), which keeps NaN: between two arrays NumPy takes a third of the time."""
+    shape = x.shape if x.size <= SMALL else x.shape[-1:]
+    np.maximum(x, zeros(shape, x.dtype), out=out[0])
 
 
 def sigmoid(out: Out, x: Array) -> None:
@@ -116,14 +128,10 @@ def room(out: Array, g: Array) -> Array:
 
 def relu_backward(out: Out, g: Array, y: Array) -> None:
     """The gradient where the unit fired; an infinite one elsewhere becomes 0, not NaN."""
-    # All bits or none: a product would make NaN of infinity, and a masked copy takes a branch for
-    # every element, ten times as long.
+    # The bits as a whole number times 0 or 1: a product of reals would make NaN of infinity, and a
+    # masked copy takes a branch for every element, ten times as long.
     word = np.int32 if g.dtype.itemsize == 4 else np.int64
-    fired = np.asarray(y > 0).view(np.int8)
-    np.negative(fired, out=fired)
-    bits = room(out[0], g).view(word)
-    np.copyto(bits, fired)
-    np.bitwise_and(g.view(word), bits, out=out[0].view(word))
+    np.multiply(g.view(word), y > 0, out=out[0].view(word))
 
 
 def leaky_relu(out: Out, x: Array, *, alpha: float) -> None:
@@ -293,7 +301,7 @@ def difference(name: str, factor: float) -> Kernel:
     return Kernel(name, run)
 
 
-BLOCK = 65_536  # elements of an update that are worked on together: all passes within a cache
+BLOCK = 131_072  # elements of an update worked on together: in a cache, and few enough calls
 
 
 def in_blocks(update: Any) -> Any:
