@@ -51,7 +51,8 @@ class Memory:
 
     address: value id -> address. column: address of a batch column's buffer -> its name.
     now: the address of each share's now-record. control: of the control block.
-    scratch: gives that many bytes that nobody else uses.
+    scratch: gives that many bytes that nobody else uses. panels: gives a weight a second place,
+        which all plans of its program share.
     """
 
     address: Mapping[int, int]
@@ -59,6 +60,7 @@ class Memory:
     control: int
     now: list[int]
     scratch: Callable[[int], int]
+    panels: Callable[[int], int]
     blas: Callable[[str], int]
 
 
@@ -74,6 +76,7 @@ class Lowering:
         self.specs = [v.spec.at(rows) for v in program.values]
         self.prologue: list[Shares] = []  # what is done before the first instruction
         self.turned: dict[int, int] = {}
+        self.ahead: list[Shares] = []  # what is done once, as long as the parameters stay
 
     # Helpers
 
@@ -234,6 +237,19 @@ class Lowering:
             self.prologue.append(row)
             self.turned[w] = place
         return self.turned[w]
+
+    def packed(self, w: int, wide: int) -> int:
+        """The address of a weight's whole panels of `wide` columns, which are made ahead."""
+        place, columns = self.memory.panels(w), self.size(w, 1)
+        row: Shares = []
+        for start, stop in self.cuts(columns // wide, length(self.specs[w])):
+            panel = self.size(w, 0) * wide * self.item
+            record = [self.at(w), columns, self.size(w, 0), start * wide, stop * wide, place]
+            written = [(place + start * panel, place + stop * panel)]
+            made = self.entry("pack", record, [self.whole(w)], written)
+            row.append(None if start == stop else made)
+        self.ahead.append(row)
+        return place
 
     # Instructions
 

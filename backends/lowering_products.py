@@ -33,19 +33,31 @@ NEAR_BLOCK = 128
 def _tiles(
     low: Lowering, a: tuple[int, int, int], b: tuple[int, int], out: tuple[int, int],
     sizes: tuple[int, int, int], reads: list[Range], writes: list[Range],
-    bias: int = 0, relu: bool = False,
+    bias: int = 0, relu: bool = False, panels: int = 0,
 ) -> Entry:  # fmt: skip
-    """out = A B in tiles, plus a bias, negative results zero where `relu`.
+    """out = A B in tiles, plus a bias, negative results zero where `relu`; panels: B packed, or 0.
 
     a: address, step along rows and along the inner index; b, out: address and row length; sizes:
     rows, inner, columns.
     """
     rows, inner, columns = sizes
-    packed = rows >= PACKED_ROWS and columns >= 2 * BYTES // low.item * WIDE
+    packed = panels != 0 or (rows >= PACKED_ROWS and columns >= 2 * BYTES // low.item * WIDE)
     room = PACKED // (BYTES * WIDE)
     whole = packed if WIDE == 2 else columns >= LARGE and inner >= LARGE
     block = room if whole else NEAR_BLOCK
-    record = [*a, *b, *out, rows, inner, columns, min(block, room), int(packed), bias, int(relu)]
+    record = [
+        *a,
+        *b,
+        *out,
+        rows,
+        inner,
+        columns,
+        min(block, room),
+        int(packed),
+        bias,
+        int(relu),
+        panels,
+    ]
     return low.entry("product_tiles", record, reads, writes)
 
 
@@ -55,8 +67,9 @@ def _large(low: Lowering, *sizes: int) -> bool:
 
 
 def _product(
-    low: Lowering, x: int, rows: Range, w: int, bias: int | None, relu: bool, out: int
-) -> Entry:
+    low: Lowering, x: int, rows: Range, w: int, bias: int | None, relu: bool, out: int,
+    panels: int,
+) -> Entry:  # fmt: skip
     """Rows of out = x w + bias, with negative results zero where that is the activation."""
     start, stop = rows
     inner, columns = low.size(x, 1), low.size(w, 1)
@@ -70,8 +83,10 @@ def _product(
     if columns == 1 and not relu:
         return low.entry("vector_product", [a, count, inner, b, c, shift], reads, writes)
     sizes = (count, inner, columns)
+    if panels:
+        reads.append((panels, panels + length(low.specs[w]) * low.item))
     return _tiles(
-        low, (a, inner, 1), (b, columns), (c, columns), sizes, reads, writes, shift, relu
+        low, (a, inner, 1), (b, columns), (c, columns), sizes, reads, writes, shift, relu, panels
     )  # fmt: skip
 
 
@@ -208,7 +223,13 @@ def _dense_entries(
     if low.shares > 1 and few and all(b - a >= LONG for a, b in parts):
         yield from _in_parts(low, x, w, parts, bias, relu, out)
     else:
-        yield [None if a == b else _product(low, x, (a, b), w, bias, relu, out) for a, b in cuts]
+        wide = WIDE * BYTES // low.item
+        kept = not low.program.update and inner > 1 and columns >= 2 * wide
+        panels = low.packed(w, wide) if kept and rows > FEW_ROWS else 0
+        yield [
+            None if a == b else _product(low, x, (a, b), w, bias, relu, out, panels)
+            for a, b in cuts
+        ]
     if attrs["activation"] in ("linear", "relu"):
         return
     code, alpha = CODES[attrs["activation"]], bits(attrs["alpha"])

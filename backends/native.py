@@ -182,12 +182,20 @@ class NativeBinding(Binding):
         fields[slots.COLUMNS], fields[slots.COLUMNS + 1] = place, 0
         fields[slots.RESULTS] = target
         fields[slots.STEPS], fields[slots.CURSOR], fields[slots.ROWS] = 1, 0, rows
+        if plan.ahead:
+            self._prepared(plan)
         if shares == 1:
             self.lead(self.control_address, program, 0, 0, 0)
         else:
             self._lead(plan, program, HURRY)
         made: np.ndarray = result.copy()
         return made
+
+    def _prepared(self, plan: Plan) -> None:
+        """Says whether what a plan prepares is still that of the parameters."""
+        version = self.state.version
+        self.fields[slots.READY] = int(plan.version == version)
+        plan.version = version
 
     def _lead(self, plan: Plan, program: int, patience: int) -> None:
         """One native call on a core for each share, or on as many as are free."""
@@ -300,6 +308,8 @@ class NativeBinding(Binding):
                 ticks = np.zeros(len(part.owners) or 1, dtype=np.int64)
                 begun = time.perf_counter()
             part.program[interpreter.TICKS] = 0 if ticks is None else address(ticks)
+            if plan.ahead:
+                self._prepared(plan)
             self._lead(plan, part.address, PATIENCE)
             if ticks is not None:
                 self._tell(part, ticks, time.perf_counter() - begun)

@@ -53,6 +53,8 @@ class Plan:
     nows: Any = None
     posts: Any = None  # where the addresses of the helpers' posts stand, for one run
     posts_address: int = 0
+    ahead: bool = False  # whether something is prepared while the parameters stay the same
+    version: tuple[int, int] | None = None  # of the parameters that it was prepared from
     blas: bool = False  # whether a step calls BLAS, whose threads must then be held
     kept: list[Any] = field(default_factory=list)  # scratch memory that records point to
     addresses: dict[int, int] = field(default_factory=dict)
@@ -71,6 +73,7 @@ class Tables:
             f"arena.{dtype}": aligned(elements, dtype)
             for dtype, elements in program.plan.arenas.items()
         }
+        self.panels: dict[int, np.ndarray] = {}  # weights packed for products
         self.own: dict[int, np.ndarray] = {}  # values that the memory plan takes for views
         self.columns = [name for name in program.columns if name != "weights"]
 
@@ -89,7 +92,8 @@ class Tables:
         self.owner: dict[int, int] = {}
         owner = self.owner
         loads = self._loads(plan, weighted, mixed)
-        rows_of_entries += [*loads, *self.low.prologue]
+        rows_of_entries += [*self.low.ahead, *loads, *self.low.prologue]
+        ahead, plan.ahead = len(self.low.ahead), bool(self.low.ahead)
         check = guarded = update = None
         updates = len(program.forward) + len(program.backward)
         for position, (_, one) in enumerate(program.instructions()):
@@ -105,8 +109,8 @@ class Tables:
                 owner.update({id(row): position for row in found})
                 rows_of_entries += found
                 continue
-            self._close(plan, rows_of_entries, check, guarded, update)
-            rows_of_entries, check, guarded, update = [], None, None, None
+            self._close(plan, rows_of_entries, ahead, check, guarded, update)
+            rows_of_entries, ahead, check, guarded, update = [], 0, None, None, None
             specs = [None if s is None else s.at(rows) for s in program.specs(one)]
             call = resolve(self.backend, one.op, specs, concrete_attrs(one.attrs, rows))
             plan.parts.append(Walked(call, one, one.inputs, one.outputs))
@@ -114,7 +118,7 @@ class Tables:
             check = len(rows_of_entries)
             rows_of_entries.append(self._account(plan))
         rows_of_entries += self._stores(plan)
-        self._close(plan, rows_of_entries, check, guarded, update)
+        self._close(plan, rows_of_entries, ahead, check, guarded, update)
         return plan
 
     def _addresses(self, plan: Plan, weighted: bool) -> None:
@@ -168,10 +172,15 @@ class Tables:
             plan.kept.append(aligned(-(-size // 8), "int64"))
             return address(plan.kept[-1])
 
+        def panels(w: int) -> int:
+            if w not in self.panels:
+                self.panels[w] = aligned(length(self.program.values[w].spec), self.program.dtype)
+            return address(self.panels[w])
+
         base = address(plan.nows)
         return Memory(
             plan.addresses, ranges, self.control_address,
-            [base + 8 * slots.NOW_SLOTS * share for share in range(plan.shares)], scratch,
+            [base + 8 * slots.NOW_SLOTS * share for share in range(plan.shares)], scratch, panels,
             lambda routine: compiled.blas(routine, self.program.dtype),
         )  # fmt: skip
 
@@ -237,19 +246,21 @@ class Tables:
         return found
 
     def _close(
-        self, plan: Plan, rows: list[Shares], check: int | None, guarded: int | None,
+        self, plan: Plan, rows: list[Shares], ahead: int, check: int | None, guarded: int | None,
         update: int | None,
     ) -> None:  # fmt: skip
         """Adds the tables of the entries collected so far.
 
-        check, guarded: the rows that may ask for a stop; update: the first row of the update.
+        ahead: how many rows prepare what stays the same; check, guarded: the rows that may ask for
+        a stop; update: the first row of the update.
         """
         if not rows:
             return
-        if update is not None:  # in a stretch of its own, or it could not be left out
-            cut = [*stretches(rows[:update], plan.shares), *stretches(rows[update:], plan.shares)]
-        else:
-            cut = stretches(rows, plan.shares)
+        # What can be left out, the preparation and the update, is in stretches of its own.
+        prepared = stretches(rows[:ahead], plan.shares) if ahead else []
+        cut = [*prepared, *stretches(rows[ahead:update], plan.shares)]
+        if update is not None:
+            cut += stretches(rows[update:], plan.shares)
         ends = list(accumulate(len(stretch) for stretch in cut))
         checks = [-1 if row is None else bisect_right(ends, row) for row in (check, guarded)]
         starts: list[int] = []
@@ -274,7 +285,7 @@ class Tables:
         program = np.zeros(interpreter.PROGRAM_SLOTS, dtype=np.int64)
         program[: interpreter.TICKS] = [
             1, plan.shares, len(cut), address(tables[0]), address(tables[1]),
-            address(plan.nows), *checks,
+            address(plan.nows), *checks, len(prepared),
         ]  # fmt: skip
         shape = (plan.shares, len(cut) + 1)
         plan.parts.append(

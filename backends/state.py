@@ -30,6 +30,7 @@ class State:
         self.seed = seed
         self.step = 0
         self.epoch = 0
+        self.written = 0  # how often a segment was replaced
         self.flats: dict[str, Array] = {
             name: backend.zeros(layout.length(name), dtype) for name in layout.segments
         }
@@ -37,10 +38,16 @@ class State:
     def write(self, segment: str, host: np.ndarray) -> None:
         """Replaces a whole segment by host numbers (cast to the state's dtype)."""
         array = np.ascontiguousarray(host, dtype=self.dtype).reshape(-1)
+        self.written += 1
         if self.backend.functional:
             self.flats[segment] = self.backend.asarray(array)
         else:  # executables hold views of the segment, so its memory must stay
             self.backend.assign(self.flats[segment], self.backend.asarray(array))
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Another one after every update and every `write`."""
+        return self.step, self.written
 
     def read(self, segment: str) -> np.ndarray:
         """A host copy of a whole segment."""

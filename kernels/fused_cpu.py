@@ -63,7 +63,7 @@ def activate(x: Array, bias: Array, code: int, alpha: Any, out: Array) -> None:
     block: a loop along a row of one or ten elements would never fill a vector. Loops start at zero,
     over views: from any other start Numba looks for negative indices, element by element.
     """
-    rows, columns = x.shape
+    columns = x.shape[1]
     flat_x, flat = x.reshape(-1), out.reshape(-1)
     biased, large = bias.shape[0] > 0, flat.size * flat.itemsize >= streams.LARGE
     block = max(1, BLOCK // max(1, columns)) * max(1, columns) if biased else BLOCK

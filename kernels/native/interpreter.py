@@ -36,6 +36,7 @@ from .slots import (
     PHASE,
     RATE,
     RATES,
+    READY,
     ROW,
     ROWS,
     STEP,
@@ -45,8 +46,9 @@ from .slots import (
 )
 
 # Slots of a program.
-THREADS, SHARES, STRETCHES, STARTS, ENTRIES, NOWS, CHECK, GUARD, TICKS = range(9)
-PROGRAM_SLOTS = 9
+# AHEAD: how many of the stretches prepare what stays the same while the parameters do.
+THREADS, SHARES, STRETCHES, STARTS, ENTRIES, NOWS, CHECK, GUARD, AHEAD, TICKS = range(10)
+PROGRAM_SLOTS = 10
 SPINS = 2000  # looks at the barrier before the core is given away: some ten microseconds
 
 # Slots of a helper's post, a cache line, and the moods that stand in the first.
@@ -163,7 +165,8 @@ def run(control: int, program: int, thread: int, post: int) -> None:
             if c[RATES] != 0:
                 doubles(now)[RATE] = doubles(c[RATES])[number]
         stopped = False
-        for stretch in range(stretches):
+        prepared = p[AHEAD] if number > 0 or c[READY] != 0 else 0
+        for stretch in range(prepared, stretches):
             for share in range(thread, shares, threads):
                 at = share * (stretches + 1) + stretch
                 if clock == 0:

@@ -26,6 +26,16 @@ CHAINS = 8  # sums kept apart in the tiles of few vectors
 _I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 
 
+@intrinsic
+def size_of_real(context: Any, like: Any) -> Any:
+    """Bytes of what `like` points to."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _I64(like.dtype.bitwidth // 8)
+
+    return types.int64(like), build
+
+
 def tile(
     rows: int, vectors: int, masked: bool = False, chains: int = 1, width: int = 0,
     ahead: int = 0,

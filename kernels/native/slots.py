@@ -16,8 +16,8 @@ Like = Any
 
 (
     STEPS, ROWS, ORDER, STOP, FAILED, RATES, FIRST_STEP, SEED, ROW_WEIGHTS, CURSOR, WEIGHT,
-    WEIGHT_SUM, TOTAL, TRACE,
-) = range(14)  # fmt: skip
+    WEIGHT_SUM, TOTAL, TRACE, READY,
+) = range(15)  # fmt: skip
 LEADER = 15  # the core that the leading thread was last seen on
 BARRIER, PHASE = 16, 24  # cache lines of their own
 SUMS, RESULTS, COLUMNS = 32, 64, 96  # from there on; of a column its address and its order's

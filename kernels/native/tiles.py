@@ -13,7 +13,8 @@ from llvmlite import ir
 from numba import types
 
 from .machine import intrinsic, pointer, register_jitable
-from .register_tile import BYTES, CHAINS, LONG, MASKS, TALL, WIDE, Tile, tile
+from .register_tile import BYTES, MASKS, TALL, WIDE, Tile, size_of_real, tile
+from .strips import strip
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
@@ -31,16 +32,6 @@ def stack(context: Any, like: Any) -> Any:
             slot = builder.alloca(ir.IntType(8), PACKED)
             slot.align = 64
         return builder.ptrtoint(slot, _I64)
-
-    return types.int64(like), build
-
-
-@intrinsic
-def size_of_real(context: Any, like: Any) -> Any:
-    """Bytes of what `like` points to."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _I64(like.dtype.bitwidth // 8)
 
     return types.int64(like), build
 
@@ -67,87 +58,19 @@ _w1_chains = tile(1, WIDE, chains=2)
 # One row: long stretches of B's rows. From a far cache they are asked for ahead; from a near one
 # that would take as long as the work.
 _row, _row_ahead = tile(1, 4 * WIDE), tile(1, 4 * WIDE, ahead=8)
-_two_long, _two_4, _two_1 = (tile(rows, 2) for rows in (LONG, 4, 1))
-_one_long, _one_4, _one_1 = (tile(rows, 1) for rows in (LONG, 4, 1))
-_end_long, _end_4, _end_1 = (tile(rows, 1, masked=True) for rows in (LONG, 4, 1))
-_end_4_chains, _end_1_chains = (tile(rows, 1, True, chains=CHAINS) for rows in (4, 1))
-_xmm_long, _xmm_4, _xmm_1 = (tile(rows, 1, width=4) for rows in (LONG, 4, 1))
-_pair_long, _pair_4, _pair_1 = (tile(rows, 1, width=2) for rows in (LONG, 4, 1))
-_single_long, _single_4, _single_1 = (tile(rows, 1, width=1) for rows in (LONG, 4, 1))
-_xmm_1_chains, _pair_1_chains, _single_1_chains = (
-    tile(1, 1, chains=CHAINS, width=width) for width in (4, 2, 1)
-)
-
-
-@register_jitable
-def _in_mask(
-    x: Any, a_row: int, a_inner: int, y: Any, b_row: int, z: Any, out_row: int, height: int,
-    inner: int, add: int, width: int, bias: int, relu: int,
-) -> None:  # fmt: skip
-    """A tile of part of a vector."""
-    chained = inner > 0 and inner % CHAINS == 0
-    if height == LONG:
-        _end_long(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
-    elif height == 4 and chained:
-        _end_4_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
-    elif height == 4:
-        _end_4(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
-    elif chained:
-        _end_1_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
-    else:
-        _end_1(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
-
-
-@register_jitable
-def _in_halves(
-    x: Any, a_row: int, a_inner: int, y: Any, b_row: int, z: Any, out_row: int, height: int,
-    inner: int, add: int, width: int, bias: int, relu: int,
-) -> None:  # fmt: skip
-    """A tile of a narrower vector where there is one, of 4, 2 or 1 elements."""
-    chained = inner > 0 and inner % CHAINS == 0
-    if width != 4 and width != 2 and width != 1:
-        _in_mask(x, a_row, a_inner, y, b_row, z, out_row, height, inner, add, width, bias, relu)
-        return
-    if width == 4:
-        if height == LONG:
-            _xmm_long(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-        elif height == 4:
-            _xmm_4(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-        elif chained:
-            _xmm_1_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-        else:
-            _xmm_1(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-    elif width == 2:
-        if height == LONG:
-            _pair_long(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-        elif height == 4:
-            _pair_4(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-        elif chained:
-            _pair_1_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-        else:
-            _pair_1(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-    elif height == LONG:
-        _single_long(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-    elif height == 4:
-        _single_4(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-    elif chained:
-        _single_1_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-    else:
-        _single_1(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-
-
-_narrow: Any = _in_mask if MASKS else _in_halves
 
 
 @register_jitable
 def product(
     a: int, a_row: int, a_inner: int, b: int, b_row: int, out: int, out_row: int, rows: int,
-    inner: int, columns: int, block: int, packed: int, bias: int, relu: int, like: Any,
+    inner: int, columns: int, block: int, packed: int, bias: int, relu: int, panels: int,
+    like: Any,
 ) -> None:  # fmt: skip
     """out (rows, columns) = A (rows, inner) B (inner, columns); addresses, and steps in elements.
 
     block: inner indices worked on together, so that a block of B stays in a near cache.
     packed: whether each panel of B is copied together first (then block * WIDE vectors must fit).
+    panels: where `pack` has put B, or 0.
     bias: the address of one row that is added, or 0. relu: whether negative results become 0.
     """
     size = size_of_real(like)
@@ -172,7 +95,11 @@ def product(
                 column += 4 * wide
                 continue
             if column + wide <= columns:
-                if packed != 0:
+                if panels != 0:
+                    ready = panels + size * (column * inner + first * wide)
+                    _panel(a_at, a_row, a_inner, ready, wide, target, out_row, rows, many, add,
+                           shift, cut, like)  # fmt: skip
+                elif packed != 0:
                     for k in range(many):
                         _copy_row(pointer(panel + size * k * b_row, like),
                                   pointer(room + size * k * wide, like))  # fmt: skip
@@ -187,43 +114,20 @@ def product(
             width = 2 * lanes if WIDE > 2 and left >= 2 * lanes else lanes
             if left < lanes:
                 width = left if MASKS or left == 1 or many >= UNMASKED else 4 if left >= 4 else 2
-            _strip(a_at, a_row, a_inner, panel, b_row, target, out_row, rows, many, add, width,
+            strip(a_at, a_row, a_inner, panel, b_row, target, out_row, rows, many, add, width,
                    shift, cut, like)  # fmt: skip
             column += width
 
 
 @register_jitable
-def _strip(
-    a: int, a_row: int, a_inner: int, b: int, b_row: int, out: int, out_row: int, rows: int,
-    inner: int, add: int, width: int, bias: int, relu: int, like: Any,
-) -> None:  # fmt: skip
-    """All rows of a strip of two vectors, of one, or of part of one."""
+def pack(b: int, b_row: int, inner: int, first: int, last: int, panels: int, like: Any) -> None:
+    """Copies wide panels of B, from column `first` to `last`, one behind the other."""
     size = size_of_real(like)
-    lanes = BYTES // size
-    y = pointer(b, like)
-    row = 0
-    while row < rows:
-        x, z = pointer(a + size * row * a_row, like), pointer(out + size * row * out_row, like)
-        height = LONG if row + LONG <= rows else 4 if row + 4 <= rows else 1
-        if width == 2 * lanes:
-            if height == LONG:
-                _two_long(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-            elif height == 4:
-                _two_4(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-            else:
-                _two_1(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-        elif width == lanes:
-            if height == LONG:
-                _one_long(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-            elif height == 4:
-                _one_4(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-            else:
-                _one_1(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-        else:
-            _narrow(
-                x, a_row, a_inner, y, b_row, z, out_row, height, inner, add, width, bias, relu
-            )  # fmt: skip
-        row += height
+    wide = WIDE * BYTES // size
+    for column in range(first, last, wide):
+        for k in range(inner):
+            _copy_row(pointer(b + size * (k * b_row + column), like),
+                      pointer(panels + size * (column * inner + k * wide), like))  # fmt: skip
 
 
 @register_jitable

@@ -250,6 +250,44 @@ def test_arrays_larger_than_the_caches(dtype: str, shift: int) -> None:
         np.testing.assert_array_equal(again, expected)
 
 
+PLACED = [
+    "tanh", "sigmoid", "softplus", "elu", "gelu", "gelu_tanh", "gelu_backward",
+    "gelu_tanh_backward", "sgd_update", "momentum_update", "nesterov_update", "rmsprop_update",
+    "adam_update",
+]  # fmt: skip
+
+
+@dtypes
+@pytest.mark.parametrize("name", PLACED)
+def test_an_element_s_place_changes_no_bit(name: str, dtype: str) -> None:
+    """In a vector, in what is left over and alone: the same operations, rounded alike."""
+    size, alone = 77, 5
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(size).astype(dtype) ** 2 + 0.1 for _ in range(4)]
+    attrs: dict[str, Any] = {
+        "elu": {"alpha": 1.0}, "momentum_update": {"momentum": 0.9},
+        "nesterov_update": {"momentum": 0.9}, "rmsprop_update": {"rho": 0.9, "epsilon": 1e-8},
+        "adam_update": {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
+    }.get(name, {})  # fmt: skip
+    slots = {"sgd": 0, "momentum": 1, "nesterov": 1, "rmsprop": 1, "adam": 2}
+    update = name.endswith("_update")
+    count = 2 + slots[name.removesuffix("_update")] if update else len(OPS[name].inputs)
+    numbers = (0.01, 3) if name == "adam_update" else (0.01,) if update else ()
+    function = TABLES["numba"]()[name].function
+
+    def run(part: slice) -> list[Any]:
+        inputs = [a[part].copy() for a in arrays[:count]]
+        outs = inputs[:1] + inputs[2:] if update else [np.empty_like(inputs[0])]
+        function(tuple(outs), *inputs, *numbers, **attrs)
+        return outs
+
+    whole = run(slice(0, size))
+    for start in (0, 8, 70, size - alone):
+        some = run(slice(start, start + alone))
+        for one, all_of_them in zip(some, whole, strict=True):
+            np.testing.assert_array_equal(one, all_of_them[start : start + alone])
+
+
 # The elementary functions
 
 

@@ -40,6 +40,7 @@ def run(name: str, dtype: str, *slots: Any) -> None:
 SIZES = [
     (1, 1, 1), (1, 7, 3), (1, 9, 300), (2, 4, 64), (3, 5, 65), (4, 8, 16), (5, 3, 33), (6, 1, 128),
     (7, 130, 70), (12, 16, 15), (13, 17, 47), (25, 40, 10), (48, 129, 130), (61, 257, 191),
+    (21, 40, 7), (19, 17, 6), (9, 33, 5), (11, 20, 3), (10, 16, 2), (18, 9, 4), (25, 7, 7),
 ]  # fmt: skip
 
 
@@ -60,7 +61,7 @@ def test_products(sizes: tuple[int, int, int], turned: bool, dtype: str) -> None
                 whole, out = fenced(np.full((rows, columns), 7.0), dtype, MARK, 5)
                 run(
                     "product_tiles", dtype, left, *steps, right, columns, out, columns, rows,
-                    inner, columns, block, packed, shift if added else 0, relu,
+                    inner, columns, block, packed, shift if added else 0, relu, 0,
                 )  # fmt: skip
                 expected = a @ b + added * bias
                 expected = np.maximum(expected, 0) if relu else expected
@@ -75,7 +76,7 @@ def test_products_of_a_part(dtype: str) -> None:
     (_, left), (_, right) = fenced(a[:, :9], dtype), fenced(b[:9], dtype)
     whole, out = fenced(np.full((20, 200), MARK), dtype, MARK)
     run("product_tiles", dtype, left[2:], 9, 1, right[:, 64:], 200, out[2:, 64:], 200,
-        15, 9, 100, 128, 0, 0, 0)  # fmt: skip
+        15, 9, 100, 128, 0, 0, 0, 0)  # fmt: skip
     expected = np.full((20, 200), MARK)
     expected[2:17, 64:164] = (a[:, :9] @ b[:9])[2:17, 64:164]
     np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
