@@ -120,3 +120,41 @@ def test_sums_of_columns(columns: int, dtype: str) -> None:
     run("column_sums", dtype, source, 300, columns, first, many, out)
     np.testing.assert_allclose(out, x[:, first:].sum(0), rtol=1e-4, atol=1e-4)
     assert intact(whole, out)
+
+
+def bits(number: float) -> int:
+    return int(np.float64(number).view(np.int64))
+
+
+@dtypes
+@pytest.mark.parametrize("name", ["adam", "rmsprop", "momentum", "gelu_backward", "activate"])
+def test_an_element_s_place_changes_no_bit(name: str, dtype: str) -> None:
+    """In a vector, in what is left over and alone, the same operations are rounded alike."""
+    size, alone = 1003, 5
+    rng = np.random.default_rng(0)
+    start = [rng.standard_normal(size) ** 2 + 0.1 for _ in range(4)]
+    now = np.zeros(8, np.int64)
+    now[2], now.view(np.float64)[3] = 3, 0.01
+    wide = np.array([0.9, 0.999, 0.0])
+    b1, rest1, b2, rest2, tiny = map(bits, (0.9, 0.1, 0.999, 0.001, 1e-8))
+
+    def made(part: slice) -> list[Any]:
+        p, g, m, s = arrays = [a[part].astype(dtype) for a in start]
+        n = p.size
+        if name == "adam":
+            run(name, dtype, p, g, n, now, m, s, b1, rest1, b2, rest2, tiny, 0, 0, wide)
+        elif name == "rmsprop":
+            run(name, dtype, p, g, n, now, s, b1, rest1, tiny)
+        elif name == "momentum":
+            run(name, dtype, p, g, n, now, m, b1, 1)
+        elif name == "gelu_backward":
+            run(name, dtype, g, n, p, bits(0.5**0.5), bits(0.4), bits(0.5), bits(1.0), s)
+        else:
+            run(name, dtype, p, n, 1, p, 0, 2, bits(0.01), s)
+        return arrays
+
+    whole = made(slice(0, size))
+    for first in range(0, size, alone):
+        some = made(slice(first, first + alone))
+        for one, all_of_them in zip(some, whole, strict=True):
+            np.testing.assert_array_equal(one, all_of_them[first : first + alone])
