@@ -22,9 +22,11 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import extending, types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+
+intrinsic: Any = extending.intrinsic  # what they make says nothing of types
+overload: Any = extending.overload
 
 Number = Any
 F = TypeVar("F", bound=Callable[..., Any])
