@@ -51,8 +51,8 @@ class Memory:
 
     address: value id -> address. column: address of a batch column's buffer -> its name.
     now: the address of each share's now-record. control: of the control block.
-    scratch: gives that many bytes that nobody else uses. panels: gives a weight a second place,
-        which all plans of its program share.
+    scratch: gives that many bytes that nobody else uses. panels: gives a parameter a second
+        place, which all programs of its state share.
     """
 
     address: Mapping[int, int]
@@ -75,6 +75,7 @@ class Lowering:
         self.item = ITEMSIZE[program.dtype]
         self.specs = [v.spec.at(rows) for v in program.values]
         self.prologue: list[Shares] = []  # what is done before the first instruction
+        self.before: list[Shares] = []  # what is done before the instruction that is being lowered
         self.turned: dict[int, int] = {}
         self.ahead: list[Shares] = []  # what is done once, as long as the parameters stay
 
@@ -222,8 +223,15 @@ class Lowering:
         """A dimension of a value."""
         return int(self.specs[id].shape[axis])  # type: ignore[arg-type]
 
+    def parameter(self, w: int) -> bool:
+        """Whether a value is a parameter, and not computed from some in each step."""
+        return self.program.values[w].kind == "parameter"
+
     def transposed(self, w: int) -> int:
-        """The address of a weight's transpose, which is made at the start of each step."""
+        """The address of a weight's transpose, made at the start of each step if it is a parameter.
+
+        One that the step computes is transposed where it is first needed.
+        """
         if w not in self.turned:
             rows, columns = self.size(w, 0), self.size(w, 1)
             place = self.memory.scratch(rows * columns * self.item)
@@ -234,12 +242,12 @@ class Lowering:
                 record = [read[0], columns, stop - start, columns, place + start * self.item, rows]
                 made = self.entry("transpose", record, [read], [whole])
                 row.append(None if start == stop else made)
-            self.prologue.append(row)
+            (self.prologue if self.parameter(w) else self.before).append(row)
             self.turned[w] = place
         return self.turned[w]
 
     def packed(self, w: int, wide: int) -> int:
-        """The address of a weight's whole panels of `wide` columns, which are made ahead."""
+        """The address of a parameter's whole panels of `wide` columns, which are made ahead."""
         place, columns = self.memory.panels(w), self.size(w, 1)
         row: Shares = []
         for start, stop in self.cuts(columns // wide, length(self.specs[w])):
@@ -265,7 +273,11 @@ class Lowering:
         if any(length(self.specs[i]) == 0 for i in (*ids, *one.outputs) if i is not None):
             return None
         found = rule(self, one, attrs)
-        return None if found is None else list(found)
+        if found is None:
+            return None
+        rows = list(found)
+        rows, self.before = [*self.before, *rows], []
+        return rows
 
 
 def optional(one: Instruction, index: int) -> int | None:
@@ -315,7 +327,7 @@ def _clash(row: Shares, reads: list[list[Range]], writes: list[list[Range]]) -> 
                 or _meet(entry.writes, writes[other])
                 or _meet(entry.writes, reads[other])
             ):
-                return True
+                return self.program.values[w].kind == "parameter"
     return False
 
 

@@ -46,18 +46,8 @@ def _tiles(
     whole = packed if WIDE == 2 else columns >= LARGE and inner >= LARGE
     block = room if whole else NEAR_BLOCK
     record = [
-        *a,
-        *b,
-        *out,
-        rows,
-        inner,
-        columns,
-        min(block, room),
-        int(packed),
-        bias,
-        int(relu),
-        panels,
-    ]
+        *a, *b, *out, rows, inner, columns, min(block, room), int(packed), bias, int(relu), panels,
+    ]  # fmt: skip
     return low.entry("product_tiles", record, reads, writes)
 
 
@@ -224,7 +214,7 @@ def _dense_entries(
         yield from _in_parts(low, x, w, parts, bias, relu, out)
     else:
         wide = WIDE * BYTES // low.item
-        kept = not low.program.update and inner > 1 and columns >= 2 * wide
+        kept = low.parameter(w) and not low.program.update and inner > 1 and columns >= 2 * wide
         panels = low.packed(w, wide) if kept and rows > FEW_ROWS else 0
         yield [
             None if a == b else _product(low, x, (a, b), w, bias, relu, out, panels)

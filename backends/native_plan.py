@@ -73,7 +73,6 @@ class Tables:
             f"arena.{dtype}": aligned(elements, dtype)
             for dtype, elements in program.plan.arenas.items()
         }
-        self.panels: dict[int, np.ndarray] = {}  # weights packed for products
         self.own: dict[int, np.ndarray] = {}  # values that the memory plan takes for views
         self.columns = [name for name in program.columns if name != "weights"]
 
@@ -173,9 +172,11 @@ class Tables:
             return address(plan.kept[-1])
 
         def panels(w: int) -> int:
-            if w not in self.panels:
-                self.panels[w] = aligned(length(self.program.values[w].spec), self.program.dtype)
-            return address(self.panels[w])
+            # Programs that run at once may both pack it: the same numbers to the same places.
+            place, kept = plan.addresses[w], self.state.packed
+            if place not in kept:
+                kept[place] = aligned(length(self.program.values[w].spec), self.program.dtype)
+            return address(kept[place])
 
         base = address(plan.nows)
         return Memory(

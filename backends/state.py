@@ -31,6 +31,8 @@ class State:
         self.step = 0
         self.epoch = 0
         self.written = 0  # how often a segment was replaced
+        # A parameter's address -> its numbers as an executor likes them, once for all programs.
+        self.packed: dict[int, Array] = {}
         self.flats: dict[str, Array] = {
             name: backend.zeros(layout.length(name), dtype) for name in layout.segments
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,3 +90,11 @@ def huber(y: Any, p: Any) -> Any:
     """A loss of one's own: quadratic near zero, linear further out; (n, outputs)."""
     d = p - y
     return lm.ops.where(abs(d) < 1.0, 0.5 * d * d, abs(d) - 0.5)
+
+
+def same_by_parts(compute: Callable[[slice], list[Any]], size: int, part: int = 5) -> None:
+    """Asserts that elements computed a few at a time have the bits of all computed together."""
+    whole = compute(slice(0, size))
+    for start in range(0, size, part):
+        for some, all_of_them in zip(compute(slice(start, start + part)), whole, strict=True):
+            np.testing.assert_array_equal(some, all_of_them[start : start + part])

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -457,16 +458,54 @@ def test_training_shares_read_the_weights_that_they_updated(many_threads: Any, c
     many_threads(count)
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((64, 520)).astype("float32"), rng.integers(0, 3, 64)
-    layers = [lm.Dense(70, "relu"), lm.Dense(3, "softmax")]
+    layers = [lm.Dense(140, "relu"), lm.Dense(3, "softmax")]
     model, twin = (
         lm.Sequential(layers, "cross_entropy", "adam", backend=backend, seed=0)
         for backend in ("numba", "numpy")
     )
     for one in (model, twin):
-        one.fit(x, y, epochs=3, batch_size=16, shuffle=False, verbose=0)
+        one.fit(x, y, epochs=3, batch_size=32, shuffle=False, verbose=0)
     for found, expected in zip(model.get_weights(), twin.get_weights(), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
     assert "join" in str(lm.explain(model))
+
+
+@dataclass(frozen=True)
+class Scaled(lm.Layer):
+    """A dense layer whose weight is computed in every step."""
+
+    units: int
+
+    def parameters(self, shape: Any) -> dict[str, lm.Parameter]:
+        return {
+            "w": lm.Parameter((shape[-1], self.units), "xavier"),
+            "s": lm.Parameter((1, self.units), "ones"),
+            "b": lm.Parameter((1, self.units), "zeros"),
+        }
+
+    def forward(self, x: Any, parameters: Any, context: Any) -> Any:
+        product = lm.ops.matmul(x, parameters["w"] * parameters["s"])
+        return lm.ops.relu(product + parameters["b"])
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_weights_that_a_step_computes_are_those_of_the_step(many_threads: Any, count: int) -> None:
+    many_threads(count)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((96, 90)), rng.integers(0, 5, 96)
+    layers = [lm.Dense(64, "tanh"), Scaled(150), lm.Dense(5, "softmax")]
+    model, twin = (
+        lm.Sequential(
+            layers, "cross_entropy", lm.SGD(0.1), dtype="float64", backend=backend, seed=0
+        ).build(90)
+        for backend in ("numba", "numpy")
+    )
+    np.testing.assert_allclose(model.predict(x), twin.predict(x), rtol=1e-9)
+    for one in (model, twin):
+        one.fit(x, y, epochs=5, batch_size=32, shuffle=False, verbose=0)
+    for found, expected in zip(model.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(model.predict(x), twin.predict(x), rtol=1e-8)
 
 
 def test_a_run_goes_on_without_helpers_that_do_not_come(
@@ -567,8 +606,9 @@ TANH = """
 import numpy as np
 from lamina.kernels import fused_cpu
 x = np.ones(1)
-fused_cpu.activate_flat(x, fused_cpu.TANH, 0.0, x)
-print(x[0])
+out = np.empty(1)
+fused_cpu.activate_flat(x, fused_cpu.TANH, 0.0, out)
+print(out[0])
 """
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import support
 from lamina.kernels import fast_math, philox, streams
 from lamina.kernels import fused_cpu as fused
 from lamina.kernels.fused_cpu_rows import fused_cpu_kernels
@@ -261,7 +262,7 @@ PLACED = [
 @pytest.mark.parametrize("name", PLACED)
 def test_an_element_s_place_changes_no_bit(name: str, dtype: str) -> None:
     """In a vector, in what is left over and alone: the same operations, rounded alike."""
-    size, alone = 1003, 5
+    size = 1003
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal(size).astype(dtype) ** 2 + 0.1 for _ in range(4)]
     attrs: dict[str, Any] = {
@@ -281,11 +282,7 @@ def test_an_element_s_place_changes_no_bit(name: str, dtype: str) -> None:
         function(tuple(outs), *inputs, *numbers, **attrs)
         return outs
 
-    whole = run(slice(0, size))
-    for start in range(0, size, alone):
-        some = run(slice(start, start + alone))
-        for one, all_of_them in zip(some, whole, strict=True):
-            np.testing.assert_array_equal(one, all_of_them[start : start + alone])
+    support.same_by_parts(run, size)
 
 
 # The elementary functions

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import support
 from lamina.kernels.native import compiled
 
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -130,7 +131,7 @@ def bits(number: float) -> int:
 @pytest.mark.parametrize("name", ["adam", "rmsprop", "momentum", "gelu_backward", "activate"])
 def test_an_element_s_place_changes_no_bit(name: str, dtype: str) -> None:
     """In a vector, in what is left over and alone, the same operations are rounded alike."""
-    size, alone = 1003, 5
+    size = 1003
     rng = np.random.default_rng(0)
     start = [rng.standard_normal(size) ** 2 + 0.1 for _ in range(4)]
     now = np.zeros(8, np.int64)
@@ -153,8 +154,4 @@ def test_an_element_s_place_changes_no_bit(name: str, dtype: str) -> None:
             run(name, dtype, p, n, 1, p, 0, 2, bits(0.01), s)
         return arrays
 
-    whole = made(slice(0, size))
-    for first in range(0, size, alone):
-        some = made(slice(first, first + alone))
-        for one, all_of_them in zip(some, whole, strict=True):
-            np.testing.assert_array_equal(one, all_of_them[first : first + alone])
+    support.same_by_parts(made, size)
