@@ -327,7 +327,7 @@ def _clash(row: Shares, reads: list[list[Range]], writes: list[list[Range]]) -> 
                 or _meet(entry.writes, writes[other])
                 or _meet(entry.writes, reads[other])
             ):
-                return self.program.values[w].kind == "parameter"
+                return True
     return False
 
 
