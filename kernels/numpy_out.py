@@ -47,17 +47,33 @@ def sum(out: Out, x: Array, *, axis: Any, keepdims: bool) -> None:
     np.add.reduce(x, axis=axis, keepdims=keepdims, out=out[0])
 
 
+def product(a: Array, b: Array, out: Array) -> None:
+    """a b: as a method of a matrix, which costs a third of a small call of `np.matmul`."""
+    if a.ndim == 2 and b.ndim == 2:
+        a.dot(b, out)
+    else:
+        np.matmul(a, b, out=out)
+
+
 def matmul(out: Out, a: Array, b: Array, *, transpose_a: bool, transpose_b: bool) -> None:
     """BLAS takes transposed views as they are."""
     a = np.swapaxes(a, -1, -2) if transpose_a else a
     b = np.swapaxes(b, -1, -2) if transpose_b else b
-    np.matmul(a, b, out=out[0])
+    product(a, b, out[0])
 
 
 def gather_rows(out: Out, x: Array, indices: Array) -> None:
     """The rows at the indices, which come from an order that was made here: all are in range."""
     # mode="clip" writes straight into out; the default one goes through a buffer
     np.take(x, indices, axis=0, out=out[0], mode="clip")
+
+
+@lru_cache(maxsize=1024)
+def number(value: float, dtype: Any) -> Array:
+    """A number as an array of rank 0: a float of Python costs as much again as a whole small call."""
+    found = np.array(value, dtype)
+    found.setflags(write=False)
+    return found
 
 
 @lru_cache(maxsize=16)
@@ -80,11 +96,10 @@ def relu(out: Out, x: Array) -> None:
 def sigmoid(out: Out, x: Array) -> None:
     """1 or exp(-|x|), over 1 + exp(-|x|): nothing overflows, and small values keep their digits."""
     (y,) = out
-    positive = x >= 0
-    np.abs(x, out=y)
-    np.negative(y, out=y)
+    positive = x >= number(0.0, x.dtype)
+    np.copysign(x, number(-1.0, x.dtype), out=y)  # -|x|
     np.exp(y, out=y)
-    below = y + 1.0
+    below = y + number(1.0, y.dtype)
     np.maximum(y, positive, out=y)  # 1 where x is positive; a masked copy would branch
     y /= below
 
@@ -97,12 +112,12 @@ def ones(count: int, dtype: Any) -> Array:
     return row
 
 
-NARROW = 32  # classes, up to which a row is too short for NumPy's maximum along it
+NARROW, ROWS = 32, 64  # classes, up to which rows are too short for NumPy's maximum along them
 
 
 def row_maxima(x: Array) -> Array:
     """The maximum along the last axis, which stays with length 1."""
-    if not 1 < x.shape[-1] <= NARROW:
+    if not 1 < x.shape[-1] <= NARROW or x.size < ROWS * x.shape[-1]:
         return np.maximum.reduce(x, axis=-1, keepdims=True)
     columns = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
     return np.maximum.reduce(columns, axis=0).reshape((*x.shape[:-1], 1))
@@ -110,7 +125,7 @@ def row_maxima(x: Array) -> Array:
 
 def row_sums(x: Array) -> Array:
     """The sum along the last axis, which stays with length 1."""
-    return np.matmul(x, ones(x.shape[-1], x.dtype).T)
+    return x.dot(ones(x.shape[-1], x.dtype).T)
 
 
 def softmax(out: Out, x: Array) -> None:
@@ -118,7 +133,7 @@ def softmax(out: Out, x: Array) -> None:
     (y,) = out
     np.subtract(x, row_maxima(x), out=y)
     np.exp(y, out=y)
-    y *= 1.0 / row_sums(y)
+    y /= row_sums(y)
 
 
 def room(out: Array, g: Array) -> Array:
@@ -131,22 +146,23 @@ def relu_backward(out: Out, g: Array, y: Array) -> None:
     # The bits as a whole number times 0 or 1: a product of reals would make NaN of infinity, and a
     # masked copy takes a branch for every element, ten times as long.
     word = np.int32 if g.dtype.itemsize == 4 else np.int64
-    np.multiply(g.view(word), y > 0, out=out[0].view(word))
+    np.multiply(g.view(word), y > number(0.0, y.dtype), out=out[0].view(word))
 
 
 def leaky_relu(out: Out, x: Array, *, alpha: float) -> None:
     """x above zero, alpha x below."""
-    below = np.minimum(x, 0)
-    below *= alpha
-    np.maximum(x, 0, out=out[0])
+    zero = number(0.0, x.dtype)
+    below = np.minimum(x, zero)
+    below *= number(alpha, x.dtype)
+    np.maximum(x, zero, out=out[0])
     np.add(out[0], below, out=out[0])
 
 
 def leaky_relu_backward(out: Out, g: Array, y: Array, *, alpha: float) -> None:
     """g, or alpha g where the unit did not fire."""
-    fired = np.asarray(y > 0)
+    fired = np.asarray(y > number(0.0, y.dtype))
     if 0.0 <= alpha <= 1.0:
-        np.multiply(g, np.maximum(fired, g.dtype.type(alpha)), out=out[0])
+        np.multiply(g, np.maximum(fired, number(alpha, g.dtype)), out=out[0])
     else:
         np.copyto(out[0], np.where(fired, g, alpha * g))
 
@@ -154,13 +170,13 @@ def leaky_relu_backward(out: Out, g: Array, y: Array, *, alpha: float) -> None:
 def tanh_backward(out: Out, g: Array, y: Array) -> None:
     """g (1 - y^2)."""
     slope = np.multiply(y, y, out=room(out[0], g))
-    np.subtract(1.0, slope, out=slope)
+    np.subtract(number(1.0, y.dtype), slope, out=slope)
     np.multiply(g, slope, out=out[0])
 
 
 def sigmoid_backward(out: Out, g: Array, y: Array) -> None:
     """g y (1 - y)."""
-    slope = 1.0 - y
+    slope = number(1.0, y.dtype) - y
     slope *= y
     np.multiply(g, slope, out=out[0])
 
@@ -194,7 +210,7 @@ def dense(
 ) -> None:
     """Product, bias and activation, all in the output's memory."""
     (y,) = out
-    np.matmul(x, weight, out=y)
+    product(x, weight, y)
     if bias is not None:
         y += bias
     if activation != "linear":
@@ -219,13 +235,13 @@ def dense_backward(
         g = np.empty_like(gradient)
         BACKWARD[activation]((g,), gradient, y, **parameters(activation, alpha))
     if input:
-        np.matmul(g, weight.T, out=out[-1])
+        product(g, weight.T, out[-1])
     if g.ndim > 2:
         rows = math.prod(g.shape[:-1])
         g, x = g.reshape(rows, g.shape[-1]), x.reshape(rows, x.shape[-1])
-    np.matmul(x.T, g, out=out[0])
+    product(x.T, g, out[0])
     if bias:
-        np.matmul(ones(g.shape[0], g.dtype), g, out=out[1])
+        product(ones(g.shape[0], g.dtype), g, out[1])
 
 
 @lru_cache(maxsize=16)
@@ -246,7 +262,7 @@ def softmax_cross_entropy(out: Out, z: Array, labels: Array, weights: Array | No
     at_label = p.reshape(-1).take(label_places(labels, p.shape[-1])).reshape(labels.shape)
     np.exp(p, out=p)
     total = row_sums(p)
-    p *= 1.0 / total
+    p /= total
     each = np.log(total, out=total)
     each -= at_label
     if weights is not None:
@@ -270,15 +286,14 @@ def sigmoid_binary_cross_entropy(
 ) -> None:
     """Probabilities, and the weighted sum of max(z, 0) - z t + log1p(exp(-|z|))."""
     p, loss = out
-    each = np.maximum(z, 0)
-    each -= z * targets
-    positive = z >= 0
-    small = np.abs(z)
-    np.negative(small, out=small)
+    positive = (z >= number(0.0, z.dtype)).astype(z.dtype)
+    each = positive - targets
+    each *= z
+    small = np.copysign(z, number(-1.0, z.dtype))  # -|z|
     np.exp(small, out=small)
     each += np.log1p(small)
     np.maximum(small, positive, out=p)
-    small += 1.0
+    small += number(1.0, small.dtype)
     p /= small
     rows = each if each.shape[-1] == 1 else each.mean(axis=-1, keepdims=True)
     if weights is not None:
@@ -293,10 +308,10 @@ def difference(name: str, factor: float) -> Kernel:
         (g,) = out
         np.subtract(p, targets, out=g)
         scale = factor / p.shape[-1]
+        if scale != 1.0:
+            g *= number(scale, g.dtype)
         if weights is not None:
-            g *= weights * scale
-        elif scale != 1.0:
-            g *= scale
+            g *= weights
 
     return Kernel(name, run)
 
@@ -330,7 +345,7 @@ def momentum_update(
 ) -> None:
     """v = momentum v + g; p - rate v."""
     velocity = out[1]
-    np.multiply(v, momentum, out=velocity)
+    np.multiply(v, number(momentum, v.dtype), out=velocity)
     velocity += g
     np.subtract(p, velocity * rate, out=out[0])
 
@@ -340,9 +355,9 @@ def nesterov_update(
 ) -> None:
     """v = momentum v + g; p - rate (g + momentum v)."""
     velocity = out[1]
-    np.multiply(v, momentum, out=velocity)
+    np.multiply(v, number(momentum, v.dtype), out=velocity)
     velocity += g
-    step = velocity * momentum
+    step = velocity * number(momentum, v.dtype)
     step += g
     step *= rate
     np.subtract(p, step, out=out[0])
@@ -353,12 +368,12 @@ def rmsprop_update(
 ) -> None:
     """s = rho s + (1 - rho) g^2; p - rate g / (sqrt(s) + epsilon)."""
     square = out[1]
-    scratch = g * (1.0 - rho)
+    scratch = g * number(1.0 - rho, g.dtype)
     scratch *= g
-    np.multiply(s, rho, out=square)
+    np.multiply(s, number(rho, s.dtype), out=square)
     square += scratch
     np.sqrt(square, out=scratch)
-    scratch += epsilon
+    scratch += number(epsilon, s.dtype)
     np.divide(g, scratch, out=scratch)
     scratch *= rate
     np.subtract(p, scratch, out=out[0])
@@ -379,12 +394,13 @@ def adam_update(
 ) -> None:
     """Kingma and Ba 2015, with one temporary."""
     parameter, mean, square = out
-    scratch = g * (1.0 - beta1)
-    np.multiply(m, beta1, out=mean)
+    dtype = g.dtype
+    scratch = g * number(1.0 - beta1, dtype)
+    np.multiply(m, number(beta1, dtype), out=mean)
     mean += scratch
     np.multiply(g, g, out=scratch)
-    scratch *= 1.0 - beta2
-    np.multiply(s, beta2, out=square)
+    scratch *= number(1.0 - beta2, dtype)
+    np.multiply(s, number(beta2, dtype), out=square)
     square += scratch
     np.sqrt(square, out=scratch)
     # rate / (1 - beta1^t) m / (sqrt(s) / sqrt(1 - beta2^t) + epsilon), with one pass less
