@@ -9,9 +9,9 @@ compiler) they are NumPy's functions.
 Largest error measured against longer arithmetic, over the whole range of each function, in units
 in the last place (`tests/kernels/test_cpu_kernels.py` holds it to the bound):
 
-            exp   expm1   log   log1p   log1p_unit   erf   tanh   sigmoid
-float32     1.0     1.5   1.0     1.5          1.5   1.5    2.5       2.5
-float64     1.0     2.0   1.0     1.5          1.5   1.0    3.0       2.5
+            exp   exp_below   expm1   log   log1p   log1p_unit   erf   tanh   sigmoid
+float32     1.0         1.0     1.5   1.0     1.5          1.5   1.5    2.5       2.5
+float64     1.0         1.0     2.0   1.0     1.5          1.5   1.0    3.0       2.5
 """
 
 from __future__ import annotations
@@ -130,24 +130,33 @@ def _polynomial(single: list[float], double: list[float]) -> Any:
     return intrinsic(evaluate)
 
 
-# (e^r - 1 - r) / r^2 for |r| <= ln(2) / 2: the next term, r^8/9! or r^13/14!, is below half an ulp.
-_exp_tail = _polynomial(
-    [1.0 / math.factorial(k) for k in range(2, 9)],
-    [1.0 / math.factorial(k) for k in range(2, 14)],
+def _interpolated(
+    function: Callable[[float], float], degree: int, reach: float = 1.0
+) -> list[float]:
+    """The polynomial through a function at Chebyshev's points of [-reach, reach], lowest first."""
+    points = np.polynomial.chebyshev.chebpts1(degree + 1)
+    values = [function(float(x) * reach) for x in points]
+    found = np.polynomial.Chebyshev.fit(points, values, degree, [-1.0, 1.0])
+    powers = found.convert(kind=np.polynomial.Polynomial).coef
+    return [float(c) / reach**power for power, c in enumerate(powers)]
+
+
+# (e^r - 1 - r) / r^2 for |r| <= ln(2) / 2: in float64 the next term, r^13/14!, is below half an
+# ulp; in float32 interpolation needs one term less than the series.
+_EXP_SERIES = [1.0 / math.factorial(k) for k in range(2, 14)]
+_EXP_TAIL = _interpolated(
+    lambda r: sum(c * r**k for k, c in enumerate(_EXP_SERIES)), 5, math.log(2.0) / 2.0
+)
+_exp_tail = _polynomial(_EXP_TAIL, _EXP_SERIES)
+# ((e^2r - 1) / 2 - r) / r^2 for |r| <= ln(2) / 4
+_tanh_tail = _polynomial(
+    *[[c * 2.0 ** (k + 1) for k, c in enumerate(tail)] for tail in (_EXP_TAIL, _EXP_SERIES)]
 )
 # (2 atanh(s) - 2 s) / (s * s^2) in s^2 for |s| <= 3 - sqrt(8), as log(1 + f) = 2 atanh(f / (2 + f))
 _log_tail = _polynomial(
     [2.0 / (2 * k + 3) for k in range(5)],
     [2.0 / (2 * k + 3) for k in range(11)],
 )
-
-
-def _interpolated(function: Callable[[float], float], degree: int) -> list[float]:
-    """The polynomial through a function at Chebyshev's points of [-1, 1], lowest power first."""
-    points = np.polynomial.chebyshev.chebpts1(degree + 1)
-    values = [function(float(x)) for x in points]
-    found = np.polynomial.Chebyshev.fit(points, values, degree, [-1.0, 1.0])
-    return [float(c) for c in found.convert(kind=np.polynomial.Polynomial).coef]
 
 
 # Two functions on [0, 1], in 2 x - 1, for float32; their errors fall by about 6 a degree.
@@ -203,6 +212,30 @@ def _exp(x: Any) -> Any:
         r = _fma(-n, low, _fma(-n, high, x))
         value = _fma(r * r, _exp_tail(r), r) + one
         return value * _two_to(first) * _two_to(second)
+
+    return compute
+
+
+def exp_below(x: Number) -> Number:
+    """e ** x for x up to 0 and NaN: two thirds of the work of `exp`."""
+    return np.exp(x)
+
+
+@_compiled(exp_below)
+def _exp_below(x: Any) -> Any:
+    number, magic, high, low, inverse = _constants(x)
+    single = x == types.float32
+    least = number(-104.0 if single else -746.0)
+    lift = 32.0 if single else 64.0  # so that 2 ** n is not subnormal
+    lowered, lift, one = number(2.0**-lift), number(lift), number(1.0)
+
+    def compute(x: Number) -> Number:
+        x = least if x < least else x
+        shifted = _fma(x, inverse, magic)
+        n = shifted - magic
+        r = _fma(-n, low, _fma(-n, high, x))
+        value = _fma(r * r, _exp_tail(r), r) + one
+        return value * _two_to(shifted + lift) * lowered
 
     return compute
 
@@ -350,18 +383,19 @@ def _with_sign(typing_context: Any, size: Any, x: Any) -> Any:
 def _tanh(x: Any) -> Any:
     number, magic, high, low, inverse = _constants(x)
     most = number(10.0 if x == types.float32 else 20.0)  # from there on it is 1
-    one, two = number(1.0), number(2.0)
+    one, two, half = number(1.0), number(2.0), number(0.5)
+    double_inverse, half_high, half_low = two * inverse, half * high, half * low
 
     def compute(x: Number) -> Number:
         y = abs(x)
-        y = two * (most if y > most else y)
-        # e ** y - 1 as `expm1` has it, where 2 ** n is neither infinite nor subnormal.
-        shifted = _fma(y, inverse, magic)
+        y = most if y > most else y
+        # (e ** 2y - 1) / 2 as `expm1` has it, where 2 ** n is neither infinite nor subnormal.
+        shifted = _fma(y, double_inverse, magic)
         n = shifted - magic
-        r = _fma(-n, low, _fma(-n, high, y))
+        r = _fma(-n, half_low, _fma(-n, half_high, y))
         scale = _two_to(shifted)
-        e = _fma(scale, _fma(r * r, _exp_tail(r), r), scale - one)
-        return _with_sign(e / (e + two), x)
+        e = _fma(scale, _fma(r * r, _tanh_tail(r), r), _fma(scale, half, -half))
+        return _with_sign(e / (e + one), x)
 
     return compute
 
@@ -378,7 +412,7 @@ def _sigmoid(x: Any) -> Any:
     one = number(1.0)
 
     def compute(x: Number) -> Number:
-        small = exp(-abs(x))
+        small = exp_below(-abs(x))
         return (one if x >= 0 else small) / (one + small)
 
     return compute

@@ -48,7 +48,7 @@ def activate_flat(x: Array, code: int, alpha: Any, out: Array) -> None:
             out[i] = x[i] if x[i] > zero else below
     elif code == SOFTPLUS:
         for i in range(out.size):
-            small = fast_math.log1p_unit(fast_math.exp(-abs(x[i])))
+            small = fast_math.log1p_unit(fast_math.exp_below(-abs(x[i])))
             out[i] = (zero if x[i] <= zero else x[i]) + small
     else:
         for i in range(out.size):
@@ -65,19 +65,25 @@ def activate(x: Array, bias: Array, code: int, alpha: Any, out: Array) -> None:
     """
     columns = x.shape[1]
     flat_x, flat = x.reshape(-1), out.reshape(-1)
-    biased, large = bias.shape[0] > 0, flat.size * flat.itemsize >= streams.LARGE
+    biased, large = bias.shape[0] > 0, streams.large(flat)
+    if not biased and not large and x.ctypes.data != out.ctypes.data:
+        activate_flat(flat_x, code, alpha, flat)
+        return
     block = max(1, BLOCK // max(1, columns)) * max(1, columns) if biased else BLOCK
     room = np.empty(min(block, flat.size), x.dtype)
     shifted = np.empty(room.size if biased else 0, x.dtype)
     for start in range(0, flat.size, block):
         source, target = flat_x[start : start + block], flat[start : start + block]
-        piece = room[: target.size]
         if biased:
             for i in range(target.size // columns):
                 row, result = source[i * columns :], shifted[i * columns :]
                 for j in range(columns):
                     result[j] = row[j] + bias[0, j]
             source = shifted
+        if biased and not large:
+            activate_flat(source[: target.size], code, alpha, target)
+            continue
+        piece = room[: target.size]
         activate_flat(source, code, alpha, piece)
         if large:
             streams.send(piece, target)
@@ -93,7 +99,7 @@ def activate_backward(g: Array, y: Array, code: int, alpha: Any, out: Array) -> 
     """out = g times the derivative at the output y; out may be g or y; all row-major."""
     g, y, out = g.reshape(-1), y.reshape(-1), out.reshape(-1)
     # Softplus has an exponential to compute, which in pieces waits for memory at each one's start.
-    if code == SOFTPLUS or out.size * out.itemsize < streams.LARGE:
+    if code == SOFTPLUS or not streams.large(out):
         activate_backward_flat(g, y, code, alpha, out)
         return
     room = np.empty(streams.PIECE, g.dtype)
@@ -206,7 +212,7 @@ def shift_exp(x: Array, largest: Array, out: Array) -> None:
             out[i, j] = x[i, j] - top
     flat = out.reshape(-1)  # along all rows at once: a row of ten would not fill a vector
     for i in range(flat.size):
-        flat[i] = fast_math.exp(flat[i])
+        flat[i] = fast_math.exp_below(flat[i])
 
 
 @jit
@@ -301,7 +307,6 @@ def sigmoid_binary_cross_entropy(
 @jit
 def sigmoid_binary_cross_entropy_sum(z: Array, targets: Array, weights: Array, p: Array) -> float:
     """As `sigmoid_binary_cross_entropy`; returns the sum in float64."""
-    one, zero = z.dtype.type(1), z.dtype.type(0)
     rows, columns = z.shape
     flat_z, flat_t, flat_p = z.reshape(-1), targets.reshape(-1), p.reshape(-1)
     block = max(1, min(BLOCK // columns, rows))
@@ -311,18 +316,28 @@ def sigmoid_binary_cross_entropy_sum(z: Array, targets: Array, weights: Array, p
         first, stop = start * columns, min(start + block, rows) * columns
         part_z, part_t, part_p = flat_z[first:stop], flat_t[first:stop], flat_p[first:stop]
         # Into memory of its own first: where p is z, no loop that writes it could be vectorised.
-        for i in range(part_z.size):
-            x = part_z[i]
-            small = fast_math.exp(-abs(x))
-            above = zero if x <= zero else x
-            each[i] = above - x * part_t[i] + fast_math.log1p_unit(small)
-            chance[i] = (one if x >= zero else small) / (one + small)
+        binary_losses(part_z, part_t, chance, each)
         for i in range(part_p.size):
             part_p[i] = chance[i]
         count = part_z.size // columns
         mean_rows(each, count, columns)
         cost += weighted_sum(each[:count], weights[start : start + count])
     return cost
+
+
+@jit
+def binary_losses(z: Array, t: Array, chance: Array, each: Array) -> None:
+    """Sigmoids and losses of elements. Three loops: one alone would run out of registers."""
+    one, zero = z.dtype.type(1), z.dtype.type(0)
+    for i in range(z.size):
+        chance[i] = fast_math.exp_below(-abs(z[i]))
+    for i in range(z.size):
+        x = z[i]
+        above = zero if x <= zero else x
+        each[i] = above - x * t[i] + fast_math.log1p_unit(chance[i])
+    for i in range(z.size):
+        small = chance[i]
+        chance[i] = (one if z[i] >= zero else small) / (one + small)
 
 
 LANES = 64  # sums kept apart: of fewer, each addition would wait for the one before

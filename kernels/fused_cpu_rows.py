@@ -60,13 +60,26 @@ def softmax_backward(g: Array, y: Array, out: Array) -> None:
 def log_softmax_backward(g: Array, y: Array, out: Array) -> None:
     """g - exp(y) sum(g) for each row; out may be g or y."""
     count, columns = g.shape
-    for i in range(count):
-        total = 0.0
-        for j in range(columns):
-            total += g[i, j]
-        whole = g.dtype.type(total)
-        for j in range(columns):
-            out[i, j] = g[i, j] - fast_math.exp(y[i, j]) * whole
+    block = max(1, min(BLOCK // columns, count))
+    flat_y, room = y.reshape(-1), np.empty(block * columns, y.dtype)
+    for start in range(0, count, block):
+        stop = min(start + block, count)
+        part = room[: (stop - start) * columns]
+        exp_flat(flat_y[start * columns : stop * columns], part)  # a row would not fill a vector
+        for i in range(start, stop):
+            total = 0.0
+            for j in range(columns):
+                total += g[i, j]
+            whole, chances = g.dtype.type(total), part[(i - start) * columns :]
+            for j in range(columns):
+                out[i, j] = g[i, j] - chances[j] * whole
+
+
+@jit
+def exp_flat(x: Array, out: Array) -> None:
+    """e ** x."""
+    for i in range(x.size):
+        out[i] = fast_math.exp(x[i])
 
 
 @jit
@@ -82,7 +95,7 @@ def gelu_backward(
 ) -> None:
     """g (Phi(x) + x phi(x)); density: 1 / sqrt(2 pi); out may be g or x."""
     for i in range(g.size):
-        phi = density * fast_math.exp(-half * x[i] * x[i])
+        phi = density * fast_math.exp_below(-half * x[i] * x[i])
         out[i] = g[i] * (half * (one + fast_math.erf(root * x[i])) + x[i] * phi)
 
 
@@ -211,6 +224,7 @@ def fused_cpu_kernels() -> dict[str, Kernel]:
         _rowwise("log_softmax", log_softmax),
         _rowwise("softmax_backward", softmax_backward),
         _rowwise("log_softmax_backward", log_softmax_backward),
+        _elementwise("exp", exp_flat),
         _elementwise("gelu", gelu, SQRT_HALF, 0.5, 1.0),
         _elementwise("gelu_backward", gelu_backward, SQRT_HALF, INV_SQRT_2PI, 0.5, 1.0),
         _elementwise("gelu_tanh", gelu_tanh, GELU_TANH, GELU_CUBIC, 0.5, 1.0),

@@ -633,8 +633,8 @@ def test_machine_code_is_made_anew_when_a_file_that_it_calls_changed(tmp_path: P
     assert list((tmp_path / "cache").rglob("*.nbc"))
     changed = package / "kernels" / "fast_math.py"
     text = changed.read_text()
-    assert text.count("e / (e + two)") == 1
-    changed.write_text(text.replace("e / (e + two)", "two * e / (e + two)"))
+    assert text.count("e / (e + one)") == 1
+    changed.write_text(text.replace("e / (e + one)", "two * e / (e + one)"))
     assert printed() == pytest.approx(2.0 * np.tanh(1.0))
 
 
