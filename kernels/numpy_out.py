@@ -70,7 +70,7 @@ def gather_rows(out: Out, x: Array, indices: Array) -> None:
 
 @lru_cache(maxsize=1024)
 def number(value: float, dtype: Any) -> Array:
-    """A number as an array of rank 0: a float of Python costs as much again as a whole small call."""
+    """An array of rank 0: a float of Python costs as much again as a whole small call."""
     found = np.array(value, dtype)
     found.setflags(write=False)
     return found
