@@ -52,15 +52,16 @@ def shared(kernel: Kernel) -> Kernel:
             grain = max(1, GRAIN * rows // first.size)
             threads.crew.share(lambda start, stop: part(start, stop, []), rows, grain)
             return
-        found = [np.empty((SUMS,), one.dtype) for one in totals]
-        marks = [rows * number // SUMS for number in range(SUMS + 1)]
+        count = min(SUMS, rows)
+        found = [np.empty((count,), one.dtype) for one in totals]
+        marks = [rows * number // count for number in range(count + 1)]
 
         def parts(start: int, stop: int) -> None:
             for number in range(start, stop):
                 own = [each[number : number + 1].reshape(()) for each in found]
                 part(marks[number], marks[number + 1], own)
 
-        threads.crew.share(parts, SUMS, 1)
+        threads.crew.share(parts, count, 1)
         for one, each in zip(totals, found, strict=True):
             one[...] = each.sum(dtype=np.float64)
 

@@ -86,6 +86,29 @@ def test_bits_do_not_depend_on_the_parts(
         assert whole.tobytes() == parts.tobytes()
 
 
+@pytest.mark.parametrize("op", ["softmax_cross_entropy", "sigmoid_binary_cross_entropy"])
+def test_a_sum_does_not_depend_on_the_cores(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, kernel = np.random.default_rng(4), fused_cpu_kernels()[op]
+    z = rng.standard_normal((ROWS // 7, 7), dtype=np.float32)
+    targets: Any = rng.integers(0, 7, (len(z), 1)).astype(np.int32)
+    if op.startswith("sigmoid"):
+        targets = rng.random(z.shape, dtype=np.float32)
+    weights = rng.random((len(z), 1), dtype=np.float32)
+    made, seen = [], []
+    for cores in (2, 3, 5):
+        monkeypatch.setattr(threads, "count", lambda cores=cores: cores)
+        monkeypatch.setattr(threads.crew, "limit", cores)
+        out = np.full_like(z, np.nan), np.full((), np.nan, np.float32)
+        shared.shared(watched(kernel, seen)).function(out, z, targets, weights)
+        made.append([one.tobytes() for one in out])
+    assert made[0] == made[1] == made[2]
+    assert len(seen) == 3 * shared.SUMS
+    whole = np.empty_like(z), np.empty((), np.float32)
+    kernel.function(whole, z, targets, weights)
+    assert whole[0].tobytes() == made[0][0]
+    assert whole[1] == pytest.approx(out[1], rel=1e-6)
+
+
 def test_small_arrays_and_one_thread_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[str, int]] = []
     kernel = shared.shared(watched(fused_cpu_kernels()["relu"], seen))
