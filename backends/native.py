@@ -9,8 +9,9 @@ with an instruction that has none alternates between native stretches and the wa
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,6 @@ class NativeBinding(Binding):
         self.control_address = address(self.control)
         self.tables = Tables(backend, program, state, self.control_address)
         self.fields: Any = memoryview(self.control.data)  # sets a slot in half the time
-        self.lead = compiled.leader()
         self.ready: dict[int, Any] = {}
         self.columns = self.tables.columns
         self.seconds: dict[int, float] = {}
@@ -98,6 +98,11 @@ class NativeBinding(Binding):
             self.use(block)
 
     # Preparing
+
+    @cached_property
+    def lead(self) -> Callable[[int, int, int, int, int], None]:
+        """The loop that runs a plan."""
+        return compiled.leader()
 
     def use(self, block: DataBlock) -> None:
         """Exchanges the data; see `Binding.use`."""

@@ -9,9 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.native import compiled, interpreter, slots
+from ..kernels.native import build, compiled, interpreter, slots
 from ..kernels.spec import ITEMSIZE, concrete_attrs, length
-from . import guard, lowering_elements, lowering_products, lowering_rows, lowering_updates
+from . import (
+    guard,
+    lowering_elements,
+    lowering_products,
+    lowering_rows,
+    lowering_updates,
+    threads,
+)
 from .contract import Array, Backend, Call, resolve
 from .lowering import Entry, Lowering, Memory, Shares, bits, stretches
 from .memory import address, aligned
@@ -264,6 +271,10 @@ class Tables:
             cut += stretches(rows[update:], plan.shares)
         ends = list(accumulate(len(stretch) for stretch in cut))
         checks = [-1 if row is None else bisect_right(ends, row) for row in (check, guarded)]
+        steps = {entry.step for row in rows for entry in row if entry is not None}
+        pieces = [(name, "") for name in compiled.LOOPS if name == "lead" or plan.shares > 1]
+        pieces += [(name, self.program.dtype) for name in sorted(steps)]
+        build.prepare(pieces, threads.count())
         starts: list[int] = []
         entries: list[int] = []
         kept, owners = [], []

@@ -7,6 +7,7 @@ from functools import cached_property
 from importlib.util import find_spec
 
 from ..kernels.op import Kernel
+from . import threads
 from .contract import Executable, Obstacle
 from .host import HostBackend
 from .program import Program
@@ -49,9 +50,10 @@ class NumbaBackend(HostBackend):
 
     def warmup(self) -> Iterator[str]:
         """Every step of native programs, in both dtypes."""
-        from ..kernels.native import compiled
+        from ..kernels.native import build
 
-        return compiled.warmup(self.dtypes)
+        pieces = build.warmup(self.dtypes, threads.count())
+        return (" ".join(piece) for piece in pieces)
 
     def compile(self, program: Program) -> Executable:
         """Makes a program ready for the native executor."""

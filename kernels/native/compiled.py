@@ -1,10 +1,13 @@
-"""Steps as machine code: each is compiled alone, when a program first uses it, and kept on disk."""
+"""Steps as machine code: each is compiled alone, when a program first uses it, and kept on disk.
+
+A *piece* is a step for a dtype, or a loop that runs steps: `lead` or `serve`, for no dtype.
+"""
 
 from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -12,20 +15,68 @@ from numba import types
 from numba.core.ccallback import CFunc
 from numba.extending import get_cython_function_address
 
-from ..cache import disk_cache
+from ..cache import DiskCache, disk_cache
 from ..jit import OPTIONS
 from . import interpreter, steps_data, steps_elements, steps_products, steps_rows, steps_updates
 
+Piece = tuple[str, str]
+
 _lock = threading.Lock()  # two threads that first use a step would both compile it
+_made: dict[Piece, Any] = {}
 _REALS = {"float32": types.float32, "float64": types.float64}
+LOOPS = {"lead": 5, "serve": 1}  # and their numbers of arguments
 
 
-def _compile(function: Callable[..., None], arguments: tuple[Any, ...]) -> Any:
+class _NotKept(Exception):
+    """There is no machine code on disk."""
+
+
+def _refuse() -> None:
+    raise _NotKept
+
+
+def _function(piece: Piece) -> Any:
+    """A piece that is neither loaded nor compiled yet."""
+    name, dtype = piece
+    kinds: Any = types
+    if name in LOOPS:
+        function, arguments = getattr(interpreter, name), (kinds.int64,) * LOOPS[name]
+    else:
+        function = _steps()[name]
+        arguments = (kinds.CPointer(kinds.int64), kinds.CPointer(_REALS[dtype]))
     options = {name: value for name, value in OPTIONS.items() if name != "nogil"}
     made: Any = CFunc(function, (arguments, types.void), locals={}, options=options)
     made._cache = disk_cache(function)
-    made.compile()
     return made
+
+
+def load(piece: Piece) -> bool:
+    """Whether a piece is ready, or can be taken from disk."""
+    with _lock:
+        if piece not in _made:
+            made = _function(piece)
+            made._compile_uncached = _refuse
+            try:
+                made.compile()
+            except _NotKept:
+                return False
+            _made[piece] = made
+    return True
+
+
+def make(piece: Piece) -> Any:
+    """The piece, compiled where it is not on disk."""
+    with _lock:
+        if piece not in _made:
+            made = _function(piece)
+            made.compile()
+            _made[piece] = made
+    return _made[piece]
+
+
+def kept(piece: Piece) -> bool:
+    """Whether machine code is kept on disk here."""
+    return isinstance(_function(piece)._cache, DiskCache)
 
 
 @cache
@@ -40,16 +91,9 @@ def _steps() -> dict[str, Callable[..., None]]:
 
 
 @cache
-def _step(name: str, dtype: str) -> Any:
-    kinds: Any = types
-    arguments = (kinds.CPointer(kinds.int64), kinds.CPointer(_REALS[dtype]))
-    with _lock:
-        return _compile(_steps()[name], arguments)
-
-
 def step(name: str, dtype: str) -> int:
     """The address of a step for arrays of a dtype."""
-    address: int = _step(name, dtype).address
+    address: int = make((name, dtype)).address
     return address
 
 
@@ -58,33 +102,15 @@ def names() -> list[str]:
     return list(_steps())
 
 
-def warmup(dtypes: Iterable[str]) -> Iterator[str]:
-    """Compiles the loops and every step."""
-    leader()
-    yield "loop"
-    server()
-    yield "loop of helpers"
-    for dtype in dtypes:
-        for name in names():
-            step(name, dtype)
-            yield f"{name}, {dtype}"
-
-
-@cache
-def _loop(name: str, arguments: int) -> Any:
-    with _lock:
-        return _compile(getattr(interpreter, name), (types.int64,) * arguments)
-
-
 def leader() -> Callable[[int, int, int, int, int], None]:
     """`interpreter.lead`: runs a program, alone or with helpers. Releases the GIL."""
-    function: Callable[[int, int, int, int, int], None] = _loop("lead", 5).ctypes
+    function: Callable[[int, int, int, int, int], None] = make(("lead", "")).ctypes
     return function
 
 
 def server() -> Callable[[int], None]:
     """`interpreter.serve`: what a helper does while it is awake. Releases the GIL."""
-    function: Callable[[int], None] = _loop("serve", 1).ctypes
+    function: Callable[[int], None] = make(("serve", "")).ctypes
     return function
 
 

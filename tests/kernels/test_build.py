@@ -1,0 +1,80 @@
+"""Machine code that two processes compile."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from lamina.kernels.native import build, compiled
+
+PIECES = [(name, "float32") for name in ("copy", "total", "cast_truth", "fill", "store_rows")]
+
+
+@pytest.fixture(autouse=True)
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that has no machine code, and a machine that has none."""
+    monkeypatch.setattr(compiled, "_made", {})
+    monkeypatch.setenv("LAMINA_CACHE_DIR", str(tmp_path))
+
+
+def loaded() -> int:
+    """How many pieces came from disk."""
+    return sum(made._cache_hits for made in compiled._made.values())
+
+
+def ready() -> bool:
+    """Whether every piece has an address."""
+    return all(compiled._made[piece].address for piece in PIECES)
+
+
+def test_another_process_compiles_some(tmp_path: Path) -> None:
+    build.prepare(PIECES, cores=2)
+    assert ready()
+    assert loaded() > 0
+    kept = {path.name.split(".")[1].split("-")[0] for path in tmp_path.rglob("*.nbi")}
+    assert kept >= {name for name, _ in PIECES}
+    assert "lamina-compiler" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_what_is_on_disk_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    build.prepare(PIECES, cores=1)
+    assert ready()
+    assert loaded() == 0
+    monkeypatch.setattr(compiled, "_made", {})
+    monkeypatch.setattr(build, "_start", lambda: pytest.fail("nothing was missing"))
+    build.prepare(PIECES, cores=2)
+    assert ready()
+    assert loaded() == len(PIECES)
+
+
+@pytest.mark.parametrize("code", ["", "import sys; sys.stdin.readline()"])
+def test_a_process_that_ends(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "SERVE", code)
+    build.prepare(PIECES, cores=2)
+    assert ready()
+    assert loaded() == 0
+
+
+def test_no_process_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build.sys, "executable", "/nowhere/python")
+    build.prepare(PIECES, cores=2)
+    assert ready()
+
+
+def test_an_error_ends_the_other_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    start = build._start
+
+    def watched() -> object:
+        started.append(start())
+        return started[-1]
+
+    def broken(piece: compiled.Piece) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "_start", watched)
+    monkeypatch.setattr(compiled, "make", broken)
+    with pytest.raises(KeyboardInterrupt):
+        build.prepare(PIECES, cores=2)
+    assert started[0].poll() is not None
