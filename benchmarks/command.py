@@ -85,7 +85,10 @@ def peers(
     ] = None,
     peer: Annotated[
         list[str] | None,
-        typer.Option(help="numpy, torch, jax, scikit-learn or onnxruntime; all if none is named."),
+        typer.Option(
+            help="numpy, torch, jax, scikit-learn or onnxruntime; all if none is named. products:"
+            " a step's matrix products alone, as a bound."
+        ),
     ] = None,
     backend: Annotated[
         list[str] | None,

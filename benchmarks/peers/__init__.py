@@ -149,7 +149,8 @@ class Peer:
     """A library and a way of using it.
 
     name: of the library, or of lamina's backend. modules: what must be importable, by module name
-    and package name. loose: what its formulas may differ by, on top of rounding.
+    and package name. loose: what its formulas may differ by, on top of rounding. asked: measured
+    only where it is asked for by name.
     """
 
     name: str
@@ -158,6 +159,7 @@ class Peer:
     modes: tuple[str, ...]
     modules: tuple[tuple[str, str], ...] = ()
     loose: float = 0.0
+    asked: bool = False
 
     @property
     def missing(self) -> str:
@@ -187,6 +189,7 @@ PEERS = (
          (("sklearn", "scikit-learn"),), loose=2e-4),  # Adam's epsilon enters before the correction
     Peer("onnxruntime", "all threads", "with_onnx", ("inference",), _ONNX),
     Peer("onnxruntime", "one thread", "with_onnx", ("inference",), _ONNX),
+    Peer("products", "alone", "products", ("training",), asked=True),
 )  # fmt: skip
 OWN = "lamina"  # the variant of lamina's backends
 PREPARED = "lamina, prepared"  # the same through `model.prepare()`
@@ -200,7 +203,7 @@ def own(backend: str) -> Peer:
 def choose(mode: str, wanted: list[str], backends: list[str]) -> list[Peer]:
     """lamina's backends first, then the peers of the mode.
 
-    wanted: names of peers (a first word does: "numpy"), all when empty. backends: lamina's to
+    wanted: names of peers (a first word does: "numpy"), all but "products" when empty. backends: lamina's to
     measure, all that can run here but loops when empty. Raises: UnknownName, BadInput.
     """
     if mode not in MODES:
@@ -221,5 +224,7 @@ def choose(mode: str, wanted: list[str], backends: list[str]) -> list[Peer]:
             raise unknown("peer", name, (*known, OWN))
     firsts = [name.split()[0] for name in wanted]
     return found_peers + [
-        p for p in PEERS if mode in p.modes and (not wanted or p.name.split()[0] in firsts)
+        p
+        for p in PEERS
+        if mode in p.modes and (p.name.split()[0] in firsts or not (wanted or p.asked))
     ]

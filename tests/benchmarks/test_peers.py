@@ -6,13 +6,16 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from lamina.__main__ import app
 from lamina.benchmarks import peers_run
 from lamina.benchmarks.networks import Network
-from lamina.benchmarks.peers import PEERS, Peer, Task, by_hand, choose, own
+from lamina.benchmarks.peers import CHECKED, PEERS, Peer, Task, by_hand, choose, own
 from lamina.benchmarks.peers.process import PeerFailed, Process, Processes, Remote
+from lamina.benchmarks.peers.products import Products
 from lamina.benchmarks.peers.worker import digest
 from lamina.benchmarks.result import Result, Row
 from lamina.kernels.errors import BadInput, UnknownName
@@ -147,10 +150,29 @@ def test_a_process_that_dies_between_rounds_costs_only_its_own_row(
 def test_choosing() -> None:
     assert [p.name for p in choose("training", ["numpy"], ["numpy"])] == ["numpy", "numpy by hand"]
     assert {p.name for p in choose("epoch", [], ["loops"])} == {"loops", "torch", "scikit-learn"}
+    assert "products" not in {p.name for p in choose("training", [], ["numpy"])}
+    assert [p.name for p in choose("training", ["products"], ["numpy"])] == ["numpy", "products"]
     with pytest.raises(UnknownName, match="did you mean 'torch'"):
         choose("training", ["trch"], [])
     with pytest.raises(UnknownName, match="mode"):
         choose("sleeping", [], [])
+
+
+def test_products_are_checked_by_themselves() -> None:
+    work = Products(Task("training", DEEP))
+    work.run(3)
+    assert len(work.answer()["losses"]) == CHECKED
+    assert len(work.made) == 3 * len(work.kernels) - 1  # the input needs no gradient
+    right = np.matmul
+
+    def wrong(a: Any, b: Any, out: Any) -> None:
+        right(a, b, out=out)
+        out[0, 0] += 1.0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(np, "matmul", wrong)
+        with pytest.raises(ArithmeticError, match="is off by"):
+            work.answer()
 
 
 def test_an_epoch_needs_a_network_that_fits_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
