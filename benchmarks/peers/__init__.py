@@ -203,8 +203,8 @@ def own(backend: str) -> Peer:
 def choose(mode: str, wanted: list[str], backends: list[str]) -> list[Peer]:
     """lamina's backends first, then the peers of the mode.
 
-    wanted: names of peers (a first word does: "numpy"), all but "products" when empty. backends: lamina's to
-    measure, all that can run here but loops when empty. Raises: UnknownName, BadInput.
+    wanted: names of peers (a first word does: "numpy"), all but "products" when empty. backends:
+    lamina's to measure, all that can run here but loops when empty. Raises: UnknownName, BadInput.
     """
     if mode not in MODES:
         raise unknown("mode", mode, MODES)
