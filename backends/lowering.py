@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.native.tiles import ROOM
 from ..kernels.spec import ITEMSIZE, concrete_attrs, length
 from .program import Instruction, Program
 
@@ -33,6 +34,7 @@ class Entry:
 
     record: its slots; addresses are plain integers. batch: slot -> (column, offset in bytes), for
         addresses inside a batch column, which `load` fills in. reads, writes: ranges of addresses.
+        room: the slot for its share's room to copy to, or -1.
     """
 
     step: str
@@ -40,6 +42,7 @@ class Entry:
     reads: list[Range] = field(default_factory=list)
     writes: list[Range] = field(default_factory=list)
     batch: dict[int, tuple[str, int]] = field(default_factory=dict)
+    room: int = -1
 
 
 Shares = list[Entry | None]
@@ -78,6 +81,7 @@ class Lowering:
         self.before: list[Shares] = []  # what is done before the instruction that is being lowered
         self.turned: dict[int, int] = {}
         self.ahead: list[Shares] = []  # what is done once, as long as the parameters stay
+        self.rooms: dict[int, int] = {}
 
     # Helpers
 
@@ -277,7 +281,17 @@ class Lowering:
             return None
         rows = list(found)
         rows, self.before = [*self.before, *rows], []
+        for row in rows:
+            for share, entry in enumerate(row):
+                if entry is not None and entry.room >= 0:
+                    entry.record[entry.room] = self.room(share)
         return rows
+
+    def room(self, share: int) -> int:
+        """The address of `ROOM` bytes that a share's steps use one after the other."""
+        if share not in self.rooms:
+            self.rooms[share] = self.memory.scratch(ROOM)
+        return self.rooms[share]
 
 
 def optional(one: Instruction, index: int) -> int | None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import llvmlite.binding as llvm
+
 from ..kernels.fused_cpu import CODES
 from ..kernels.native.register_tile import BYTES, WIDE
-from ..kernels.native.tiles import PACKED
+from ..kernels.native.tiles import ROOM
 from ..kernels.spec import length
 from .lowering import Entry, Lowering, Range, Shares, bits, optional, rule
 from .program import Instruction
 
 # Where tiles beat BLAS: measured on 2 cores of a Xeon with AVX-512, float32, 2026-11-23. One core's
 # tiles reach 145 to 170 GFLOP/s from (32, 64, 32) up, OpenBLAS 75 to 135; from about a thousand in
-# every dimension BLAS's copies pay for themselves: 148 to 124.
+# every dimension BLAS's copies pay for themselves: 148 to 124. On Zen 4 they do not, both cores at
+# (1024, 2048, 2048): tiles 208 to 219 GFLOP/s of 228, OpenBLAS 175 to 204 (EPYC 9004, 2026-11-28).
 LARGE = 512
+BLAS_PAYS = llvm.get_host_cpu_name() != "znver4"
 PACKED_ROWS = 48  # rows that a panel's copy is used for before it pays
 FEW_ROWS = 16  # up to which weights, not rows, are shared out: what counts is to read them once
 LONG = 64  # inner indices of a share at least
@@ -41,19 +45,18 @@ def _tiles(
     rows, inner, columns.
     """
     rows, inner, columns = sizes
-    packed = panels != 0 or (rows >= PACKED_ROWS and columns >= 2 * BYTES // low.item * WIDE)
-    room = PACKED // (BYTES * WIDE)
-    whole = packed if WIDE == 2 else columns >= LARGE and inner >= LARGE
-    block = room if whole else NEAR_BLOCK
-    record = [
-        *a, *b, *out, rows, inner, columns, min(block, room), int(packed), bias, int(relu), panels,
-    ]  # fmt: skip
-    return low.entry("product_tiles", record, reads, writes)
+    packed = rows >= PACKED_ROWS and columns >= 2 * BYTES // low.item * WIDE
+    whole = panels != 0 or packed if WIDE == 2 else columns >= LARGE and inner >= LARGE
+    block = ROOM // (BYTES * WIDE) if whole else NEAR_BLOCK
+    record = [*a, *b, *out, rows, inner, columns, block, 0, bias, int(relu), panels]
+    made = low.entry("product_tiles", record, reads, writes)
+    made.room = 11 if packed and panels == 0 else -1
+    return made
 
 
 def _large(low: Lowering, *sizes: int) -> bool:
     """Whether BLAS, which copies its factors together first, is the faster."""
-    return min(sizes) >= LARGE
+    return BLAS_PAYS and min(sizes) >= LARGE
 
 
 def _product(

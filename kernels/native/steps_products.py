@@ -28,8 +28,8 @@ def product(a: Record, like: Like) -> None:
 
 def product_tiles(a: Record, like: Like) -> None:
     """out = A B in tiles. 0 A, 1 its row step, 2 its inner step, 3 B, 4 its row length, 5 out,
-    6 its row length, 7 rows, 8 inner, 9 columns, 10 inner block, 11 whether to
-    pack, 12 bias or 0, 13 ReLU, 14 B packed ahead or 0.
+    6 its row length, 7 rows, 8 inner, 9 columns, 10 inner block, 11 room for a panel or 0,
+    12 bias or 0, 13 ReLU, 14 B packed ahead or 0.
     """
     tiles.product(
         a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12],

@@ -18,22 +18,11 @@ from .strips import strip
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
-PACKED = 131072  # bytes of the panel of B that is copied together: a part of a second-level cache
+# Bytes of the panel of B that is copied together: a part of a second-level cache, of which
+# processors with AVX-512 have more.
+ROOM = 262144 if BYTES == 64 else 131072
 UNMASKED = 16  # inner indices from which the masked stores of a tile take less than they save
-NEAR = 2 * PACKED  # bytes of B that are expected to be in that cache already
-
-
-@intrinsic
-def stack(context: Any, like: Any) -> Any:
-    """PACKED bytes of the stack, as long as the calling function runs."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        with builder.goto_entry_block():
-            slot = builder.alloca(ir.IntType(8), PACKED)
-            slot.align = 64
-        return builder.ptrtoint(slot, _I64)
-
-    return types.int64(like), build
+NEAR = 262144  # bytes of B that are expected to be in that cache already
 
 
 @intrinsic
@@ -63,20 +52,18 @@ _row, _row_ahead = tile(1, 4 * WIDE), tile(1, 4 * WIDE, ahead=8)
 @register_jitable
 def product(
     a: int, a_row: int, a_inner: int, b: int, b_row: int, out: int, out_row: int, rows: int,
-    inner: int, columns: int, block: int, packed: int, bias: int, relu: int, panels: int,
-    like: Any,
+    inner: int, columns: int, block: int, room: int, bias: int, relu: int, panels: int, like: Any,
 ) -> None:  # fmt: skip
     """out (rows, columns) = A (rows, inner) B (inner, columns); addresses, and steps in elements.
 
     block: inner indices worked on together, so that a block of B stays in a near cache.
-    packed: whether each panel of B is copied together first (then block * WIDE vectors must fit).
+    room: where each panel of B is copied together first, block * WIDE vectors of it, or 0.
     panels: where `pack` has put B, or 0.
     bias: the address of one row that is added, or 0. relu: whether negative results become 0.
     """
     size = size_of_real(like)
     lanes = BYTES // size
     wide = WIDE * lanes
-    room = stack(like)
     for first in range(0, inner, block):
         many, add = min(block, inner - first), first
         last = first + block >= inner
@@ -99,7 +86,7 @@ def product(
                     ready = panels + size * (column * inner + first * wide)
                     _panel(a_at, a_row, a_inner, ready, wide, target, out_row, rows, many, add,
                            shift, cut, like)  # fmt: skip
-                elif packed != 0:
+                elif room != 0:
                     for k in range(many):
                         _copy_row(pointer(panel + size * k * b_row, like),
                                   pointer(room + size * k * wide, like))  # fmt: skip

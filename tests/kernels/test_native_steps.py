@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import support
 from lamina.kernels.native import compiled
+from lamina.kernels.native.register_tile import BYTES, WIDE
 
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 AROUND = 40  # elements before and behind every array
@@ -57,18 +58,21 @@ def test_products(sizes: tuple[int, int, int], turned: bool, dtype: str) -> None
     (_, right), (_, shift) = fenced(b, dtype), fenced(bias, dtype, shift=1)
     steps = (1, rows) if turned else (inner, 1)
     for block in (128, 16):
-        for packed in (0, 1):
+        elements = block * WIDE * BYTES // np.dtype(dtype).itemsize
+        around, room = fenced(np.zeros(elements), dtype, MARK)
+        for place in (0, room):
             for added, relu in ((0, 0), (1, 0), (1, 1)):
                 whole, out = fenced(np.full((rows, columns), 7.0), dtype, MARK, 5)
                 run(
                     "product_tiles", dtype, left, *steps, right, columns, out, columns, rows,
-                    inner, columns, block, packed, shift if added else 0, relu, 0,
+                    inner, columns, block, place, shift if added else 0, relu, 0,
                 )  # fmt: skip
                 expected = a @ b + added * bias
                 expected = np.maximum(expected, 0) if relu else expected
                 tolerance = 1e-5 if dtype == "float32" else 1e-13
                 np.testing.assert_allclose(out, expected, atol=tolerance * inner)
                 assert intact(whole, out)
+                assert intact(around, room)
 
 
 @dtypes
