@@ -231,24 +231,29 @@ class Lowering:
         """Whether a value is a parameter, and not computed from some in each step."""
         return self.program.values[w].kind == "parameter"
 
-    def transposed(self, w: int) -> int:
-        """The address of a weight's transpose, made at the start of each step if it is a parameter.
+    def transposed(self, w: int, wide: int) -> int:
+        """The address of a weight's transpose in panels of `wide` columns, see `pack_turned`.
 
-        One that the step computes is transposed where it is first needed.
+        Made at the start of each step if it is a parameter; one that the step computes is
+        transposed where it is first needed.
         """
         if w not in self.turned:
-            rows, columns = self.size(w, 0), self.size(w, 1)
-            place = self.memory.scratch(rows * columns * self.item)
-            whole = (place, place + rows * columns * self.item)
-            row: Shares = []
-            for start, stop in self.cuts(rows, rows * columns, 16):
-                read = self.part(w, start, stop)
-                record = [read[0], columns, stop - start, columns, place + start * self.item, rows]
-                made = self.entry("transpose", record, [read], [whole])
-                row.append(None if start == stop else made)
+            place = self.memory.scratch(length(self.specs[w]) * self.item)
+            cuts = self.cuts(self.size(w, 0), length(self.specs[w]), wide)
+            row = [self.turn(w, part, place) for part in cuts]
             (self.prologue if self.parameter(w) else self.before).append(row)
             self.turned[w] = place
         return self.turned[w]
+
+    def turn(self, w: int, rows: Range, place: int) -> Entry | None:
+        """Transposes rows of a weight into their part of the panels at `place`."""
+        (start, stop), columns = rows, self.size(w, 1)
+        if start == stop:
+            return None
+        read, size = self.part(w, start, stop), columns * self.item
+        target = place + start * size
+        record = [read[0], columns, stop - start, columns, target]
+        return self.entry("pack_turned", record, [read], [(target, place + stop * size)])
 
     def packed(self, w: int, wide: int) -> int:
         """The address of a parameter's whole panels of `wide` columns, which are made ahead."""

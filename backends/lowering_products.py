@@ -46,8 +46,10 @@ def _tiles(
     """
     rows, inner, columns = sizes
     packed = rows >= PACKED_ROWS and columns >= 2 * BYTES // low.item * WIDE
-    whole = panels != 0 or packed if WIDE == 2 else columns >= LARGE and inner >= LARGE
-    block = ROOM // (BYTES * WIDE) if whole else NEAR_BLOCK
+    whole = packed if WIDE == 2 else columns >= LARGE and inner >= LARGE
+    block = ROOM // (BYTES * WIDE) if whole or panels else NEAR_BLOCK
+    if packed:  # all panels together, where they fit
+        block = max(block, ROOM // (columns * low.item))
     record = [*a, *b, *out, rows, inner, columns, block, 0, bias, int(relu), panels]
     made = low.entry("product_tiles", record, reads, writes)
     made.room = 11 if packed and panels == 0 else -1
@@ -185,10 +187,46 @@ def _product_nt(low: Lowering, g: int, place: int, rows: Range, w: int, out: int
             width,
         ]  # fmt: skip
         return low.entry("product", record, reads, writes)
-    turned = low.transposed(w)
-    reads[1] = (turned, turned + width * size)
-    sizes = (count, columns, width)
-    return _tiles(low, (a, columns, 1), (turned, width), (c, width), sizes, reads, writes)
+    panels = low.transposed(w, WIDE * BYTES // low.item)
+    reads[1] = (panels, panels + width * size)
+    return _from_panels(low, (a, count), (columns, width), panels, (c, width), reads, writes)
+
+
+def _from_panels(
+    low: Lowering, g: tuple[int, int], sizes: Range, panels: int, out: tuple[int, int],
+    reads: list[Range], writes: list[Range],
+) -> Entry:  # fmt: skip
+    """Rows of g times what `pack_turned` has put into panels.
+
+    g: address and rows. sizes: inner and columns. out: address and row length.
+    """
+    (a, count), (inner, columns) = g, sizes
+    wide = WIDE * BYTES // low.item
+    full = columns // wide * wide
+    rest = panels + (full * inner - full) * low.item  # where column 0 would be, before those left
+    return _tiles(
+        low, (a, inner, 1), (rest, columns - full), out, (count, inner, columns), reads, writes,
+        panels=panels,
+    )  # fmt: skip
+
+
+def _product_nt_of_own(
+    low: Lowering, g: int, place: int, cuts: list[Range], w: int, out: int
+) -> Iterator[Shares]:
+    """Columns of out = g w^T: each share those of the rows of w that it updates itself."""
+    rows, columns, width = low.size(g, 0), low.size(g, 1), low.size(w, 0)
+    size = columns * low.item
+    turned: Shares = []
+    row: Shares = []
+    for start, stop in cuts:
+        panels = low.memory.scratch((stop - start) * size)
+        turned.append(low.turn(w, (start, stop), panels - start * size))
+        reads = [(place, place + rows * size), (panels, panels + (stop - start) * size)]
+        target = (low.at(out) + start * low.item, width)
+        sizes = (columns, stop - start)
+        row.append(_from_panels(low, (place, rows), sizes, panels, target, reads, [low.whole(out)]))
+    yield turned
+    yield row
 
 
 @rule("dense")
@@ -273,11 +311,17 @@ def _dense_backward_entries(
     outputs = list(one.outputs)
     weight = outputs.pop(0)
     bias = outputs.pop(0) if attrs["bias"] else None
-    if attrs["input"]:
+    own = low.weight_cuts(inner, work)
+    # Either the half of w^T goes from core to core, or half of g w^T.
+    moved = columns > rows and inner * columns >= MOVED_ELEMENTS
+    of_own = moved and low.parameter(w) and not _large(low, rows, columns, inner)
+    if attrs["input"] and of_own and all(a < b for a, b in own):
+        yield from _product_nt_of_own(low, g, place, own, w, outputs[0])
+    elif attrs["input"]:
         yield [
             None if a == b else _product_nt(low, g, place, (a, b), w, outputs[0]) for a, b in cuts
         ]
-    parts = low.weight_cuts(inner, work)
+    parts = own
     copies: list[tuple[int, int, int] | None] = [None] * len(parts)
     if rows >= TURNED_ROWS and columns >= NARROW and not _large(low, rows, inner, columns):
         turned = [None if a == b else _turned(low, x, (a, b)) for a, b in parts]

@@ -42,6 +42,11 @@ def pack(a: Record, like: Like) -> None:
     tiles.pack(a[0], a[1], a[2], a[3], a[4], a[5], like)
 
 
+def pack_turned(a: Record, like: Like) -> None:
+    """The transpose of B's rows as panels. 0 B, 1 its row length, 2 rows, 3 columns, 4 out."""
+    tiles.pack_turned(a[0], a[1], a[2], a[3], a[4], like)
+
+
 def join(a: Record, like: Like) -> None:
     """out = the sum of matrices, plus a bias, maybe with ReLU.
 

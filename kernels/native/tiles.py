@@ -57,23 +57,31 @@ def product(
     """out (rows, columns) = A (rows, inner) B (inner, columns); addresses, and steps in elements.
 
     block: inner indices worked on together, so that a block of B stays in a near cache.
-    room: where each panel of B is copied together first, block * WIDE vectors of it, or 0.
-    panels: where `pack` has put B, or 0.
+    room: ROOM bytes where panels of B are copied together, all at once where they fit, else one by
+        one (then block * WIDE vectors must fit), or 0.
+    panels: where `pack` has put B, or 0; b then serves for the columns beyond whole panels alone.
     bias: the address of one row that is added, or 0. relu: whether negative results become 0.
     """
     size = size_of_real(like)
     lanes = BYTES // size
     wide = WIDE * lanes
+    full = columns // wide * wide
     for first in range(0, inner, block):
         many, add = min(block, inner - first), first
         last = first + block >= inner
         a_at, b_at = a + size * first * a_inner, b + size * first * b_row
+        together = room != 0 and full * many * size <= ROOM
+        if together:
+            for k in range(many):
+                for column in range(0, full, wide):
+                    _copy_row(pointer(b_at + size * (k * b_row + column), like),
+                              pointer(room + size * (column * many + k * wide), like))  # fmt: skip
         column = 0
         while column < columns:
             shift = bias + size * column if last and bias != 0 else 0
             cut = relu if last else 0
             panel, target = b_at + size * column, out + size * column
-            if rows == 1 and column + 4 * wide <= columns:
+            if rows == 1 and panels == 0 and column + 4 * wide <= columns:
                 x, y, z = pointer(a_at, like), pointer(panel, like), pointer(target, like)
                 if many * b_row * size > NEAR:
                     _row_ahead(x, a_row, a_inner, y, b_row, z, out_row, many, add, 0, shift, cut)
@@ -82,19 +90,18 @@ def product(
                 column += 4 * wide
                 continue
             if column + wide <= columns:
+                ready, step = panel, b_row
                 if panels != 0:
-                    ready = panels + size * (column * inner + first * wide)
-                    _panel(a_at, a_row, a_inner, ready, wide, target, out_row, rows, many, add,
-                           shift, cut, like)  # fmt: skip
+                    ready, step = panels + size * (column * inner + first * wide), wide
+                elif together:
+                    ready, step = room + size * column * many, wide
                 elif room != 0:
                     for k in range(many):
                         _copy_row(pointer(panel + size * k * b_row, like),
                                   pointer(room + size * k * wide, like))  # fmt: skip
-                    _panel(a_at, a_row, a_inner, room, wide, target, out_row, rows, many, add,
-                           shift, cut, like)  # fmt: skip
-                else:
-                    _panel(a_at, a_row, a_inner, panel, b_row, target, out_row, rows, many, add,
-                           shift, cut, like)  # fmt: skip
+                    ready, step = room, wide
+                _panel(a_at, a_row, a_inner, ready, step, target, out_row, rows, many, add, shift,
+                       cut, like)  # fmt: skip
                 column += wide
                 continue
             left = columns - column
@@ -332,3 +339,14 @@ def transpose(
         first = full_columns if i < full_rows else 0
         for j in range(first, columns):
             b[j * target_row + i] = a[i * source_row + j]
+
+
+@register_jitable
+def pack_turned(b: int, b_row: int, rows: int, columns: int, panels: int, like: Any) -> None:
+    """The transpose of B's rows as panels: the last one, of what is left, is as wide as that."""
+    size = size_of_real(like)
+    wide = WIDE * BYTES // size
+    for first in range(0, rows, wide):
+        some = min(wide, rows - first)
+        source, target = b + size * first * b_row, panels + size * first * columns
+        transpose(source, b_row, some, columns, target, some, like)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import support
 from lamina.kernels.native import compiled
-from lamina.kernels.native.register_tile import BYTES, WIDE
+from lamina.kernels.native.tiles import ROOM
 
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 AROUND = 40  # elements before and behind every array
@@ -58,8 +58,7 @@ def test_products(sizes: tuple[int, int, int], turned: bool, dtype: str) -> None
     (_, right), (_, shift) = fenced(b, dtype), fenced(bias, dtype, shift=1)
     steps = (1, rows) if turned else (inner, 1)
     for block in (128, 16):
-        elements = block * WIDE * BYTES // np.dtype(dtype).itemsize
-        around, room = fenced(np.zeros(elements), dtype, MARK)
+        around, room = fenced(np.zeros(ROOM // np.dtype(dtype).itemsize), dtype, MARK)
         for place in (0, room):
             for added, relu in ((0, 0), (1, 0), (1, 1)):
                 whole, out = fenced(np.full((rows, columns), 7.0), dtype, MARK, 5)
