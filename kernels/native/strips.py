@@ -43,16 +43,17 @@ def _in_halves(
     inner: int, add: int, width: int, bias: int, relu: int,
 ) -> None:  # fmt: skip
     """A tile of a narrower vector, of 4, 2 or 1 elements; of others one of part of a vector."""
+    if width not in (4, 2, 1):
+        _in_mask(x, a_row, a_inner, y, b_row, z, out_row, height, inner, add, width, bias, relu)
+        return
     chained = inner > 0 and inner % CHAINS == 0
     if height == LONG:
         if width == 4:
             _xmm_long(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
         elif width == 2:
             _pair_long(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-        elif width == 1:
-            _single_long(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
         else:
-            _end_long(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
+            _single_long(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
     elif width == 4:
         if chained:
             _xmm_1_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
@@ -63,15 +64,10 @@ def _in_halves(
             _pair_1_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
         else:
             _pair_1(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-    elif width == 1:
-        if chained:
-            _single_1_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
-        else:
-            _single_1(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
     elif chained:
-        _end_1_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
+        _single_1_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
     else:
-        _end_1(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
+        _single_1(x, a_row, a_inner, y, b_row, z, out_row, inner, add, 0, bias, relu)
 
 
 @register_jitable
@@ -112,7 +108,7 @@ def strip(
     row = 0
     while row < rows:
         x, z = pointer(a + size * row * a_row, like), pointer(out + size * row * out_row, like)
-        some = 4 if MASKS or width >= lanes else 1
+        some = 1 if not MASKS and width in (4, 2, 1) else 4
         height = LONG if row + LONG <= rows else some if row + some <= rows else 1
         if width == 2 * lanes:
             _double(x, a_row, a_inner, y, b_row, z, out_row, height, inner, add, bias, relu)
