@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import llvmlite.binding as llvm
-
+from ..kernels import processor
 from ..kernels.fused_cpu import CODES
 from ..kernels.native.register_tile import BYTES, WIDE
 from ..kernels.native.tiles import ROOM
@@ -19,7 +18,7 @@ from .program import Instruction
 # every dimension BLAS's copies pay for themselves: 148 to 124. On Zen 4 they do not, both cores at
 # (1024, 2048, 2048): tiles 208 to 219 GFLOP/s of 228, OpenBLAS 175 to 204 (EPYC 9004, 2026-11-28).
 LARGE = 512
-BLAS_PAYS = llvm.get_host_cpu_name() != "znver4"
+BLAS_PAYS = processor.NAME != "znver4"
 PACKED_ROWS = 48  # rows that a panel's copy is used for before it pays
 FEW_ROWS = 16  # up to which weights, not rows, are shared out: what counts is to read them once
 LONG = 64  # inner indices of a share at least

@@ -1,25 +1,25 @@
-"""Arrays larger than the caches, on processors with AVX-512: written without being read first.
+"""Arrays larger than the caches, on Intel's processors with AVX-512: written, not read first.
 
 A plain store reads the line that it is about to overwrite. So large arrays are worked on in pieces
 that fit the nearest cache, which are sent to memory with non-temporal stores. Measured on 32 MiB
 (Xeon, 2026-11): tanh 22 to 8 ms, the derivative of the sigmoid 6.4 to 4.7, of 3.6 that a copy of as
-many bytes takes. On an EPYC 7003 it is the other way round: tanh 4.9 in pieces, 3.9 without, the
-sigmoid's derivative 4.1 and 4.3.
+many bytes takes. On AMD's it is the other way round: tanh 4.9 in pieces, 3.9 without (EPYC 7003),
+3.3 and 2.1 (EPYC 9004); the sigmoid's derivative 4.1 and 4.3, 4.1 and 3.6.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import extending, types
 
 from .jit import jit
+from .processor import AMD, VECTOR
 
 intrinsic: Any = extending.intrinsic
 
-PAYS = bool(llvm.get_host_cpu_features().get("avx512f"))
+PAYS = VECTOR == 64 and not AMD
 LARGE = 8 * 2**20  # bytes of an array that is not expected to be in a cache when it is read next
 PIECE = 4096  # elements of a piece: 16 or 32 KiB
 LINE = 64

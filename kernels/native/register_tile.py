@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
+from ..processor import AMD, VECTOR
 from .machine import intrinsic
 
-_FEATURES = llvm.get_host_cpu_features()
-BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx") else 16
+BYTES = VECTOR
 # Whether part of a vector is stored as fast as all of it: on AMD's a store in a mask takes ten
 # cycles, (400, 2, 4) 1.7 µs in masks and 0.57 in narrower vectors (EPYC 9004, 2026-11-28).
-MASKS = BYTES == 64 and not llvm.get_host_cpu_name().startswith("znver")
+MASKS = BYTES == 64 and not AMD
 WIDE = 2 if BYTES == 32 else 4  # vectors of a tile: AVX has 16 registers, the others 32
 TALL = 6  # rows of a wide tile: 24 or 12 sums, and room for what is multiplied
 LONG = 12 if WIDE == 4 else 8  # rows of a tile of one vector, or of two
