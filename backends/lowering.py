@@ -81,6 +81,7 @@ class Lowering:
         self.before: list[Shares] = []  # what is done before the instruction that is being lowered
         self.turned: dict[int, int] = {}
         self.ahead: list[Shares] = []  # what is done once, as long as the parameters stay
+        self.epilogue: list[Shares] = []  # what is done between the last gradient and the update
         self.rooms: dict[int, int] = {}
 
     # Helpers

@@ -26,14 +26,12 @@ LONG = 64  # inner indices of a share at least
 # those alone, and partial sums go from core to core instead of weights: 784-128 with 64 rows takes
 # 0.95 of the time (2 cores of an EPYC 7003, 2026-11-24).
 MOVED, MOVED_ELEMENTS = 4, 32768  # rows of the weights to rows of the batch; elements of weights
-TURNED_ROWS = 512  # of x from which x^T is copied before a product: its columns are far apart
-NARROW = 16  # columns below which a sum over rows does not fill a vector
 # Inner indices whose panel a first-level cache holds. A copied panel of AVX's two vectors is better
 # worked on as a whole: (512, 256, 256) 83 to 88 GFLOP/s of 92 (EPYC 7003, 2026-11-24).
 NEAR_BLOCK = 128
 
 
-def _tiles(
+def tiles(
     low: Lowering, a: tuple[int, int, int], b: tuple[int, int], out: tuple[int, int],
     sizes: tuple[int, int, int], reads: list[Range], writes: list[Range],
     bias: int = 0, relu: bool = False, panels: int = 0,
@@ -55,7 +53,7 @@ def _tiles(
     return made
 
 
-def _large(low: Lowering, *sizes: int) -> bool:
+def blas_pays(*sizes: int) -> bool:
     """Whether BLAS, which copies its factors together first, is the faster."""
     return BLAS_PAYS and min(sizes) >= LARGE
 
@@ -79,7 +77,7 @@ def _product(
     sizes = (count, inner, columns)
     if panels:
         reads.append((panels, panels + length(low.specs[w]) * low.item))
-    return _tiles(
+    return tiles(
         low, (a, inner, 1), (b, columns), (c, columns), sizes, reads, writes, shift, relu, panels
     )  # fmt: skip
 
@@ -102,7 +100,7 @@ def _in_parts(
         reads[0] = (a, reads[0][1])
         sizes = (rows, stop - start, columns)
         found.append(
-            _tiles(
+            tiles(
                 low, (a, inner, 1), (reads[1][0], columns), (first, columns), sizes, reads,
                 [(first, first + size)],
             )
@@ -125,107 +123,6 @@ def _in_parts(
             None if start == stop else low.entry("join", record, [*reads, *shared], [write])
         )
     yield joined
-
-
-def _turned(low: Lowering, x: int, columns: Range) -> tuple[Entry, tuple[int, int, int]]:
-    """Columns of x as rows of a copy: the entry that makes it, and the copy as `_tiles` takes it.
-
-    Rows of the copy are a line longer than they need be, or with 1024 of them each would begin in
-    the same set of the cache.
-    """
-    start, stop = columns
-    count, inner = low.size(x, 0), low.size(x, 1)
-    long = count + 64 // low.item
-    size = (stop - start) * long * low.item
-    place = low.memory.scratch(size)
-    read = (low.at(x) + start * low.item, low.whole(x)[1])
-    record = [read[0], inner, count, stop - start, place, long]
-    return low.entry("transpose", record, [read], [(place, place + size)]), (place, long, 1)
-
-
-def _product_tn(
-    low: Lowering, x: int, g: int, rows: Range, out: int, turned: tuple[int, int, int] | None
-) -> Entry:
-    """Rows of out = x^T g; turned: these rows of x^T, where there is a copy."""
-    start, stop = rows
-    count, inner, columns = low.size(x, 0), low.size(x, 1), low.size(g, 1)
-    reads, writes = [low.whole(x), low.whole(g)], [low.part(out, start, stop)]
-    a, b, c, wide = reads[0][0] + start * low.item, reads[1][0], writes[0][0], stop - start
-    reads[0] = (a, reads[0][1])
-    if columns == 1:  # one row: g^T x
-        sizes = (1, count, wide)
-        return _tiles(low, (b, 1, 1), (a, inner), (c, wide), sizes, reads, writes)
-    if _large(low, count, wide, columns):
-        codes = [ord("N"), ord("T")]
-        record = [
-            low.memory.blas("gemm"), *codes, columns, wide, count, b, columns, a, inner, c, columns,
-        ]  # fmt: skip
-        return low.entry("product", record, reads, writes)
-    sizes = (wide, count, columns)
-    factor = (a, 1, inner)
-    if turned is not None:
-        factor, reads[0] = turned, (turned[0], turned[0] + wide * turned[1] * low.item)
-    return _tiles(low, factor, (b, columns), (c, columns), sizes, reads, writes)
-
-
-def _product_nt(low: Lowering, g: int, place: int, rows: Range, w: int, out: int) -> Entry:
-    """Rows of out = g w^T, g at `place`."""
-    start, stop = rows
-    columns, width = low.size(g, 1), low.size(w, 0)
-    size = columns * low.item
-    reads = [(place + start * size, place + stop * size), low.whole(w)]
-    writes = [low.part(out, start, stop)]
-    a, b, c, count = reads[0][0], reads[1][0], writes[0][0], stop - start
-    if columns == 1:  # a column is its own transpose
-        sizes = (count, 1, width)
-        return _tiles(low, (a, 1, 1), (b, width), (c, width), sizes, reads, writes)
-    if _large(low, count, columns, width):
-        codes = [ord("T"), ord("N")]
-        record = [
-            low.memory.blas("gemm"), *codes, width, count, columns, b, columns, a, columns, c,
-            width,
-        ]  # fmt: skip
-        return low.entry("product", record, reads, writes)
-    panels = low.transposed(w, WIDE * BYTES // low.item)
-    reads[1] = (panels, panels + width * size)
-    return _from_panels(low, (a, count), (columns, width), panels, (c, width), reads, writes)
-
-
-def _from_panels(
-    low: Lowering, g: tuple[int, int], sizes: Range, panels: int, out: tuple[int, int],
-    reads: list[Range], writes: list[Range],
-) -> Entry:  # fmt: skip
-    """Rows of g times what `pack_turned` has put into panels.
-
-    g: address and rows. sizes: inner and columns. out: address and row length.
-    """
-    (a, count), (inner, columns) = g, sizes
-    wide = WIDE * BYTES // low.item
-    full = columns // wide * wide
-    rest = panels + (full * inner - full) * low.item  # where column 0 would be, before those left
-    return _tiles(
-        low, (a, inner, 1), (rest, columns - full), out, (count, inner, columns), reads, writes,
-        panels=panels,
-    )  # fmt: skip
-
-
-def _product_nt_of_own(
-    low: Lowering, g: int, place: int, cuts: list[Range], w: int, out: int
-) -> Iterator[Shares]:
-    """Columns of out = g w^T: each share those of the rows of w that it updates itself."""
-    rows, columns, width = low.size(g, 0), low.size(g, 1), low.size(w, 0)
-    size = columns * low.item
-    turned: Shares = []
-    row: Shares = []
-    for start, stop in cuts:
-        panels = low.memory.scratch((stop - start) * size)
-        turned.append(low.turn(w, (start, stop), panels - start * size))
-        reads = [(place, place + rows * size), (panels, panels + (stop - start) * size)]
-        target = (low.at(out) + start * low.item, width)
-        sizes = (columns, stop - start)
-        row.append(_from_panels(low, (place, rows), sizes, panels, target, reads, [low.whole(out)]))
-    yield turned
-    yield row
 
 
 @rule("dense")
@@ -269,94 +166,6 @@ def _dense_entries(
         record = [span[0], stop - start, columns, span[0], 0, code, alpha, span[0]]
         row.append(None if start == stop else low.entry("activate", record, [span], [span]))
     yield row
-
-
-@rule("dense_backward")
-def _dense_backward(
-    low: Lowering, one: Instruction, attrs: dict[str, Any]
-) -> Iterator[Shares] | None:
-    g, x, w, y = one.inputs[0], one.inputs[1], one.inputs[2], optional(one, 3)
-    assert g is not None
-    assert x is not None
-    assert w is not None
-    if not low.real_matrices(g, x, w):
-        return None
-    return _dense_backward_entries(low, one, (g, x, w, y), attrs)
-
-
-def _dense_backward_entries(
-    low: Lowering, one: Instruction, ids: tuple[int, int, int, int | None], attrs: dict[str, Any]
-) -> Iterator[Shares]:
-    g, x, w, y = ids
-    rows, columns = (int(d) for d in low.specs[g].shape)  # type: ignore[arg-type]
-    inner = low.size(x, 1)
-    place, size = low.at(g), columns * low.item
-    work = float(rows) * columns * inner
-    cuts = low.cuts(rows, work)
-    if y is not None and attrs["activation"] != "linear":
-        place = low.memory.scratch(rows * size)
-        code, alpha = CODES[attrs["activation"]], bits(attrs["alpha"])
-        row: Shares = []
-        for start, stop in cuts:
-            if start == stop:
-                row.append(None)
-                continue
-            reads = [low.part(g, start, stop), low.part(y, start, stop)]
-            target = place + start * size
-            record = [reads[0][0], stop - start, columns, reads[1][0], code, alpha, target]
-            writes = [(target, place + stop * size)]
-            row.append(low.entry("activate_backward", record, reads, writes))
-        yield row
-    outputs = list(one.outputs)
-    weight = outputs.pop(0)
-    bias = outputs.pop(0) if attrs["bias"] else None
-    own = low.weight_cuts(inner, work)
-    # Either the half of w^T goes from core to core, or half of g w^T.
-    moved = columns > rows and inner * columns >= MOVED_ELEMENTS
-    of_own = moved and low.parameter(w) and not _large(low, rows, columns, inner)
-    if attrs["input"] and of_own and all(a < b for a, b in own):
-        yield from _product_nt_of_own(low, g, place, own, w, outputs[0])
-    elif attrs["input"]:
-        yield [
-            None if a == b else _product_nt(low, g, place, (a, b), w, outputs[0]) for a, b in cuts
-        ]
-    parts = own
-    copies: list[tuple[int, int, int] | None] = [None] * len(parts)
-    if rows >= TURNED_ROWS and columns >= NARROW and not _large(low, rows, inner, columns):
-        turned = [None if a == b else _turned(low, x, (a, b)) for a, b in parts]
-        copies = [None if made is None else made[1] for made in turned]
-        yield [None if made is None else made[0] for made in turned]
-    row = []
-    for (a, b), copy in zip(parts, copies, strict=True):
-        made = None if a == b else _product_tn(low, x, g, (a, b), weight, copy)
-        row.append(None if made is None else _moved(made, low.at(g), place, rows * size))
-    yield row
-    if bias is not None and 1 < columns < NARROW:  # the product of a row of ones and g
-        span, one_place = low.whole(bias), low.one()
-        reads = [(place, place + rows * size)]
-        ones, g_at, out = (one_place, 0, 0), (place, columns), (span[0], columns)
-        yield low.alone(_tiles(low, ones, g_at, out, (1, rows, columns), reads, [span]))
-        return
-    if bias is not None:
-        row = []
-        for start, stop in low.bias_cuts(columns):
-            target = low.at(bias) + start * low.item
-            record = [place, rows, columns, start, stop - start, target]
-            made = low.entry(
-                "column_sums", record, [(place, place + rows * size)],
-                [(target, target + (stop - start) * low.item)],
-            )  # fmt: skip
-            row.append(None if start == stop else made)
-        yield row
-
-
-def _moved(entry: Entry, old: int, new: int, size: int) -> Entry:
-    """The entry with a gradient that lies elsewhere."""
-    if old == new:
-        return entry
-    entry.record = [new if value == old else value for value in entry.record]
-    entry.reads = [(new, new + size) if r[0] == old else r for r in entry.reads]
-    return entry
 
 
 @rule("matmul")

@@ -14,6 +14,7 @@ from ..kernels.spec import ITEMSIZE, concrete_attrs, length
 from . import (
     guard,
     lowering_elements,
+    lowering_gradients,
     lowering_products,
     lowering_rows,
     lowering_updates,
@@ -25,7 +26,9 @@ from .memory import address, aligned
 from .program import Instruction, Program
 from .state import State
 
-RULES_OF = (lowering_elements, lowering_products, lowering_rows, lowering_updates)  # they register
+RULES_OF = (  # they register
+    lowering_elements, lowering_gradients, lowering_products, lowering_rows, lowering_updates,
+)  # fmt: skip
 
 
 @dataclass
@@ -107,7 +110,7 @@ class Tables:
                 check = len(rows_of_entries)
                 rows_of_entries.append(self._account(plan))
             if position == updates:
-                rows_of_entries += self._guard(plan)
+                rows_of_entries += [*self.low.epilogue, *self._guard(plan)]
                 update = len(rows_of_entries)
                 guarded = update - 1
             found = lowered[position]

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import support
 from lamina.__main__ import app
-from lamina.backends import native, threads
+from lamina.backends import lowering_gradients, native, threads
 from lamina.backends.lowering import Entry, Lowering, Memory, stretches
 from lamina.backends.walker import Walker
 from lamina.core import training
@@ -36,6 +36,21 @@ def many_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     before = list(threads._chosen)
     yield lambda count: threads._chosen.__setitem__(slice(None), [count])
     threads._chosen[:] = before
+
+
+@pytest.fixture
+def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which ways of computing a layer's gradients are taken, filled in as plans are made."""
+    found: list[str] = []
+    for name in ("of_own_batch", "columns_of_input"):
+        method = getattr(lowering_gradients._Backward, name)
+
+        def noted(*arguments: Any, name: str = name, method: Any = method) -> Any:
+            found.append(name)
+            return method(*arguments)
+
+        monkeypatch.setattr(lowering_gradients._Backward, name, noted)
+    return found
 
 
 def layers() -> list[Any]:
@@ -104,7 +119,9 @@ def test_fewer_threads_than_shares_give_the_same_bits(
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_long_batches_in_shares_agree_with_the_walker(many_threads: Any, count: int) -> None:
+def test_long_batches_in_shares_agree_with_the_walker(
+    many_threads: Any, ways: list[str], count: int
+) -> None:
     many_threads(count)
     x, y = support.classes(600)
     ends = []
@@ -124,6 +141,57 @@ def test_long_batches_in_shares_agree_with_the_walker(many_threads: Any, count: 
         ends.append(model)
     for a, b in zip(*(m.get_weights() for m in ends), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+    assert "of_own_batch" in ways
+
+
+@dataclass(frozen=True)
+class Twice(lm.Layer):
+    """A dense layer that is applied to its own output."""
+
+    def parameters(self, shape: Any) -> dict[str, lm.Parameter]:
+        return {
+            "w": lm.Parameter((shape[-1], shape[-1]), "xavier"),
+            "b": lm.Parameter((1, shape[-1]), "zeros"),
+        }
+
+    def forward(self, x: Any, parameters: Any, context: Any) -> Any:
+        for _ in range(2):
+            x = lm.ops.relu(lm.ops.matmul(x, parameters["w"]) + parameters["b"])
+        return x
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_gradients_that_are_summed_in_the_step_are_whole_there(
+    many_threads: Any, ways: list[str], count: int
+) -> None:
+    many_threads(count)
+    agree_after_steps([Twice(), lm.Dense(3, "softmax")], 30, 600)
+    assert ways.count("of_own_batch") == (count > 1)  # the last layer's
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_gradients_of_inputs_by_the_rows_of_weights(
+    many_threads: Any, ways: list[str], count: int
+) -> None:
+    many_threads(count)
+    hidden = [lm.Dense(300, "relu"), lm.Dense(210, "tanh"), lm.Dense(170, "relu")]
+    agree_after_steps([*hidden, lm.Dense(3, "softmax")], 30, 48)
+    assert "columns_of_input" in ways
+
+
+def agree_after_steps(layers: list[Any], columns: int, batch: int) -> None:
+    """Trains on NumPy and here, which must come to the same weights."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2 * batch, columns)), rng.integers(0, 3, 2 * batch)
+    ends = []
+    for backend in ("numpy", "numba"):
+        model = lm.Sequential(
+            layers, "cross_entropy", lm.SGD(0.1), backend=backend, dtype="float64", seed=1
+        )
+        model.fit(x, y, epochs=3, batch_size=batch, shuffle=False, verbose=0)
+        ends.append(model.get_weights())
+    for found, expected in zip(*ends, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("shares", [1, 2, 3, 5])
@@ -325,7 +393,7 @@ FORK = """
 import os, sys, threading
 import numpy as np
 import lamina as lm
-from lamina.backends import native, threads
+from lamina.backends import lowering_gradients, native, threads
 native.SPLIT_SECONDS = 0.0
 threads._chosen[:] = [2]
 x = np.random.default_rng(0).standard_normal((640, 20)); y = (x[:, 0] > 0).astype(int)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import support
 from lamina.kernels.native import compiled
+from lamina.kernels.native.register_tile import BYTES, WIDE
 from lamina.kernels.native.tiles import ROOM
 
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -72,6 +73,45 @@ def test_products(sizes: tuple[int, int, int], turned: bool, dtype: str) -> None
                 np.testing.assert_allclose(out, expected, atol=tolerance * inner)
                 assert intact(whole, out)
                 assert intact(around, room)
+
+
+@dtypes
+def test_products_in_the_largest_blocks(dtype: str) -> None:
+    rows, columns, block = 13, 150, ROOM // (WIDE * BYTES)
+    inner = 2 * block + 5
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((rows, inner)), rng.standard_normal((inner, columns))
+    (_, left), (_, right) = fenced(a, dtype), fenced(b, dtype)
+    around, room = fenced(np.zeros(ROOM // np.dtype(dtype).itemsize), dtype, MARK)
+    whole, out = fenced(np.full((rows, columns), 7.0), dtype, MARK)
+    run("product_tiles", dtype, left, inner, 1, right, columns, out, columns, rows, inner,
+        columns, block, room, 0, 0, 0)  # fmt: skip
+    np.testing.assert_allclose(out, a @ b, atol=1e-3 if dtype == "float32" else 1e-11)
+    assert intact(whole, out)
+    assert intact(around, room)
+
+
+@dtypes
+@pytest.mark.parametrize("rows", [1, 6, 17])
+@pytest.mark.parametrize("columns", [3, 64, 130, 170])
+def test_products_with_a_transpose_in_panels(rows: int, columns: int, dtype: str) -> None:
+    inner = 37
+    rng = np.random.default_rng(columns)
+    a, b = rng.standard_normal((rows, inner)), rng.standard_normal((columns, inner + 2))
+    (_, left), (_, right) = fenced(a, dtype), fenced(b, dtype)
+    around, panels = fenced(np.zeros(inner * columns), dtype, MARK)
+    run("pack_turned", dtype, right, inner + 2, columns, inner, panels)
+    assert intact(around, panels)
+    item = np.dtype(dtype).itemsize
+    wide = WIDE * BYTES // item
+    full = columns // wide * wide
+    rest = panels.ctypes.data + full * (inner - 1) * item
+    for block in (128, 16):
+        whole, out = fenced(np.full((rows, columns), 7.0), dtype, MARK)
+        run("product_tiles", dtype, left, inner, 1, rest, columns - full, out, columns, rows,
+            inner, columns, block, 0, 0, 0, panels)  # fmt: skip
+        np.testing.assert_allclose(out, a @ b[:, :inner].T, rtol=1e-4, atol=1e-4)
+        assert intact(whole, out)
 
 
 @dtypes
