@@ -98,7 +98,6 @@ class Tables:
         plan.lowered = lowered
         mixed = any(found is None for found in lowered)
         rows_of_entries: list[Shares] = []
-        self.owner: dict[int, int] = {}
         owner = self.owner
         loads = self._loads(plan, weighted, mixed)
         rows_of_entries += [*self.low.ahead, *loads, *self.low.prologue]
@@ -196,8 +195,14 @@ class Tables:
         )  # fmt: skip
 
     def _lower(self, plan: Plan) -> list[list[Shares] | None]:
-        self.low = Lowering(self.program, self._memory(plan), plan.rows, plan.shares)
-        return [self.low.lower(one) for _, one in self.program.instructions()]
+        low = self.low = Lowering(self.program, self._memory(plan), plan.rows, plan.shares)
+        self.owner: dict[int, int] = {}  # id of a row of entries -> position of its instruction
+        found = []
+        for position, (_, one) in enumerate(self.program.instructions()):
+            found.append(low.lower(one))
+            for row in (*low.ahead, *low.prologue, *low.epilogue):
+                self.owner.setdefault(id(row), position)
+        return found
 
     def _loads(self, plan: Plan, weighted: bool, mixed: bool) -> list[Shares]:
         """Steps that bring the batch's rows and weights in."""
