@@ -316,7 +316,7 @@ def difference(name: str, factor: float) -> Kernel:
     return Kernel(name, run)
 
 
-BLOCK = 131_072  # elements of an update worked on together: in a cache, and few enough calls
+BLOCK = 65_536  # elements of an update worked on together: in a cache, and few enough calls
 
 
 def in_blocks(update: Any) -> Any:
