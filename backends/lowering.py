@@ -83,6 +83,7 @@ class Lowering:
         self.ahead: list[Shares] = []  # what is done once, as long as the parameters stay
         self.epilogue: list[Shares] = []  # what is done between the last gradient and the update
         self.rooms: dict[int, int] = {}
+        self.blocks: dict[int, Range] = {}  # of a share: address, size
 
     # Helpers
 
@@ -292,6 +293,14 @@ class Lowering:
                 if entry is not None and entry.room >= 0:
                     entry.record[entry.room] = self.room(share)
         return rows
+
+    def block(self, share: int, size: int) -> int:
+        """Memory of a share's alone, for what it makes and uses before it asks for some again."""
+        place, had = self.blocks.get(share, (0, 0))
+        if had < size:
+            place = self.memory.scratch(size)
+            self.blocks[share] = place, size
+        return place
 
     def room(self, share: int) -> int:
         """The address of `ROOM` bytes that a share's steps use one after the other."""

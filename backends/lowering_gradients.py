@@ -119,8 +119,8 @@ class _Backward:
     def columns_of_input(self, out: int) -> Iterator[Shares]:
         """Columns of out = g w^T: each share those of the rows of w that it updates itself."""
         low, turned, row = self.low, Shares(), Shares()
-        for start, stop in self.own:
-            panels = low.memory.scratch((stop - start) * self.size)
+        for share, (start, stop) in enumerate(self.own):
+            panels = low.block(share, (stop - start) * self.size)
             turned.append(low.turn(self.w, (start, stop), panels - start * self.size))
             reads = [self.rows_of_g(0, self.rows), (panels, panels + (stop - start) * self.size)]
             g, target = (self.place, self.rows), (low.at(out) + start * low.item, self.inner)
@@ -150,7 +150,10 @@ class _Backward:
         """out = x^T g: each share the rows that it updates."""
         copies: list[tuple[int, int] | None] = [None] * len(self.own)
         if self.rows >= MANY_ROWS and self.columns >= NARROW and not self.blas:
-            made = [None if a == b else self.turned((0, self.rows), (a, b)) for a, b in self.own]
+            made = [
+                None if a == b else self.turned(share, (0, self.rows), (a, b))
+                for share, (a, b) in enumerate(self.own)
+            ]
             copies = [None if one is None else one[1:] for one in made]
             yield [None if one is None else one[0] for one in made]
         yield [
@@ -158,7 +161,7 @@ class _Backward:
             for (a, b), copy in zip(self.own, copies, strict=True)
         ]
 
-    def turned(self, rows: Range, columns: Range) -> tuple[Entry, int, int]:
+    def turned(self, share: int, rows: Range, columns: Range) -> tuple[Entry, int, int]:
         """A part of x as its transpose: the entry that makes it, its address and row length.
 
         Rows of the copy are a line longer than they need be, or with 1024 of them each would begin
@@ -167,7 +170,7 @@ class _Backward:
         low, (start, stop) = self.low, columns
         long = rows[1] - rows[0] + 64 // low.item
         size = (stop - start) * long * low.item
-        place = low.memory.scratch(size)
+        place = low.block(share, size)
         read = low.part(self.x, *rows)
         read = (read[0] + start * low.item, read[1])
         record = [read[0], self.inner, rows[1] - rows[0], stop - start, place, long]
@@ -256,7 +259,9 @@ class _Backward:
         places = [low.memory.scratch(low.shares * rows * self.size) for _, rows in wanted]
         copies: list[tuple[int, int] | None] = [None] * low.shares
         if self.columns >= NARROW:
-            made = [self.turned(batch, (0, self.inner)) for batch in self.cuts]
+            made = [
+                self.turned(share, batch, (0, self.inner)) for share, batch in enumerate(self.cuts)
+            ]
             copies = [one[1:] for one in made]
             yield [one[0] for one in made]
         for share, batch in enumerate(self.cuts):
