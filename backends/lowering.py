@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.native.register_tile import BYTES, WIDE
 from ..kernels.native.tiles import ROOM
 from ..kernels.spec import ITEMSIZE, concrete_attrs, length
 from .program import Instruction, Program
@@ -76,14 +77,14 @@ class Lowering:
         self.rows = rows
         self.shares = shares
         self.item = ITEMSIZE[program.dtype]
+        self.wide = WIDE * BYTES // self.item  # columns of a panel
         self.specs = [v.spec.at(rows) for v in program.values]
         self.prologue: list[Shares] = []  # what is done before the first instruction
         self.before: list[Shares] = []  # what is done before the instruction that is being lowered
         self.turned: dict[int, int] = {}
         self.ahead: list[Shares] = []  # what is done once, as long as the parameters stay
         self.epilogue: list[Shares] = []  # what is done between the last gradient and the update
-        self.rooms: dict[int, int] = {}
-        self.blocks: dict[int, Range] = {}  # of a share: address, size
+        self.blocks: dict[tuple[int, str], Range] = {}  # of a share and a use: address, size
 
     # Helpers
 
@@ -233,15 +234,15 @@ class Lowering:
         """Whether a value is a parameter, and not computed from some in each step."""
         return self.program.values[w].kind == "parameter"
 
-    def transposed(self, w: int, wide: int) -> int:
-        """The address of a weight's transpose in panels of `wide` columns, see `pack_turned`.
+    def transposed(self, w: int) -> int:
+        """The address of a weight's transpose in panels, see `pack_turned`.
 
         Made at the start of each step if it is a parameter; one that the step computes is
         transposed where it is first needed.
         """
         if w not in self.turned:
             place = self.memory.scratch(length(self.specs[w]) * self.item)
-            cuts = self.cuts(self.size(w, 0), length(self.specs[w]), wide)
+            cuts = self.cuts(self.size(w, 0), length(self.specs[w]), self.wide)
             row = [self.turn(w, part, place) for part in cuts]
             (self.prologue if self.parameter(w) else self.before).append(row)
             self.turned[w] = place
@@ -257,9 +258,9 @@ class Lowering:
         record = [read[0], columns, stop - start, columns, target]
         return self.entry("pack_turned", record, [read], [(target, place + stop * size)])
 
-    def packed(self, w: int, wide: int) -> int:
-        """The address of a parameter's whole panels of `wide` columns, which are made ahead."""
-        place, columns = self.memory.panels(w), self.size(w, 1)
+    def packed(self, w: int) -> int:
+        """The address of a parameter's whole panels, which are made ahead."""
+        place, columns, wide = self.memory.panels(w), self.size(w, 1), self.wide
         row: Shares = []
         for start, stop in self.cuts(columns // wide, length(self.specs[w])):
             panel = self.size(w, 0) * wide * self.item
@@ -291,22 +292,16 @@ class Lowering:
         for row in rows:
             for share, entry in enumerate(row):
                 if entry is not None and entry.room >= 0:
-                    entry.record[entry.room] = self.room(share)
+                    entry.record[entry.room] = self.block(share, ROOM, "room")
         return rows
 
-    def block(self, share: int, size: int) -> int:
+    def block(self, share: int, size: int, use: str) -> int:
         """Memory of a share's alone, for what it makes and uses before it asks for some again."""
-        place, had = self.blocks.get(share, (0, 0))
+        place, had = self.blocks.get((share, use), (0, 0))
         if had < size:
             place = self.memory.scratch(size)
-            self.blocks[share] = place, size
+            self.blocks[share, use] = place, size
         return place
-
-    def room(self, share: int) -> int:
-        """The address of `ROOM` bytes that a share's steps use one after the other."""
-        if share not in self.rooms:
-            self.rooms[share] = self.memory.scratch(ROOM)
-        return self.rooms[share]
 
 
 def optional(one: Instruction, index: int) -> int | None:

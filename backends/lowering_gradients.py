@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..kernels.fused_cpu import CODES
-from ..kernels.native.register_tile import BYTES, WIDE
 from .lowering import Entry, Lowering, Range, Shares, bits, optional, rule
-from .lowering_products import MOVED_ELEMENTS, blas_pays, tiles
+from .lowering_products import MOVED_ELEMENTS, blas_pays, join, tiles
 from .program import Instruction
 
 MANY_ROWS = 512  # of x, from which x^T is copied before a product: its columns are far apart
@@ -44,11 +43,12 @@ class _Backward:
         self.work = float(self.rows) * self.columns * self.inner
         self.cuts = low.cuts(self.rows, self.work)
         self.own = low.weight_cuts(self.inner, self.work)
-        self.blas = blas_pays(self.rows, self.inner, self.columns)
+        # What a share's part is worth: of the rows of the batch, and of the rows of the weights.
+        part, own = (max(b - a for a, b in cuts) for cuts in (self.cuts, self.own))
+        self.blas_by_batch = blas_pays(part, self.inner, self.columns)
+        self.blas_by_weight = blas_pays(self.rows, own, self.columns)
 
-    def entries(
-        self, one: Instruction, y: int | None, attrs: dict[str, Any]
-    ) -> Iterator[Shares]:  # fmt: skip
+    def entries(self, one: Instruction, y: int | None, attrs: dict[str, Any]) -> Iterator[Shares]:
         """All steps."""
         if y is not None and attrs["activation"] != "linear":
             yield self.derivative(y, attrs)
@@ -89,7 +89,7 @@ class _Backward:
         """out = g w^T."""
         # Either half of w^T goes from core to core, or half of g w^T.
         moved = self.columns > self.rows and self.inner * self.columns >= MOVED_ELEMENTS
-        own = moved and self.low.parameter(self.w) and not self.blas
+        own = moved and self.low.parameter(self.w) and not self.blas_by_batch
         if own and all(a < b for a, b in self.own):
             yield from self.columns_of_input(out)
         else:
@@ -105,14 +105,14 @@ class _Backward:
         if columns == 1:  # a column is its own transpose
             sizes = (count, 1, width)
             return tiles(low, (a, 1, 1), (b, width), (c, width), sizes, reads, writes)
-        if self.blas:
+        if self.blas_by_batch:
             codes = [ord("T"), ord("N")]
             record = [
                 low.memory.blas("gemm"), *codes, width, count, columns, b, columns, a, columns, c,
                 width,
             ]  # fmt: skip
             return low.entry("product", record, reads, writes)
-        panels = low.transposed(self.w, WIDE * BYTES // low.item)
+        panels = low.transposed(self.w)
         reads[1] = (panels, panels + width * self.size)
         return self.from_panels((a, count), width, panels, (c, width), reads, writes)
 
@@ -120,7 +120,7 @@ class _Backward:
         """Columns of out = g w^T: each share those of the rows of w that it updates itself."""
         low, turned, row = self.low, Shares(), Shares()
         for share, (start, stop) in enumerate(self.own):
-            panels = low.block(share, (stop - start) * self.size)
+            panels = low.block(share, (stop - start) * self.size, "transpose")
             turned.append(low.turn(self.w, (start, stop), panels - start * self.size))
             reads = [self.rows_of_g(0, self.rows), (panels, panels + (stop - start) * self.size)]
             g, target = (self.place, self.rows), (low.at(out) + start * low.item, self.inner)
@@ -136,8 +136,7 @@ class _Backward:
         columns together. out: address and row length.
         """
         low, inner, (a, count) = self.low, self.columns, g
-        wide = WIDE * BYTES // low.item
-        full = width // wide * wide
+        full = width // low.wide * low.wide
         rest = panels + (full * inner - full) * low.item  # where column 0 of those left would be
         return tiles(
             low, (a, inner, 1), (rest, width - full), out, (count, inner, width), reads, writes,
@@ -149,7 +148,7 @@ class _Backward:
     def of_weight(self, out: int) -> Iterator[Shares]:
         """out = x^T g: each share the rows that it updates."""
         copies: list[tuple[int, int] | None] = [None] * len(self.own)
-        if self.rows >= MANY_ROWS and self.columns >= NARROW and not self.blas:
+        if self.rows >= MANY_ROWS and self.columns >= NARROW and not self.blas_by_weight:
             made = [
                 None if a == b else self.turned(share, (0, self.rows), (a, b))
                 for share, (a, b) in enumerate(self.own)
@@ -170,7 +169,7 @@ class _Backward:
         low, (start, stop) = self.low, columns
         long = rows[1] - rows[0] + 64 // low.item
         size = (stop - start) * long * low.item
-        place = low.block(share, size)
+        place = low.block(share, size, "transpose")
         read = low.part(self.x, *rows)
         read = (read[0] + start * low.item, read[1])
         record = [read[0], self.inner, rows[1] - rows[0], stop - start, place, long]
@@ -180,7 +179,7 @@ class _Backward:
         """Rows of out = x^T g; turned: these rows of x^T, where there is a copy."""
         low, (start, stop) = self.low, rows
         write = low.part(out, start, stop)
-        if not self.blas:
+        if not self.blas_by_weight:
             return self.product((0, self.rows), rows, turned, write)
         x, g = low.whole(self.x), self.rows_of_g(0, self.rows)
         x = (x[0] + start * low.item, x[1])
@@ -244,7 +243,7 @@ class _Backward:
         return (
             low.shares > 1
             and bool(low.program.update)
-            and not self.blas
+            and not self.blas_by_batch
             and self.rows >= MANY_ROWS
             and all(a < b for a, b in self.cuts)
             and 2 * weights <= self.rows * (self.inner + self.columns)
@@ -277,16 +276,9 @@ class _Backward:
             low.epilogue.append(self.joined(bias, 1, places[1], low.bias_cuts(self.columns)))
         low.epilogue.append(self.joined(weight, self.columns, places[0], self.own))
 
-    def joined(self, out: int, step: int, place: int, cuts: list[Range]) -> Shares:
-        """out = the sum of the shares' parts. cuts: in units of `step` elements."""
-        low, row, whole = self.low, Shares(), self.low.whole(out)
-        size, item = whole[1] - whole[0], low.item
-        for start, stop in cuts:
-            count = (stop - start) * step
-            first = place + start * step * item
-            reads = [(first + k * size, first + k * size + count * item) for k in range(low.shares)]
-            write = whole[0] + start * step * item
-            record = [first, low.shares, 1, count, 0, 0, write, size // item]
-            made = low.entry("join", record, reads, [(write, write + count * item)])
-            row.append(made if count else None)
-        return row
+    def joined(self, out: int, columns: int, place: int, cuts: list[Range]) -> Shares:
+        """out = the sum of the shares' parts; cuts: of its rows, as if it had so many columns."""
+        low = self.low
+        return [
+            None if a == b else join(low, place, (a, b), low.whole(out), columns) for a, b in cuts
+        ]

@@ -46,10 +46,10 @@ def tiles(
     rows, inner, columns.
     """
     rows, inner, columns = sizes
-    packed = rows >= PACKED_ROWS and columns >= 2 * BYTES // low.item * WIDE
+    packed = rows >= PACKED_ROWS and columns >= 2 * low.wide
     whole = packed if WIDE == 2 else columns >= LARGE and inner >= LARGE
     block = ROOM // (BYTES * WIDE) if whole or panels else NEAR_BLOCK
-    if rows == 1 and inner * columns * low.item > ROW_BYTES:
+    if rows == 1 and not panels and inner * columns * low.item > ROW_BYTES:
         block = ROW_BLOCK
     if packed:  # all panels together, where they fit
         block = max(block, ROOM // (columns * low.item))
@@ -112,23 +112,28 @@ def _in_parts(
             )
         )  # fmt: skip
     yield found
-    shift = 0 if bias is None else low.at(bias)
+    yield [
+        None if a == b else join(low, place, (a, b), low.whole(out), columns, bias, relu)
+        for a, b in low.cuts(rows, rows * columns)
+    ]
+
+
+def join(
+    low: Lowering, place: int, rows: Range, out: Range, columns: int, bias: int | None = None,
+    relu: bool = False,
+) -> Entry:  # fmt: skip
+    """Rows of out = the sum of the shares' matrices of its size, one behind the other at `place`.
+
+    bias: a value that is added, or None. relu: whether negative results become 0.
+    """
+    size, (first, last) = out[1] - out[0], (columns * low.item * row for row in rows)
+    reads = [(place + k * size + first, place + k * size + last) for k in range(low.shares)]
     shared = [] if bias is None else [low.whole(bias)]
-    joined: Shares = []
-    for start, stop in low.cuts(rows, rows * columns):
-        skipped, write = start * columns * low.item, low.part(out, start, stop)
-        reads = [
-            (place + k * size + skipped, place + k * size + stop * columns * low.item)
-            for k in range(low.shares)
-        ]
-        record = [
-            place + skipped, low.shares, stop - start, columns, shift, int(relu), write[0],
-            rows * columns,
-        ]  # fmt: skip
-        joined.append(
-            None if start == stop else low.entry("join", record, [*reads, *shared], [write])
-        )
-    yield joined
+    record = [
+        reads[0][0], low.shares, rows[1] - rows[0], columns, shared[0][0] if shared else 0,
+        int(relu), out[0] + first, size // low.item,
+    ]  # fmt: skip
+    return low.entry("join", record, [*reads, *shared], [(out[0] + first, out[0] + last)])
 
 
 @rule("dense")
@@ -156,9 +161,8 @@ def _dense_entries(
     if low.shares > 1 and few and all(b - a >= LONG for a, b in parts):
         yield from _in_parts(low, x, w, parts, bias, relu, out)
     else:
-        wide = WIDE * BYTES // low.item
-        kept = low.parameter(w) and not low.program.update and inner > 1 and columns >= 2 * wide
-        panels = low.packed(w, wide) if kept and rows > FEW_ROWS else 0
+        kept = low.parameter(w) and not low.program.update and inner > 1 and columns >= 2 * low.wide
+        panels = low.packed(w) if kept and rows > FEW_ROWS else 0
         yield [
             None if a == b else _product(low, x, (a, b), w, bias, relu, out, panels)
             for a, b in cuts

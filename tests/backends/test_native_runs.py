@@ -179,6 +179,20 @@ def test_gradients_of_inputs_by_the_rows_of_weights(
     assert "columns_of_input" in ways
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_products_by_blas(many_threads: Any, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    many_threads(count)
+    asked = []
+
+    def pays(*sizes: int) -> bool:
+        asked.append(sizes)
+        return True
+
+    monkeypatch.setattr(lowering_gradients, "blas_pays", pays)
+    agree_after_steps([lm.Dense(40, "relu"), lm.Dense(33, "tanh"), lm.Dense(3, "softmax")], 30, 600)
+    assert asked
+
+
 def agree_after_steps(layers: list[Any], columns: int, batch: int) -> None:
     """Trains on NumPy and here, which must come to the same weights."""
     rng = np.random.default_rng(0)
@@ -393,7 +407,7 @@ FORK = """
 import os, sys, threading
 import numpy as np
 import lamina as lm
-from lamina.backends import lowering_gradients, native, threads
+from lamina.backends import native, threads
 native.SPLIT_SECONDS = 0.0
 threads._chosen[:] = [2]
 x = np.random.default_rng(0).standard_normal((640, 20)); y = (x[:, 0] > 0).astype(int)
