@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from ..kernels.native.register_tile import BYTES, WIDE
-from ..kernels.native.tiles import ROOM
 from ..kernels.spec import ITEMSIZE, concrete_attrs, length
 from .program import Instruction, Program
 
@@ -35,7 +34,7 @@ class Entry:
 
     record: its slots; addresses are plain integers. batch: slot -> (column, offset in bytes), for
         addresses inside a batch column, which `load` fills in. reads, writes: ranges of addresses.
-        room: the slot for its share's room to copy to, or -1.
+        rooms: slot -> bytes of a room that its share alone uses, while it runs.
     """
 
     step: str
@@ -43,7 +42,7 @@ class Entry:
     reads: list[Range] = field(default_factory=list)
     writes: list[Range] = field(default_factory=list)
     batch: dict[int, tuple[str, int]] = field(default_factory=dict)
-    room: int = -1
+    rooms: dict[int, int] = field(default_factory=dict)
 
 
 Shares = list[Entry | None]
@@ -291,8 +290,8 @@ class Lowering:
         rows, self.before = [*self.before, *rows], []
         for row in rows:
             for share, entry in enumerate(row):
-                if entry is not None and entry.room >= 0:
-                    entry.record[entry.room] = self.block(share, ROOM, "room")
+                for slot, size in entry.rooms.items() if entry is not None else ():
+                    entry.record[slot] = self.block(share, size, f"{entry.step} {slot}")
         return rows
 
     def block(self, share: int, size: int, use: str) -> int:

@@ -15,7 +15,7 @@ from .lowering import Entry, Lowering, Range, Shares, bits, optional, rule
 from .lowering_products import MOVED_ELEMENTS, blas_pays, join, tiles
 from .program import Instruction
 
-MANY_ROWS = 512  # of x, from which x^T is copied before a product: its columns are far apart
+MANY_ROWS = 512  # of x, from which x^T is copied for a product: its columns are far apart
 NARROW = 16  # columns below which a sum over rows does not fill a vector
 
 
@@ -147,40 +147,14 @@ class _Backward:
 
     def of_weight(self, out: int) -> Iterator[Shares]:
         """out = x^T g: each share the rows that it updates."""
-        copies: list[tuple[int, int] | None] = [None] * len(self.own)
-        if self.rows >= MANY_ROWS and self.columns >= NARROW and not self.blas_by_weight:
-            made = [
-                None if a == b else self.turned(share, (0, self.rows), (a, b))
-                for share, (a, b) in enumerate(self.own)
-            ]
-            copies = [None if one is None else one[1:] for one in made]
-            yield [None if one is None else one[0] for one in made]
-        yield [
-            None if a == b else self.rows_of_weight((a, b), out, copy)
-            for (a, b), copy in zip(self.own, copies, strict=True)
-        ]
+        yield [None if a == b else self.rows_of_weight((a, b), out) for a, b in self.own]
 
-    def turned(self, share: int, rows: Range, columns: Range) -> tuple[Entry, int, int]:
-        """A part of x as its transpose: the entry that makes it, its address and row length.
-
-        Rows of the copy are a line longer than they need be, or with 1024 of them each would begin
-        in the same set of the cache.
-        """
-        low, (start, stop) = self.low, columns
-        long = rows[1] - rows[0] + 64 // low.item
-        size = (stop - start) * long * low.item
-        place = low.block(share, size, "transpose")
-        read = low.part(self.x, *rows)
-        read = (read[0] + start * low.item, read[1])
-        record = [read[0], self.inner, rows[1] - rows[0], stop - start, place, long]
-        return low.entry("transpose", record, [read], [(place, place + size)]), place, long
-
-    def rows_of_weight(self, rows: Range, out: int, turned: tuple[int, int] | None) -> Entry:
-        """Rows of out = x^T g; turned: these rows of x^T, where there is a copy."""
+    def rows_of_weight(self, rows: Range, out: int) -> Entry:
+        """Rows of out = x^T g."""
         low, (start, stop) = self.low, rows
         write = low.part(out, start, stop)
         if not self.blas_by_weight:
-            return self.product((0, self.rows), rows, turned, write)
+            return self.product((0, self.rows), rows, write)
         x, g = low.whole(self.x), self.rows_of_g(0, self.rows)
         x = (x[0] + start * low.item, x[1])
         codes = [ord("N"), ord("T")]
@@ -190,10 +164,8 @@ class _Backward:
         ]  # fmt: skip
         return low.entry("product", record, [x, g], [write])
 
-    def product(
-        self, batch: Range, rows: Range, turned: tuple[int, int] | None, write: Range
-    ) -> Entry:  # fmt: skip
-        """Rows of x^T g, of some rows of the batch; turned: address and row length of that x^T."""
+    def product(self, batch: Range, rows: Range, write: Range) -> Entry:
+        """Rows of x^T g, of some rows of the batch."""
         low, (start, stop), count = self.low, rows, batch[1] - batch[0]
         wide, columns = stop - start, self.columns
         x, g = low.part(self.x, *batch), self.rows_of_g(*batch)
@@ -203,12 +175,11 @@ class _Backward:
             return tiles(
                 low, (g[0], 1, 1), (x[0], self.inner), (write[0], wide), sizes, [x, g], [write]
             )  # fmt: skip
-        factor = (x[0], 1, self.inner)
-        if turned is not None:
-            factor = (*turned, 1)
-            x = (turned[0], turned[0] + wide * turned[1] * low.item)
-        sizes = (wide, count, columns)
-        return tiles(low, factor, (g[0], columns), (write[0], columns), sizes, [x, g], [write])
+        turned = self.rows >= MANY_ROWS and columns >= NARROW
+        return tiles(
+            low, (x[0], 1, self.inner), (g[0], columns), (write[0], columns),
+            (wide, count, columns), [x, g], [write], turned=turned,
+        )  # fmt: skip
 
     def of_bias(self, out: int) -> Shares:
         """out = the sums of g's columns."""
@@ -256,17 +227,10 @@ class _Backward:
         low, products, sums = self.low, Shares(), Shares()
         wanted = [(weight, self.inner)] if bias is None else [(weight, self.inner), (bias, 1)]
         places = [low.memory.scratch(low.shares * rows * self.size) for _, rows in wanted]
-        copies: list[tuple[int, int] | None] = [None] * low.shares
-        if self.columns >= NARROW:
-            made = [
-                self.turned(share, batch, (0, self.inner)) for share, batch in enumerate(self.cuts)
-            ]
-            copies = [one[1:] for one in made]
-            yield [one[0] for one in made]
         for share, batch in enumerate(self.cuts):
             part = self.inner * self.size
             write = (places[0] + share * part, places[0] + (share + 1) * part)
-            products.append(self.product(batch, (0, self.inner), copies[share], write))
+            products.append(self.product(batch, (0, self.inner), write))
             if bias is not None:
                 write = (places[1] + share * self.size, places[1] + (share + 1) * self.size)
                 sums.append(self.sums(batch, (0, self.columns), write))

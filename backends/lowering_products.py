@@ -8,7 +8,7 @@ from typing import Any
 from ..kernels import processor
 from ..kernels.fused_cpu import CODES
 from ..kernels.native.register_tile import BYTES, WIDE
-from ..kernels.native.tiles import ROOM
+from ..kernels.native.tiles import ROOM, turned_row
 from ..kernels.spec import length
 from .lowering import Entry, Lowering, Range, Shares, bits, optional, rule
 from .program import Instruction
@@ -38,12 +38,13 @@ ROW_BLOCK, ROW_BYTES = 16, 2**20
 def tiles(
     low: Lowering, a: tuple[int, int, int], b: tuple[int, int], out: tuple[int, int],
     sizes: tuple[int, int, int], reads: list[Range], writes: list[Range],
-    bias: int = 0, relu: bool = False, panels: int = 0,
+    bias: int = 0, relu: bool = False, panels: int = 0, turned: bool = False,
 ) -> Entry:  # fmt: skip
     """out = A B in tiles, plus a bias, negative results zero where `relu`; panels: B packed, or 0.
 
     a: address, step along rows and along the inner index; b, out: address and row length; sizes:
-    rows, inner, columns.
+    rows, inner, columns; turned: whether A, whose inner indices lie far apart, is copied first so
+    that they lie side by side.
     """
     rows, inner, columns = sizes
     packed = rows >= PACKED_ROWS and columns >= 2 * low.wide
@@ -53,9 +54,12 @@ def tiles(
         block = ROW_BLOCK
     if packed:  # all panels together, where they fit
         block = max(block, ROOM // (columns * low.item))
-    record = [*a, *b, *out, rows, inner, columns, block, 0, bias, int(relu), panels]
+    record = [*a, *b, *out, rows, inner, columns, block, 0, bias, int(relu), panels, 0]
     made = low.entry("product_tiles", record, reads, writes)
-    made.room = 11 if packed and panels == 0 else -1
+    if packed and panels == 0:
+        made.rooms[11] = ROOM
+    if turned:
+        made.rooms[15] = rows * turned_row(block, inner, low.item) * low.item
     return made
 
 

@@ -207,12 +207,15 @@ class Tables:
     def _loads(self, plan: Plan, weighted: bool, mixed: bool) -> list[Shares]:
         """Steps that bring the batch's rows and weights in."""
         low, found = self.low, []
-        for number, name in enumerate(self.columns):
+        spans = {name: low.whole(self.program.columns[name]) for name in self.columns}
+        # Rows of labels go where those of x go, though they are less work: to the share that needs
+        # them, which then waits for no other.
+        most = max((stop - base for base, stop in spans.values()), default=0)
+        cuts = low.cuts(plan.rows, most / 4)
+        for number, (name, (base, stop)) in enumerate(spans.items()):
             id = self.program.columns[name]
-            base, stop = low.whole(id)
             words = (stop - base) // (4 * max(plan.rows, 1))
             row: Shares = []
-            cuts = low.cuts(plan.rows, plan.rows * words)
             for share, (first, last) in enumerate(cuts):
                 record = [
                     low.memory.now[share], low.memory.control, number, words, base, first,

@@ -29,11 +29,11 @@ def product(a: Record, like: Like) -> None:
 def product_tiles(a: Record, like: Like) -> None:
     """out = A B in tiles. 0 A, 1 its row step, 2 its inner step, 3 B, 4 its row length, 5 out,
     6 its row length, 7 rows, 8 inner, 9 columns, 10 inner block, 11 room for a panel or 0,
-    12 bias or 0, 13 ReLU, 14 B packed ahead or 0.
+    12 bias or 0, 13 ReLU, 14 B packed ahead or 0, 15 room for A's transpose or 0.
     """
     tiles.product(
         a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12],
-        a[13], a[14], like,
+        a[13], a[14], a[15], like,
     )  # fmt: skip
 
 
@@ -72,11 +72,6 @@ def join(a: Record, like: Like) -> None:
         if a[5] != 0:
             for j in range(columns):
                 y[j] = zero if y[j] <= zero else y[j]
-
-
-def transpose(a: Record, like: Like) -> None:
-    """0 source, 1 its row length, 2 rows, 3 columns, 4 target, 5 its row length."""
-    tiles.transpose(a[0], a[1], a[2], a[3], a[4], a[5], like)
 
 
 def vector_product(a: Record, like: Like) -> None:

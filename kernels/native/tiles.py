@@ -52,7 +52,8 @@ _row, _row_ahead = tile(1, 4 * WIDE), tile(1, 4 * WIDE, ahead=8)
 @register_jitable
 def product(
     a: int, a_row: int, a_inner: int, b: int, b_row: int, out: int, out_row: int, rows: int,
-    inner: int, columns: int, block: int, room: int, bias: int, relu: int, panels: int, like: Any,
+    inner: int, columns: int, block: int, room: int, bias: int, relu: int, panels: int,
+    turned: int, like: Any,
 ) -> None:  # fmt: skip
     """out (rows, columns) = A (rows, inner) B (inner, columns); addresses, and steps in elements.
 
@@ -61,6 +62,8 @@ def product(
         one (then block * WIDE vectors must fit), or 0.
     panels: where `pack` has put B, or 0; b then serves for the columns beyond whole panels alone.
     bias: the address of one row that is added, or 0. relu: whether negative results become 0.
+    turned: room for `rows` rows of `turned_row` elements, where each block of A is transposed first
+        so that its inner indices lie side by side, or 0.
     """
     size = size_of_real(like)
     lanes = BYTES // size
@@ -70,6 +73,11 @@ def product(
         many, add = min(block, inner - first), first
         last = first + block >= inner
         a_at, b_at = a + size * first * a_inner, b + size * first * b_row
+        x_row, x_inner = a_row, a_inner
+        if turned != 0:
+            x_row, x_inner = turned_row(block, inner, size), 1
+            transpose(a_at, a_inner, many, rows, turned, x_row, like)
+            a_at = turned
         together = room != 0 and full * many * size <= ROOM
         if together:
             for k in range(many):
@@ -84,9 +92,9 @@ def product(
             if rows == 1 and panels == 0 and column + 4 * wide <= columns:
                 x, y, z = pointer(a_at, like), pointer(panel, like), pointer(target, like)
                 if many * b_row * size > NEAR:
-                    _row_ahead(x, a_row, a_inner, y, b_row, z, out_row, many, add, 0, shift, cut)
+                    _row_ahead(x, x_row, x_inner, y, b_row, z, out_row, many, add, 0, shift, cut)
                 else:
-                    _row(x, a_row, a_inner, y, b_row, z, out_row, many, add, 0, shift, cut)
+                    _row(x, x_row, x_inner, y, b_row, z, out_row, many, add, 0, shift, cut)
                 column += 4 * wide
                 continue
             if column + wide <= columns:
@@ -100,17 +108,26 @@ def product(
                         _copy_row(pointer(panel + size * k * b_row, like),
                                   pointer(room + size * k * wide, like))  # fmt: skip
                     ready, step = room, wide
-                _panel(a_at, a_row, a_inner, ready, step, target, out_row, rows, many, add, shift,
-                       cut, like)  # fmt: skip
+                _panel(a_at, x_row, x_inner, ready, step, target, out_row, rows, many, add,
+                       shift, cut, like)  # fmt: skip
                 column += wide
                 continue
             left = columns - column
             width = 2 * lanes if WIDE > 2 and left >= 2 * lanes else lanes
             if left < lanes:
                 width = left if MASKS or left == 1 or many >= UNMASKED else 4 if left >= 4 else 2
-            strip(a_at, a_row, a_inner, panel, b_row, target, out_row, rows, many, add, width,
-                   shift, cut, like)  # fmt: skip
+            strip(a_at, x_row, x_inner, panel, b_row, target, out_row, rows, many, add,
+                  width, shift, cut, like)  # fmt: skip
             column += width
+
+
+@register_jitable
+def turned_row(block: int, inner: int, size: int) -> int:
+    """Elements from one row of a transposed block to the next, of `size` bytes each.
+
+    A line more than it needs: with 1024 of them each row would begin in the same set of a cache.
+    """
+    return min(block, inner) + 64 // size
 
 
 @register_jitable

@@ -11,7 +11,7 @@ import pytest
 import support
 from lamina.kernels.native import compiled
 from lamina.kernels.native.register_tile import BYTES, WIDE
-from lamina.kernels.native.tiles import ROOM
+from lamina.kernels.native.tiles import ROOM, turned_row
 
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 AROUND = 40  # elements before and behind every array
@@ -49,8 +49,8 @@ SIZES = [
 
 @dtypes
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
-@pytest.mark.parametrize("turned", [False, True])
-def test_products(sizes: tuple[int, int, int], turned: bool, dtype: str) -> None:
+@pytest.mark.parametrize("turned", ["", "read as it lies", "copied"])
+def test_products(sizes: tuple[int, int, int], turned: str, dtype: str) -> None:
     rows, inner, columns = sizes
     rng = np.random.default_rng(rows + inner)
     a, b = rng.standard_normal((rows, inner)), rng.standard_normal((inner, columns))
@@ -59,13 +59,17 @@ def test_products(sizes: tuple[int, int, int], turned: bool, dtype: str) -> None
     (_, right), (_, shift) = fenced(b, dtype), fenced(bias, dtype, shift=1)
     steps = (1, rows) if turned else (inner, 1)
     for block in (128, 16):
-        around, room = fenced(np.zeros(ROOM // np.dtype(dtype).itemsize), dtype, MARK)
+        item = np.dtype(dtype).itemsize
+        around, room = fenced(np.zeros(ROOM // item), dtype, MARK)
+        long = rows * turned_row(block, inner, item)
+        beside, copy = fenced(np.zeros(long), dtype, MARK)
         for place in (0, room):
             for added, relu in ((0, 0), (1, 0), (1, 1)):
                 whole, out = fenced(np.full((rows, columns), 7.0), dtype, MARK, 5)
                 run(
                     "product_tiles", dtype, left, *steps, right, columns, out, columns, rows,
                     inner, columns, block, place, shift if added else 0, relu, 0,
+                    copy if turned == "copied" else 0,
                 )  # fmt: skip
                 expected = a @ b + added * bias
                 expected = np.maximum(expected, 0) if relu else expected
@@ -73,6 +77,7 @@ def test_products(sizes: tuple[int, int, int], turned: bool, dtype: str) -> None
                 np.testing.assert_allclose(out, expected, atol=tolerance * inner)
                 assert intact(whole, out)
                 assert intact(around, room)
+                assert intact(beside, copy)
 
 
 @dtypes
@@ -85,7 +90,7 @@ def test_products_in_the_largest_blocks(dtype: str) -> None:
     around, room = fenced(np.zeros(ROOM // np.dtype(dtype).itemsize), dtype, MARK)
     whole, out = fenced(np.full((rows, columns), 7.0), dtype, MARK)
     run("product_tiles", dtype, left, inner, 1, right, columns, out, columns, rows, inner,
-        columns, block, room, 0, 0, 0)  # fmt: skip
+        columns, block, room, 0, 0, 0, 0)  # fmt: skip
     np.testing.assert_allclose(out, a @ b, atol=1e-3 if dtype == "float32" else 1e-11)
     assert intact(whole, out)
     assert intact(around, room)
@@ -109,7 +114,7 @@ def test_products_with_a_transpose_in_panels(rows: int, columns: int, dtype: str
     for block in (128, 16):
         whole, out = fenced(np.full((rows, columns), 7.0), dtype, MARK)
         run("product_tiles", dtype, left, inner, 1, rest, columns - full, out, columns, rows,
-            inner, columns, block, 0, 0, 0, panels)  # fmt: skip
+            inner, columns, block, 0, 0, 0, panels, 0)  # fmt: skip
         np.testing.assert_allclose(out, a @ b[:, :inner].T, rtol=1e-4, atol=1e-4)
         assert intact(whole, out)
 
@@ -120,7 +125,7 @@ def test_products_of_a_part(dtype: str) -> None:
     (_, left), (_, right) = fenced(a[:, :9], dtype), fenced(b[:9], dtype)
     whole, out = fenced(np.full((20, 200), MARK), dtype, MARK)
     run("product_tiles", dtype, left[2:], 9, 1, right[:, 64:], 200, out[2:, 64:], 200,
-        15, 9, 100, 128, 0, 0, 0, 0)  # fmt: skip
+        15, 9, 100, 128, 0, 0, 0, 0, 0)  # fmt: skip
     expected = np.full((20, 200), MARK)
     expected[2:17, 64:164] = (a[:, :9] @ b[:9])[2:17, 64:164]
     np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
@@ -139,19 +144,6 @@ def test_products_with_a_column(rows: int, inner: int, dtype: str) -> None:
         run("vector_product", dtype, left, rows, inner, right, out, bias if added else 0)
         np.testing.assert_allclose(out, x @ v + 0.5 * added, rtol=1e-5, atol=1e-5)
         assert intact(whole, out)
-
-
-@dtypes
-@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (16, 16), (33, 17), (64, 8)])
-def test_transposes(shape: tuple[int, int], dtype: str) -> None:
-    rows, columns = shape
-    x = np.random.default_rng(0).standard_normal((rows, columns + 2))
-    _, source = fenced(x, dtype)
-    whole, out = fenced(np.full((columns, rows + 5), MARK), dtype, MARK, 1)
-    run("transpose", dtype, source, columns + 2, rows, columns, out, rows + 5)
-    np.testing.assert_array_equal(out[:, :rows], x[:, :columns].T.astype(dtype))
-    assert (out[:, rows:] == MARK).all()
-    assert intact(whole, out)
 
 
 @dtypes
