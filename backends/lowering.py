@@ -290,8 +290,9 @@ class Lowering:
         rows, self.before = [*self.before, *rows], []
         for row in rows:
             for share, entry in enumerate(row):
-                for slot, size in entry.rooms.items() if entry is not None else ():
-                    entry.record[slot] = self.block(share, size, f"{entry.step} {slot}")
+                if entry is not None:
+                    for slot, size in entry.rooms.items():
+                        entry.record[slot] = self.block(share, size, f"{entry.step} {slot}")
         return rows
 
     def block(self, share: int, size: int, use: str) -> int:

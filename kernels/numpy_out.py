@@ -6,7 +6,8 @@ Only operations where that saves memory traffic or calls are here; the rest are 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -47,9 +48,16 @@ def sum(out: Out, x: Array, *, axis: Any, keepdims: bool) -> None:
     np.add.reduce(x, axis=axis, keepdims=keepdims, out=out[0])
 
 
+CLEARED = 16_384  # elements of a product from which clearing them first costs more than a call
+
+
 def product(a: Array, b: Array, out: Array) -> None:
-    """a b: as a method of a matrix, which costs a third of a small call of `np.matmul`."""
-    if a.ndim == 2 and b.ndim == 2:
+    """a b: small ones as a method of a matrix, which costs a third of a call of `np.matmul`.
+
+    But it fills the output with zeros first: (784, 128) (128, 512) takes 0.69 ms, with `np.matmul`
+    0.56 (2 cores of an EPYC 9004, 2026-11-28).
+    """
+    if a.ndim == 2 and b.ndim == 2 and out.size < CLEARED:
         a.dot(b, out)
     else:
         np.matmul(a, b, out=out)
@@ -319,16 +327,31 @@ def difference(name: str, factor: float) -> Kernel:
 BLOCK = 65_536  # elements of an update worked on together: in a cache, and few enough calls
 
 
+def blocks(size: int) -> list[slice]:
+    """Parts of a flat array of that size."""
+    if size <= 2 * BLOCK:
+        return [slice(size)]
+    return [slice(start, start + BLOCK) for start in range(0, size, BLOCK)]
+
+
+_kept = threading.local()
+
+
+def scratch(dtype: Any) -> Array:
+    """Memory for as much as is worked on together, the thread's own: always the same is in a cache
+    already, which makes 0.9 of Adam's time for 784-512-256-10 (EPYC 9004, 2026-11-28).
+    """
+    rooms: dict[Any, Array] = _kept.__dict__
+    if dtype.char not in rooms:
+        rooms[dtype.char] = np.empty(2 * BLOCK, dtype)
+    return rooms[dtype.char]
+
+
 def in_blocks(update: Any) -> Any:
     """An update that goes over flat arrays block by block, so that its passes stay in a cache."""
 
     def run(out: Out, *inputs: Any, **attrs: Any) -> None:
-        size = inputs[0].size
-        if size <= 2 * BLOCK:
-            update(out, *inputs, **attrs)
-            return
-        for start in range(0, size, BLOCK):
-            part = slice(start, start + BLOCK)
+        for part in blocks(inputs[0].size):
             some = [v[part] if isinstance(v, np.ndarray) and v.ndim else v for v in inputs]
             update(tuple([o[part] for o in out]), *some, **attrs)
 
@@ -393,22 +416,42 @@ def adam_update(
     epsilon: float,
 ) -> None:
     """Kingma and Ba 2015, with one temporary."""
-    parameter, mean, square = out
-    dtype = g.dtype
-    scratch = g * number(1.0 - beta1, dtype)
-    np.multiply(m, number(beta1, dtype), out=mean)
-    mean += scratch
-    np.multiply(g, g, out=scratch)
-    scratch *= number(1.0 - beta2, dtype)
-    np.multiply(s, number(beta2, dtype), out=square)
-    square += scratch
-    np.sqrt(square, out=scratch)
     # rate / (1 - beta1^t) m / (sqrt(s) / sqrt(1 - beta2^t) + epsilon), with one pass less
-    size = rate / (1.0 - beta1**step) * math.sqrt(1.0 - beta2**step)
-    scratch += epsilon * math.sqrt(1.0 - beta2**step)
-    np.divide(mean, scratch, out=scratch)
-    scratch *= size
-    np.subtract(p, scratch, out=parameter)
+    dtype, correction = g.dtype, math.sqrt(1.0 - beta2**step)
+    size = np.array(rate / (1.0 - beta1**step) * correction, dtype)
+    least = np.array(epsilon * correction, dtype)
+    rates = [number(c, dtype) for c in (beta1, 1.0 - beta1, beta2, 1.0 - beta2)]
+    room, arrays = scratch(dtype), (*out, p, g, m, s)
+    if g.size <= 2 * BLOCK:
+        adam_passes(arrays, room[: g.size], size, least, rates)
+        return
+    for part in blocks(g.size):
+        some = [a[part] for a in arrays]
+        adam_passes(some, room[: some[0].size], size, least, rates)
+
+
+def adam_passes(
+    arrays: Sequence[Array], scratch: Array, size: Array, least: Array, rates: list[Array]
+) -> None:
+    """Adam on what fits a cache; numbers are arrays of rank 0.
+
+    With names at hand and outputs by position: on a small array a call costs more than its work.
+    """
+    parameter, mean, square, p, g, m, s = arrays
+    beta1, rest1, beta2, rest2 = rates
+    multiply, add = np.multiply, np.add
+    multiply(g, rest1, scratch)
+    multiply(m, beta1, mean)
+    add(mean, scratch, mean)
+    multiply(g, g, scratch)
+    multiply(scratch, rest2, scratch)
+    multiply(s, beta2, square)
+    add(square, scratch, square)
+    np.sqrt(square, scratch)
+    add(scratch, least, scratch)
+    np.divide(mean, scratch, scratch)
+    multiply(scratch, size, scratch)
+    np.subtract(p, scratch, parameter)
 
 
 def adamw_update(
@@ -428,7 +471,7 @@ def adamw_update(
     if out[0] is not p:
         np.copyto(out[0], p)
     out[0][:decayed] *= 1.0 - rate * weight_decay
-    in_blocks(adam_update)(out, out[0], g, m, s, rate, step, **adam)
+    adam_update(out, out[0], g, m, s, rate, step, **adam)
 
 
 def add_decay(out: Out, g: Array, p: Array, *, coefficient: float, start: int, stop: int) -> None:
@@ -448,7 +491,7 @@ def numpy_kernels() -> dict[str, Kernel]:
         "sigmoid_binary_cross_entropy": sigmoid_binary_cross_entropy, "sgd_update": sgd_update,
         "momentum_update": in_blocks(momentum_update),
         "nesterov_update": in_blocks(nesterov_update),
-        "rmsprop_update": in_blocks(rmsprop_update), "adam_update": in_blocks(adam_update),
+        "rmsprop_update": in_blocks(rmsprop_update), "adam_update": adam_update,
         "adamw_update": adamw_update, "leaky_relu": leaky_relu,
         "leaky_relu_backward": leaky_relu_backward, "add_decay": add_decay,
     }  # fmt: skip
