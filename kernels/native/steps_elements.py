@@ -125,19 +125,15 @@ def dropout_mask(a: Record, like: Like) -> None:
 
 
 def gelu(a: Record, like: Like) -> None:
-    """0 x, 1 how many, 2 root, 3 half, 4 one, 5 out."""
-    rowwise.gelu(
-        line(a[0], a[1], like), real(a[2], like), real(a[3], like), real(a[4], like),
-        line(a[5], a[1], like),
-    )  # fmt: skip
+    """0 x, 1 how many, 2 out."""
+    rowwise.gelu(line(a[0], a[1], like), line(a[2], a[1], like))
 
 
 def gelu_backward(a: Record, like: Like) -> None:
-    """0 g, 1 how many, 2 x, 3 root, 4 density, 5 half, 6 one, 7 out."""
+    """0 g, 1 how many, 2 x, 3 density, 4 out."""
     rowwise.gelu_backward(
-        line(a[0], a[1], like), line(a[2], a[1], like), real(a[3], like), real(a[4], like),
-        real(a[5], like), real(a[6], like), line(a[7], a[1], like),
-    )  # fmt: skip
+        line(a[0], a[1], like), line(a[2], a[1], like), real(a[3], like), line(a[4], a[1], like)
+    )
 
 
 def gelu_tanh(a: Record, like: Like) -> None:
