@@ -302,7 +302,7 @@ def compiled(name: str) -> Any:
 
 BOUNDS = {  # units in the last place: float32, float64; the docstring of fast_math states them
     "exp": (1.0, 1.0), "exp_below": (1.0, 1.0), "expm1": (1.5, 2.0), "log": (1.0, 1.0),
-    "log1p": (1.5, 1.5), "log1p_unit": (1.5, 1.5), "bell": (1.5, 1.5),
+    "log1p": (1.5, 1.5), "log1p_unit": (1.5, 1.5), "erf": (1.5, 1.0), "bell": (1.5, 1.5),
     "normal": (6.5, 1.0), "tanh": (2.5, 3.0), "sigmoid": (2.5, 2.5),
 }  # fmt: skip
 LOOPS = {name: compiled(name) for name in BOUNDS}
@@ -313,6 +313,8 @@ def longer(name: str, x: Any) -> Any:
     if name == "sigmoid":
         small = np.exp(-abs(x))
         return np.where(x >= 0, 1, small) / (1 + small)
+    if name == "erf":
+        return np.vectorize(math.erf, otypes="d")(x)
     if name == "bell":
         return np.exp(-x * x / 2)
     if name == "normal":
