@@ -339,7 +339,7 @@ _kept = threading.local()
 
 
 def scratch(dtype: Any) -> Array:
-    """Memory for as much as is worked on together, the thread's own: kept, it is in a cache already.
+    """Memory for what is worked on together, the thread's own: kept, it is in a cache already.
 
     With that and without a lookup or a view too many, Adam takes 0.92 to 0.96 of its time for
     784-512-256-10 (EPYC 9004, 2026-11-28).
