@@ -6,8 +6,7 @@ Only operations where that saves memory traffic or calls are here; the rest are 
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -325,178 +324,15 @@ def difference(name: str, factor: float) -> Kernel:
     return Kernel(name, run)
 
 
-BLOCK = 65_536  # elements of an update worked on together: in a cache, and few enough calls
-
-
-def blocks(size: int) -> list[slice]:
-    """Parts of a flat array of that size."""
-    if size <= 2 * BLOCK:
-        return [slice(size)]
-    return [slice(start, start + BLOCK) for start in range(0, size, BLOCK)]
-
-
-_kept = threading.local()
-
-
-def scratch(dtype: Any) -> Array:
-    """Memory for what is worked on together, the thread's own: kept, it is in a cache already.
-
-    With that and without a lookup or a view too many, Adam takes 0.92 to 0.96 of its time for
-    784-512-256-10 (EPYC 9004, 2026-11-28).
-    """
-    rooms: dict[Any, Array] = _kept.__dict__
-    if dtype.char not in rooms:
-        rooms[dtype.char] = np.empty(2 * BLOCK, dtype)
-    return rooms[dtype.char]
-
-
-def in_blocks(update: Any) -> Any:
-    """An update that goes over flat arrays block by block, so that its passes stay in a cache."""
-
-    def run(out: Out, *inputs: Any, **attrs: Any) -> None:
-        for part in blocks(inputs[0].size):
-            some = [v[part] if isinstance(v, np.ndarray) and v.ndim else v for v in inputs]
-            update(tuple([o[part] for o in out]), *some, **attrs)
-
-    return run
-
-
-def sgd_update(out: Out, p: Array, g: Array, rate: float) -> None:
-    """p - rate g."""
-    np.subtract(p, g * rate, out=out[0])
-
-
-def momentum_update(
-    out: Out, p: Array, g: Array, v: Array, rate: float, *, momentum: float
-) -> None:
-    """v = momentum v + g; p - rate v."""
-    velocity = out[1]
-    np.multiply(v, number(momentum, v.dtype), out=velocity)
-    velocity += g
-    np.subtract(p, velocity * rate, out=out[0])
-
-
-def nesterov_update(
-    out: Out, p: Array, g: Array, v: Array, rate: float, *, momentum: float
-) -> None:
-    """v = momentum v + g; p - rate (g + momentum v)."""
-    velocity = out[1]
-    np.multiply(v, number(momentum, v.dtype), out=velocity)
-    velocity += g
-    step = velocity * number(momentum, v.dtype)
-    step += g
-    step *= rate
-    np.subtract(p, step, out=out[0])
-
-
-def rmsprop_update(
-    out: Out, p: Array, g: Array, s: Array, rate: float, *, rho: float, epsilon: float
-) -> None:
-    """s = rho s + (1 - rho) g^2; p - rate g / (sqrt(s) + epsilon)."""
-    square = out[1]
-    scratch = g * number(1.0 - rho, g.dtype)
-    scratch *= g
-    np.multiply(s, number(rho, s.dtype), out=square)
-    square += scratch
-    np.sqrt(square, out=scratch)
-    scratch += number(epsilon, s.dtype)
-    np.divide(g, scratch, out=scratch)
-    scratch *= rate
-    np.subtract(p, scratch, out=out[0])
-
-
-def adam_update(
-    out: Out,
-    p: Array,
-    g: Array,
-    m: Array,
-    s: Array,
-    rate: float,
-    step: int,
-    *,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
-) -> None:
-    """Kingma and Ba 2015, with one temporary."""
-    # rate / (1 - beta1^t) m / (sqrt(s) / sqrt(1 - beta2^t) + epsilon), with one pass less
-    dtype, correction = g.dtype, math.sqrt(1.0 - beta2**step)
-    size = np.array(rate / (1.0 - beta1**step) * correction, dtype)
-    least = np.array(epsilon * correction, dtype)
-    rates = [number(c, dtype) for c in (beta1, 1.0 - beta1, beta2, 1.0 - beta2)]
-    room, arrays = scratch(dtype), (*out, p, g, m, s)
-    if g.size <= 2 * BLOCK:
-        adam_passes(arrays, room[: g.size], size, least, rates)
-        return
-    for part in blocks(g.size):
-        some = [a[part] for a in arrays]
-        adam_passes(some, room[: some[0].size], size, least, rates)
-
-
-def adam_passes(
-    arrays: Sequence[Array], scratch: Array, size: Array, least: Array, rates: list[Array]
-) -> None:
-    """Adam on what fits a cache; numbers are arrays of rank 0.
-
-    With names at hand and outputs by position: on a small array a call costs more than its work.
-    """
-    parameter, mean, square, p, g, m, s = arrays
-    beta1, rest1, beta2, rest2 = rates
-    multiply, add = np.multiply, np.add
-    multiply(g, rest1, scratch)
-    multiply(m, beta1, mean)
-    add(mean, scratch, mean)
-    multiply(g, g, scratch)
-    multiply(scratch, rest2, scratch)
-    multiply(s, beta2, square)
-    add(square, scratch, square)
-    np.sqrt(square, scratch)
-    add(scratch, least, scratch)
-    np.divide(mean, scratch, scratch)
-    multiply(scratch, size, scratch)
-    np.subtract(p, scratch, parameter)
-
-
-def adamw_update(
-    out: Out,
-    p: Array,
-    g: Array,
-    m: Array,
-    s: Array,
-    rate: float,
-    step: int,
-    *,
-    weight_decay: float,
-    decayed: int,
-    **adam: float,
-) -> None:
-    """Adam after the weights, which come first, have shrunk."""
-    if out[0] is not p:
-        np.copyto(out[0], p)
-    out[0][:decayed] *= 1.0 - rate * weight_decay
-    adam_update(out, out[0], g, m, s, rate, step, **adam)
-
-
-def add_decay(out: Out, g: Array, p: Array, *, coefficient: float, start: int, stop: int) -> None:
-    """The coefficient times the parameter, on a range."""
-    if out[0] is not g:
-        np.copyto(out[0], g)
-    out[0][start:stop] += p[start:stop] * coefficient
-
-
-def numpy_kernels() -> dict[str, Kernel]:
+def out_kernels() -> dict[str, Kernel]:
     """All kernels of this module, by operation."""
     plain: dict[str, Callable[..., None]] = {
         "matmul": matmul, "gather_rows": gather_rows, "relu": relu, "sigmoid": sigmoid,
         "softmax": softmax, "relu_backward": relu_backward, "tanh_backward": tanh_backward,
         "sigmoid_backward": sigmoid_backward, "softmax_cross_entropy": softmax_cross_entropy,
         "softmax_cross_entropy_backward": softmax_cross_entropy_backward,
-        "sigmoid_binary_cross_entropy": sigmoid_binary_cross_entropy, "sgd_update": sgd_update,
-        "momentum_update": in_blocks(momentum_update),
-        "nesterov_update": in_blocks(nesterov_update),
-        "rmsprop_update": in_blocks(rmsprop_update), "adam_update": adam_update,
-        "adamw_update": adamw_update, "leaky_relu": leaky_relu,
-        "leaky_relu_backward": leaky_relu_backward, "add_decay": add_decay,
+        "sigmoid_binary_cross_entropy": sigmoid_binary_cross_entropy, "leaky_relu": leaky_relu,
+        "leaky_relu_backward": leaky_relu_backward,
     }  # fmt: skip
     return kernels(
         *map(ufunc, UFUNCS),

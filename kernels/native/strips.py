@@ -9,10 +9,6 @@ from .register_tile import BYTES, CHAINS, LONG, MASKS, WIDE, size_of_real, tile
 
 _two_long, _two_4, _two_1 = (tile(rows, 2) for rows in (LONG, 4, 1))
 _one_long, _one_4, _one_1 = (tile(rows, 1) for rows in (LONG, 4, 1))
-_end_long, _end_4, _end_1 = (tile(rows, 1, masked=True) for rows in (LONG, 4, 1))
-_end_4_chains, _end_1_chains = (tile(rows, 1, True, chains=CHAINS) for rows in (4, 1))
-_eight_long, _eight_4, _eight_1 = (tile(rows, 1, True, width=8) for rows in (LONG, 4, 1))
-_eight_4_chains, _eight_1_chains = (tile(rows, 1, True, CHAINS, width=8) for rows in (4, 1))
 _xmm_long, _pair_long, _single_long = (tile(LONG, 1, width=width) for width in (4, 2, 1))
 _xmm_1, _pair_1, _single_1 = (tile(1, 1, width=width) for width in (4, 2, 1))
 _xmm_1_chains, _pair_1_chains, _single_1_chains = (
@@ -20,45 +16,34 @@ _xmm_1_chains, _pair_1_chains, _single_1_chains = (
 )
 
 
-@register_jitable
-def _in_mask(
-    x: Any, a_row: int, a_inner: int, y: Any, b_row: int, z: Any, out_row: int, height: int,
-    inner: int, add: int, width: int, bias: int, relu: int,
-) -> None:  # fmt: skip
-    """A tile of part of a vector."""
-    chained = inner > 0 and inner % CHAINS == 0
-    if height == LONG:
-        _end_long(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
-    elif height == 4 and chained:
-        _end_4_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
-    elif height == 4:
-        _end_4(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
-    elif chained:
-        _end_1_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
-    else:
-        _end_1(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
+def _masked(width: int) -> Any:
+    """A tile of part of a vector of `width` elements, or of the processor's where that is 0."""
+    tall, four, one = (tile(rows, 1, True, width=width) for rows in (LONG, 4, 1))
+    four_chains, one_chains = (tile(rows, 1, True, CHAINS, width) for rows in (4, 1))
+
+    @register_jitable
+    def masked(
+        x: Any, a_row: int, a_inner: int, y: Any, b_row: int, z: Any, out_row: int, height: int,
+        inner: int, add: int, width: int, bias: int, relu: int,
+    ) -> None:  # fmt: skip
+        chained = inner > 0 and inner % CHAINS == 0
+        if height == LONG:
+            tall(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
+        elif height == 4 and chained:
+            four_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
+        elif height == 4:
+            four(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
+        elif chained:
+            one_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
+        else:
+            one(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
+
+    return masked
 
 
-@register_jitable
-def _in_eight(
-    x: Any, a_row: int, a_inner: int, y: Any, b_row: int, z: Any, out_row: int, height: int,
-    inner: int, add: int, width: int, bias: int, relu: int,
-) -> None:  # fmt: skip
-    """A tile of part of eight elements: of float32 a half vector, for half the time (AMD)."""
-    chained = inner > 0 and inner % CHAINS == 0
-    if height == LONG:
-        _eight_long(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
-    elif height == 4 and chained:
-        _eight_4_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
-    elif height == 4:
-        _eight_4(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
-    elif chained:
-        _eight_1_chains(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
-    else:
-        _eight_1(x, a_row, a_inner, y, b_row, z, out_row, inner, add, width, bias, relu)
-
-
-_eight: Any = _in_eight if BYTES == 64 else _in_mask
+_in_mask = _masked(0)
+# Of float32 half a vector, which takes AMD half the time.
+_eight: Any = _masked(8) if BYTES == 64 else _in_mask
 
 
 @register_jitable

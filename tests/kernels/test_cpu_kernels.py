@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -14,7 +15,7 @@ from lamina.kernels import fast_math, philox, streams
 from lamina.kernels import fused_cpu as fused
 from lamina.kernels.fused_cpu_rows import fused_cpu_kernels
 from lamina.kernels.jit import jit
-from lamina.kernels.numpy_out import numpy_kernels
+from lamina.kernels.numpy_updates import numpy_kernels
 from lamina.kernels.op import Kernel, Op, Sample
 from lamina.kernels.ops import FUSABLE, OPS
 from lamina.kernels.spec import Spec, spec_of
@@ -367,3 +368,21 @@ def test_units_in_the_last_place(name: str, dtype: str) -> None:
 @pytest.mark.parametrize("name", LOOPS)
 def test_in_the_interpreter(name: str) -> None:
     assert getattr(fast_math, name)(0.5) == pytest.approx(longer(name, 0.5))
+
+
+def test_numpy_updates_of_two_threads_keep_apart() -> None:
+    """Each works in memory of its own, though both keep it from call to call."""
+    update = TABLES["numpy"]()["adam_update"].function
+    rates = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+
+    def trained(seed: int) -> Any:
+        p, g = np.random.default_rng(seed).standard_normal((2, 200_000), dtype=np.float32)
+        m, s = np.zeros_like(p), np.zeros_like(p)
+        for step in range(1, 31):
+            update((p, m, s), p, g, m, s, 1e-3, step, **rates)
+        return p
+
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(trained, range(4)))
+    for seed, found in enumerate(together):
+        np.testing.assert_array_equal(found, trained(seed))
