@@ -7,7 +7,7 @@ from typing import Any
 
 from ..kernels.fused_cpu import CODES
 from ..kernels.spec import length
-from ..kernels.vectorized import GELU_CUBIC, GELU_TANH, INV_SQRT_2PI, SQRT_HALF
+from ..kernels.vectorized import GELU_CUBIC, GELU_TANH, INV_SQRT_2PI
 from .lowering import RULES, Lowering, Rule, Shares, bits, optional, rule
 from .program import Instruction
 
@@ -68,7 +68,7 @@ def _numbers(step: str, *numbers: float) -> Rule:
     return lowered
 
 
-RULES["gelu"] = _numbers("gelu", SQRT_HALF, 0.5, 1.0)
+RULES["gelu"] = _numbers("gelu")
 RULES["gelu_backward"] = _numbers("gelu_backward", INV_SQRT_2PI)
 RULES["gelu_tanh"] = _numbers("gelu_tanh", GELU_TANH, GELU_CUBIC, 0.5, 1.0)
 RULES["gelu_tanh_backward"] = _numbers(

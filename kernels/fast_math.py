@@ -1,19 +1,17 @@
-"""exp, log, erf, tanh and their like, and the normal distribution, for a compiler to vectorise.
+"""exp, log, tanh and their like, for a compiler to vectorise.
 
 Numba's wheels have no vector math library: np.exp in a loop is one libm call per element. These
-are for float32 and float64 (erf in float64 is libm's), and branchless: range reduction, a
-series whose first terms left out are below the rounding, and the exponent put together from the
-bits. NaN stays NaN; infinities, overflow and subnormal numbers come out as IEEE says. In the
-interpreter (no compiler) they are NumPy's functions.
+are for float32 and float64, and branchless: range reduction, a series whose first terms left out
+are below the rounding, and the exponent put together from the bits. NaN stays NaN; infinities,
+overflow and subnormal numbers come out as IEEE says. In the interpreter (no compiler) they are
+NumPy's functions.
 
 Largest error measured against longer arithmetic, over the whole range of each function, in units
 in the last place (`tests/kernels/test_cpu_kernels.py` holds it to the bound):
 
-          exp   exp_below   expm1   log   log1p   log1p_unit   erf   bell   normal   tanh   sigmoid
-float32   1.0         1.0     1.5   1.0     1.5          1.5   1.5    1.5      6.5    2.5       2.5
-float64   1.0         1.0     2.0   1.0     1.5          1.5   1.0    1.5        *    3.0       2.5
-
-* 1.0 of the last place of 1: its small values have lost digits.
+          exp   exp_below   expm1   log   log1p   log1p_unit   tanh   sigmoid
+float32   1.0         1.0     1.5   1.0     1.5          1.5    2.5       2.5
+float64   1.0         1.0     2.0   1.0     1.5          1.5    3.0       2.5
 """
 
 from __future__ import annotations
@@ -115,7 +113,7 @@ def _fma_in_kernels(a: Any, b: Any, c: Any) -> Any:
     return lambda a, b, c: _fma(a, b, c)
 
 
-def _polynomial(single: list[float], double: list[float]) -> Any:
+def polynomial(single: list[float], double: list[float]) -> Any:
     """Horner's scheme over coefficients, lowest power first, unrolled while compiling."""
 
     def evaluate(typing_context: Any, x: Any) -> Any:
@@ -132,7 +130,7 @@ def _polynomial(single: list[float], double: list[float]) -> Any:
     return intrinsic(evaluate)
 
 
-def _interpolated(
+def interpolated(
     function: Callable[[float], float], degree: int, reach: float = 1.0
 ) -> list[float]:
     """The polynomial through a function at Chebyshev's points of [-reach, reach], lowest first."""
@@ -146,46 +144,25 @@ def _interpolated(
 # (e^r - 1 - r) / r^2 for |r| <= ln(2) / 2: in float64 the next term, r^13/14!, is below half an
 # ulp; in float32 interpolation needs one term less than the series.
 _EXP_SERIES = [1.0 / math.factorial(k) for k in range(2, 14)]
-_EXP_TAIL = _interpolated(
+_EXP_TAIL = interpolated(
     lambda r: sum(c * r**k for k, c in enumerate(_EXP_SERIES)), 5, math.log(2.0) / 2.0
 )
-_exp_tail = _polynomial(_EXP_TAIL, _EXP_SERIES)
+_exp_tail = polynomial(_EXP_TAIL, _EXP_SERIES)
 # ((e^2r - 1) / 2 - r) / r^2 for |r| <= ln(2) / 4
-_tanh_tail = _polynomial(
+_tanh_tail = polynomial(
     *[[c * 2.0 ** (k + 1) for k, c in enumerate(tail)] for tail in (_EXP_TAIL, _EXP_SERIES)]
 )
 # (2 atanh(s) - 2 s) / (s * s^2) in s^2 for |s| <= 3 - sqrt(8), as log(1 + f) = 2 atanh(f / (2 + f))
-_log_tail = _polynomial(
+_log_tail = polynomial(
     [2.0 / (2 * k + 3) for k in range(5)],
     [2.0 / (2 * k + 3) for k in range(11)],
 )
 
 
-# Two functions on [0, 1], in 2 x - 1, for float32; their errors fall by about 6 a degree.
-_log1p_ratio = _polynomial(
-    _interpolated(lambda x: math.log1p((x + 1) / 2) / ((x + 1) / 2) - 1, 9), []
+# On [0, 1], in 2 x - 1, for float32: the error falls by about 6 a degree.
+_log1p_ratio = polynomial(
+    interpolated(lambda x: math.log1p((x + 1) / 2) / ((x + 1) / 2) - 1, 9), []
 )
-
-_erf_ratio = _polynomial(
-    _interpolated(lambda x: math.erf(math.sqrt((x + 1) / 2)) / math.sqrt((x + 1) / 2) - 1, 6), []
-)
-# erfc from 1 to 4, where erf is 1 in float32.
-_erfc_far = _polynomial(_interpolated(lambda x: math.erfc(2.5 + 1.5 * x), 14), [])
-
-# The share of the normal distribution beyond x > 0, over the bell and t = 1 / (1 + reach x), is
-# smooth in t: from 1, where x is 0, to where the bell is 0, mapped to [-1, 1].
-_NORMAL_REACH = 0.44 * math.sqrt(0.5)
-_NORMAL_LAST = 1.0 / (1.0 + _NORMAL_REACH * 14.0)
-_NORMAL_LINE = (2.0 / (1.0 - _NORMAL_LAST), -(1.0 + _NORMAL_LAST) / (1.0 - _NORMAL_LAST))
-
-
-def _tail_ratio(line: float) -> float:
-    t = (line - _NORMAL_LINE[1]) / _NORMAL_LINE[0]
-    x = (1.0 / t - 1.0) / _NORMAL_REACH
-    return 0.5 * math.erfc(math.sqrt(0.5) * x) * math.exp(0.5 * x * x) / t
-
-
-_normal_ratio = _polynomial(_interpolated(_tail_ratio, 9), [])
 
 # ln(2) in two parts: n times the first is exact for every exponent n.
 _LN2 = {
@@ -202,7 +179,7 @@ def _constants(x: Any) -> tuple[Any, ...]:
     return number, magic, number(high), number(low), number(1.0 / math.log(2.0))
 
 
-def _compiled(function: Callable[[Number], Number]) -> Callable[[F], F]:
+def compiled(function: Callable[[Number], Number]) -> Callable[[F], F]:
     """Registers what the function becomes in compiled code; inlined, or no loop is vectorised."""
     options: Any = {"error_model": "numpy", "forceinline": True}
     return cast(Callable[[F], F], overload(function, strict=False, jit_options=options))
@@ -213,7 +190,7 @@ def exp(x: Number) -> Number:
     return np.exp(x)
 
 
-@_compiled(exp)
+@compiled(exp)
 def _exp(x: Any) -> Any:
     number, magic, high, low, inverse = _constants(x)
     single = x == types.float32
@@ -239,7 +216,7 @@ def exp_below(x: Number) -> Number:
     return np.exp(x)
 
 
-@_compiled(exp_below)
+@compiled(exp_below)
 def _exp_below(x: Any) -> Any:
     number, magic, high, low, inverse = _constants(x)
     single = x == types.float32
@@ -263,7 +240,7 @@ def expm1(x: Number) -> Number:
     return np.expm1(x)
 
 
-@_compiled(expm1)
+@compiled(expm1)
 def _expm1(x: Any) -> Any:
     number, magic, high, low, inverse = _constants(x)
     single = x == types.float32
@@ -289,7 +266,7 @@ def log(x: Number) -> Number:
     return np.log(x)
 
 
-@_compiled(log)
+@compiled(log)
 def _log(x: Any) -> Any:
     number, _, high, low, _ = _constants(x)
     single = x == types.float32
@@ -322,7 +299,7 @@ def log1p(x: Number) -> Number:
     return np.log1p(x)
 
 
-@_compiled(log1p)
+@compiled(log1p)
 def _log1p(x: Any) -> Any:
     number = np.float32 if x == types.float32 else np.float64
     small = number(2.0 ** (-25 if x == types.float32 else -54))
@@ -344,7 +321,7 @@ def log1p_unit(x: Number) -> Number:
     return np.log1p(x)
 
 
-@_compiled(log1p_unit)
+@compiled(log1p_unit)
 def _log1p_unit(x: Any) -> Any:
     one, two = np.float32(1.0), np.float32(2.0)
 
@@ -355,73 +332,6 @@ def _log1p_unit(x: Any) -> Any:
         return log1p(x)
 
     return compute if x == types.float32 else wide
-
-
-def erf(x: Number) -> Number:
-    """The error function."""
-    return math.erf(x)
-
-
-@_compiled(erf)
-def _erf(x: Any) -> Any:
-    one, two, most = np.float32(1.0), np.float32(2.0), np.float32(4.0)
-    middle, scale = np.float32(2.5), np.float32(1.0 / 1.5)
-
-    def compute(x: Number) -> Number:
-        size = abs(x)
-        near = x * x if size < one else one
-        inner = _fma(x, _erf_ratio(_fma(near, two, -one)), x)
-        far = most if size > most else size
-        outer = one - _erfc_far((far - middle) * scale)
-        outer = -outer if x < 0 else outer
-        return inner if size < one else outer
-
-    def libm(x: Number) -> Number:
-        return math.erf(x)
-
-    return compute if x == types.float32 else libm
-
-
-def bell(x: Number) -> Number:
-    """e ** (-x^2 / 2)."""
-    return np.exp(-0.5 * x * x)
-
-
-@_compiled(bell)
-def _bell(x: Any) -> Any:
-    number = np.float32 if x == types.float32 else np.float64
-    half, far = number(0.5), number(20.0 if x == types.float32 else 40.0)  # from there on it is 0
-
-    def compute(x: Number) -> Number:
-        y = abs(x)
-        y = far if y > far else y
-        square = y * y
-        lost = _fma(y, y, -square)  # the square's rounding, which the exponential would multiply
-        value = exp_below(-half * square)
-        return _fma(value, -half * lost, value)
-
-    return compute
-
-
-def normal(x: Number) -> Number:
-    """The share of the normal distribution below x."""
-    return 0.5 * math.erfc(-math.sqrt(0.5) * x)
-
-
-@_compiled(normal)
-def _normal(x: Any) -> Any:
-    reach, scale, shift = map(np.float32, (_NORMAL_REACH, *_NORMAL_LINE))
-    one, half, root = np.float32(1.0), 0.5, math.sqrt(0.5)
-
-    def compute(x: Number) -> Number:
-        t = one / _fma(abs(x), reach, one)
-        tail = bell(x) * (t * _normal_ratio(_fma(t, scale, shift)))
-        return tail if x < 0 else one - tail
-
-    def libm(x: Number) -> Number:
-        return half + half * math.erf(root * x)
-
-    return compute if x == types.float32 else libm
 
 
 def tanh(x: Number) -> Number:
@@ -439,7 +349,7 @@ def _with_sign(typing_context: Any, size: Any, x: Any) -> Any:
     return x(x, x), build
 
 
-@_compiled(tanh)
+@compiled(tanh)
 def _tanh(x: Any) -> Any:
     number, magic, high, low, inverse = _constants(x)
     most = number(10.0 if x == types.float32 else 20.0)  # from there on it is 1
@@ -466,7 +376,7 @@ def sigmoid(x: Number) -> Number:
     return np.where(x >= 0, 1.0, small) / (1.0 + small)
 
 
-@_compiled(sigmoid)
+@compiled(sigmoid)
 def _sigmoid(x: Any) -> Any:
     number = np.float32 if x == types.float32 else np.float64
     one = number(1.0)

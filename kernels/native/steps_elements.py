@@ -125,11 +125,8 @@ def dropout_mask(a: Record, like: Like) -> None:
 
 
 def gelu(a: Record, like: Like) -> None:
-    """0 x, 1 how many, 2 root, 3 half, 4 one, 5 out."""
-    rowwise.gelu(
-        line(a[0], a[1], like), real(a[2], like), real(a[3], like), real(a[4], like),
-        line(a[5], a[1], like),
-    )  # fmt: skip
+    """0 x, 1 how many, 2 out."""
+    rowwise.gelu(line(a[0], a[1], like), line(a[2], a[1], like))
 
 
 def gelu_backward(a: Record, like: Like) -> None:
