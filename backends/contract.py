@@ -37,8 +37,10 @@ class Binding(ABC):
     """An executable bound to a state and a data block.
 
     watch: told the instruction and the seconds of each one that ran, where the executor can tell.
+    pace: steps that a run may have and still be over soon; whoever trains adapts it.
     """
 
+    pace: int = 1
     watch: Callable[[Instruction, float], None] | None = None
 
     @abstractmethod

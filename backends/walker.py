@@ -195,6 +195,25 @@ class WalkerBinding(Binding):
                 elif env:
                     self.results[name] = self.backend.to_numpy(env[id])
 
+    def passes(self, control: Control, count: int) -> list[dict[str, float]] | None:
+        """See `Binding.passes`: batch after batch, with nothing but the means between passes."""
+        rows, batch, ordered = self.block.rows, control.batch, self.block.order is not None
+        if rows % batch or self.program.stacked:
+            return None
+        found: list[dict[str, float]] = []
+        with self.backend.active(), np.errstate(all="ignore"):
+            for number in range(count * rows // batch):
+                self._step(control, number, batch)
+                if control.stop:
+                    control.nonfinite_step = number
+                    break
+                control.cursor += batch
+                if control.cursor % rows == 0:
+                    found.append({name: control.mean(name) for name in control.sums})
+                    control.sums, control.weight_sum = {}, 0.0
+                    control.cursor = control.cursor if ordered else 0
+        return found
+
     def _step(self, control: Control, number: int, rows: int) -> list[Any]:
         program, state = self.program, self.state
         plan = self.plans.get(rows)

@@ -47,9 +47,7 @@ class Rows:
         self.block = model._block(data)
         self.rows = self.block.rows
         self.binding = model._bound("train", batch, self.block, data["y"].shape[1])
-        self.steps = 1  # batches to ask for in the next run, adapted to the polite time
-        short = self.rows // batch <= SHORT_PASS and not self.rows % batch
-        self.passes = int(short)  # epochs to ask for in the next run, likewise; 0: one by one
+        self.short = self.rows // batch <= SHORT_PASS and not self.rows % batch
 
     def several(self, left: int) -> tuple[list[dict[str, float]], Control]:
         """Up to `left` passes in one run, where the executor can and a pass is short.
@@ -57,8 +55,9 @@ class Rows:
         Returns the means of each, and the control block; an empty list: do it one by one.
         """
         model, state = self.model, self.model.state
-        count = min(self.passes, left)
+        steps = self.rows // self.batch
         control = Control(batch=self.batch)
+        count = min(self.binding.pace // steps, left) if self.short else 0
         if not count:
             return [], control
         order = None
@@ -66,18 +65,13 @@ class Rows:
             epochs = range(state.epoch, state.epoch + count)
             order = np.concatenate([row_order(state.seed, n, self.rows) for n in epochs])
         self.block.reorder(order)
-        steps = count * (self.rows // self.batch)
-        control.learning_rates = model.optimizer.rates(state.step, steps)
+        control.learning_rates = model.optimizer.rates(state.step, count * steps)
         start = time.perf_counter()
         found = self.binding.passes(control, count)
         if found is None:
-            self.passes = 0  # and is not asked again
+            self.short = False  # and is not asked again
             return [], control
-        spent = time.perf_counter() - start
-        if spent < POLITE_SECONDS / 2 and count == self.passes:
-            self.passes *= 2
-        elif spent > POLITE_SECONDS and self.passes > 1:
-            self.passes //= 2
+        self._adapt(count * steps, time.perf_counter() - start)
         return found, control
 
     def epoch(self, interrupt: Interrupt, reporter: Silent) -> Control:
@@ -88,17 +82,21 @@ class Rows:
         control = Control(batch=self.batch)
         while control.cursor < self.rows and not control.stop and not interrupt.asked:
             left = -(-(self.rows - control.cursor) // self.batch)
-            control.steps = min(self.steps, left)
+            control.steps = min(self.binding.pace, left)
             control.learning_rates = model.optimizer.rates(state.step, control.steps)
             start = time.perf_counter()
             self.binding.run(control)
-            spent = time.perf_counter() - start
-            if spent < POLITE_SECONDS / 2 and control.steps == self.steps:
-                self.steps *= 2
-            elif spent > POLITE_SECONDS and self.steps > 1:
-                self.steps //= 2
+            self._adapt(control.steps, time.perf_counter() - start)
             reporter.batches(control.cursor, means(control))
         return control
+
+    def _adapt(self, steps: int, seconds: float) -> None:
+        """Lets the next run have more steps after a short one, fewer after one too long."""
+        binding = self.binding
+        if seconds > POLITE_SECONDS:
+            binding.pace = max(binding.pace // 2, 1)
+        elif seconds < POLITE_SECONDS / 2 and steps > binding.pace // 2:
+            binding.pace *= 2
 
 
 class Batches:

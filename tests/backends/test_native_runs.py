@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import support
 from lamina.backends import native, threads
+from lamina.backends.state import Control
 from lamina.core import training
 from native_support import trained
 
@@ -34,29 +35,47 @@ def test_a_native_run_is_the_walked_one(optimizer: Any, dtype: str, near: float)
             np.testing.assert_allclose(values, other.history.history[name], rtol=near)
 
 
-@pytest.mark.parametrize("shuffle", [False, True])
-def test_short_epochs_in_one_run_are_the_same(
-    shuffle: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    x, y = support.classes(64)
-
-    def fitted() -> lm.Sequential:
-        model = support.classifier("numba")
-        model.fit(x, y, epochs=23, batch_size=16, shuffle=shuffle, verbose=0)
-        return model
-
-    together = fitted()
-    monkeypatch.setattr(training, "SHORT_PASS", 0)
-    one_by_one = fitted()
-    assert together.history is not None
-    assert one_by_one.history is not None
-    assert together.history.history == one_by_one.history.history
-    assert together.history.epochs == one_by_one.history.epochs == list(range(1, 24))
-    assert support.same(together.get_weights(), one_by_one.get_weights())
-
-
 EVERYWHERE = pytest.mark.parametrize("backend", ["loops", "numpy", "numba", "numba in shares"])
 
+
+@EVERYWHERE
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_short_epochs_in_one_run_are_the_same(
+    backend: str, weighted: bool, shuffle: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if backend == "numba in shares":
+        monkeypatch.setattr(native, "SPLIT_SECONDS", 0.0)
+    monkeypatch.setattr(training, "POLITE_SECONDS", 60.0)
+    x, y = support.classes(64)
+    weights = np.random.default_rng(1).random(64) if weighted else None
+    together = []
+
+    def fitted() -> lm.Sequential:
+        model = support.classifier(backend.split()[0])
+        for epochs in (20, 3):
+            model.fit(x, y, epochs, 16, shuffle=shuffle, sample_weight=weights, verbose=0)
+            (binding,) = model._bindings.values()
+            assert binding.pace >= 4  # a whole epoch
+            passes = binding.passes
+
+            def noted(control: Control, count: int, passes: Any = passes) -> Any:
+                together.append(count)
+                return passes(control, count)
+
+            monkeypatch.setattr(binding, "passes", noted)
+        return model
+
+    one = fitted()
+    assert together
+    assert max(together) > 1
+    monkeypatch.setattr(training, "SHORT_PASS", 0)
+    other = fitted()
+    assert one.history is not None
+    assert other.history is not None
+    assert one.history.history == other.history.history
+    assert one.history.epochs == other.history.epochs == list(range(21, 24))
+    assert support.same(one.get_weights(), other.get_weights())
 
 def started(
     backend: str, monkeypatch: pytest.MonkeyPatch, optimizer: Any, **dense: Any
