@@ -77,6 +77,7 @@ def test_short_epochs_in_one_run_are_the_same(
     assert one.history.epochs == other.history.epochs == list(range(21, 24))
     assert support.same(one.get_weights(), other.get_weights())
 
+
 def started(
     backend: str, monkeypatch: pytest.MonkeyPatch, optimizer: Any, **dense: Any
 ) -> lm.Sequential:
