@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.memory import aligned
 from .contract import Backend
 
 
@@ -43,6 +44,10 @@ class HostBackend(Backend):
     def borrow(self, host: np.ndarray) -> np.ndarray:
         """The array itself, or a row-major copy."""
         return np.ascontiguousarray(host)
+
+    def zeros(self, length: int, dtype: str) -> np.ndarray:
+        """A flat array of zeros, at a cache line: vectors that cross one take twice the time."""
+        return aligned(length, dtype)
 
     def assign(self, target: np.ndarray, source: np.ndarray) -> None:
         """Copies into memory that exists."""

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from ..kernels import ops
+from ..kernels.memory import address, aligned
 from ..kernels.native import compiled, interpreter, slots
 from ..kernels.spec import concrete_attrs
 from . import guard
 from .contract import Backend, Binding, Executable
-from .memory import address, aligned
 from .native_plan import Plan, Stretch, Tables, Walked
 from .program import Program
 from .state import Control, DataBlock, State

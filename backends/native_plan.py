@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.memory import address, aligned
 from ..kernels.native import build, compiled, interpreter, slots
 from ..kernels.spec import ITEMSIZE, concrete_attrs, length
 from . import (
@@ -22,7 +23,6 @@ from . import (
 )
 from .contract import Array, Backend, Call, resolve
 from .lowering import Entry, Lowering, Memory, Shares, bits, stretches
-from .memory import address, aligned
 from .program import Instruction, Program
 from .state import State
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..kernels.errors import BadInput
-from .memory import address, aligned
+from ..kernels.memory import address, aligned
 
 _limit: list[Any] = []  # the limiter must stay alive, or the limit goes with it
 _chosen: list[int] = []  # the number that set_threads was given

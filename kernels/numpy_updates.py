@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .memory import aligned
 from .numpy_out import Array, Out, number, out_kernels
 from .op import Kernel, kernels
 
@@ -27,7 +28,7 @@ def temporary(like: Array) -> Array:
     """Memory for what is worked on together, the thread's own: kept, it is in a cache already."""
     rooms: dict[str, Array] = _kept.__dict__
     if like.dtype.char not in rooms:
-        rooms[like.dtype.char] = np.empty(2 * BLOCK, like.dtype)
+        rooms[like.dtype.char] = aligned(2 * BLOCK, like.dtype.name)
     return rooms[like.dtype.char]
 
 
