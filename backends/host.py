@@ -46,7 +46,7 @@ class HostBackend(Backend):
         return np.ascontiguousarray(host)
 
     def zeros(self, length: int, dtype: str) -> np.ndarray:
-        """A flat array of zeros, at a cache line: vectors that cross one take twice the time."""
+        """A flat array of zeros."""
         return aligned(length, dtype)
 
     def assign(self, target: np.ndarray, source: np.ndarray) -> None:
