@@ -7,7 +7,6 @@ from typing import Any
 
 from ..kernels.fused_cpu import CODES
 from ..kernels.spec import length
-from ..kernels.vectorized import GELU_CUBIC, GELU_TANH, INV_SQRT_2PI
 from .lowering import RULES, Lowering, Rule, Shares, bits, optional, rule
 from .program import Instruction
 
@@ -55,25 +54,12 @@ def _softmax(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator
     return low.rowwise(one.op, ids, one.outputs, record, 10.0 * length(low.specs[ids[0]]))
 
 
-def _numbers(step: str, *numbers: float) -> Rule:
-    """An elementwise step with numbers at the end of its record."""
-
-    def lowered(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
-        ids = tuple(i for i in one.inputs if i is not None)
-        if not low.reals(*ids, one.outputs[0]):
-            return None
-        tail = [bits(n) for n in numbers]
-        return low.flat(step, ids, one.outputs[0], lambda p, n, o: [p[0], n, *p[1:], *tail, o])
-
-    return lowered
-
-
-RULES["gelu"] = _numbers("gelu")
-RULES["gelu_backward"] = _numbers("gelu_backward", INV_SQRT_2PI)
-RULES["gelu_tanh"] = _numbers("gelu_tanh", GELU_TANH, GELU_CUBIC, 0.5, 1.0)
-RULES["gelu_tanh_backward"] = _numbers(
-    "gelu_tanh_backward", GELU_TANH, GELU_CUBIC, 0.5, 1.0, 3.0
-)  # fmt: skip
+@rule("gelu", "gelu_backward", "gelu_tanh", "gelu_tanh_backward")
+def _gelu(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    ids = tuple(i for i in one.inputs if i is not None)
+    if not low.reals(*ids, one.outputs[0]):
+        return None
+    return low.flat(one.op, ids, one.outputs[0], lambda p, n, o: [p[0], n, *p[1:], o])
 
 
 # Losses

@@ -130,23 +130,17 @@ def gelu(a: Record, like: Like) -> None:
 
 
 def gelu_backward(a: Record, like: Like) -> None:
-    """0 g, 1 how many, 2 x, 3 density, 4 out."""
-    rowwise.gelu_backward(
-        line(a[0], a[1], like), line(a[2], a[1], like), real(a[3], like), line(a[4], a[1], like)
-    )
+    """0 g, 1 how many, 2 x, 3 out."""
+    rowwise.gelu_backward(line(a[0], a[1], like), line(a[2], a[1], like), line(a[3], a[1], like))
 
 
 def gelu_tanh(a: Record, like: Like) -> None:
-    """0 x, 1 how many, 2 scale, 3 cubic, 4 half, 5 one, 6 out."""
-    rowwise.gelu_tanh(
-        line(a[0], a[1], like), real(a[2], like), real(a[3], like), real(a[4], like),
-        real(a[5], like), line(a[6], a[1], like),
-    )  # fmt: skip
+    """0 x, 1 how many, 2 out."""
+    rowwise.gelu_tanh(line(a[0], a[1], like), line(a[2], a[1], like))
 
 
 def gelu_tanh_backward(a: Record, like: Like) -> None:
-    """0 g, 1 how many, 2 x, 3 scale, 4 cubic, 5 half, 6 one, 7 three, 8 out."""
+    """0 g, 1 how many, 2 x, 3 out."""
     rowwise.gelu_tanh_backward(
-        line(a[0], a[1], like), line(a[2], a[1], like), real(a[3], like), real(a[4], like),
-        real(a[5], like), real(a[6], like), real(a[7], like), line(a[8], a[1], like),
-    )  # fmt: skip
+        line(a[0], a[1], like), line(a[2], a[1], like), line(a[3], a[1], like)
+    )
