@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from .fast_math import Number, compiled, exp_below, fma, polynomial
+from .fast_math import Number, compiled, exp_normal, fma, polynomial
 from .vectorized import GELU_CUBIC, GELU_TANH, INV_SQRT_2PI, SQRT_HALF
 
 # Of a > 0, for float32. erfc(a / sqrt(2)) = P(a)^-4 to 1e-8: a form of Abramowitz and Stegun's,
@@ -91,7 +91,7 @@ def _gelu_slope(x: Any) -> Any:
     def wide(x: Number) -> Number:
         share = half + half * math.erf(root * x)
         x = far_wide if x > far_wide else -far_wide if x < -far_wide else x
-        return share + x * (density * exp_below(-half * x * x))
+        return share + x * (density * exp_normal(-half * x * x))
 
     return compute if x == types.float32 else wide
 
@@ -108,7 +108,7 @@ def _gelu_tanh(x: Any) -> Any:
     one = number(1.0)
 
     def compute(x: Number) -> Number:
-        small = exp_below(-abs(x) * fma(x * x, cubic, linear))
+        small = exp_normal(-abs(x) * fma(x * x, cubic, linear))
         return x * ((small if x < 0 else one) / (one + small))
 
     return compute
@@ -131,7 +131,7 @@ def _gelu_tanh_slope(x: Any) -> Any:
         a = abs(x)
         a = far if a > far else a
         square = a * a
-        small = exp_below(-a * fma(square, cubic, linear))
+        small = exp_normal(-a * fma(square, cubic, linear))
         share = one / (one + small)  # of |x|
         below = small * share * fma(-(a * share), fma(square, three, linear), one)
         return below if x < 0 else one - below
