@@ -374,25 +374,29 @@ def weighted_sum(each: Array, weights: Array) -> float:
 @jit
 def scaled_difference(p: Array, targets: Array, weights: Array, scale: Any, out: Array) -> None:
     """scale (p - t) times the row's weight: the derivative of two losses; out may be p."""
-    rows, columns = p.shape
+    columns = max(p.shape[1], 1)
     flat_p, flat_t, flat = p.reshape(-1), targets.reshape(-1), out.reshape(-1)
-    w, by_row = weights.reshape(-1), weights.shape[0] > 0 and columns > 1
-    room = np.empty(min(BLOCK, flat.size), p.dtype)
-    for start in range(0, flat.size, BLOCK):
-        part_p, part_t = flat_p[start : start + BLOCK], flat_t[start : start + BLOCK]
-        part = flat[start : start + BLOCK]
-        if w.size == 0 or by_row:
-            for i in range(part.size):
-                room[i] = (part_p[i] - part_t[i]) * scale
-        else:
-            factors = w[start:]
-            for i in range(part.size):
-                room[i] = (part_p[i] - part_t[i]) * scale * factors[i]
+    w = weights.reshape(-1)
+    block = max(BLOCK // columns, 1) * columns
+    room = np.empty(min(block, flat.size), p.dtype)
+    for start in range(0, flat.size, block):
+        part_p, part_t = flat_p[start : start + block], flat_t[start : start + block]
+        part = flat[start : start + block]
         for i in range(part.size):
-            part[i] = room[i]
-    for i in range(rows if by_row else 0):
-        for j in range(columns):
-            out[i, j] *= w[i]
+            room[i] = (part_p[i] - part_t[i]) * scale
+        if w.size == 0:
+            for i in range(part.size):
+                part[i] = room[i]
+            continue
+        factors = w[start // columns :]
+        if columns == 1:
+            for i in range(part.size):
+                part[i] = room[i] * factors[i]
+            continue
+        for row in range(part.size // columns):
+            factor, first = factors[row], row * columns
+            for j in range(first, first + columns):
+                part[j] = room[j] * factor
 
 
 @jit
