@@ -204,14 +204,15 @@ class WalkerBinding(Binding):
         with self.backend.active(), np.errstate(all="ignore"):
             for number in range(count * rows // batch):
                 self._step(control, number, batch)
+                control.cursor += batch
                 if control.stop:
                     control.nonfinite_step = number
                     break
-                control.cursor += batch
                 if control.cursor % rows == 0:
                     found.append({name: control.mean(name) for name in control.sums})
                     control.sums, control.weight_sum = {}, 0.0
-                    control.cursor = control.cursor if ordered else 0
+                    if not ordered:
+                        control.cursor = 0
         return found
 
     def _step(self, control: Control, number: int, rows: int) -> list[Any]:

@@ -7,7 +7,7 @@ overflow and subnormal numbers come out as IEEE says. In the interpreter (no com
 NumPy's functions.
 
 Largest error measured against longer arithmetic, over the whole range of each function, in units
-in the last place (`tests/kernels/test_cpu_kernels.py` holds it to the bound):
+in the last place (`tests/kernels/test_elementary.py` holds it to the bound):
 
           exp   exp_below   exp_normal   expm1   log   log1p   log1p_unit   tanh   sigmoid
 float32   1.0         1.0          1.0     1.5   1.0     1.5          1.5    2.5       2.5

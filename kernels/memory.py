@@ -20,7 +20,7 @@ def address(array: np.ndarray) -> int:
 
 
 def aligned(elements: int, dtype: str) -> np.ndarray:
-    """Zeros that start at a cache line: vectors that cross one take twice the time.
+    """Zeros that start at a cache line: a vector that crosses one takes two.
 
     What is large lies in huge pages, where the system has some: with both, NumPy's step of
     784-512-256-10 takes 0.92 of the time (EPYC 9004, 2026-11-28).
