@@ -43,14 +43,14 @@ _PUBLIC = {
     "explain": (".core.inspection", "explain"),
     "profile": (".core.inspection", "profile"),
     "check_gradients": (".core.inspection", "check_gradients"),
-    "ops": (".core.functions", "ops"),
-    "trace": (".core.autodiff", "trace"),
-    "grad": (".core.autodiff", "grad"),
-    "value_and_grad": (".core.autodiff", "value_and_grad"),
-    "datasets": (".core.datasets", ""),
+    "ops": (".core.graph.functions", "ops"),
+    "trace": (".core.graph.autodiff", "trace"),
+    "grad": (".core.graph.autodiff", "grad"),
+    "value_and_grad": (".core.graph.autodiff", "value_and_grad"),
+    "datasets": (".core.data.datasets", ""),
     "backends": (".backends", ""),  # the package, which can be called
-    "get_backend": (".backends.registry", "get_backend"),
-    "use_backend": (".backends.registry", "use_backend"),
+    "get_backend": (".backends.selection", "get_backend"),
+    "use_backend": (".backends.selection", "use_backend"),
     "set_threads": (".backends.threads", "set_threads"),
     "Backend": (".backends.contract", "Backend"),
     "LaminaError": (".kernels.errors", "LaminaError"),
@@ -70,22 +70,22 @@ __all__ = ["__version__", *_PUBLIC]
 if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from . import backends as backends
     from .backends.contract import Backend as Backend
-    from .backends.registry import get_backend as get_backend
-    from .backends.registry import use_backend as use_backend
+    from .backends.selection import get_backend as get_backend
+    from .backends.selection import use_backend as use_backend
     from .backends.threads import set_threads as set_threads
-    from .core import datasets as datasets
     from .core import initializers as initializers
     from .core import schedules as schedules
-    from .core.autodiff import grad as grad
-    from .core.autodiff import trace as trace
-    from .core.autodiff import value_and_grad as value_and_grad
     from .core.callbacks import Callback as Callback
     from .core.callbacks import Checkpoint as Checkpoint
     from .core.callbacks import EarlyStopping as EarlyStopping
     from .core.callbacks import LogFile as LogFile
     from .core.callbacks import Plateau as Plateau
     from .core.checkpoint import load as load
-    from .core.functions import ops as ops
+    from .core.data import datasets as datasets
+    from .core.graph.autodiff import grad as grad
+    from .core.graph.autodiff import trace as trace
+    from .core.graph.autodiff import value_and_grad as value_and_grad
+    from .core.graph.functions import ops as ops
     from .core.history import History as History
     from .core.inspection import check_gradients as check_gradients
     from .core.inspection import explain as explain

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .benchmarks.command import bench
-from .core.console import FAILED, honest
+from .benchmarks.commands.bench import bench
+from .core.command.console import FAILED, honest
 from .kernels.errors import BadInput
 
 app = typer.Typer(
@@ -92,7 +92,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Trains a network and tests it on rows that it has not seen."""
-    from .core import jobs
+    from .core.command import jobs
 
     def say(text: str) -> None:
         if not as_json:
@@ -153,8 +153,8 @@ def predict(
     backend: Annotated[str, typer.Option(help="As in lamina train.")] = "auto",
 ) -> None:
     """Predicts for every row: class and probabilities, or the value, as CSV."""
-    from .core import jobs
     from .core.checkpoint import load
+    from .core.command import jobs
 
     with honest():
         _check_target("--output", output)
@@ -178,10 +178,10 @@ def warmup(
     backend: Annotated[str, typer.Option(help="As in lamina train.")] = "auto",
 ) -> None:
     """Compiles ahead what a first training would compile, and keeps it on disk."""
-    from .backends import registry
+    from .backends.selection import select
 
     with honest():
-        chosen = registry.select(None if backend == "auto" else backend).backend
+        chosen = select(None if backend == "auto" else backend).backend
         start = time.perf_counter()
         count = sum(1 for _ in chosen.warmup())
         seconds = time.perf_counter() - start
@@ -198,10 +198,11 @@ def devices(
 ) -> None:
     """Lists the backends: which can run here, and what mends those that cannot."""
     from .backends import registry
+    from .backends.selection import get_backend
 
     if check:
         with honest():
-            raise typer.Exit(_check(registry.get_backend(check), as_json))
+            raise typer.Exit(_check(get_backend(check), as_json))
     rows = []
     for name in registry.names():
         start = time.perf_counter()

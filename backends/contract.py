@@ -1,4 +1,4 @@
-"""The contract of a device, and the one place where an operation reaches a kernel.
+"""The contract of a backend: a device, and how it makes programs ready and runs them.
 
 A backend needs an array namespace and three conversions; all else has a default. What it can do
 better it says by overriding: kernels for single operations, `compile` for whole programs.
@@ -7,21 +7,16 @@ better it says by overriding: kernels for single operations, `compile` for whole
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ..kernels import ops
-from ..kernels.errors import DtypeError
 from ..kernels.op import Kernel
-from ..kernels.spec import Spec
+from .device import Device
 from .program import Instruction, Program
 from .state import Control, DataBlock, State
 
-Array = Any
 CONTRACT_VERSION = 1
 
 
@@ -88,40 +83,18 @@ class Executable(ABC):
         """(segment, operation, how it is run) for every instruction."""
 
 
-class Backend(ABC):
-    """A device.
+class Backend(Device):
+    """A device that runs programs.
 
-    name: what users write in `backend=`.
-    functional: arrays cannot be written; every operation returns new ones.
-    dtypes: the floating dtypes it computes in.
+    contract_version: the version of this contract that it was written for.
     """
 
-    name: str = ""
-    functional: bool = False
-    dtypes: tuple[str, ...] = ("float32", "float64")
     contract_version: int = CONTRACT_VERSION
-
-    def __init__(self, index: int = 0) -> None:
-        self.index = index
 
     @classmethod
     def obstacle(cls, index: int = 0) -> Obstacle | None:
         """What keeps this backend from running here, or None. May import the device's library."""
         return None
-
-    @property
-    @abstractmethod
-    def xp(self) -> Any:
-        """The array namespace, which follows the array API standard."""
-
-    @property
-    def device(self) -> str:
-        """The device in words."""
-        return "CPU"
-
-    def kernels(self) -> Mapping[str, Kernel]:
-        """The kernels that override references, by operation."""
-        return {}
 
     def variants(self) -> Mapping[str, Mapping[str, Kernel]]:
         """Ways of computing, slowest first, each with its kernels by operation: for benchmarks.
@@ -129,34 +102,6 @@ class Backend(ABC):
         An operation without a kernel is computed by its vectorised reference.
         """
         return {"vectorised": {}, "kernels": self.kernels()}
-
-    def asarray(self, host: np.ndarray) -> Array:
-        """A copy of a host array on the device."""
-        return self.xp.asarray(host)
-
-    def borrow(self, host: np.ndarray) -> Array:
-        """A host array that is read during one call: itself, where the device can read it."""
-        return self.asarray(host)
-
-    def to_numpy(self, array: Array) -> np.ndarray:
-        """A host copy of a device array; waits for it."""
-        return np.array(array)
-
-    def zeros(self, length: int, dtype: str) -> Array:
-        """A flat array of zeros."""
-        return self.xp.zeros((length,), dtype=getattr(self.xp, dtype))
-
-    def assign(self, target: Array, source: Array) -> None:
-        """Copies an array into memory that exists (not on functional devices)."""
-        target[...] = source
-
-    def synchronize(self) -> None:
-        """Waits until all work is done."""
-        return None
-
-    def active(self) -> AbstractContextManager[Any]:
-        """A context in which work goes to this device, for libraries with a current device."""
-        return nullcontext()
 
     def compile(self, program: Program) -> Executable:
         """Makes a program ready to run; the default walks it instruction by instruction."""
@@ -170,66 +115,3 @@ class Backend(ABC):
 
     def __repr__(self) -> str:
         return f"<{self.name} backend on {self.device}>"
-
-
-@dataclass(frozen=True)
-class Call:
-    """An operation resolved for one device, input specs and attributes.
-
-    kernel: whether a kernel of the backend runs it; else it is the vectorised reference.
-    writes: it writes into the arrays it is given as `out`; else it returns new ones.
-    """
-
-    op: str
-    kernel: bool
-    writes: bool
-    outputs: tuple[Spec, ...]
-    function: Callable[..., Any]
-    attrs: dict[str, Any]
-    prefix: tuple[Any, ...]
-
-    def __call__(self, out: tuple[Array, ...] | None, *inputs: Any) -> tuple[Array, ...]:
-        """Runs it; out: one array per output, ignored where the call does not write."""
-        if self.writes:
-            self.function(out, *inputs, **self.attrs)
-            assert out is not None
-            return out
-        result = self.function(*self.prefix, *inputs, **self.attrs)
-        return result if isinstance(result, tuple) else (result,)
-
-
-def resolve(
-    backend: Backend,
-    op: str,
-    specs: Sequence[Spec | None],
-    attrs: Mapping[str, Any],
-    kernels: Mapping[str, Kernel] | None = None,
-) -> Call:
-    """Finds what runs an operation: the only way from an operation to a kernel.
-
-    specs: concrete specs of the inputs, None for an optional one left out. kernels: those of one of
-        the backend's variants; None: its own.
-    Raises: UnknownName, ShapeError, DtypeError.
-    """
-    row = ops.get(op)
-    full = row.complete(attrs)
-    outputs = row.check(specs, full)
-    for spec in (*specs, *outputs):
-        if spec is not None and spec.rank and spec.dtype.startswith("float"):
-            check_dtype(backend, op, spec)
-    kernel = (backend.kernels() if kernels is None else kernels).get(op)
-    given = [s for s in specs if s is not None]
-    if kernel is not None and kernel.supports(given, full):
-        writes = not backend.functional
-        prefix = () if writes else (None,)
-        return Call(op, True, writes, outputs, kernel.function, full, prefix)
-    return Call(op, False, False, outputs, row.reference, full, (backend.xp,))
-
-
-def check_dtype(backend: Backend, op: str, spec: Spec) -> None:
-    """Raises DtypeError for a floating dtype that the device lacks."""
-    if spec.dtype not in backend.dtypes:
-        raise DtypeError(
-            f"[{op}] backend {backend.name!r} has no {spec.dtype};"
-            f" it has {', '.join(backend.dtypes)}"
-        )

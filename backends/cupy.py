@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .contract import Array, Backend, Obstacle
+from .contract import Backend, Obstacle
+from .device import Array
 
 INSTALL = 'pip install "cupy-cuda13x[ctk]" (or cupy-cuda12x[ctk], whichever your driver supports)'
 

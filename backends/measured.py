@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from ..kernels.errors import unknown
-from .contract import Backend
 from .folder import folder, machine
 from .host import processor
-from .registry import Selection, get_backend, names, status
+from .registry import names, status
 
 SCHEMA = 1
 MODES = ("priority", "measured")
@@ -80,7 +79,7 @@ def read() -> Crossover | None:
     """This machine's figures; None, with one warning, where there are none that can be used."""
     found = _look()
     if isinstance(found, str):
-        _warn(f"{path()}: {found}")
+        warn(f"{path()}: {found}")
         return None
     return found
 
@@ -136,7 +135,7 @@ def _thresholds(section: Any) -> tuple[Threshold, ...]:
     return made
 
 
-def _warn(what: str) -> None:
+def warn(what: str) -> None:
     """One warning a process for each problem."""
     if what not in _warned:
         _warned.add(what)
@@ -145,22 +144,3 @@ def _warn(what: str) -> None:
             f" this machine: {COMMAND}",
             stacklevel=2,
         )
-
-
-def choose(flops: float, dtype: str, ordinary: Backend) -> Selection:
-    """The backend that wins at so much work a training step; the ordinary one if that is unknown.
-
-    dtype: what the backend must compute in. The figures are for float32.
-    """
-    found = read()
-    if found is not None and not found.training:
-        _warn(f"{path()} has no figures for training")
-    if found is None or not found.training:
-        return Selection(ordinary, f"auto; LAMINA_AUTO=measured, but without figures: {COMMAND}")
-    best = winner(found.training, flops)
-    told = f"{best.backend} wins from {best.start:.3g} flops a step (here {flops:.3g})"
-    why = f"auto, LAMINA_AUTO=measured: measured on {found.date}: {told}"
-    backend = get_backend(best.backend)
-    if dtype not in backend.dtypes:
-        return Selection(ordinary, f"auto; {why}, but it has no {dtype}")
-    return Selection(backend, why)

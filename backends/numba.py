@@ -33,7 +33,7 @@ class NumbaBackend(HostBackend):
 
     @cached_property
     def _kernels(self) -> Mapping[str, Kernel]:
-        from ..kernels.fused_cpu_rows import fused_cpu_kernels
+        from ..kernels.numba.rowwise import fused_cpu_kernels
 
         found = fused_cpu_kernels()
         return found | {name: shared(found[name]) for name in SHARED}
@@ -44,19 +44,19 @@ class NumbaBackend(HostBackend):
 
     def variants(self) -> Mapping[str, Mapping[str, Kernel]]:
         """The explicit loops of `loops`, compiled, and the fused kernels."""
-        from ..kernels.loop_kernels import compiled_loop_kernels
+        from ..kernels.loops.drivers import compiled_loop_kernels
 
         return {"compiled loops": compiled_loop_kernels(), "fused": self._kernels}
 
     def warmup(self) -> Iterator[str]:
         """Every step of native programs, in both dtypes."""
-        from ..kernels.native import build
+        from ..kernels.numba.native import build
 
         pieces = build.warmup(self.dtypes, threads.count())
         return (" ".join(piece) for piece in pieces)
 
     def compile(self, program: Program) -> Executable:
         """Makes a program ready for the native executor."""
-        from .native import Native
+        from .native.executor import Native
 
         return Native(self, program)

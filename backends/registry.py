@@ -1,27 +1,20 @@
-"""Which backends there are, which can run here, and which one is chosen.
-
-Order of choosing: argument, `use_backend`, the environment variable LAMINA_BACKEND, "auto". What
-"auto" takes is decided by order of preference, or, with LAMINA_AUTO=measured, by measurement.
-"""
+"""Which backends there are, and which can run here."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
 from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Union
 
 import numpy as np
 
 from ..kernels.errors import BackendUnavailable, unknown
 from ..kernels.spec import Spec
-from .contract import CONTRACT_VERSION, Backend, Obstacle, resolve
+from .contract import CONTRACT_VERSION, Backend, Obstacle
+from .dispatch import resolve
 
 BUILTIN = {
     "loops": ".loops:LoopsBackend",
@@ -33,8 +26,6 @@ ENTRY_POINTS = "lamina.backends"
 AUTO = ("cupy", "numba", "numpy")
 ALIASES = {"cpu": ("numba", "numpy"), "cuda": ("cupy",), "gpu": ("cupy",)}
 PROBE_SECONDS = 60.0  # the first CUDA context of a cold machine takes many seconds
-
-Choice = Union[str, Backend, None]
 
 
 @dataclass(frozen=True)
@@ -48,22 +39,6 @@ class BackendStatus:
     fix: str = ""
 
 
-@dataclass(frozen=True)
-class Selection:
-    """A backend and why it was taken.
-
-    open: "auto" took it by preference, and what was measured may take another one when the work
-        is known (see `measured.py`).
-    """
-
-    backend: Backend
-    why: str
-    open: bool = False
-
-
-_chosen: ContextVar[Choice] = ContextVar("lamina_backend", default=None)
-
-
 @cache
 def _plugins() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
@@ -74,32 +49,50 @@ def names() -> tuple[str, ...]:
     return (*BUILTIN, *(n for n in _plugins() if n not in BUILTIN))
 
 
-def backend_class(name: str) -> type[Backend]:
-    """The class of a backend. Raises: UnknownName."""
+def _loader(name: str) -> Callable[[], type[Backend]]:
+    """What imports the class of a backend. Raises: UnknownName."""
     if name in BUILTIN:
         module, attribute = BUILTIN[name].split(":")
-        return getattr(import_module(module, __package__), attribute)  # type: ignore[no-any-return]
+        return lambda: getattr(import_module(module, __package__), attribute)
     if name in _plugins():
-        return _plugins()[name].load()  # type: ignore[no-any-return]
+        return _plugins()[name].load
     raise unknown("backend", name, (*names(), *ALIASES, "auto"))
 
 
-def _within(seconds: float, work: Callable[[], BackendStatus], name: str) -> BackendStatus:
-    """The work's result, or a status that says that it took too long."""
-    result: list[BackendStatus] = []
-    thread = threading.Thread(target=lambda: result.append(work()), daemon=True)
+def backend_class(name: str) -> type[Backend]:
+    """The class of a backend. Raises: UnknownName."""
+    return _loader(name)()
+
+
+@dataclass(frozen=True)
+class _Probed:
+    """What a probe found; the backend it ran on, where it can run."""
+
+    status: BackendStatus
+    backend: Backend | None = None
+
+
+def _within(seconds: float, work: Callable[[], _Probed], name: str) -> _Probed:
+    """The work's result, or a status that says that it took too long.
+
+    Work that takes too long goes on in its thread, and what it finds is dropped: so it may read
+    and write nothing that others read.
+    """
+    result: list[_Probed] = []
+    thread = threading.Thread(
+        target=lambda: result.append(work()), name=f"probe of {name}", daemon=True
+    )
     thread.start()
     thread.join(seconds)
     if result:
         return result[0]
-    return BackendStatus(
-        name, False, "", f"the probe did not end within {seconds:g} s", "restart the driver"
-    )
+    reason = f"the probe did not end within {seconds:g} s"
+    return _Probed(BackendStatus(name, False, "", reason, "restart the driver"))
 
 
-def _probe(name: str, index: int) -> BackendStatus:
+def _probe(name: str, index: int, load: Callable[[], type[Backend]]) -> _Probed:
     try:
-        found = backend_class(name)
+        found = load()
         obstacle = found.obstacle(index)
         if obstacle is None and found.contract_version != CONTRACT_VERSION:
             version = found.contract_version
@@ -108,13 +101,14 @@ def _probe(name: str, index: int) -> BackendStatus:
                 "install a version of the plug-in made for this lamina",
             )
         if obstacle is not None:
-            return BackendStatus(name, False, "", obstacle.reason, obstacle.fix)
-        backend = _instance(name, index)
+            return _Probed(BackendStatus(name, False, "", obstacle.reason, obstacle.fix))
+        backend = found(index)
         _run_one(backend)
-        return BackendStatus(name, True, backend.device)
+        return _Probed(BackendStatus(name, True, backend.device), backend)
     except Exception as error:  # a probe never breaks the program that asks
         reason = f"{type(error).__name__}: {error}"
-        return BackendStatus(name, False, "", reason, f"run `lamina devices --check {name}`")
+        fix = f"run `lamina devices --check {name}`"
+        return _Probed(BackendStatus(name, False, "", reason, fix))
 
 
 def _run_one(backend: Backend) -> None:
@@ -133,8 +127,9 @@ def _run_one(backend: Backend) -> None:
 
 
 @cache
-def _status(name: str, index: int) -> BackendStatus:
-    return _within(PROBE_SECONDS, lambda: _probe(name, index), name)
+def _probed(name: str, index: int) -> _Probed:
+    load = _loader(name)  # here, so that a thread that is let go asks nobody
+    return _within(PROBE_SECONDS, lambda: _probe(name, index, load), name)
 
 
 def status(name: str, index: int = 0) -> BackendStatus:
@@ -144,23 +139,33 @@ def status(name: str, index: int = 0) -> BackendStatus:
     """
     if name not in names():
         raise unknown("backend", name, (*names(), *ALIASES, "auto"))
-    return _status(name, index)
+    return _probed(name, index).status
 
 
 def backends(probe_again: bool = False) -> list[BackendStatus]:
     """The status of every backend: name, available, device, reason, fix."""
     if probe_again:
-        _status.cache_clear()
+        _probed.cache_clear()
     return [status(name) for name in names()]
 
 
 @cache
-def _instance(name: str, index: int) -> Backend:
-    return backend_class(name)(index)
+def instance(name: str, index: int = 0) -> Backend:
+    """The one object of a backend that can run here; the first probe has run on it.
+
+    Raises: UnknownName, BackendUnavailable.
+    """
+    found = status(name, index)
+    backend = _probed(name, index).backend
+    if backend is None:
+        raise BackendUnavailable(
+            f"backend {name!r} cannot run here. {found.reason}. To mend it: {found.fix}"
+        )
+    return backend
 
 
-def _candidates(choice: str) -> list[tuple[str, int]]:
-    """Names with device numbers, in order of preference."""
+def candidates(choice: str) -> list[tuple[str, int]]:
+    """Names with device numbers, in order of preference. Raises: UnknownName."""
     found: list[tuple[str, int]] = []
     for part in choice.split(","):
         name, _, number = part.strip().partition(":")
@@ -177,76 +182,3 @@ def _candidates(choice: str) -> list[tuple[str, int]]:
         else:
             raise unknown("backend", name, (*names(), *ALIASES, "auto"))
     return found
-
-
-def select(choice: Choice = None) -> Selection:
-    """The backend for a choice, with the reason why it was taken.
-
-    choice: a name, a name with a device number ("cuda:1"), a list ("cupy,numba"), "auto", a
-        Backend, or None for `use_backend`, then LAMINA_BACKEND, then "auto".
-    Raises: UnknownName, also for LAMINA_AUTO; BackendUnavailable with the reason and the fix.
-    """
-    origin = "asked for"
-    if choice is None:
-        choice, origin = _chosen.get(), "use_backend"
-    if choice is None:
-        choice, origin = os.environ.get("LAMINA_BACKEND") or None, "LAMINA_BACKEND"
-    if choice is None:
-        choice, origin = "auto", "auto"
-    if isinstance(choice, Backend):
-        return Selection(choice, f"{origin}: a Backend object")
-    if not isinstance(choice, str):
-        kind = type(choice).__name__
-        raise unknown("backend", f"of type {kind}", (*names(), *ALIASES, "auto"))
-    _apply_threads()
-    undecided = choice == "auto" and _measured()
-    refused: list[BackendStatus] = []
-    for name, index in _candidates(choice):
-        found = status(name, index)
-        if found.available:
-            said = "auto" if choice == "auto" else f"{origin} {choice!r}"
-            skipped = "".join(f"; {s.name} not available: {s.reason}" for s in refused)
-            later = "; LAMINA_AUTO=measured decides when training begins" if undecided else ""
-            return Selection(_instance(name, index), f"{said}{skipped}{later}", undecided)
-        refused.append(found)
-    reasons = "; ".join(f"{s.name}: {s.reason}. To mend it: {s.fix}" for s in refused)
-    where = "" if origin == "asked for" else f" (from {origin})"
-    raise BackendUnavailable(f"backend {choice!r}{where} cannot run here. {reasons}")
-
-
-def _measured() -> bool:
-    """Whether "auto" goes by what was measured."""
-    if not os.environ.get("LAMINA_AUTO"):
-        return False
-    from .measured import mode
-
-    return mode() == "measured"
-
-
-def _apply_threads() -> None:
-    if os.environ.get("LAMINA_THREADS"):
-        from .threads import apply_environment
-
-        apply_environment()
-
-
-def get_backend(choice: Choice = None) -> Backend:
-    """The backend for a choice; see `select`."""
-    return select(choice).backend
-
-
-class use_backend(contextlib.AbstractContextManager["use_backend"]):  # noqa: N801
-    """Makes a choice the default, from now on or inside a `with` block.
-
-    Raises: UnknownName or BackendUnavailable at once.
-    """
-
-    def __init__(self, choice: Choice) -> None:
-        select(choice)
-        self._token = _chosen.set(choice)
-
-    def __enter__(self) -> use_backend:
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        _chosen.reset(self._token)

@@ -78,7 +78,7 @@ class Helper:
     """
 
     def __init__(self) -> None:
-        from ..kernels.native import compiled, interpreter
+        from ..kernels.numba.native import compiled, interpreter
 
         self.post = aligned(interpreter.POST_SLOTS, "int64")
         self.address = address(self.post)

@@ -17,7 +17,9 @@ import numpy as np
 
 from ..kernels.spec import Spec, concrete_attrs, length, spec_of
 from . import guard
-from .contract import Array, Backend, Binding, Call, Executable, resolve
+from .contract import Backend, Binding, Executable
+from .device import Array
+from .dispatch import Call, resolve
 from .program import Instruction, Place, Program
 from .state import Control, DataBlock, State
 

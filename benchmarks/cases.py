@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..backends import conformance
-from ..backends.contract import Backend, Call, resolve
+from ..backends.contract import Backend
+from ..backends.dispatch import Call, resolve
 from ..kernels import ops
 from ..kernels.op import Op, Sample
 from ..kernels.spec import spec_of

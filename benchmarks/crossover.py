@@ -22,11 +22,12 @@ import numpy as np
 
 from ..backends import measured
 from ..backends.conformance import oracle, specs
-from ..backends.contract import Backend, resolve
+from ..backends.contract import Backend
+from ..backends.dispatch import resolve
 from ..backends.folder import write
 from ..backends.host import processor
 from ..backends.measured import Threshold, step_flops
-from ..backends.registry import get_backend
+from ..backends.selection import get_backend
 from ..kernels import ops
 from ..kernels.errors import LaminaError
 from ..kernels.op import Op, Sample

@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 import statistics
 
-from ..core import datasets, schedules
+from ..core import schedules
+from ..core.data import datasets
 from ..core.layers import Dense
 from ..core.model import Sequential
 from ..core.optimizers import Adam

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..backends.contract import Backend
-from ..backends.registry import get_backend, names, status
+from ..backends.registry import names, status
+from ..backends.selection import get_backend
 from ..kernels.errors import BadInput, unknown
 from ..kernels.spec import FLOATS
 from . import cases, story, trainings

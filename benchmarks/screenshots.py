@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..core.console import honest
+from ..core.command.console import honest
 from ..kernels.errors import BadInput, LaminaError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.registry import get_backend, status
+from ..backends.registry import status
+from ..backends.selection import get_backend
 from ..core.layers import Dense
 from ..core.model import Sequential
 from ..core.optimizers import SGD

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lamina.backends.registry import get_backend, names, status
+from lamina.backends.registry import names, status
+from lamina.backends.selection import get_backend
 from lamina.benchmarks.cases import Case, Way, hot_ops, prepare, ways
 
 SIZE = 30_000

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from lamina.backends.registry import get_backend, names, status
+from lamina.backends.registry import names, status
+from lamina.backends.selection import get_backend
 from lamina.benchmarks import story, trainings
 from lamina.benchmarks.networks import Network
 from lamina.benchmarks.result import Row

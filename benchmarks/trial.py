@@ -46,7 +46,7 @@ def measure(target: Path, slow: str) -> None:
     import numpy as np
 
     from ..backends.conformance import oracle
-    from ..backends.registry import get_backend
+    from ..backends.selection import get_backend
     from ..kernels import ops
     from .crossover import op_contender
     from .environment import environment

@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 
 from ..backends.contract import Backend
-from ..backends.registry import Choice, select
+from ..backends.selection import Choice, select
 from ..kernels.errors import CheckpointError, LaminaError
 from . import initializers, schedules
+from .data.tables import Encoding
 from .layers import BUILTIN as LAYERS
 from .layers import Layer, plain
 from .losses import BUILTIN as LOSSES
 from .losses import METRICS
 from .model import Sequential
 from .optimizers import BUILTIN as OPTIMIZERS
-from .tables import Encoding
 
 FORMAT = "lamina"
 VERSION = 1

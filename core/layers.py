@@ -25,7 +25,7 @@ from ..kernels.errors import BadInput, ShapeError, unknown
 from ..kernels.ops import ACTIVATIONS
 from ..kernels.spec import ROWS, Rows, Shape, Spec, concrete, size
 from . import initializers
-from .graph import Node, leaf, make
+from .graph.graph import Node, leaf, make
 
 LEARNED_ROWS = 65_536  # rows that a statistic is computed from at a time
 Activation = str | Callable[[Node], Node] | None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..kernels.errors import BadInput, ShapeError, unknown
 from ..kernels.spec import ROWS
-from .graph import Node, constant, make
+from .graph.graph import Node, constant, make
 
 Function = Callable[[Node, Node], Node]
 

@@ -9,18 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.contract import Binding, check_dtype
+from ..backends.contract import Binding
+from ..backends.dispatch import check_dtype
 from ..backends.program import Program
-from ..backends.registry import Choice, Selection, select
+from ..backends.selection import Choice, Selection, select
 from ..backends.state import Control, DataBlock, State
 from ..kernels.errors import BadInput, NotBuilt, ShapeError, unknown
 from ..kernels.spec import FLOATS, ROWS, Rows, Spec
 from . import initializers, losses, optimizers, training, validation
 from .callbacks import Callback, check_callbacks
+from .data.tables import Encoding
 from .history import History, check_verbose, reporter
 from .layers import Layer, check_count, check_number
 from .predictor import Predictor, capacity_for
-from .tables import Encoding
 from .tracing import Traced, layout_of, predict_program, trace_layers, train_program
 
 INIT_STREAM = 0x1817
@@ -114,7 +115,8 @@ class Sequential:
         """
         if not self._undecided:
             return
-        from ..backends.measured import choose, step_flops
+        from ..backends.measured import step_flops
+        from ..backends.selection import choose
 
         parameters = self.state.layout.length("parameters")
         self.adopt(choose(step_flops(rows, parameters), self.dtype, self.backend))

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from ..backends.program import Entry, Layout, Program
 from ..kernels.errors import ShapeError
 from ..kernels.spec import ROWS, Spec
-from .fusion import fuse
-from .gradients import differentiate
-from .graph import Node, leaf, order
+from .graph.fusion import fuse
+from .graph.gradients import differentiate
+from .graph.graph import Node, leaf, order
+from .graph.planner import plan
 from .layers import Context, Layer, Parameter, extend
 from .losses import Loss, Metric, check_last
 from .optimizers import Optimizer
-from .planner import plan
 
 
 @dataclass(frozen=True)

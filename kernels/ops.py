@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from . import inference, samples, vectorized
+from . import rules, samples, vectorized
 from .errors import unknown
-from .inference import Rule
 from .op import REQUIRED, Attrs, Cost, Op, Specs, Tolerance
+from .rules import Rule
 from .samples import Maker
 from .spec import ITEMSIZE, Spec, size
 
@@ -101,7 +101,7 @@ def get(name: str) -> Op:
 def _arithmetic() -> None:
     pair, normal = ("a", "b"), samples.normal
     row(
-        "matmul: a, b -> y", inference.matmul, samples.matmul,
+        "matmul: a, b -> y", rules.matmul, samples.matmul,
         attrs={"transpose_a": False, "transpose_b": False},
         cost=product_cost, tolerance=SUMMED, measured=samples.square_matmul, hot=True,
     )  # fmt: skip
@@ -109,33 +109,33 @@ def _arithmetic() -> None:
         make = samples.elementwise(normal, samples.positive if name == "divide" else normal)
         row(
             f"{name}: a, b -> y",
-            inference.elementwise(name, pair, floats=name == "divide"), make,
+            rules.elementwise(name, pair, floats=name == "divide"), make,
             overwrites=((0, 1),), hot=name in ("add", "multiply"),
         )  # fmt: skip
     row(
-        "power: a, b -> y", inference.elementwise("power", pair, floats=True),
+        "power: a, b -> y", rules.elementwise("power", pair, floats=True),
         samples.elementwise(samples.positive, normal),
         tolerance=SMOOTH, overwrites=((0, 1),), cost=per_element(20.0),
     )  # fmt: skip
     comparisons = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
     for name in comparisons:
         ordered = name not in ("equal", "not_equal")  # booleans have no order, but can be equal
-        rule = inference.elementwise(name, pair, result="bool", numbers=ordered)
+        rule = rules.elementwise(name, pair, result="bool", numbers=ordered)
         row(f"{name}: a, b -> y", rule, samples.elementwise(normal, normal), tolerance=EXACT)
     three = samples.elementwise(normal, normal, normal, condition=True)
-    row("where: condition, a, b -> y", inference.where, three, tolerance=EXACT)
+    row("where: condition, a, b -> y", rules.where, three, tolerance=EXACT)
     draws = {"log": samples.positive, "log1p": samples.positive, "sqrt": samples.positive}
     for name in ("negative", "exp", "log", "log1p", "expm1", "sqrt", "abs", "sign", "erf"):
         exact = name in ("negative", "abs", "sign")
         row(
-            f"{name}: x -> y", inference.elementwise(name, ("x",), floats=not exact),
+            f"{name}: x -> y", rules.elementwise(name, ("x",), floats=not exact),
             samples.elementwise(draws.get(name, normal)),
             reference=vectorized.absolute if name == "abs" else None,
             tolerance=EXACT if exact else SMOOTH, cost=per_element(1.0 if exact else 10.0),
             overwrites=((0,),), hot=name == "exp",
         )  # fmt: skip
     row(
-        "clip: x -> y", inference.elementwise("clip", ("x",)),
+        "clip: x -> y", rules.elementwise("clip", ("x",)),
         samples.elementwise(normal, low=-0.5, high=0.75),
         attrs={"low": REQUIRED, "high": REQUIRED}, overwrites=((0,),),
     )  # fmt: skip
@@ -146,52 +146,52 @@ def _reductions_and_shapes() -> None:
     for name in ("sum", "mean", "max"):
         row(
             f"{name}: x -> y",
-            inference.reduction(name, empty=name == "sum", floats=name != "max"),
+            rules.reduction(name, empty=name == "sum", floats=name != "max"),
             samples.reduction, attrs=over, tolerance=EXACT if name == "max" else SUMMED,
             hot=name == "sum",
         )  # fmt: skip
     row(
-        "argmax: x -> y", inference.reduction("argmax", result="int32"), samples.argmax,
+        "argmax: x -> y", rules.reduction("argmax", result="int32"), samples.argmax,
         attrs={"axis": -1, "keepdims": False}, tolerance=EXACT,
     )  # fmt: skip
     row(
-        "transpose: x -> y", inference.transpose, samples.transpose,
+        "transpose: x -> y", rules.transpose, samples.transpose,
         attrs={"axes": REQUIRED}, tolerance=EXACT, view=True, cost=per_element(0.0),
     )  # fmt: skip
     for name in ("reshape", "broadcast_to"):
         row(
-            f"{name}: x -> y", getattr(inference, name), getattr(samples, name),
+            f"{name}: x -> y", getattr(rules, name), getattr(samples, name),
             attrs={"shape": REQUIRED}, tolerance=EXACT, view=True, cost=per_element(0.0),
         )  # fmt: skip
     cut = {"starts": REQUIRED, "stops": REQUIRED, "steps": REQUIRED}
     row(
-        "slice: x -> y", inference.slice, samples.slice,
+        "slice: x -> y", rules.slice, samples.slice,
         attrs=cut, tolerance=EXACT, view=True, cost=per_element(0.0),
     )  # fmt: skip
     row(
-        "unslice: x -> y", inference.unslice, samples.unslice,
+        "unslice: x -> y", rules.unslice, samples.unslice,
         attrs={"shape": REQUIRED, **cut}, tolerance=EXACT, view=True, cost=per_element(0.0),
     )  # fmt: skip
     row(
-        "concatenate: a, b -> y", inference.concatenate, samples.concatenate,
+        "concatenate: a, b -> y", rules.concatenate, samples.concatenate,
         attrs={"axis": 0}, tolerance=EXACT, cost=per_element(0.0),
     )  # fmt: skip
     row(
-        "cast: x -> y", inference.cast, samples.cast, attrs={"dtype": REQUIRED},
+        "cast: x -> y", rules.cast, samples.cast, attrs={"dtype": REQUIRED},
         tolerance={"float32": Tolerance(0.0, 0.0), "float64": Tolerance(1e-7, 0.0)},
         cost=per_element(0.0),
     )  # fmt: skip
     row(
-        "gather_rows: x, indices -> y", inference.gather_rows, samples.gather_rows,
+        "gather_rows: x, indices -> y", rules.gather_rows, samples.gather_rows,
         tolerance=EXACT, cost=per_element(0.0), measured=samples.wide_gather, hot=True,
     )  # fmt: skip
     row(
-        "scatter_rows: x, indices -> y", inference.scatter_rows, samples.scatter_rows,
+        "scatter_rows: x, indices -> y", rules.scatter_rows, samples.scatter_rows,
         attrs={"rows": REQUIRED}, tolerance=SUMMED,
     )  # fmt: skip
-    row("pick: x, labels -> y", inference.pick, samples.pick, tolerance=EXACT)
+    row("pick: x, labels -> y", rules.pick, samples.pick, tolerance=EXACT)
     row(
-        "one_hot: labels -> y", inference.one_hot, samples.one_hot,
+        "one_hot: labels -> y", rules.one_hot, samples.one_hot,
         attrs={"classes": REQUIRED, "dtype": REQUIRED}, tolerance=EXACT,
     )  # fmt: skip
 
@@ -210,7 +210,7 @@ def _activations() -> None:
     for name, (argument, alpha) in ACTIVATIONS.items():
         attrs: dict[str, Any] = {} if alpha is None else {"alpha": alpha}
         whole = name in ("softmax", "log_softmax")
-        rule = inference.along_last if whole else inference.like_first
+        rule = rules.along_last if whole else rules.like_first
         make = samples.rowwise if whole else samples.elementwise
         row(
             f"{name}: x -> y", rule(name, ("x",)), make(samples.wide, **attrs),
@@ -232,7 +232,7 @@ def _losses() -> None:
         first, out = {
             "rows": ("p", "loss"), "like": ("p", "gradient"), "total": ("z", "p, loss"),
         }[result]  # fmt: skip
-        rule = inference.row_loss(name, labels=labels, result=result)
+        rule = rules.row_loss(name, labels=labels, result=result)
         row(
             f"{name}: {first}, {target}, weights? -> {out}", rule, make,
             tolerance=SUMMED, cost=per_element(10.0), hot=True, **more,
@@ -260,19 +260,19 @@ def _losses() -> None:
 def _fused() -> None:
     activation = {"activation": "linear", "alpha": 0.01}
     row(
-        "dense: x, weight, bias? -> y", inference.dense, samples.dense,
+        "dense: x, weight, bias? -> y", rules.dense, samples.dense,
         attrs=activation, cost=product_cost, tolerance=SUMMED, measured=samples.square_dense,
         hot=True, fused=True,
     )  # fmt: skip
     row(
         "dense_backward: gradient, x, weight, y? -> weight, bias, x",
-        inference.dense_backward, samples.dense_backward,
+        rules.dense_backward, samples.dense_backward,
         attrs={**activation, "bias": True, "input": True},
         cost=dense_backward_cost, tolerance=SUMMED, measured=samples.square_dense_backward,
         hot=True, fused=True,
     )  # fmt: skip
     row(
-        "dropout_mask: seed, counter -> mask", inference.dropout_mask, samples.dropout_mask,
+        "dropout_mask: seed, counter -> mask", rules.dropout_mask, samples.dropout_mask,
         attrs={"shape": REQUIRED, "rate": REQUIRED, "stream": REQUIRED, "dtype": REQUIRED},
         cost=per_element(30.0), hot=True,
     )  # fmt: skip
@@ -287,7 +287,7 @@ def _updates() -> None:
         defaults = dict.fromkeys(attrs, REQUIRED)
         row(
             f"{name}: {', '.join(inputs)} -> {', '.join(outputs)}",
-            inference.update(name, tuple(inputs)), make, attrs=defaults, cost=per_element(flops),
+            rules.update(name, tuple(inputs)), make, attrs=defaults, cost=per_element(flops),
             tolerance=SMOOTH, overwrites=places, hot=True, fused=True,
         )  # fmt: skip
 
@@ -298,7 +298,7 @@ def _updates() -> None:
     update("rmsprop_update", "square", False, 8.0, rho=0.9, epsilon=1e-8)
     update("adam_update", "mean square", True, 12.0, **adam)
     update("adamw_update", "mean square", True, 13.0, **adam, weight_decay=0.01, decayed=3)
-    flat, names = inference.like_first, ("gradient", "parameter")
+    flat, names = rules.like_first, ("gradient", "parameter")
     row(
         "clip_norm: gradient -> gradient", flat("clip_norm", names), samples.flat(1, maximum=0.5),
         attrs={"maximum": REQUIRED}, tolerance=SUMMED, overwrites=((0,),), cost=per_element(3.0),

@@ -15,7 +15,8 @@ import numpy as np
 from ...kernels import ops
 from ...kernels.op import Op, Sample, Tolerance
 from ...kernels.spec import Spec, concrete, spec_of
-from ..contract import Backend, resolve
+from ..contract import Backend
+from ..dispatch import resolve
 
 ROWS = 5
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...backends.registry import names, status
-from ...core import datasets
+from ...core.data import datasets
 from ...kernels.errors import BadInput, unknown
 from ..networks import Network, data_for, model_for
 

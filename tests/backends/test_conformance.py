@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from lamina.backends.conformance import LAYOUTS, check
-from lamina.backends.registry import BUILTIN, get_backend, status
+from lamina.backends.registry import BUILTIN, status
+from lamina.backends.selection import get_backend
 from lamina.kernels import ops
 
 

@@ -11,7 +11,7 @@ import lamina as lm
 import numpy as np
 import pytest
 import support
-from lamina.backends.contract import resolve
+from lamina.backends.dispatch import resolve
 from lamina.kernels.spec import Spec
 
 array_api_strict = pytest.importorskip("array_api_strict")  # of the test extra

@@ -10,7 +10,8 @@ import lamina as lm
 import numpy as np
 import pytest
 import support
-from lamina.backends import native, threads
+from lamina.backends import threads
+from lamina.backends.native.executor import executor as native
 from lamina.backends.state import Control
 from lamina.core import training
 from native_support import trained

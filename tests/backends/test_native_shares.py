@@ -10,8 +10,10 @@ import lamina as lm
 import numpy as np
 import pytest
 import support
-from lamina.backends import lowering_gradients, native, threads
-from lamina.backends.lowering import Entry, Lowering, Memory, stretches
+from lamina.backends import threads
+from lamina.backends.native.executor import executor as native
+from lamina.backends.native.executor import gradients as lowering_gradients
+from lamina.backends.native.executor.lowering import Entry, Lowering, Memory, stretches
 from lamina.backends.walker import Walker
 from native_support import trained
 

@@ -10,7 +10,7 @@ import lamina as lm
 import numpy as np
 import pytest
 import support
-from lamina.backends import registry
+from lamina.backends import registry, selection
 from lamina.backends.contract import Obstacle
 from lamina.backends.host import HostBackend
 
@@ -88,9 +88,9 @@ def forget() -> None:
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
     """No choice of an earlier test is in force."""
-    token = registry._chosen.set(None)
+    token = selection._chosen.set(None)
     yield
-    registry._chosen.reset(token)
+    selection._chosen.reset(token)
 
 
 @pytest.fixture
@@ -136,10 +136,10 @@ def test_auto_takes_the_first_that_can_run() -> None:
     found = {s.name: s.available for s in lm.backends()}
     wanted = next(n for n in ("cupy", "numba", "numpy") if found[n])
     assert lm.get_backend().name == lm.get_backend("auto").name == wanted
-    selection = registry.select("auto")
-    assert selection.why.startswith("auto")
+    chosen = selection.select("auto")
+    assert chosen.why.startswith("auto")
     if wanted != "cupy":
-        assert f"cupy not available: {registry.status('cupy').reason}" in selection.why
+        assert f"cupy not available: {registry.status('cupy').reason}" in chosen.why
 
 
 def test_unknown_names_tell_the_nearest_and_the_valid_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,10 +175,10 @@ def test_argument_then_use_backend_then_environment_then_auto(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LAMINA_BACKEND", "numpy")
-    assert registry.select().why == "LAMINA_BACKEND 'numpy'"
+    assert selection.select().why == "LAMINA_BACKEND 'numpy'"
     assert support.classifier("auto").backend.name == "numpy"
     with lm.use_backend("loops"):
-        assert registry.select().why == "use_backend 'loops'"
+        assert selection.select().why == "use_backend 'loops'"
         assert support.classifier("auto").backend.name == "loops"
         assert support.classifier("numba").backend.name == "numba"
         assert lm.get_backend().name == "loops"
@@ -189,7 +189,7 @@ def test_argument_then_use_backend_then_environment_then_auto(
     monkeypatch.setenv("LAMINA_BACKEND", "loops")  # read when it is used
     assert lm.get_backend().name == "loops"
     monkeypatch.setenv("LAMINA_BACKEND", "")
-    assert registry.select().why.startswith("auto")
+    assert selection.select().why.startswith("auto")
 
 
 def test_use_backend_without_with_stays() -> None:
@@ -211,9 +211,9 @@ def test_use_backend_is_undone_by_an_exception_and_checks_at_once() -> None:
 
 
 def test_a_list_takes_the_first_available_and_says_why(plugins: None) -> None:
-    selection = registry.select("broken,numpy")
-    assert selection.backend.name == "numpy"
-    assert selection.why == "asked for 'broken,numpy'; broken not available: it fell apart"
+    chosen = selection.select("broken,numpy")
+    assert chosen.backend.name == "numpy"
+    assert chosen.why == "asked for 'broken,numpy'; broken not available: it fell apart"
     assert lm.get_backend(" numpy , broken ").name == "numpy"
     text = lm.explain(support.classifier("broken,numpy").build(4))
     assert "broken not available: it fell apart" in text
@@ -295,8 +295,18 @@ def test_a_probe_is_bounded_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not found.available
         assert found.reason == "the probe did not end within 0.1 s"
     finally:
-        Hanging.release.set()
+        late = [thread for thread in threading.enumerate() if thread.name == "probe of hanging"]
         forget()
+        Hanging.release.set()
+    assert len(late) == 1
+    late[0].join(20.0)
+    assert not late[0].is_alive()
+    filled = {
+        name: found.cache_info().currsize
+        for name, found in vars(registry).items()
+        if hasattr(found, "cache_info")
+    }
+    assert filled == dict.fromkeys(filled, 0)  # what the probe found too late reached nobody
 
 
 # Devices by number, plug-ins, side by side

@@ -11,8 +11,8 @@ import pytest
 import support
 from lamina.backends import shared, threads
 from lamina.backends.conformance import check
-from lamina.backends.registry import get_backend
-from lamina.kernels.fused_cpu_rows import fused_cpu_kernels
+from lamina.backends.selection import get_backend
+from lamina.kernels.numba.rowwise import fused_cpu_kernels
 from lamina.kernels.op import Kernel
 
 ROWS = 2 * 2**20 + 77  # float32: just large enough, and no multiple of anything

@@ -10,7 +10,7 @@ import lamina as lm
 import pytest
 from lamina.__main__ import app
 from lamina.backends import measured
-from lamina.backends.registry import get_backend
+from lamina.backends.selection import get_backend
 from lamina.benchmarks import crossover
 from lamina.benchmarks.crossover import Point, ladder, thresholds
 from lamina.kernels import ops

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from lamina.__main__ import app
-from lamina.benchmarks import peers_run
 from lamina.benchmarks.networks import Network
 from lamina.benchmarks.peers import CHECKED, PEERS, Peer, Task, by_hand, choose, own
+from lamina.benchmarks.peers import run as peers_run
 from lamina.benchmarks.peers.process import PeerFailed, Process, Processes, Remote
 from lamina.benchmarks.peers.products import Products
 from lamina.benchmarks.peers.worker import digest

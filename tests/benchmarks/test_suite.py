@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from lamina.__main__ import app
 from lamina.backends.contract import Backend
-from lamina.backends.registry import get_backend
+from lamina.backends.selection import get_backend
 from lamina.benchmarks import cases, result, run, story, timing, trainings
 from lamina.benchmarks.networks import Network
 from lamina.kernels import ops
@@ -288,7 +288,7 @@ def test_bad_arguments(arguments: list[str], told: str) -> None:
 
 
 def test_ctrl_c_keeps_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lamina.benchmarks import suite_command
+    from lamina.benchmarks.commands import suite as suite_command
 
     def interrupted(options: Any, told: Any, keep: result.Result) -> None:
         found = run.run(run.Options("verify", ("relu",), ("numpy",)))

@@ -11,7 +11,8 @@ from typing import Any
 import lamina as lm
 import numpy as np
 import pytest
-from lamina.core import jobs, tables
+from lamina.core.command import jobs
+from lamina.core.data import tables
 
 FLOWERS = """height,colour,soil,kind
 10.5,red,sand,rose

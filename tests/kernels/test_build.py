@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from lamina.kernels.native import build, compiled
+from lamina.kernels.numba.native import build, compiled
 
 PIECES = [(name, "float32") for name in ("copy", "total", "cast_truth", "fill", "store_rows")]
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import support
-from lamina.kernels import fused_cpu as fused
-from lamina.kernels import philox, streams
-from lamina.kernels.fused_cpu_rows import fused_cpu_kernels
-from lamina.kernels.numpy_updates import numpy_kernels
+from lamina.kernels import philox
+from lamina.kernels.numba import fused as fused
+from lamina.kernels.numba import streams
+from lamina.kernels.numba.rowwise import fused_cpu_kernels
+from lamina.kernels.numpy.updates import numpy_kernels
 from lamina.kernels.op import Kernel, Op, Sample
 from lamina.kernels.ops import FUSABLE, OPS
 from lamina.kernels.spec import Spec, spec_of

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lamina.kernels import fast_gelu, fast_math
-from lamina.kernels.jit import jit
+from lamina.kernels.numba import fast_gelu, fast_math
+from lamina.kernels.numba.jit import jit
 
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 

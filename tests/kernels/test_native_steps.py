@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import support
-from lamina.kernels.native import compiled
-from lamina.kernels.native.register_tile import BYTES, WIDE
-from lamina.kernels.native.tiles import ROOM, turned_row
+from lamina.kernels.numba.native import compiled
+from lamina.kernels.numba.native.register_tile import BYTES, WIDE
+from lamina.kernels.numba.native.tiles import ROOM, turned_row
 
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 AROUND = 40  # elements before and behind every array

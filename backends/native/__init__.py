@@ -1,0 +1,1 @@
+"""The native executor: a program as a table of compiled steps, run without Python."""

@@ -1,0 +1,399 @@
+"""The native executor of the CPU: a program as a list of compiled steps, run without Python.
+
+One call runs many batches: load, forward, loss, backward, update, sums. A program whose every
+instruction has steps runs whole epochs that way, over as many threads as its work is worth. One
+with an instruction that has none alternates between native stretches and the walker's calls;
+`explain` says which instructions those are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ...kernels import ops
+from ...kernels.memory import address, aligned
+from ...kernels.numba.native import compiled, interpreter, slots
+from ...kernels.spec import concrete_attrs
+from .. import guard
+from ..contract import Backend, Binding, Executable
+from ..program import Program
+from ..state import Control, DataBlock, State
+from ..threads import count, crew
+from .tables import Plan, Stretch, Tables, Walked
+
+KEPT_PLANS = 8  # a full batch, a last partial one, and a few sizes of predict
+# What one thread does in a second, and from how many seconds on a batch is done sooner by several:
+# a 2-core Xeon with AVX-512, 2026-11. Only the order of magnitude matters.
+FLOPS, BYTES = 1.5e11, 4e10
+SPLIT_SECONDS = 25e-6
+# Looks after a helper that sleeps, each some ten nanoseconds: a run of many steps can wait for it,
+# one prediction is over by then.
+COPIED = 8192  # elements of an input that are copied sooner than found
+PATIENCE, HURRY = 1_000_000, 5_000
+
+
+def seconds(program: Program, rows: int) -> float:
+    """About how long one thread needs for one batch."""
+    total = 0.0
+    for _, one in program.instructions():
+        ins = [s.at(rows) for s in program.specs(one) if s is not None]
+        outs = [program.values[o].spec.at(rows) for o in one.outputs]
+        cost = ops.get(one.op).cost(ins, outs, concrete_attrs(one.attrs, rows))
+        total += max(cost.flops / FLOPS, cost.bytes / BYTES)
+    return total
+
+
+class Native(Executable):
+    """A program for the native executor."""
+
+    def __init__(self, backend: Backend, program: Program) -> None:
+        self.backend = backend
+        self.program = program
+
+    def bind(self, state: State, block: DataBlock) -> NativeBinding:
+        """Ties the program to a state and to data."""
+        return NativeBinding(self.backend, self.program, state, block)
+
+    def explain(self) -> list[tuple[str, str, str]]:
+        """(segment, operation, how it is run) for every instruction."""
+        state = State(self.backend, self.program.layout, self.program.dtype, 0)
+        plan = NativeBinding(self.backend, self.program, state, None)._plan(self.program.capacity)
+        lines = []
+        for (segment, one), rows in zip(self.program.instructions(), plan.lowered, strict=True):
+            if rows is None:
+                lines.append((segment, one.op, "walked: no native step"))
+                continue
+            names = dict.fromkeys(e.step for row in rows for e in row if e is not None)
+            shares = max((sum(e is not None for e in row) for row in rows), default=1)
+            split = f", in {shares} shares" if shares > 1 else ""
+            lines.append((segment, one.op, f"native: {' + '.join(names) or 'no work'}{split}"))
+        return lines
+
+
+class NativeBinding(Binding):
+    """A native program with its state, data and buffers."""
+
+    def __init__(
+        self, backend: Backend, program: Program, state: State, block: DataBlock | None
+    ) -> None:
+        self.backend, self.program, self.state = backend, program, state
+        self.weights: np.ndarray | None = None
+        self.plans: dict[tuple[int, int, bool], Plan] = {}
+        self.results: dict[str, np.ndarray] = {}
+        self.control = aligned(slots.CONTROL_SLOTS, "int64")
+        self.numbers = self.control.view(np.float64)
+        self.control_address = address(self.control)
+        self.tables = Tables(backend, program, state, self.control_address)
+        self.fields: Any = memoryview(self.control.data)  # sets a slot in half the time
+        self.ready: dict[int, Any] = {}
+        self.columns = self.tables.columns
+        self.seconds: dict[int, float] = {}
+        if block is not None:
+            self.use(block)
+
+    # Preparing
+
+    @cached_property
+    def lead(self) -> Callable[[int, int, int, int, int], None]:
+        """The loop that runs a plan."""
+        return compiled.leader()
+
+    def use(self, block: DataBlock) -> None:
+        """Exchanges the data; see `Binding.use`."""
+        self.block = block
+        weights = block.weights
+        self.weights = None
+        if weights is not None:
+            self.weights = np.ascontiguousarray(weights, dtype=np.float64).reshape(-1)
+        control = self.control
+        control[slots.ROW_WEIGHTS] = 0 if self.weights is None else address(self.weights)
+        for number, name in enumerate(self.columns):
+            if name not in block.streamed:
+                control[slots.COLUMNS + 2 * number] = address(block.columns[name])
+
+    def _shares(self, rows: int) -> int:
+        """How many shares the work is worth: all threads, or one."""
+        threads = count()
+        if threads == 1:
+            return 1
+        if rows not in self.seconds:
+            self.seconds[rows] = seconds(self.program, rows)
+        return threads if self.seconds[rows] >= SPLIT_SECONDS else 1
+
+    def _plan(self, rows: int) -> Plan:
+        key = (rows, self._shares(rows), self.weights is not None)
+        plan = self.plans.get(key)
+        if plan is None:
+            if len(self.plans) >= KEPT_PLANS:
+                self.plans.pop(next(iter(self.plans)))
+            plan = self.plans[key] = self.tables.plan(rows, key[2], key[1])
+        return plan
+
+    # Running
+
+    def run(self, control: Control) -> None:
+        """Runs up to `control.steps` batches; see `Binding.run`."""
+        left = min(control.steps, -(-(self.block.rows - control.cursor) // control.batch))
+        if left <= 0:
+            return
+        results = self._results(control, left)
+        done = 0
+        while left and not control.stop:
+            full = (self.block.rows - control.cursor) // control.batch
+            rows = control.batch if full else self.block.rows - control.cursor
+            number = min(left, full or 1)
+            done = self._batches(control, rows, number, done)
+            left -= number
+        for name, id in self.program.outputs.items():
+            if name in results:
+                self.results[name] = results[name]
+            else:
+                self.results[name] = np.array(self._plan(rows).arrays[id])
+
+    def apply(self, x: np.ndarray) -> np.ndarray | None:
+        """See `Binding.apply`: one native call."""
+        rows = len(x)
+        ready = self.ready.get(rows)
+        if ready is None:
+            if not rows or self.columns != ["x"] or len(self.program.stacked) != 1:
+                return None
+            plan = self._plan(rows)
+            part = plan.parts[0]
+            if plan.blas or len(plan.parts) > 1 or isinstance(part, Walked):
+                return None
+            (id,) = (self.program.outputs[name] for name in self.program.stacked)
+            spec: Any = self.program.values[id].spec.at(rows)
+            if len(self.ready) >= KEPT_PLANS:
+                self.ready.clear()
+            # Copying a small array takes less time than asking where it lies.
+            copy = np.empty_like(x) if x.size <= COPIED else None
+            result = np.empty(spec.shape, spec.dtype)
+            ready = self.ready[rows] = (
+                plan, part.address, plan.shares, copy, 0 if copy is None else address(copy),
+                result, address(result),
+            )  # fmt: skip
+        plan, program, shares, copy, place, result, target = ready
+        if copy is None:
+            place = address(x)
+        else:
+            copy[...] = x
+        fields = self.fields
+        fields[slots.COLUMNS], fields[slots.COLUMNS + 1] = place, 0
+        fields[slots.RESULTS] = target
+        fields[slots.STEPS], fields[slots.CURSOR], fields[slots.ROWS] = 1, 0, rows
+        if plan.ahead:
+            self._prepared(plan)
+        if shares == 1:
+            self.lead(self.control_address, program, 0, 0, 0)
+        else:
+            self._lead(plan, program, HURRY)
+        made: np.ndarray = result.copy()
+        return made
+
+    def _prepared(self, plan: Plan) -> None:
+        """Says whether what a plan prepares is still that of the parameters."""
+        version = self.state.version
+        self.fields[slots.READY] = int(plan.version == version)
+        plan.version = version
+
+    def _lead(self, plan: Plan, program: int, patience: int) -> None:
+        """One native call on a core for each share, or on as many as are free."""
+        taken = crew.take(plan.shares)
+        try:
+            for slot, helper in enumerate(taken):
+                plan.posts[slot] = helper.address
+            self.lead(self.control_address, program, plan.posts_address, len(taken), patience)
+        finally:
+            crew.give(taken)
+
+    def passes(self, control: Control, count: int) -> list[dict[str, float]] | None:
+        """See `Binding.passes`: one native call, however few steps a pass has."""
+        rows, batch = self.block.rows, control.batch
+        if rows % batch or self.block.streamed or not self.program.sums:
+            return None
+        plan = self._plan(batch)
+        if len(plan.parts) > 1 or isinstance(plan.parts[0], Walked):
+            return None
+        steps_a_pass, width = rows // batch, len(self.program.sums) + 1
+        trace = np.zeros((count * steps_a_pass, width))
+        self.control[slots.TRACE] = address(trace)
+        ordered = self.block.order is not None
+        self.control[slots.TOTAL] = 0 if ordered else rows
+        try:
+            done = self._batches(control, batch, count * steps_a_pass, 0)
+        finally:
+            self.control[slots.TRACE] = self.control[slots.TOTAL] = 0
+        whole = trace[: done // steps_a_pass * steps_a_pass].reshape(-1, steps_a_pass, width)
+        weights = np.add.accumulate(whole[:, :, 0], axis=1)[:, -1]
+        found: dict[str, np.ndarray] = {}
+        for at, name in enumerate(self.program.sums):  # one after the other, as `run` adds them
+            sums = np.add.accumulate(whole[:, :, at + 1] * whole[:, :, 0], axis=1)[:, -1]
+            found[name] = sums / weights
+        return [
+            {name: float(values[number]) for name, values in found.items()}
+            for number in range(len(whole))
+        ]
+
+    def _results(self, control: Control, batches: int) -> dict[str, np.ndarray]:
+        """Memory for the stacked outputs of a run."""
+        found = {}
+        for number, name in enumerate(self.program.stacked):
+            spec: Any = self.program.values[self.program.outputs[name]].spec.at(1)
+            count = min(batches * control.batch, self.block.rows - control.cursor)
+            found[name] = np.empty((count, *spec.shape[1:]), dtype=spec.dtype)
+            row = found[name].nbytes // max(count, 1)
+            self.control[slots.RESULTS + number] = address(found[name]) - control.cursor * row
+        return found
+
+    def _batches(self, control: Control, rows: int, number: int, done: int) -> int:
+        """Batches of one size; returns the number of steps that the run has done."""
+        plan, c, f = self._plan(rows), self.control, self.numbers
+        order = self.block.device_order
+        for at in range(len(self.columns)):
+            c[slots.COLUMNS + 2 * at + 1] = 0 if order is None else address(order)
+        c[slots.ORDER] = 0 if order is None else address(order)
+        c[slots.ROWS], c[slots.STOP], c[slots.SEED] = rows, 0, _signed(self.state.seed)
+        f[slots.WEIGHT], f[slots.WEIGHT_SUM] = rows, control.weight_sum
+        names = list(self.program.sums)
+        for at, name in enumerate(names):
+            f[slots.SUMS + at] = control.sums.get(name, 0.0)
+        rates = control.learning_rates
+        if rates is not None:
+            rates = np.ascontiguousarray(rates, dtype=np.float64)
+        one_by_one = len(plan.parts) > 1 or self.block.streamed
+        whole = isinstance(plan.parts[0], Stretch) and not one_by_one
+        pieces = [number] if whole else [1] * number
+        ahead = self._ahead(control.cursor, rows, len(pieces)) if self.block.streamed else None
+        with crew.blas() if plan.blas else nullcontext(), np.errstate(all="ignore"):
+            for count in pieces:
+                c[slots.STEPS], c[slots.CURSOR] = count, control.cursor
+                c[slots.FIRST_STEP] = self.state.step
+                c[slots.RATES] = 0 if rates is None else address(rates) + 8 * done
+                if ahead is not None:
+                    for at, array in next(ahead):
+                        self._point(at, array, control.cursor)
+                self._parts(plan, 0.0 if rates is None else float(rates[done]))
+                failed = bool(c[slots.STOP])
+                finished = int(c[slots.FAILED]) if failed else count
+                if self.program.update:
+                    self.state.step += finished
+                control.cursor += rows * (finished + failed)
+                done += finished
+                if failed:
+                    control.stop, control.nonfinite_step = True, done
+                    break
+        control.weight_sum = float(f[slots.WEIGHT_SUM])
+        for at, name in enumerate(names):
+            control.sums[name] = float(f[slots.SUMS + at])
+        if control.stop:
+            if c[slots.STOP] % 2 == 0:  # the gradient, not the loss
+                rate = 1.0 if rates is None else max(float(rates[done]), 1.0)
+                limit = guard.bound(self.program.dtype) / rate
+                control.nonfinite_layer = guard.layer_beyond(self.state, limit)
+                return done
+            control.nonfinite_instruction = self._culprit(plan)
+            forward, position = self.program.forward, control.nonfinite_instruction
+            control.nonfinite_layer = guard.layer_at(forward, position)
+        return done
+
+    def _parts(self, plan: Plan, rate: float) -> None:
+        """One call of every part."""
+        for part in plan.parts:
+            if isinstance(part, Walked):
+                self._walk(plan, part, rate)
+                continue
+            ticks = None
+            if self.watch:
+                ticks = np.zeros(len(part.owners) or 1, dtype=np.int64)
+                begun = time.perf_counter()
+            part.program[interpreter.TICKS] = 0 if ticks is None else address(ticks)
+            if plan.ahead:
+                self._prepared(plan)
+            self._lead(plan, part.address, PATIENCE)
+            if ticks is not None:
+                self._tell(part, ticks, time.perf_counter() - begun)
+            if self.control[slots.STOP]:
+                return
+
+    def _tell(self, part: Stretch, ticks: np.ndarray, seconds: float) -> None:
+        """Tells the watcher what each instruction took: of several shares, the slowest."""
+        assert self.watch is not None
+        spent: dict[int, list[int]] = {}
+        for share, starts in enumerate(part.starts):
+            for entry in range(starts[0], starts[-1]):
+                times = spent.setdefault(part.owners[entry], [0] * len(part.starts))
+                times[share] += int(ticks[entry])
+        total = max(int(ticks[s[0] : s[-1]].sum()) for s in part.starts)
+        instructions = [one for _, one in self.program.instructions()]
+        for owner, times in spent.items():
+            if owner >= 0:
+                self.watch(instructions[owner], seconds * max(times) / max(total, 1))
+
+    def _walk(self, plan: Plan, part: Walked, rate: float) -> None:
+        inputs = [None if i is None else self._input(plan, i, rate) for i in part.inputs]
+        out = tuple(plan.arrays[o] for o in part.outputs)
+        begun = time.perf_counter()
+        made = part.call(out if part.call.writes else None, *inputs)
+        if self.watch:
+            self.watch(part.instruction, time.perf_counter() - begun)
+        if not part.call.writes:
+            for target, source in zip(out, made, strict=True):
+                np.copyto(target, source)
+
+    def _input(self, plan: Plan, id: int, rate: float) -> Any:
+        value = self.program.values[id]
+        if value.kind != "control":
+            return plan.arrays[id]
+        if value.source == "learning_rate":
+            return rate
+        if value.source == "step":
+            return self.state.step + 1
+        return self.state.seed if value.source == "seed" else self.state.step
+
+    def _ahead(self, cursor: int, rows: int, count: int) -> Iterator[list[tuple[int, np.ndarray]]]:
+        """Columns on disk, batch by batch: the next is read while the one before is computed."""
+        streamed = [(at, n) for at, n in enumerate(self.columns) if n in self.block.streamed]
+
+        def read(start: int) -> list[tuple[int, np.ndarray]]:
+            return [(at, self.block.read(name, start, rows)) for at, name in streamed]
+
+        following = crew.read(read, cursor)
+        for number in range(1, count + 1):
+            ready = following.result()
+            if number < count:
+                following = crew.read(read, cursor + number * rows)
+            yield ready
+
+    def _point(self, at: int, array: np.ndarray, cursor: int) -> None:
+        """Makes a column of rows that are there in the order of the run already."""
+        row = array.nbytes // max(len(array), 1)
+        self.control[slots.COLUMNS + 2 * at] = address(array) - cursor * row
+        self.control[slots.COLUMNS + 2 * at + 1] = 0
+        self.pointed = {**getattr(self, "pointed", {}), at: array}
+
+    def _culprit(self, plan: Plan) -> int:
+        """The first forward instruction with a value that is not finite.
+
+        The last one where none is found: the memory may hold something else by now.
+        """
+        for position, one in enumerate(self.program.forward):
+            for id in one.outputs:
+                array = plan.arrays[id]
+                if array.dtype.kind == "f" and not np.isfinite(array).all():
+                    return position
+        return len(self.program.forward) - 1
+
+    def read(self, name: str) -> np.ndarray:
+        """An output of the last run."""
+        return self.results[name]
+
+
+def _signed(seed: int) -> int:
+    """A 64-bit seed as a signed number."""
+    return seed - (1 << 64) if seed >= 1 << 63 else seed

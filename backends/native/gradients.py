@@ -1,0 +1,248 @@
+"""How the derivative of a dense layer becomes steps: what the shares take, and what they exchange.
+
+The gradient of x is cut by rows of the batch, or by rows of the weights that each share updates;
+that of the weights by rows of the weights, or by rows of the batch, and then its parts are summed
+before the update. What is smaller goes from core to core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ...kernels.numba.fused import CODES
+from ..program import Instruction
+from .lowering import Entry, Lowering, Range, Shares, bits, optional, rule
+from .products import MOVED_ELEMENTS, blas_pays, join, tiles
+
+MANY_ROWS = 512  # of x, from which x^T is copied for a product: its columns are far apart
+NARROW = 16  # columns below which a sum over rows does not fill a vector
+
+
+@rule("dense_backward")
+def _dense_backward(
+    low: Lowering, one: Instruction, attrs: dict[str, Any]
+) -> Iterator[Shares] | None:
+    g, x, w, y = one.inputs[0], one.inputs[1], one.inputs[2], optional(one, 3)
+    assert g is not None
+    assert x is not None
+    assert w is not None
+    if not low.real_matrices(g, x, w):
+        return None
+    return _Backward(low, g, x, w).entries(one, y, attrs)
+
+
+class _Backward:
+    """One layer's derivative. place: where the gradient of its linear part lies."""
+
+    def __init__(self, low: Lowering, g: int, x: int, w: int) -> None:
+        self.low, self.g, self.x, self.w = low, g, x, w
+        self.rows, self.columns = low.size(g, 0), low.size(g, 1)
+        self.inner = low.size(x, 1)
+        self.place, self.size = low.at(g), self.columns * low.item
+        self.work = float(self.rows) * self.columns * self.inner
+        self.cuts = low.cuts(self.rows, self.work)
+        self.own = low.weight_cuts(self.inner, self.work)
+        # What a share's part is worth: of the rows of the batch, and of the rows of the weights.
+        part, own = (max(b - a for a, b in cuts) for cuts in (self.cuts, self.own))
+        self.blas_by_batch = blas_pays(part, self.inner, self.columns)
+        self.blas_by_weight = blas_pays(self.rows, own, self.columns)
+
+    def entries(self, one: Instruction, y: int | None, attrs: dict[str, Any]) -> Iterator[Shares]:
+        """All steps."""
+        if y is not None and attrs["activation"] != "linear":
+            yield self.derivative(y, attrs)
+        outputs = list(one.outputs)
+        weight = outputs.pop(0)
+        bias = outputs.pop(0) if attrs["bias"] else None
+        if attrs["input"]:
+            yield from self.of_input(outputs[0])
+        if self.by_batch(weight, bias):
+            yield from self.of_own_batch(weight, bias)
+            return
+        yield from self.of_weight(weight)
+        if bias is not None:
+            yield self.of_bias(bias)
+
+    def derivative(self, y: int, attrs: dict[str, Any]) -> Shares:
+        """g times the activation's derivative, to a place of its own."""
+        low, row = self.low, Shares()
+        self.place = low.memory.scratch(self.rows * self.size)
+        code, alpha = CODES[attrs["activation"]], bits(attrs["alpha"])
+        for start, stop in self.cuts:
+            if start == stop:
+                row.append(None)
+                continue
+            reads = [low.part(self.g, start, stop), low.part(y, start, stop)]
+            write = self.rows_of_g(start, stop)
+            record = [reads[0][0], stop - start, self.columns, reads[1][0], code, alpha, write[0]]
+            row.append(low.entry("activate_backward", record, reads, [write]))
+        return row
+
+    def rows_of_g(self, start: int, stop: int) -> Range:
+        """Where rows of the gradient lie."""
+        return self.place + start * self.size, self.place + stop * self.size
+
+    # g w^T
+
+    def of_input(self, out: int) -> Iterator[Shares]:
+        """out = g w^T."""
+        # Either half of w^T goes from core to core, or half of g w^T.
+        moved = self.columns > self.rows and self.inner * self.columns >= MOVED_ELEMENTS
+        own = moved and self.low.parameter(self.w) and not self.blas_by_batch
+        if own and all(a < b for a, b in self.own):
+            yield from self.columns_of_input(out)
+        else:
+            yield [None if a == b else self.rows_of_input((a, b), out) for a, b in self.cuts]
+
+    def rows_of_input(self, rows: Range, out: int) -> Entry:
+        """Rows of out = g w^T."""
+        low, (start, stop) = self.low, rows
+        columns, width = self.columns, self.inner
+        reads = [self.rows_of_g(start, stop), low.whole(self.w)]
+        writes = [low.part(out, start, stop)]
+        a, b, c, count = reads[0][0], reads[1][0], writes[0][0], stop - start
+        if columns == 1:  # a column is its own transpose
+            sizes = (count, 1, width)
+            return tiles(low, (a, 1, 1), (b, width), (c, width), sizes, reads, writes)
+        if self.blas_by_batch:
+            codes = [ord("T"), ord("N")]
+            record = [
+                low.memory.blas("gemm"), *codes, width, count, columns, b, columns, a, columns, c,
+                width,
+            ]  # fmt: skip
+            return low.entry("product", record, reads, writes)
+        panels = low.transposed(self.w)
+        reads[1] = (panels, panels + width * self.size)
+        return self.from_panels((a, count), width, panels, (c, width), reads, writes)
+
+    def columns_of_input(self, out: int) -> Iterator[Shares]:
+        """Columns of out = g w^T: each share those of the rows of w that it updates itself."""
+        low, turned, row = self.low, Shares(), Shares()
+        for share, (start, stop) in enumerate(self.own):
+            panels = low.block(share, (stop - start) * self.size, "transpose")
+            turned.append(low.turn(self.w, (start, stop), panels - start * self.size))
+            reads = [self.rows_of_g(0, self.rows), (panels, panels + (stop - start) * self.size)]
+            g, target = (self.place, self.rows), (low.at(out) + start * low.item, self.inner)
+            row.append(self.from_panels(g, stop - start, panels, target, reads, [low.whole(out)]))
+        yield turned
+        yield row
+
+    def from_panels(
+        self, g: Range, width: int, panels: int, out: Range, reads: list[Range],
+        writes: list[Range],
+    ) -> Entry:  # fmt: skip
+        """Rows of g (address, number) times what `pack_turned` has put into panels of `width`
+        columns together. out: address and row length.
+        """
+        low, inner, (a, count) = self.low, self.columns, g
+        full = width // low.wide * low.wide
+        rest = panels + (full * inner - full) * low.item  # where column 0 of those left would be
+        return tiles(
+            low, (a, inner, 1), (rest, width - full), out, (count, inner, width), reads, writes,
+            panels=panels,
+        )  # fmt: skip
+
+    # x^T g, and the sums of g's columns
+
+    def of_weight(self, out: int) -> Iterator[Shares]:
+        """out = x^T g: each share the rows that it updates."""
+        yield [None if a == b else self.rows_of_weight((a, b), out) for a, b in self.own]
+
+    def rows_of_weight(self, rows: Range, out: int) -> Entry:
+        """Rows of out = x^T g."""
+        low, (start, stop) = self.low, rows
+        write = low.part(out, start, stop)
+        if not self.blas_by_weight:
+            return self.product((0, self.rows), rows, write)
+        x, g = low.whole(self.x), self.rows_of_g(0, self.rows)
+        x = (x[0] + start * low.item, x[1])
+        codes = [ord("N"), ord("T")]
+        record = [
+            low.memory.blas("gemm"), *codes, self.columns, stop - start, self.rows, g[0],
+            self.columns, x[0], self.inner, write[0], self.columns,
+        ]  # fmt: skip
+        return low.entry("product", record, [x, g], [write])
+
+    def product(self, batch: Range, rows: Range, write: Range) -> Entry:
+        """Rows of x^T g, of some rows of the batch."""
+        low, (start, stop), count = self.low, rows, batch[1] - batch[0]
+        wide, columns = stop - start, self.columns
+        x, g = low.part(self.x, *batch), self.rows_of_g(*batch)
+        x = (x[0] + start * low.item, x[1])
+        if columns == 1:  # one row: g^T x
+            sizes = (1, count, wide)
+            return tiles(
+                low, (g[0], 1, 1), (x[0], self.inner), (write[0], wide), sizes, [x, g], [write]
+            )  # fmt: skip
+        turned = self.rows >= MANY_ROWS and columns >= NARROW
+        return tiles(
+            low, (x[0], 1, self.inner), (g[0], columns), (write[0], columns),
+            (wide, count, columns), [x, g], [write], turned=turned,
+        )  # fmt: skip
+
+    def of_bias(self, out: int) -> Shares:
+        """out = the sums of g's columns."""
+        low, span = self.low, self.low.whole(out)
+        if 1 < self.columns < NARROW:
+            return low.alone(self.sums((0, self.rows), (0, self.columns), span))
+        row = Shares()
+        for start, stop in low.bias_cuts(self.columns):
+            write = (span[0] + start * low.item, span[0] + stop * low.item)
+            part = None if start == stop else self.sums((0, self.rows), (start, stop), write)
+            row.append(part)
+        return row
+
+    def sums(self, batch: Range, columns: Range, write: Range) -> Entry:
+        """Sums of some columns of g, over some rows of the batch."""
+        low, (start, stop), count = self.low, columns, batch[1] - batch[0]
+        read = self.rows_of_g(*batch)
+        if 1 < self.columns < NARROW:  # the product of a row of ones and g
+            sizes = (1, count, self.columns)
+            b, out = (read[0], self.columns), (write[0], self.columns)
+            return tiles(low, (low.one(), 0, 0), b, out, sizes, [read], [write])
+        record = [read[0], count, self.columns, start, stop - start, write[0]]
+        return low.entry("column_sums", record, [read], [write])
+
+    # Both, of a share's own rows of the batch
+
+    def by_batch(self, weight: int, bias: int | None) -> bool:
+        """Whether shares do better with their own rows of x and g, and sum up at the end."""
+        low = self.low
+        weights = self.inner * self.columns
+        read = {id for one in low.program.backward for id in one.inputs}
+        return (
+            low.shares > 1
+            and bool(low.program.update)
+            and not self.blas_by_batch
+            and self.rows >= MANY_ROWS
+            and all(a < b for a, b in self.cuts)
+            and 2 * weights <= self.rows * (self.inner + self.columns)
+            and weight not in read
+            and bias not in read
+        )
+
+    def of_own_batch(self, weight: int, bias: int | None) -> Iterator[Shares]:
+        """Gradients of the shares' rows, which a step before the update sums."""
+        low, products, sums = self.low, Shares(), Shares()
+        wanted = [(weight, self.inner)] if bias is None else [(weight, self.inner), (bias, 1)]
+        places = [low.memory.scratch(low.shares * rows * self.size) for _, rows in wanted]
+        for share, batch in enumerate(self.cuts):
+            part = self.inner * self.size
+            write = (places[0] + share * part, places[0] + (share + 1) * part)
+            products.append(self.product(batch, (0, self.inner), write))
+            if bias is not None:
+                write = (places[1] + share * self.size, places[1] + (share + 1) * self.size)
+                sums.append(self.sums(batch, (0, self.columns), write))
+        yield products
+        if bias is not None:
+            yield sums
+            low.epilogue.append(self.joined(bias, 1, places[1], low.bias_cuts(self.columns)))
+        low.epilogue.append(self.joined(weight, self.columns, places[0], self.own))
+
+    def joined(self, out: int, columns: int, place: int, cuts: list[Range]) -> Shares:
+        """out = the sum of the shares' parts; cuts: of its rows, as if it had so many columns."""
+        low = self.low
+        return [
+            None if a == b else join(low, place, (a, b), low.whole(out), columns) for a, b in cuts
+        ]

@@ -1,0 +1,211 @@
+"""How products and the dense layers become steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ...kernels import processor
+from ...kernels.numba.fused import CODES
+from ...kernels.numba.native.register_tile import BYTES, WIDE
+from ...kernels.numba.native.tiles import ROOM, turned_row
+from ...kernels.spec import length
+from ..program import Instruction
+from .lowering import Entry, Lowering, Range, Shares, bits, optional, rule
+
+# Where tiles beat BLAS: measured on 2 cores of a Xeon with AVX-512, float32, 2026-11-23. One core's
+# tiles reach 145 to 170 GFLOP/s from (32, 64, 32) up, OpenBLAS 75 to 135; from about a thousand in
+# every dimension BLAS's copies pay for themselves: 148 to 124. On Zen 4 they do not, both cores at
+# (1024, 2048, 2048): tiles 208 to 219 GFLOP/s of 228, OpenBLAS 175 to 204 (EPYC 9004, 2026-11-28).
+LARGE = 512
+BLAS_PAYS = processor.NAME != "znver4"
+PACKED_ROWS = 48  # rows that a panel's copy is used for before it pays
+FEW_ROWS = 16  # up to which weights, not rows, are shared out: what counts is to read them once
+LONG = 64  # inner indices of a share at least
+# In training each share has just updated some rows of the weights. Where they are many, it reads
+# those alone, and partial sums go from core to core instead of weights: 784-128 with 64 rows takes
+# 0.95 of the time (2 cores of an EPYC 7003, 2026-11-24).
+MOVED, MOVED_ELEMENTS = 4, 32768  # rows of the weights to rows of the batch; elements of weights
+# Inner indices whose panel a first-level cache holds. A copied panel of AVX's two vectors is better
+# worked on as a whole: (512, 256, 256) 83 to 88 GFLOP/s of 92 (EPYC 7003, 2026-11-24).
+NEAR_BLOCK = 128
+# Of a row times a matrix larger than a near cache, inner indices worked on together: the rows of so
+# few follow each other in memory. 2048-2048-2048-2048-10 takes 0.75 of the time, 1024-1024-1024-10
+# 0.85, 784-512-256-10, whose matrices are smaller, would take 1.04 (EPYC 9004, 2026-11-28).
+ROW_BLOCK, ROW_BYTES = 16, 2**20
+
+
+def tiles(
+    low: Lowering, a: tuple[int, int, int], b: tuple[int, int], out: tuple[int, int],
+    sizes: tuple[int, int, int], reads: list[Range], writes: list[Range],
+    bias: int = 0, relu: bool = False, panels: int = 0, turned: bool = False,
+) -> Entry:  # fmt: skip
+    """out = A B in tiles, plus a bias, negative results zero where `relu`; panels: B packed, or 0.
+
+    a: address, step along rows and along the inner index; b, out: address and row length; sizes:
+    rows, inner, columns; turned: whether A, whose inner indices lie far apart, is copied first so
+    that they lie side by side.
+    """
+    rows, inner, columns = sizes
+    packed = rows >= PACKED_ROWS and columns >= 2 * low.wide
+    whole = packed if WIDE == 2 else columns >= LARGE and inner >= LARGE
+    block = ROOM // (BYTES * WIDE) if whole or panels else NEAR_BLOCK
+    if rows == 1 and not panels and inner * columns * low.item > ROW_BYTES:
+        block = ROW_BLOCK
+    if packed:  # all panels together, where they fit
+        block = max(block, ROOM // (columns * low.item))
+    record = [*a, *b, *out, rows, inner, columns, block, 0, bias, int(relu), panels, 0]
+    made = low.entry("product_tiles", record, reads, writes)
+    if packed and panels == 0:
+        made.rooms[11] = ROOM
+    if turned:
+        made.rooms[15] = rows * turned_row(block, inner, low.item) * low.item
+    return made
+
+
+def blas_pays(*sizes: int) -> bool:
+    """Whether BLAS, which copies its factors together first, is the faster."""
+    return BLAS_PAYS and min(sizes) >= LARGE
+
+
+def _product(
+    low: Lowering, x: int, rows: Range, w: int, bias: int | None, relu: bool, out: int,
+    panels: int,
+) -> Entry:  # fmt: skip
+    """Rows of out = x w + bias, with negative results zero where that is the activation."""
+    start, stop = rows
+    inner, columns = low.size(x, 1), low.size(w, 1)
+    reads = [low.part(x, start, stop), low.whole(w)]
+    writes = [low.part(out, start, stop)]
+    a, b, c, count = reads[0][0], reads[1][0], writes[0][0], stop - start
+    shift = 0
+    if bias is not None:
+        reads.append(low.whole(bias))
+        shift = reads[-1][0]
+    if columns == 1 and not relu:
+        return low.entry("vector_product", [a, count, inner, b, c, shift], reads, writes)
+    sizes = (count, inner, columns)
+    if panels:
+        reads.append((panels, panels + length(low.specs[w]) * low.item))
+    return tiles(
+        low, (a, inner, 1), (b, columns), (c, columns), sizes, reads, writes, shift, relu, panels
+    )  # fmt: skip
+
+
+def _in_parts(
+    low: Lowering, x: int, w: int, cuts: list[Range], bias: int | None, relu: bool, out: int
+) -> Iterator[Shares]:
+    """out = x w + bias as a sum of products, each of some of w's rows: a share reads them alone.
+
+    Columns of w would do as well, but then its cache holds half of each stretch of memory, and only
+    half of the cache's sets are used.
+    """
+    rows, inner, columns = low.size(x, 0), low.size(x, 1), low.size(w, 1)
+    size = rows * columns * low.item
+    place = low.memory.scratch(size * low.shares)
+    found: Shares = []
+    for share, (start, stop) in enumerate(cuts):
+        reads, first = [low.whole(x), low.part(w, start, stop)], place + share * size
+        a = reads[0][0] + start * low.item
+        reads[0] = (a, reads[0][1])
+        sizes = (rows, stop - start, columns)
+        found.append(
+            tiles(
+                low, (a, inner, 1), (reads[1][0], columns), (first, columns), sizes, reads,
+                [(first, first + size)],
+            )
+        )  # fmt: skip
+    yield found
+    yield [
+        None if a == b else join(low, place, (a, b), low.whole(out), columns, bias, relu)
+        for a, b in low.cuts(rows, rows * columns)
+    ]
+
+
+def join(
+    low: Lowering, place: int, rows: Range, out: Range, columns: int, bias: int | None = None,
+    relu: bool = False,
+) -> Entry:  # fmt: skip
+    """Rows of out = the sum of the shares' matrices of its size, one behind the other at `place`.
+
+    bias: a value that is added, or None. relu: whether negative results become 0.
+    """
+    size, (first, last) = out[1] - out[0], (columns * low.item * row for row in rows)
+    reads = [(place + k * size + first, place + k * size + last) for k in range(low.shares)]
+    shared = [] if bias is None else [low.whole(bias)]
+    record = [
+        reads[0][0], low.shares, rows[1] - rows[0], columns, shared[0][0] if shared else 0,
+        int(relu), out[0] + first, size // low.item,
+    ]  # fmt: skip
+    return low.entry("join", record, [*reads, *shared], [(out[0] + first, out[0] + last)])
+
+
+@rule("dense")
+def _dense(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    x, w, bias, out = one.inputs[0], one.inputs[1], optional(one, 2), one.outputs[0]
+    assert x is not None
+    assert w is not None
+    if not low.real_matrices(x, w, out) or (bias is not None and not low.real_matrices(bias)):
+        return None
+    return _dense_entries(low, x, w, bias, out, attrs)
+
+
+def _dense_entries(
+    low: Lowering, x: int, w: int, bias: int | None, out: int, attrs: dict[str, Any]
+) -> Iterator[Shares]:
+    rows, columns = low.size(x, 0), low.size(w, 1)
+    work = length(low.specs[x]) * columns
+    cuts = low.cuts(rows, work)
+    relu = attrs["activation"] == "relu"
+    inner = low.size(x, 1)
+    parts = low.cuts(inner, work, 16)
+    few = rows <= FEW_ROWS or (
+        bool(low.program.update) and inner >= MOVED * rows and inner * columns >= MOVED_ELEMENTS
+    )
+    if low.shares > 1 and few and all(b - a >= LONG for a, b in parts):
+        yield from _in_parts(low, x, w, parts, bias, relu, out)
+    else:
+        kept = low.parameter(w) and not low.program.update and inner > 1 and columns >= 2 * low.wide
+        panels = low.packed(w) if kept and rows > FEW_ROWS else 0
+        yield [
+            None if a == b else _product(low, x, (a, b), w, bias, relu, out, panels)
+            for a, b in cuts
+        ]
+    if attrs["activation"] in ("linear", "relu"):
+        return
+    code, alpha = CODES[attrs["activation"]], bits(attrs["alpha"])
+    row: Shares = []
+    for start, stop in cuts:
+        span = low.part(out, start, stop)
+        record = [span[0], stop - start, columns, span[0], 0, code, alpha, span[0]]
+        row.append(None if start == stop else low.entry("activate", record, [span], [span]))
+    yield row
+
+
+@rule("matmul")
+def _matmul(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    a, b = one.inputs
+    assert a is not None
+    assert b is not None
+    if not low.real_matrices(a, b):
+        return None
+    first, second = bool(attrs["transpose_a"]), bool(attrs["transpose_b"])
+    return iter([_matmul_entries(low, a, b, one.outputs[0], first, second)])
+
+
+def _matmul_entries(low: Lowering, a: int, b: int, out: int, first: bool, second: bool) -> Shares:
+    rows, columns = (int(d) for d in low.specs[out].shape)  # type: ignore[arg-type]
+    long_a, long_b = low.size(a, 1), low.size(b, 1)
+    inner = low.size(a, 0 if first else 1)
+    row: Shares = []
+    for start, stop in low.cuts(rows, float(rows) * columns * inner):
+        read = low.whole(a) if first else low.part(a, start, stop)
+        place = read[0] + start * low.item if first else read[0]
+        reads, writes = [(place, read[1]), low.whole(b)], [low.part(out, start, stop)]
+        codes = [ord("T") if second else ord("N"), ord("T") if first else ord("N")]
+        record = [
+            low.memory.blas("gemm"), *codes, columns, stop - start, inner, reads[1][0], long_b,
+            place, long_a, writes[0][0], columns,
+        ]  # fmt: skip
+        row.append(None if start == stop else low.entry("product", record, reads, writes))
+    return row

@@ -1,0 +1,118 @@
+"""How the optimizer updates become steps, on flat segments in place."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from typing import Any
+
+from ...kernels.spec import length
+from ..program import Instruction
+from .lowering import Lowering, Shares, bits, rule
+
+
+def _update(
+    low: Lowering, one: Instruction, ids: list[int], step: str, record: Any
+) -> Iterator[Shares]:
+    """A step over flat segments; record: (addresses, elements, now, first element) -> slots."""
+    for cuts in low.owned():
+        row: Shares = []
+        for share, (start, stop) in enumerate(cuts):
+            if start == stop:
+                row.append(None)
+                continue
+            places = [low.at(i) + start * low.item for i in ids]
+            ranges = [(p, p + (stop - start) * low.item) for p in places]
+            slots = record(places, stop - start, low.memory.now[share], start)
+            row.append(low.entry(step, slots, ranges, ranges))
+        yield row
+
+
+def _flats(low: Lowering, one: Instruction) -> list[int]:
+    return [i for i in one.inputs if i is not None and low.specs[i].rank == 1]
+
+
+@rule("sgd_update")
+def _sgd(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    return _update(low, one, _flats(low, one), "sgd", lambda p, n, now, _: [p[0], p[1], n, now])
+
+
+@rule("momentum_update", "nesterov_update")
+def _momentum(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    factor, nesterov = bits(attrs["momentum"]), int(one.op == "nesterov_update")
+    return _update(
+        low, one, _flats(low, one), "momentum",
+        lambda p, n, now, _: [p[0], p[1], n, now, p[2], factor, nesterov],
+    )  # fmt: skip
+
+
+@rule("rmsprop_update")
+def _rmsprop(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    tail = [bits(attrs["rho"]), bits(1.0 - attrs["rho"]), bits(attrs["epsilon"])]
+    return _update(
+        low, one, _flats(low, one), "rmsprop",
+        lambda p, n, now, _: [p[0], p[1], n, now, p[2], *tail],
+    )  # fmt: skip
+
+
+@rule("adam_update", "adamw_update")
+def _adam(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    beta1, beta2, decay = attrs["beta1"], attrs["beta2"], attrs.get("weight_decay", 0.0)
+    decayed = attrs.get("decayed", 0)
+    tail = [bits(n) for n in (beta1, 1.0 - beta1, beta2, 1.0 - beta2, attrs["epsilon"])]
+    wide = low.memory.scratch(24)
+    for slot, number in enumerate((beta1, beta2, decay)):
+        _poke(wide + 8 * slot, number)
+
+    def record(p: list[int], n: int, now: int, start: int) -> list[int]:
+        shrunk = min(max(decayed - start, 0), n) if decay else 0
+        return [p[0], p[1], n, now, p[2], p[3], *tail, 0, shrunk, wide]
+
+    return _update(low, one, _flats(low, one), "adam", record)
+
+
+def _poke(address: int, number: float) -> None:
+    """Writes a float64 at an address."""
+    ctypes.c_double.from_address(address).value = number
+
+
+@rule("clip_norm")
+def _clip(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    (g,) = one.inputs
+    assert g is not None
+    return _clip_entries(low, one, g, bits(attrs["maximum"]))
+
+
+def _clip_entries(low: Lowering, one: Instruction, g: int, maximum: int) -> Iterator[Shares]:
+    sums = low.memory.scratch(8 * low.shares)
+    count = length(low.specs[g])
+    cuts = low.cuts(count, 4.0 * count, 64)
+    first: Shares = []
+    second: Shares = []
+    for share, (start, stop) in enumerate(cuts):
+        place, slot = low.at(g) + start * low.item, sums + 8 * share
+        span = (place, place + (stop - start) * low.item)
+        first.append(low.entry("squares", [place, stop - start, slot], [span], [(slot, slot + 8)]))
+        record = [place, stop - start, sums, low.shares, maximum]
+        made = low.entry("clip", record, [span, (sums, sums + 8 * low.shares)], [span])
+        second.append(None if start == stop else made)
+    yield first
+    yield second
+
+
+@rule("add_decay")
+def _add_decay(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    g, p = one.inputs
+    assert g is not None
+    assert p is not None
+    first, last, factor = attrs["start"], attrs["stop"], bits(attrs["coefficient"])
+    row: Shares = []
+    for start, stop in low.cuts(last - first, 2.0 * (last - first), 16):
+        offset, size = (first + start) * low.item, (stop - start) * low.item
+        a, b = low.at(g) + offset, low.at(p) + offset
+        made = low.entry(
+            "add_decay", [a, b, stop - start, factor], [(a, a + size), (b, b + size)],
+            [(a, a + size)],
+        )  # fmt: skip
+        row.append(None if start == stop else made)
+    return iter([row])

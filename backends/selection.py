@@ -1,0 +1,121 @@
+"""Which backend is chosen.
+
+Order of choosing: argument, `use_backend`, the environment variable LAMINA_BACKEND, "auto". What
+"auto" takes is decided by order of preference, or, with LAMINA_AUTO=measured, by measurement.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Union
+
+from ..kernels.errors import BackendUnavailable, unknown
+from . import measured
+from .contract import Backend
+from .registry import ALIASES, BackendStatus, candidates, instance, names, status
+
+Choice = Union[str, Backend, None]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A backend and why it was taken.
+
+    open: "auto" took it by preference, and what was measured may take another one when the work
+        is known (see `choose`).
+    """
+
+    backend: Backend
+    why: str
+    open: bool = False
+
+
+_chosen: ContextVar[Choice] = ContextVar("lamina_backend", default=None)
+
+
+def select(choice: Choice = None) -> Selection:
+    """The backend for a choice, with the reason why it was taken.
+
+    choice: a name, a name with a device number ("cuda:1"), a list ("cupy,numba"), "auto", a
+        Backend, or None for `use_backend`, then LAMINA_BACKEND, then "auto".
+    Raises: UnknownName, also for LAMINA_AUTO; BackendUnavailable with the reason and the fix.
+    """
+    origin = "asked for"
+    if choice is None:
+        choice, origin = _chosen.get(), "use_backend"
+    if choice is None:
+        choice, origin = os.environ.get("LAMINA_BACKEND") or None, "LAMINA_BACKEND"
+    if choice is None:
+        choice, origin = "auto", "auto"
+    if isinstance(choice, Backend):
+        return Selection(choice, f"{origin}: a Backend object")
+    if not isinstance(choice, str):
+        kind = type(choice).__name__
+        raise unknown("backend", f"of type {kind}", (*names(), *ALIASES, "auto"))
+    _apply_threads()
+    undecided = choice == "auto" and measured.mode() == "measured"
+    refused: list[BackendStatus] = []
+    for name, index in candidates(choice):
+        found = status(name, index)
+        if found.available:
+            said = "auto" if choice == "auto" else f"{origin} {choice!r}"
+            skipped = "".join(f"; {s.name} not available: {s.reason}" for s in refused)
+            later = "; LAMINA_AUTO=measured decides when training begins" if undecided else ""
+            return Selection(instance(name, index), f"{said}{skipped}{later}", undecided)
+        refused.append(found)
+    reasons = "; ".join(f"{s.name}: {s.reason}. To mend it: {s.fix}" for s in refused)
+    where = "" if origin == "asked for" else f" (from {origin})"
+    raise BackendUnavailable(f"backend {choice!r}{where} cannot run here. {reasons}")
+
+
+def _apply_threads() -> None:
+    if os.environ.get("LAMINA_THREADS"):
+        from .threads import apply_environment
+
+        apply_environment()
+
+
+def choose(flops: float, dtype: str, ordinary: Backend) -> Selection:
+    """The backend that wins at so much work a training step; the ordinary one if that is unknown.
+
+    dtype: what the backend must compute in. The figures are for float32.
+    """
+    found = measured.read()
+    if found is not None and not found.training:
+        measured.warn(f"{measured.path()} has no figures for training")
+    if found is None or not found.training:
+        return Selection(
+            ordinary, f"auto; LAMINA_AUTO=measured, but without figures: {measured.COMMAND}"
+        )
+    best = measured.winner(found.training, flops)
+    told = f"{best.backend} wins from {best.start:.3g} flops a step (here {flops:.3g})"
+    why = f"auto, LAMINA_AUTO=measured: measured on {found.date}: {told}"
+    backend = instance(best.backend)
+    if dtype not in backend.dtypes:
+        return Selection(ordinary, f"auto; {why}, but it has no {dtype}")
+    return Selection(backend, why)
+
+
+def get_backend(choice: Choice = None) -> Backend:
+    """The backend for a choice; see `select`."""
+    return select(choice).backend
+
+
+class use_backend(contextlib.AbstractContextManager["use_backend"]):  # noqa: N801
+    """Makes a choice the default, from now on or inside a `with` block.
+
+    Raises: UnknownName or BackendUnavailable at once.
+    """
+
+    def __init__(self, choice: Choice) -> None:
+        select(choice)
+        self._token = _chosen.set(choice)
+
+    def __enter__(self) -> use_backend:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        _chosen.reset(self._token)

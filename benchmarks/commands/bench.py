@@ -1,0 +1,206 @@
+"""`lamina bench`: the commands of the benchmark suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ...core.command.console import honest
+from ...kernels.errors import BadInput
+from ..pools import quiet_pools
+
+bench = typer.Typer(
+    no_args_is_help=False,
+    help="Measures loops against vectorised against fused code on the backends of this machine.",
+)
+
+
+@bench.callback(
+    invoke_without_command=True,
+    epilog="Examples:\n\n  lamina bench --quick\n\n  lamina bench --op relu --op adam_update"
+    " --size 1000000\n\n  lamina bench --json here.json; lamina bench report here.json",
+)
+def measure(
+    context: typer.Context,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A fixed sample in float32, in a minute.")
+    ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Every case, size and dtype, however long.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check every way of computing; time nothing.")
+    ] = False,
+    op: Annotated[list[str] | None, typer.Option(help="Only this operation (repeatable).")] = None,
+    backend: Annotated[
+        list[str] | None, typer.Option(help="Only this backend (repeatable).")
+    ] = None,
+    size: Annotated[
+        list[int] | None, typer.Option(help="Elements of the largest array (repeatable).")
+    ] = None,
+    dtype: Annotated[list[str] | None, typer.Option(help="float32 or float64.")] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write the result to this file.")
+    ] = None,
+    save: Annotated[str, typer.Option(help="Keep the result as a baseline of this name.")] = "",
+    runs: Annotated[
+        int, typer.Option(min=1, help="With --save: so many runs, each a process of its own.")
+    ] = 1,
+) -> None:
+    """Measures loops against vectorised against fused code on the backends of this machine.
+
+    Ten minutes at most, a minute with --quick. Everything is checked before it is timed.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    quiet_pools()
+    with honest():
+        from ..run import Options
+        from .suite import measure as run
+        from .suite import repeat
+
+        if quick + full + verify > 1:
+            raise BadInput("--quick, --full and --verify exclude each other")
+        mode = "quick" if quick else "full" if full else "verify" if verify else "default"
+        options = Options(
+            mode, tuple(op or ()), tuple(backend or ()), tuple(size or ()), tuple(dtype or ())
+        )
+        code = repeat(save, runs) if runs > 1 else run(options, json, save)
+    raise typer.Exit(code)
+
+
+@bench.command(
+    epilog="Examples:\n\n  lamina bench peers\n\n  lamina bench peers 784-128-10:64 --peer jax"
+    "\n\n  lamina bench peers --mode inference --json peers.json"
+)
+def peers(
+    networks: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NETWORK",
+            help="784-128-10:64:tanh:float64 and the like; the suite's seven if none is named.",
+        ),
+    ] = None,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="numpy, torch, jax, scikit-learn or onnxruntime; all if none is named. products:"
+            " a step's matrix products alone, as a bound."
+        ),
+    ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(help="Of lamina's; all that can run here, apart from loops, if none is."),
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="float32 or float64, for all networks.")] = "",
+    mode: Annotated[
+        str,
+        typer.Option(
+            help="training: steps; inference: 1 and 256 rows; epoch: a data set's, shuffled."
+        ),
+    ] = "training",
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds of each.")] = 7,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write the result to this file.")
+    ] = None,
+) -> None:
+    """Measures lamina beside other libraries, on the same work, checked before it is timed."""
+    with honest():
+        from .peers import run
+
+        run(networks or [], peer or [], backend or [], dtype, mode, rounds, json)
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+@bench.command(
+    epilog="Examples:\n\n  lamina bench compare old.json new.json"
+    "\n\n  lamina bench compare main .   (a baseline, and a folder of results: several runs)"
+    "\n\n  lamina bench compare --calibrate run1.json run2.json run3.json run4.json"
+    "\n\nExit code: 0 nothing slower, 1 something slower or wrong, 2 bad input."
+)
+def compare(
+    results: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="OLD NEW", help="Files, folders of files, or names of saved baselines."
+        ),
+    ],
+    threshold: Annotated[
+        float, typer.Option(help="Call no change below so many percent, however certain.")
+    ] = 0.0,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate", help="All results are of one tree: keep their spread for this machine."
+        ),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Compare results of different machines.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """What got faster or slower between two trees, beyond the noise of this machine."""
+    from . import compare as compare_command
+
+    with honest():
+        if calibrate:
+            typer.echo(compare_command.calibrate(results))
+            return
+        if len(results) != 2:
+            raise BadInput(f"compare takes OLD and NEW, not {len(results)} names")
+        old, new = results
+        raise typer.Exit(compare_command.run(old, new, threshold, force, as_json))
+
+
+@bench.command(
+    epilog="Examples:\n\n  lamina bench crossover\n\n  lamina bench crossover --training"
+    "\n\n  lamina bench crossover --op relu --op dense"
+    "\n\nThen LAMINA_AUTO=measured lets backend='auto' go by it."
+)
+def crossover(
+    op: Annotated[
+        list[str] | None, typer.Option(help="Only this operation; may be given several times.")
+    ] = None,
+    training: Annotated[bool, typer.Option("--training", help="Only training.")] = False,
+    file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file as well.")
+    ] = None,
+) -> None:
+    """From which size on which backend wins on this machine; kept for LAMINA_AUTO=measured."""
+    quiet_pools()
+    from . import crossover as crossover_command
+
+    with honest():
+        crossover_command.run(op or (), training, file)
+
+
+@bench.command(
+    epilog="Examples:\n\n  lamina bench report result.json"
+    "\n\n  lamina bench report suite.json peers.json --html page.html"
+    "\n\n  lamina bench report result.json --markdown -"
+)
+def report(
+    results: Annotated[
+        list[Path], typer.Argument(metavar="RESULT...", help="Files that lamina bench wrote.")
+    ],
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write the page here; beside the first result if no file is named."),
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write README's tables to this file; - prints them.")
+    ] = None,
+    readme: Annotated[
+        Path | None,
+        typer.Option(help="Rewrite the tables between this file's <!-- bench:begin --> and end."),
+    ] = None,
+) -> None:
+    """One page about results: it needs no network and follows light and dark."""
+    with honest():
+        from .report import run
+
+        run(results, html, markdown, readme)

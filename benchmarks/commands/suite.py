@@ -1,0 +1,93 @@
+"""What `lamina bench` does: measure with progress, show, save."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ...backends.folder import folder
+from ...kernels.errors import BadInput
+from ..result import Result
+from ..run import Options, run
+from ..table import show
+
+
+def baseline(name: str) -> Path:
+    """Where a baseline of that name lies. Raises: BadInput for what is no name."""
+    if not name or not all(c.isalnum() or c in "-_." for c in name) or name.startswith("."):
+        raise BadInput(f"a baseline's name has letters, digits, '-', '_' and '.', not {name!r}")
+    return folder() / "benchmarks" / f"{name}.json"
+
+
+def repeat(save: str, runs: int) -> int:
+    """The same command several times, each in a process of its own, into one baseline's folder.
+
+    Only so does a baseline hold what differs from process to process. Raises: BadInput.
+    """
+    if not save:
+        raise BadInput("--runs needs --save NAME: the runs are kept together as a baseline")
+    place = baseline(save).with_suffix("")
+    place.mkdir(parents=True, exist_ok=True)
+    for old in place.glob("*.json"):
+        old.unlink()
+    given = _without(sys.argv[1:], ("--runs", "--save", "--json"))
+    worst = 0
+    for number in range(1, runs + 1):
+        target = place / f"{number}.json"
+        command = [sys.executable, "-m", "lamina", *given, "--json", str(target)]
+        worst = max(worst, subprocess.run(command, check=False).returncode)
+    return worst
+
+
+def _without(arguments: list[str], options: tuple[str, ...]) -> list[str]:
+    """A command line without some options and their values."""
+    kept, words = [], iter(arguments)
+    for word in words:
+        if word in options:
+            next(words, None)
+        elif not word.startswith(tuple(f"{name}=" for name in options)):
+            kept.append(word)
+    return kept
+
+
+def measure(options: Options, json: Path | None, save: str) -> int:
+    """Runs the suite; 1 where an answer was wrong. Ctrl-C keeps the rows so far."""
+    targets = [json] if json else []
+    if save:
+        targets.append(baseline(save))
+    if json is not None and not json.absolute().parent.is_dir():
+        raise BadInput(f"--json: there is no folder {str(json.absolute().parent)!r}")
+    console, errors = Console(), Console(stderr=True)
+    if not console.is_terminal:  # a file or a pipe has no width of its own
+        console = Console(width=130)
+    result = Result(options.mode, {})
+    columns = (TextColumn("{task.description:<34.34}"), BarColumn(), TimeElapsedColumn())
+    interrupted = False
+    try:
+        with Progress(*columns, console=errors, transient=True) as progress:
+            task = progress.add_task("starting", total=1.0)
+            run(
+                options,
+                lambda what, share: progress.update(task, description=what, completed=share),
+                keep=result,
+            )
+    except KeyboardInterrupt:
+        interrupted = True
+        errors.print("stopped: what was measured so far follows")
+    for target in targets:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        result.write(target)
+    wrong = [row for row in result.rows if row.status == "wrong"]
+    if options.mode == "verify":
+        console.print(f"{len(result.rows)} ways of computing checked, {len(wrong)} wrong")
+    else:
+        show(result, console)
+    for row in wrong:
+        errors.print(f"WRONG, so not timed: {row.key}: {row.reason}", markup=False)
+    for target in targets:
+        console.print(f"written to {target}", markup=False, soft_wrap=True)
+    return 130 if interrupted else 1 if wrong else 0

@@ -1,0 +1,154 @@
+"""lamina beside other libraries: the same work, checked, then timed in interleaved rounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...core.data import datasets
+from ...kernels.errors import BadInput
+from ...kernels.spec import ITEMSIZE
+from ..networks import Network
+from ..result import Row
+from ..timing import interleave
+from . import EPOCHS, Peer, Task, own
+from .process import PeerFailed, Processes, Remote
+from .worker import digest
+
+ROUND_SECONDS = 0.05
+ROWS = (1, 256)  # of a call in inference
+# Relative to float64 on NumPy: each of the first losses; the sum of the weights' moves (near a zero
+# gradient Adam turns a rounding error into a whole step, so single weights say little); the
+# probabilities, to the largest one.
+ALLOWED = {
+    "losses": {"float32": 2e-3, "float64": 1e-8},
+    "moved": {"float32": 2e-2, "float64": 1e-5},
+    "output": {"float32": 1e-4, "float64": 1e-9},
+}
+UNITS = {"training": "step", "inference": "call", "epoch": "epoch"}
+
+Told = Callable[[str], None]
+
+
+def silent(text: str) -> None:
+    """Tells nobody."""
+
+
+def tasks(mode: str, networks: list[Network]) -> list[Task]:
+    """The work of a mode. An epoch is of Fashion-MNIST where it is installed, else of digits.
+
+    Raises: BadInput for a network that does not fit the data set.
+    """
+    if mode == "training":
+        return [Task(mode, network) for network in networks]
+    if mode == "inference":
+        return [Task(mode, network, rows) for network in networks for rows in ROWS]
+    data, features = fashion_or_digits()
+    for network in networks:
+        if (network.sizes[0], network.sizes[-1]) != (features, 10):
+            raise BadInput(f"an epoch of {data} needs a network {features}-...-10")
+    return [Task(mode, n, data=data) for n in networks or [Network((features, 128, 10), 128)]]
+
+
+def fashion_or_digits() -> tuple[str, int]:
+    """The data set of an epoch, and its number of features."""
+    try:
+        return "fashion-mnist", datasets.load("fashion-mnist").x_train.shape[1]
+    except BadInput:
+        return "digits", 64
+
+
+def reference(task: Task) -> dict[str, list[float]]:
+    """The answer in float64 on lamina's NumPy backend."""
+    exact = replace(task, network=replace(task.network, dtype="float64"))
+    return digest(exact, own("numpy").work(exact).answer())
+
+
+def compare(
+    found: dict[str, Any], expected: dict[str, list[float]], dtype: str, loose: float = 0.0
+) -> tuple[str, float]:
+    """What is wrong with an answer ("" when it agrees), and its error by the first yardstick.
+
+    Errors are relative: see ALLOWED, to which `loose` is added.
+    """
+    errors: list[float] = []
+    for name, values in expected.items():
+        got, want = np.array(found[name]), np.array(values)
+        if got.shape != want.shape:
+            return f"{name}: {got.size} numbers, not {want.size}", float("inf")
+        off = np.abs(got - want)
+        scale = {"losses": np.abs(want), "moved": np.abs(want).sum(), "output": want.max()}[name]
+        off = off.sum() if name == "moved" else off
+        errors.append(float(np.max(off / np.maximum(scale, 1e-30))))
+        allowed = ALLOWED[name][dtype] + loose
+        if not errors[-1] <= allowed:  # NaN is wrong as well
+            return f"{name} off by {errors[-1]:.1e} of float64's, allowed {allowed:g}", errors[0]
+    return "", errors[0]
+
+
+def row_for(peer: Peer, task: Task) -> Row:
+    """A row without figures."""
+    network = task.network
+    work, scale = network.flops, ITEMSIZE[network.dtype]
+    # Weights and both moments are read and written; the batch is read.
+    numbers = 6.0 * network.parameters + network.batch * network.sizes[0]
+    case, size = network.case, network.batch
+    if task.mode == "inference":
+        work = network.products * task.rows / network.batch
+        numbers = network.parameters + task.rows * (network.sizes[0] + network.sizes[-1])
+        hidden = f", {network.activation}" if len(network.sizes) > 2 else ""
+        case, size = f"{network.name}, {task.rows} row{'s' * (task.rows > 1)}{hidden}", task.rows
+    elif task.mode == "epoch":
+        steps = len(task.training_set[0]) / network.batch
+        work, numbers = work * steps, numbers * steps
+        case = f"{task.data}, {case}"
+    return Row(
+        task.mode, case, peer.name, peer.variant, network.dtype, size, UNITS[task.mode],
+        flops=work, bytes=numbers * scale,
+    )  # fmt: skip
+
+
+def measure(
+    peers: list[Peer], task: Task, processes: Processes, rounds: int = 7, told: Told = silent
+) -> list[Row]:
+    """One row for each peer, in their order; `told` hears what is being done."""
+    told(f"{row_for(peers[0], task).case}: the reference in float64")
+    expected = reference(task)
+    rows: dict[Peer, Row] = {}
+    timed: dict[Peer, Remote] = {}
+    for peer in peers:
+        row = rows[peer] = row_for(peer, task)
+        told(f"{row.case}: {peer.name}, {peer.variant}")
+        if peer.missing:
+            rows[peer] = replace(row, status="skipped", reason=peer.missing)
+            continue
+        try:
+            answer = processes[peer].start(task)
+            wrong, error = compare(answer, expected, row.dtype, peer.loose)
+            allowed = ALLOWED[next(iter(expected))][row.dtype] + peer.loose
+            row = replace(row, error=error if math.isfinite(error) else None, allowed=allowed)
+            if wrong:
+                rows[peer] = replace(row, status="wrong", reason=wrong)
+                continue
+            rows[peer] = replace(row, first_call=answer["first_call"])
+            remote = Remote(peer, str, process=processes[peer])
+            remote.warm(ROUND_SECONDS)
+            timed[peer] = remote
+        except PeerFailed as failed:
+            rows[peer] = replace(row, status="skipped", reason=str(failed))
+    told(f"{row_for(peers[0], task).case}: {rounds} rounds of {len(timed)}")
+    interleave(list(timed.values()), rounds)
+    for peer, remote in timed.items():
+        if remote.failed:
+            rows[peer] = replace(rows[peer], status="skipped", reason=remote.failed)
+            continue
+        rows[peer] = replace(rows[peer], seconds=tuple(remote.seconds))
+        if task.mode == "epoch":
+            found = processes[peer].ask("accuracy")["accuracy"]
+            reason = f"test accuracy {found:.4f} after {EPOCHS} epochs"
+            rows[peer] = replace(rows[peer], reason=reason)
+    return list(rows.values())

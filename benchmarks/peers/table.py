@@ -1,0 +1,95 @@
+"""How lamina compares with its peers, as tables for a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from rich.table import Table
+
+from ..result import Row
+from . import OWN, PREPARED
+
+NOISE = "~"
+
+
+def label(row: Row) -> str:
+    """`torch, eager`; `lamina numba`."""
+    return f"lamina {row.backend}" if row.variant == OWN else f"{row.backend}, {row.variant}"
+
+
+def duration(seconds: float) -> str:
+    """With three digits, in the unit that suits: `5.49 µs`."""
+    for factor, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "µs")):
+        if seconds * factor >= 1.0 or unit == "µs":
+            value = seconds * factor
+            return f"{value:.{max(0, 2 - int(math.log10(max(value, 1.0))))}f} {unit}"
+    raise AssertionError
+
+
+def best_own(rows: Iterable[Row]) -> Row | None:
+    """The fastest of lamina's backends."""
+    own = [row for row in rows if row.variant in (OWN, PREPARED) and row.seconds]
+    return min(own, key=lambda row: row.median, default=None)
+
+
+def close(a: Row, b: Row) -> bool:
+    """Whether the spreads overlap, so that the difference may be noise."""
+    return a is not b and a.low <= b.high and b.low <= a.high
+
+
+def case_table(rows: list[Row]) -> Table:
+    """One piece of work: the median of the rounds, their spread, and the factor to lamina's best.
+
+    A factor above 1 means that lamina is faster.
+    """
+    own = best_own(rows)
+    table = Table(title=f"{rows[0].case}, {rows[0].dtype}", title_justify="left")
+    table.add_column("")
+    for name in (f"per {rows[0].unit}", "low .. high", "of lamina's"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        if not row.seconds:
+            table.add_row(label(row), row.status)
+            continue
+        factor = ""
+        if own is not None:
+            factor = f"{row.median / own.median:.2f}{NOISE if close(row, own) else ' '}"
+        spread = f"{duration(row.low)} .. {duration(row.high)}"
+        table.add_row(label(row), duration(row.median), spread, factor)
+    return table
+
+
+def notes(rows: list[Row]) -> list[str]:
+    """What there is to say about single rows: why one was not timed, or how well it learnt."""
+    return [f"{label(row)}: {row.reason}" for row in rows if row.reason]
+
+
+def summary(rows: list[Row]) -> Table:
+    """Each peer's time by that of lamina's best backend: the geometric mean over all work.
+
+    Beside it the number of cases in which the peer was slower and faster than lamina by more than
+    the spread of the rounds.
+    """
+    work: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        work.setdefault(row.work, []).append(row)
+    ratios: dict[str, list[float]] = {}
+    clear: dict[str, list[bool]] = {}
+    for same in work.values():
+        own = best_own(same)
+        for row in same:
+            if own is None or not row.seconds:
+                continue
+            ratios.setdefault(label(row), []).append(math.log(row.median / own.median))
+            if row is not own and not close(row, own):
+                clear.setdefault(label(row), []).append(row.median > own.median)
+    table = Table(title="Time by that of lamina's best backend", title_justify="left")
+    table.add_column("")
+    for name in ("geometric mean", "cases", "slower", "faster"):
+        table.add_column(name, justify="right")
+    for name, logs in ratios.items():
+        found = clear.get(name, [])
+        mean = f"{math.exp(sum(logs) / len(logs)):.2f}{NOISE if any(logs) and not found else ' '}"
+        table.add_row(name, mean, str(len(logs)), str(sum(found)), str(len(found) - sum(found)))
+    return table

@@ -1,0 +1,1 @@
+"""The compiler: graph, functions, gradients, fusion, planning."""

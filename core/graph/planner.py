@@ -1,0 +1,280 @@
+"""From graph to program: values and instructions in order, and where each value may lie.
+
+The steps before, tracing, fusion and differentiation, are `model.py`'s and `autodiff.py`'s to call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...backends.program import Instruction, Kind, Layout, MemoryPlan, Place, Program, Value
+from ...kernels import ops
+from ...kernels.spec import Rows, Spec, concrete, size
+from .graph import SELECT, Node, constant, make, order
+
+ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
+
+
+@dataclass(frozen=True)
+class Update:
+    """One operation of the update segment, on flat segments and control numbers by name."""
+
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+
+CONTROLS = {"learning_rate": "float64", "step": "int64"}
+
+
+class _Builder:
+    def __init__(self, dtype: str, layout: Layout) -> None:
+        self.dtype = dtype
+        self.layout = layout
+        self.values: list[Value] = []
+        self.constants: dict[int, np.ndarray] = {}
+        self.ids: dict[tuple[Node, int], int] = {}
+        self.shared: dict[tuple[str, str], int] = {}
+
+    def new(self, name: str, spec: Spec, kind: Kind, source: str = "") -> int:
+        number = len(self.values)
+        self.values.append(Value(number, name or f"v{number}", spec, kind, source))
+        return number
+
+    def id(self, node: Node) -> int:
+        """The value of a node; leaves get theirs at their first use."""
+        if node.op == SELECT:
+            assert node.inputs[0] is not None
+            return self.ids[node.inputs[0], node.attrs["index"]]
+        if (node, 0) not in self.ids:
+            if node.op == "constant":
+                number = self.new(node.name, node.spec, "constant")
+                self.constants[number] = node.attrs["value"]
+            else:
+                key = (node.op, node.source)
+                if key not in self.shared:
+                    kind: Kind = node.op  # type: ignore[assignment]
+                    self.shared[key] = self.new(node.name, node.spec, kind, node.source)
+                number = self.shared[key]
+            self.ids[node, 0] = number
+        return self.ids[node, 0]
+
+    def instruction(self, node: Node) -> Instruction:
+        ins = tuple(None if i is None else self.id(i) for i in node.inputs)
+        outs = []
+        for index, spec in enumerate(node.specs):
+            suffix = f".{index}" if len(node.specs) > 1 else ""
+            name = f"{node.name}{suffix}" if node.name else ""
+            outs.append(self.new(name, spec, "temporary"))
+            self.ids[node, index] = outs[-1]
+        layer = node.name.split(".")[0] if node.name else ""
+        return Instruction(node.op, ins, tuple(outs), node.attrs, layer)
+
+    def update(self, update: Update) -> Instruction:
+        ins = tuple(self.flat(name) for name in update.inputs)
+        outs = tuple(self.flat(name, again=True) for name in update.outputs)
+        return Instruction(update.op, ins, outs, update.attrs)
+
+    def flat(self, name: str, again: bool = False) -> int:
+        """The current value of a segment or control number; `again` makes the next one."""
+        kind: Kind = "control" if name in CONTROLS else "flat"
+        key = (kind, name)
+        if again or key not in self.shared:
+            spec = (
+                Spec((), CONTROLS[name])
+                if kind == "control"
+                else Spec((self.layout.length(name),), self.dtype)
+            )
+            self.shared[key] = self.new(name, spec, kind, name)
+        return self.shared[key]
+
+
+def plan(
+    name: str,
+    *,
+    dtype: str,
+    capacity: int,
+    layout: Layout,
+    columns: Sequence[Node] = (),
+    outputs: Mapping[str, Node] | None = None,
+    sums: Mapping[str, Node] | None = None,
+    stacked: Sequence[str] = (),
+    gradients: Mapping[str, Node | None] | None = None,
+    updates: Sequence[Update] = (),
+) -> Program:
+    """A program from nodes.
+
+    outputs, sums, gradients: what to compute, by name. A gradient of None (no path to the
+    parameter) becomes zeros. columns: the batch leaves, in the data block's words.
+    """
+    outputs, sums, gradients = outputs or {}, sums or {}, gradients or {}
+    build = _Builder(dtype, layout)
+    results = [*sums.values(), *outputs.values()]
+    filled = {key: _own(node, layout, key, dtype) for key, node in gradients.items()}
+    forward_nodes = order(results)
+    known = set(forward_nodes)
+    forward = [build.instruction(n) for n in forward_nodes if _computed(n)]
+    backward = []
+    taken = {build.id(r) for r in results}
+    made: dict[str, int] = {}
+    backward_nodes = [n for n in order(filled.values()) if n not in known and _computed(n)]
+    for node in backward_nodes:
+        backward.append(build.instruction(node))
+    for key, node in filled.items():
+        number = build.id(node)
+        if number in taken or build.values[number].kind != "temporary" or _is_view(node):
+            copy = make("reshape", node, shape=node.shape)
+            backward.append(build.instruction(copy))
+            number = build.id(copy)
+        taken.add(number)
+        made[key] = number
+    update = [build.update(u) for u in updates]
+    column_ids = {n.source: build.id(n) for n in columns if _used(n, build)}
+    output_ids = {key: build.id(node) for key, node in outputs.items()}
+    sum_ids = {key: build.id(node) for key, node in sums.items()}
+    kept = {*output_ids.values(), *sum_ids.values()}
+    return Program(
+        name=name,
+        values=tuple(build.values),
+        forward=tuple(forward),
+        backward=tuple(backward),
+        update=tuple(update),
+        constants=build.constants,
+        columns=column_ids,
+        gradients=made,
+        outputs=output_ids,
+        sums=sum_ids,
+        stacked=tuple(stacked),
+        layout=layout,
+        dtype=dtype,
+        capacity=capacity,
+        plan=memory(build.values, [*forward, *backward], made, kept, layout, capacity),
+    )
+
+
+def _used(node: Node, build: _Builder) -> bool:
+    """Whether a batch leaf is read; the weights are always kept, for the sums need them."""
+    return node.source == "weights" or (node.op, node.source) in build.shared
+
+
+def _computed(node: Node) -> bool:
+    return not node.leaf and node.op != SELECT
+
+
+def _is_view(node: Node) -> bool:
+    return node.op != SELECT and not node.leaf and ops.get(node.op).view
+
+
+def _own(node: Node | None, layout: Layout, key: str, dtype: str) -> Node:
+    if node is not None:
+        return node
+    return make("broadcast_to", constant(0.0, dtype), shape=layout[key].shape)
+
+
+def memory(
+    values: Sequence[Value],
+    instructions: Sequence[Instruction],
+    gradients: Mapping[str, int],
+    kept: set[int],
+    layout: Layout,
+    capacity: int,
+) -> MemoryPlan:
+    """Offsets for every value: flat segments for parameters and gradients, arenas for the rest.
+
+    A value dies after its last reader, views of it included, and its memory is given to the next
+    that fits. An operation that may overwrite an input takes the input's memory when it is the last
+    reader.
+    """
+    places: dict[int, Place] = {}
+    for value in values:
+        if value.kind == "parameter":
+            entry = layout[value.source]
+            places[value.id] = Place(entry.segment, entry.offset)
+    for key, number in gradients.items():
+        places[number] = Place("gradients", layout[key].offset)
+    roots = {v.id: v.id for v in values}
+    last = dict.fromkeys(roots, -1)
+    for time, one in enumerate(instructions):
+        if ops.get(one.op).view and one.inputs[0] is not None:
+            roots[one.outputs[0]] = roots[one.inputs[0]]
+        for i in (*one.inputs, *one.outputs):
+            if i is not None:
+                last[roots[i]] = time
+    for number in kept:
+        last[roots[number]] = len(instructions)
+    heap = _Heap(capacity)
+    for value in values:
+        if value.kind == "batch":  # alive from the start of every step
+            places[value.id] = heap.take(value.spec)
+    for time, one in enumerate(instructions):
+        row = ops.get(one.op)
+        for index, number in enumerate(one.outputs):
+            if number in places or roots[number] != number:
+                continue
+            candidates = row.overwrites[index] if index < len(row.overwrites) else ()
+            for at in candidates:
+                source = one.inputs[at] if at < len(one.inputs) else None
+                if source is None or roots[source] != source or last[source] != time:
+                    continue
+                place = places.get(source)
+                free = place is not None and place.segment.startswith("arena.")
+                if free and values[source].kind == "temporary" and (
+                    values[source].spec == values[number].spec
+                ):  # fmt: skip
+                    places[number] = places[source]
+                    last[source] = len(instructions) + 1  # the memory has a new owner
+                    break
+            else:
+                places[number] = heap.take(values[number].spec)
+        for i in {roots[i] for i in (*one.inputs, *one.outputs) if i is not None}:
+            if last[i] == time and values[i].kind == "temporary":
+                heap.free(places.get(i), values[i].spec)
+    return MemoryPlan(places, heap.lengths)
+
+
+class _Heap:
+    """Arenas by dtype, with first-fit reuse of freed ranges."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.lengths: dict[str, int] = {}
+        self.holes: dict[str, list[tuple[int, int]]] = {}
+
+    def _length(self, spec: Spec) -> int:
+        total = size(concrete(spec.shape, self.capacity))
+        assert not isinstance(total, Rows)
+        step = ALIGNMENT // 4
+        return -(-max(total, 1) // step) * step
+
+    def take(self, spec: Spec) -> Place:
+        length, kind = self._length(spec), spec.dtype
+        holes = self.holes.setdefault(kind, [])
+        fitting = [h for h in holes if h[1] >= length]
+        if fitting:
+            offset, room = min(fitting, key=lambda h: (h[1], h[0]))
+            holes.remove((offset, room))
+            if room > length:
+                holes.append((offset + length, room - length))
+        else:
+            offset = self.lengths.get(kind, 0)
+            self.lengths[kind] = offset + length
+        return Place(f"arena.{kind}", offset)
+
+    def free(self, place: Place | None, spec: Spec) -> None:
+        if place is None or not place.segment.startswith("arena."):
+            return
+        holes = self.holes.setdefault(spec.dtype, [])
+        start, length = place.offset, self._length(spec)
+        for hole in list(holes):  # neighbours become one
+            if hole[0] + hole[1] == start:
+                start, length = hole[0], length + hole[1]
+                holes.remove(hole)
+            elif start + length == hole[0]:
+                length += hole[1]
+                holes.remove(hole)
+        holes.append((start, length))

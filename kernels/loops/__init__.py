@@ -1,0 +1,1 @@
+"""Explicit loops over elements, in Python or compiled as they are."""

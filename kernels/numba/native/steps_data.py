@@ -1,0 +1,143 @@
+"""Steps that bring a batch's rows in, keep its account, and collect results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import updates
+from ..jit import jit
+from .machine import doubles, integers, line, pointer, real, words
+from .slots import (
+    COLUMNS,
+    FAILED,
+    NUMBER,
+    ORDER,
+    RATE,
+    RESULTS,
+    ROW,
+    ROW_WEIGHTS,
+    STOP,
+    SUMS,
+    TRACE,
+    WEIGHT,
+    WEIGHT_SUM,
+    Like,
+    Record,
+)
+
+
+def load(a: Record, like: Like) -> None:
+    """This worker's rows of a column: gathered in the order of the run, or read where they lie.
+
+    0 now, 1 control, 2 column, 3 words a row, 4 buffer, 5 first row, 6 rows, 7 gather always,
+    8 patches, 9 number of patches. A patch is the address of a slot that other steps read the
+    column's address from, and the offset that goes there.
+    """
+    now, control = integers(a[0]), integers(a[1])
+    base, order, width = control[COLUMNS + 2 * a[2]], control[COLUMNS + 2 * a[2] + 1], a[3]
+    first, rows = a[5], a[6]
+    address = base + 4 * width * now[ROW]
+    if order != 0 or a[7] != 0:
+        address = a[4]
+        numbers = words(order + 4 * (now[ROW] + first))
+        target = a[4] + 4 * width * first
+        for i in range(rows):
+            row = numbers[i] if order != 0 else now[ROW] + first + i
+            source = base + 4 * width * row
+            if width == 1:
+                words(target)[i] = words(source)[0]
+            elif width == 2:
+                integers(target)[i] = integers(source)[0]
+            else:
+                copy_words(words(source), words(target + 4 * width * i), width)
+    patches = integers(a[8])
+    for i in range(a[9]):
+        integers(patches[2 * i])[0] = address + patches[2 * i + 1]
+
+
+@jit
+def copy_words(source: Any, target: Any, count: int) -> None:
+    """Copies 32-bit words."""
+    for i in range(count):
+        target[i] = source[i]
+
+
+def load_weights(a: Record, like: Like) -> None:
+    """The weights of the batch's rows over their sum; the sum goes to the control block.
+
+    0 now, 1 control, 2 rows, 3 target.
+    """
+    now, control = integers(a[0]), integers(a[1])
+    given, order, first = doubles(control[ROW_WEIGHTS]), control[ORDER], now[ROW]
+    target = pointer(a[3], like)
+    total = 0.0
+    for i in range(a[2]):
+        total += given[words(order)[first + i] if order != 0 else first + i]
+    share = 1.0 / total if total > 0.0 else 0.0
+    for i in range(a[2]):
+        target[i] = share * given[words(order)[first + i] if order != 0 else first + i]
+    doubles(a[1])[WEIGHT] = total
+
+
+def account(a: Record, like: Like) -> None:
+    """Adds the batch's values to the sums; asks for a stop where one is not finite.
+
+    Where there is a trace, each step's values go there too, behind the step's weight.
+
+    0 now, 1 control, 2 number of sums, 3... their addresses.
+    """
+    now, control, numbers = integers(a[0]), integers(a[1]), doubles(a[1])
+    finite = True
+    numbers[WEIGHT_SUM] += numbers[WEIGHT]
+    trace = control[TRACE]
+    if trace != 0:
+        trace += 8 * (a[2] + 1) * now[NUMBER]
+        doubles(trace)[0] = numbers[WEIGHT]
+    for i in range(a[2]):
+        value = np.float64(pointer(a[3 + i], like)[0])
+        numbers[SUMS + i] += value * numbers[WEIGHT]
+        if trace != 0:
+            doubles(trace)[1 + i] = value
+        if not abs(value) < np.inf:
+            finite = False
+    if not finite and control[STOP] == 0:
+        control[STOP] = 2 * now[NUMBER] + 1
+        control[FAILED] = now[NUMBER]
+
+
+def guard(a: Record, like: Like) -> None:
+    """Asks for a stop before an update that would leave the finite numbers.
+
+    0 now, 1 control, 2 gradients or parameters, 3 how many, 4 the norm they may not reach at rates
+    up to 1.
+    """
+    now, control = integers(a[0]), integers(a[1])
+    limit = np.float64(real(a[4], like)) / max(1.0, doubles(a[0])[RATE])
+    fine = updates.squares_below(line(a[2], a[3], like), limit * limit)
+    if not fine and control[STOP] == 0:
+        control[STOP] = 2 * now[NUMBER] + 2
+        control[FAILED] = now[NUMBER]
+
+
+def store_rows(a: Record, like: Like) -> None:
+    """Copies a value's rows to where a run collects them.
+
+    0 now, 1 control, 2 result, 3 words a row, 4 source, 5 first row, 6 rows.
+    """
+    now, control = integers(a[0]), integers(a[1])
+    target = control[RESULTS + a[2]] + 4 * a[3] * (now[ROW] + a[5])
+    copy_words(words(a[4] + 4 * a[3] * a[5]), words(target), a[3] * a[6])
+
+
+def fill(a: Record, like: Like) -> None:
+    """One number everywhere. 0 where it stands, 1 how many, 2 out."""
+    value, out = pointer(a[0], like)[0], pointer(a[2], like)
+    for i in range(a[1]):
+        out[i] = value
+
+
+def copy(a: Record, like: Like) -> None:
+    """0 source, 1 words, 2 target."""
+    copy_words(words(a[0]), words(a[2]), a[1])

@@ -1,0 +1,145 @@
+"""Steps element by element: arithmetic, comparisons, dropout, GELU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import rowwise, updates
+from ..jit import jit
+from .machine import bytes_at, integers, line, pointer, real, words
+from .slots import SEED, STEP, Like, Record
+
+# Element by element over two matrices, each with a step along rows and along columns (0: repeated).
+ARITHMETIC = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
+COMPARISONS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
+
+
+def arithmetic(a: Record, like: Like) -> None:
+    """0 code, 1 out, 2 rows, 3 columns, 4 x, 5 row step, 6 column step, 7 y, 8, 9 its steps."""
+    code, rows, columns = a[0], a[2], a[3]
+    if a[6] == 1 and a[9] == 1:
+        if a[5] == columns and a[8] == columns:  # both whole: one long row
+            columns, rows = rows * columns, 1
+        for i in range(rows):
+            combine(
+                code, line(a[4] + i * a[5] * size_of(like), columns, like),
+                line(a[7] + i * a[8] * size_of(like), columns, like),
+                line(a[1] + i * columns * size_of(like), columns, like),
+            )  # fmt: skip
+        return
+    x, y, out = pointer(a[4], like), pointer(a[7], like), pointer(a[1], like)
+    for i in range(rows):
+        for j in range(columns):
+            out[i * columns + j] = combined(code, x[i * a[5] + j * a[6]], y[i * a[8] + j * a[9]])
+
+
+@jit
+def size_of(like: Like) -> Any:
+    """Bytes of an element."""
+    return line(0, 1, like).itemsize
+
+
+@jit
+def combined(code: int, x: Any, y: Any) -> Any:
+    """One element; NaN wins in a maximum or minimum."""
+    if code == 0:
+        return x + y
+    if code == 1:
+        return x - y
+    if code == 2:
+        return x * y
+    if code == 3:
+        return x / y
+    if code == 4:
+        return x if x > y or x != x else y
+    return x if x < y or x != x else y
+
+
+@jit
+def combine(code: int, x: Any, y: Any, out: Any) -> None:
+    """Rows of elements: one loop a code, so that each is vectorised."""
+    if code == 0:
+        for i in range(out.size):
+            out[i] = x[i] + y[i]
+    elif code == 1:
+        for i in range(out.size):
+            out[i] = x[i] - y[i]
+    elif code == 2:
+        for i in range(out.size):
+            out[i] = x[i] * y[i]
+    elif code == 3:
+        for i in range(out.size):
+            out[i] = x[i] / y[i]
+    else:
+        for i in range(out.size):
+            out[i] = combined(code, x[i], y[i])
+
+
+def compare(a: Record, like: Like) -> None:
+    """Numbers to truth values. The slots of `arithmetic`; 10: 0 reals, 1 int32, 2 truth values."""
+    out = bytes_at(a[1])
+    for i in range(a[2]):
+        for j in range(a[3]):
+            first, second = i * a[5] + j * a[6], i * a[8] + j * a[9]
+            if a[10] == 0:
+                found = compared(a[0], pointer(a[4], like)[first], pointer(a[7], like)[second])
+            elif a[10] == 1:
+                found = compared(a[0], words(a[4])[first], words(a[7])[second])
+            else:
+                found = compared(a[0], bytes_at(a[4])[first], bytes_at(a[7])[second])
+            out[i * a[3] + j] = found
+
+
+@jit
+def compared(code: int, x: Any, y: Any) -> Any:
+    """One comparison, in the order of COMPARISONS."""
+    if code == 0:
+        return x == y
+    if code == 1:
+        return x != y
+    if code == 2:
+        return x < y
+    if code == 3:
+        return x <= y
+    return x > y if code == 4 else x >= y
+
+
+def cast_truth(a: Record, like: Like) -> None:
+    """Truth values as 0 and 1. 0 x, 1 how many, 2 out."""
+    x, out = bytes_at(a[0]), pointer(a[2], like)
+    for i in range(a[1]):
+        out[i] = x[i]
+
+
+def dropout_mask(a: Record, like: Like) -> None:
+    """0 now, 1 control, 2 stream, 3 bar, 4 scale, 5 first block, 6 out, 7 how many."""
+    control, now = integers(a[1]), integers(a[0])
+    seed, counter = control[SEED], now[STEP] - 1
+    updates.dropout_words(
+        np.uint32(seed), np.uint32(seed >> 32), np.uint32(a[2]), np.uint32(counter),
+        np.uint32(counter >> 32), np.uint32(a[3]), real(a[4], like), a[5], line(a[6], a[7], like),
+    )  # fmt: skip
+
+
+def gelu(a: Record, like: Like) -> None:
+    """0 x, 1 how many, 2 out."""
+    rowwise.gelu(line(a[0], a[1], like), line(a[2], a[1], like))
+
+
+def gelu_backward(a: Record, like: Like) -> None:
+    """0 g, 1 how many, 2 x, 3 out."""
+    rowwise.gelu_backward(line(a[0], a[1], like), line(a[2], a[1], like), line(a[3], a[1], like))
+
+
+def gelu_tanh(a: Record, like: Like) -> None:
+    """0 x, 1 how many, 2 out."""
+    rowwise.gelu_tanh(line(a[0], a[1], like), line(a[2], a[1], like))
+
+
+def gelu_tanh_backward(a: Record, like: Like) -> None:
+    """0 g, 1 how many, 2 x, 3 out."""
+    rowwise.gelu_tanh_backward(
+        line(a[0], a[1], like), line(a[2], a[1], like), line(a[3], a[1], like)
+    )

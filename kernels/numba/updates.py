@@ -1,0 +1,137 @@
+"""Numba kernels over flat buffers: dropout masks and the optimizer updates, one pass each.
+
+Scalars come in the buffers' dtype, or float32 arithmetic would be done in float64.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..philox import MULTIPLIERS, ROUNDS, WEYL
+from .fast_math import fma
+from .jit import jit
+
+Array = Any
+
+FIRST, SECOND = (np.uint64(m) for m in MULTIPLIERS)
+WEYL_FIRST, WEYL_SECOND = (np.uint32(w) for w in WEYL)
+
+
+@jit
+def dropout_mask(
+    k0: Any, k1: Any, stream: Any, low: Any, high: Any, bar: Any, scale: Any, out: Array
+) -> None:
+    """Philox4x32-10 (see `philox.py`): 0 where an element's word is below `bar`, else `scale`."""
+    dropout_words(k0, k1, stream, low, high, bar, scale, 0, out)
+
+
+@jit
+def dropout_words(
+    k0: Any, k1: Any, stream: Any, low: Any, high: Any, bar: Any, scale: Any, skipped: int,
+    out: Array,
+) -> None:  # fmt: skip
+    """The same from block number `skipped` on; a block makes four elements."""
+    count = out.shape[0]
+    zero = out.dtype.type(0)
+    shift = np.uint64(32)
+    for block in range((count + 3) // 4):
+        c0, c1, c2, c3 = np.uint32(skipped + block), stream, low, high
+        a, b = k0, k1
+        for _ in range(ROUNDS):
+            first, second = FIRST * np.uint64(c0), SECOND * np.uint64(c2)
+            c0 = np.uint32(np.uint32(second >> shift) ^ c1 ^ a)
+            c2 = np.uint32(np.uint32(first >> shift) ^ c3 ^ b)
+            c1, c3 = np.uint32(second), np.uint32(first)
+            a, b = np.uint32(a + WEYL_FIRST), np.uint32(b + WEYL_SECOND)
+        at = 4 * block
+        out[at] = scale if c0 >= bar else zero
+        if at + 1 < count:
+            out[at + 1] = scale if c1 >= bar else zero
+        if at + 2 < count:
+            out[at + 2] = scale if c2 >= bar else zero
+        if at + 3 < count:
+            out[at + 3] = scale if c3 >= bar else zero
+
+
+LANES = 128  # sums kept apart: of fewer, each addition would wait for the one before
+
+
+@jit
+def squares_below(x: Array, limit: float) -> bool:
+    """Whether the sum of squares is a number below `limit`; with NaN or infinity in x it is not.
+
+    In the dtype of x, and so only good enough for a limit that nobody comes near by training.
+    """
+    if x.size < LANES:
+        few = 0.0
+        for i in range(x.size):
+            few += x[i] * x[i]
+        return few < limit
+    sums = np.zeros(LANES, x.dtype)
+    for start in range(0, x.size, LANES):
+        part = x[start:]
+        for lane in range(min(LANES, part.size)):
+            sums[lane] += part[lane] * part[lane]
+    half = LANES // 2
+    while half:
+        for lane in range(half):
+            sums[lane] += sums[lane + half]
+        half //= 2
+    small: bool = sums[0] < limit
+    return small
+
+
+@jit
+def sgd(p: Array, g: Array, rate: Any) -> None:
+    """p - rate g, in place."""
+    for i in range(p.size):
+        p[i] = fma(-rate, g[i], p[i])
+
+
+@jit
+def momentum(p: Array, g: Array, v: Array, rate: Any, factor: Any, nesterov: bool) -> None:
+    """v = factor v + g; p - rate v, or with Nesterov p - rate (g + factor v); in place."""
+    if nesterov:
+        for i in range(p.size):
+            v[i] = fma(factor, v[i], g[i])
+            p[i] = fma(-rate, fma(factor, v[i], g[i]), p[i])
+    else:
+        for i in range(p.size):
+            v[i] = fma(factor, v[i], g[i])
+            p[i] = fma(-rate, v[i], p[i])
+
+
+@jit
+def rmsprop(p: Array, g: Array, s: Array, rate: Any, rho: Any, rest: Any, epsilon: Any) -> None:
+    """s = rho s + rest g^2; p - rate g / (sqrt(s) + epsilon); in place."""
+    for i in range(p.size):
+        s[i] = fma(rho, s[i], rest * g[i] * g[i])
+        p[i] -= rate * g[i] / (np.sqrt(s[i]) + epsilon)
+
+
+@jit
+def adam(
+    p: Array, g: Array, m: Array, s: Array, size: Any, root: Any, beta1: Any, rest1: Any,
+    beta2: Any, rest2: Any, epsilon: Any,
+) -> None:  # fmt: skip
+    """m and s are the running means of g and g^2; p - size m / (sqrt(s) root + epsilon)."""
+    for i in range(p.size):
+        m[i] = fma(beta1, m[i], rest1 * g[i])
+        s[i] = fma(beta2, s[i], rest2 * g[i] * g[i])
+        p[i] -= size * m[i] / fma(np.sqrt(s[i]), root, epsilon)
+
+
+@jit
+def shrink(p: Array, factor: Any) -> None:
+    """p times a factor, in place: the decoupled weight decay of AdamW."""
+    for i in range(p.size):
+        p[i] *= factor
+
+
+@jit
+def add_scaled(g: Array, p: Array, coefficient: Any) -> None:
+    """g + coefficient p, in place."""
+    for i in range(g.size):
+        g[i] = fma(coefficient, p[i], g[i])

@@ -1,0 +1,1 @@
+"""Vectorised NumPy that writes into memory it is given."""
