@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from lamina.backends import threads
-from lamina.backends.native.executor import executor as native
+from lamina.backends.native import executor
 
 
 @pytest.fixture
 def many_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A setter of the number of threads, with every step worth a split."""
-    monkeypatch.setattr(native, "SPLIT_SECONDS", 0.0)
-    from lamina.backends.native.executor import lowering
+    monkeypatch.setattr(executor, "SPLIT_SECONDS", 0.0)
+    from lamina.backends.native import lowering
 
     monkeypatch.setattr(lowering, "SHARED_ELEMENTS", 0)
     before = list(threads._chosen)

@@ -18,8 +18,9 @@ FORK = """
 import os, sys, threading
 import numpy as np
 import lamina as lm
-from lamina.backends import native, threads
-native.SPLIT_SECONDS = 0.0
+from lamina.backends import threads
+from lamina.backends.native import executor
+executor.SPLIT_SECONDS = 0.0
 threads._chosen[:] = [2]
 x = np.random.default_rng(0).standard_normal((640, 20)); y = (x[:, 0] > 0).astype(int)
 
@@ -142,10 +143,10 @@ def test_damaged_and_unwritable_caches(tmp_path: Path) -> None:
 
 TANH = """
 import numpy as np
-from lamina.kernels import fused_cpu
+from lamina.kernels.numba import fused
 x = np.ones(1)
 out = np.empty(1)
-fused_cpu.activate_flat(x, fused_cpu.TANH, 0.0, out)
+fused.activate_flat(x, fused.TANH, 0.0, out)
 print(out[0])
 """
 
@@ -169,7 +170,7 @@ def test_machine_code_is_made_anew_when_a_file_that_it_calls_changed(tmp_path: P
 
     assert printed() == pytest.approx(np.tanh(1.0))
     assert list((tmp_path / "cache").rglob("*.nbc"))
-    changed = package / "kernels" / "fast_math.py"
+    changed = package / "kernels" / "numba" / "fast_math.py"
     text = changed.read_text()
     assert text.count("e / (e + one)") == 1
     changed.write_text(text.replace("e / (e + one)", "two * e / (e + one)"))

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import support
 from lamina.backends import threads
-from lamina.backends.native.executor import executor as native
-from lamina.backends.native.executor import gradients as lowering_gradients
-from lamina.backends.native.executor.lowering import Entry, Lowering, Memory, stretches
+from lamina.backends.native import executor, gradients
+from lamina.backends.native.lowering import Entry, Lowering, Memory, stretches
 from lamina.backends.walker import Walker
 from native_support import trained
 
@@ -23,13 +22,13 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Which ways of computing a layer's gradients are taken, filled in as plans are made."""
     found: list[str] = []
     for name in ("of_own_batch", "columns_of_input"):
-        method = getattr(lowering_gradients._Backward, name)
+        method = getattr(gradients._Backward, name)
 
         def noted(*arguments: Any, name: str = name, method: Any = method) -> Any:
             found.append(name)
             return method(*arguments)
 
-        monkeypatch.setattr(lowering_gradients._Backward, name, noted)
+        monkeypatch.setattr(gradients._Backward, name, noted)
     return found
 
 
@@ -124,7 +123,7 @@ def test_products_by_blas(many_threads: Any, monkeypatch: pytest.MonkeyPatch, co
         asked.append(sizes)
         return True
 
-    monkeypatch.setattr(lowering_gradients, "blas_pays", pays)
+    monkeypatch.setattr(gradients, "blas_pays", pays)
     agree_after_steps([lm.Dense(40, "relu"), lm.Dense(33, "tanh"), lm.Dense(3, "softmax")], 30, 600)
     assert asked
 
@@ -283,7 +282,7 @@ def test_a_run_goes_on_without_helpers_that_do_not_come(
     many_threads(2)
     together = trained()
     monkeypatch.setattr(threads.Helper, "ring", lambda self: None)
-    monkeypatch.setattr(native, "PATIENCE", 100)
+    monkeypatch.setattr(executor, "PATIENCE", 100)
     time.sleep(0.05)  # by now they sleep
     alone = trained()
     assert support.same(together.get_weights(), alone.get_weights())

@@ -7,10 +7,10 @@ from typing import Any
 import lamina as lm
 import numpy as np
 import pytest
-from lamina.core.graph.graph.autodiff import compute
-from lamina.core.graph.graph.fusion import fuse
-from lamina.core.graph.graph.gradients import RULES, SMOOTHLESS, differentiate
-from lamina.core.graph.graph.graph import Node, constant, make, order, outputs
+from lamina.core.graph.autodiff import compute
+from lamina.core.graph.fusion import fuse
+from lamina.core.graph.gradients import RULES, SMOOTHLESS, differentiate
+from lamina.core.graph.graph import Node, constant, make, order, outputs
 from lamina.kernels.ops import OPS
 
 EPSILON = 1e-6

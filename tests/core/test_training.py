@@ -619,8 +619,8 @@ def test_check_gradients_passes_and_fails() -> None:
 
 
 def test_check_gradients_catches_a_wrong_rule(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lamina.core.graph.graph.gradients import RULES
-    from lamina.core.graph.graph.graph import make
+    from lamina.core.graph.gradients import RULES
+    from lamina.core.graph.graph import make
 
     def wrong(node: Any, gradients: Any, needs: Any) -> list[Any]:
         return [make("gelu_backward", gradients[0], node.inputs[0]) * 1.01]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from lamina.kernels import philox
-from lamina.kernels.loops.operations import scalar
-from lamina.kernels.loops.operations import training as loops_training
-from lamina.kernels.loops.operations.drivers import compiled_loop_kernels, loop_kernels
+from lamina.kernels.loops import scalar
+from lamina.kernels.loops import training as loops_training
+from lamina.kernels.loops.drivers import compiled_loop_kernels, loop_kernels
 from lamina.kernels.op import Kernel, Op, Sample
 from lamina.kernels.ops import OPS
 from lamina.kernels.spec import Spec, spec_of
