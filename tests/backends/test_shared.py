@@ -135,7 +135,7 @@ FORK = """
 import os, sys, warnings
 import numpy as np
 from lamina.backends import threads
-from lamina.backends.registry import get_backend
+from lamina.backends.selection import get_backend
 threads.usable_cores.cache_clear()
 threads.usable_cores = lambda: 2
 relu = get_backend("numba").kernels()["relu"].function
