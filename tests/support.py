@@ -98,3 +98,44 @@ def same_by_parts(compute: Callable[[slice], list[Any]], size: int, part: int = 
     for start in range(0, size, part):
         for some, all_of_them in zip(compute(slice(start, start + part)), whole, strict=True):
             np.testing.assert_array_equal(some, all_of_them[start : start + part])
+
+
+def variety(backend: Any) -> tuple[lm.Sequential, Any, Any]:
+    """Every kind of layer; the loss is fused, the GELU is not."""
+    layers = [
+        lm.Flatten(), lm.Standardize(), lm.Dense(6, activation="gelu", weight_decay=0.01),
+        Scale(0.5), lm.Dropout(0.3), lm.Dense(5, activation="tanh", use_bias=False),
+        lm.Dense(3, activation="softmax"),
+    ]  # fmt: skip
+    model = classifier(backend, layers=layers, optimizer=lm.AdamW(0.01, clip_norm=1.0))
+    x, y = classes(23)
+    return model, x.reshape(23, 2, 2), y
+
+
+def everything(backend: Any, inspected: bool = True) -> list[Any]:
+    """All that a model does with its device, as numbers of the host."""
+    model, x, y = variety(backend)
+    weights = np.linspace(0.1, 2.0, 23)
+    history = model.fit(
+        x, y, epochs=3, batch_size=5, sample_weight=weights, validation_split=0.2, verbose=0,
+        callbacks=[lm.EarlyStopping(patience=9)],
+    )  # fmt: skip
+    told = [*history.history["loss"], *history.history["val_loss"]]
+    told += [model.train_on_batch(x[:7], y[:7])["loss"], *model.evaluate(x, y).values()]
+    gradients = [g for layer in model.gradients(x, y) for g in layer.values()]
+    model.set_weights(model.get_weights())
+    assert model.built
+    if inspected:
+        lm.explain(model)
+        lm.profile(model, x, y, steps=1)
+        assert lm.check_gradients(model, x[:6], y[:6], samples=3).passed
+    numbers = [
+        np.array(told),
+        model.predict(x),
+        model.predict_classes(x),
+        *gradients,
+        *model.get_weights(),
+    ]
+    moved = model.to("numpy").predict(x)
+    back = model.to(backend).predict(x)
+    return [*numbers, moved, back]

@@ -1,4 +1,4 @@
-"""The contract of a device: core reaches it only there, and an array namespace alone is enough."""
+"""The contract of a device: core reaches it only there, and an operation reaches a kernel once."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ import pytest
 import support
 from lamina.backends.dispatch import resolve
 from lamina.kernels.spec import Spec
-
-array_api_strict = pytest.importorskip("array_api_strict")  # of the test extra
 
 # What core may ask of a device by itself; the rest is for the floor of the backends.
 FOR_CORE = {"compile", "device", "name", "dtypes"}
@@ -167,51 +165,10 @@ class Functional(Recording):
         raise AssertionError("a functional device was written to")
 
 
-def variety(backend: Any) -> tuple[lm.Sequential, Any, Any]:
-    """Every kind of layer; the loss is fused, the GELU is not."""
-    layers = [
-        lm.Flatten(), lm.Standardize(), lm.Dense(6, activation="gelu", weight_decay=0.01),
-        support.Scale(0.5), lm.Dropout(0.3), lm.Dense(5, activation="tanh", use_bias=False),
-        lm.Dense(3, activation="softmax"),
-    ]  # fmt: skip
-    model = support.classifier(backend, layers=layers, optimizer=lm.AdamW(0.01, clip_norm=1.0))
-    x, y = support.classes(23)
-    return model, x.reshape(23, 2, 2), y
-
-
-def everything(backend: Any, inspected: bool = True) -> list[Any]:
-    """All that a model does with its device, as numbers of the host."""
-    model, x, y = variety(backend)
-    weights = np.linspace(0.1, 2.0, 23)
-    history = model.fit(
-        x, y, epochs=3, batch_size=5, sample_weight=weights, validation_split=0.2, verbose=0,
-        callbacks=[lm.EarlyStopping(patience=9)],
-    )  # fmt: skip
-    told = [*history.history["loss"], *history.history["val_loss"]]
-    told += [model.train_on_batch(x[:7], y[:7])["loss"], *model.evaluate(x, y).values()]
-    gradients = [g for layer in model.gradients(x, y) for g in layer.values()]
-    model.set_weights(model.get_weights())
-    assert model.built
-    if inspected:
-        lm.explain(model)
-        lm.profile(model, x, y, steps=1)
-        assert lm.check_gradients(model, x[:6], y[:6], samples=3).passed
-    numbers = [
-        np.array(told),
-        model.predict(x),
-        model.predict_classes(x),
-        *gradients,
-        *model.get_weights(),
-    ]
-    moved = model.to("numpy").predict(x)
-    back = model.to(backend).predict(x)
-    return [*numbers, moved, back]
-
-
 @pytest.mark.parametrize("kind", [Recording, Functional])
 def test_core_reaches_a_device_only_through_the_contract(kind: type[Recording]) -> None:
     seen.clear()
-    got = everything(kind())
+    got = support.everything(kind())
     touched = Counter(what for what, _ in seen.elements())
     for what in ("compile", "asarray", "to_numpy", "zeros", "xp", "kernels"):
         assert touched[what] > 0, what
@@ -221,7 +178,7 @@ def test_core_reaches_a_device_only_through_the_contract(kind: type[Recording]) 
         "kernels",
     }
     assert {what for what, module in seen if module.startswith("lamina.core")} <= FOR_CORE
-    for a, b in zip(got, everything("numpy"), strict=True):
+    for a, b in zip(got, support.everything("numpy"), strict=True):
         assert type(a) is np.ndarray
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
@@ -256,126 +213,6 @@ def test_the_recording_backend_does_catch() -> None:
         with pytest.raises(AssertionError, match=r"lamina\.core\.sneaky touched the device"):
             eval(code, namespace)
     eval("backend.compile", namespace)
-
-
-# A namespace is enough
-
-
-class Strict(lm.Backend):
-    """array_api_strict: exactly the standard, nothing of NumPy besides; no kernels."""
-
-    name = "strict"
-    functional = True
-
-    @property
-    def xp(self) -> Any:
-        return array_api_strict
-
-
-def jax_backend() -> lm.Backend:
-    jax = pytest.importorskip("jax")
-    jax.config.update("jax_enable_x64", True)
-
-    class Jax(lm.Backend):
-        name = "jax"
-        functional = True
-
-        @property
-        def xp(self) -> Any:
-            return jax.numpy
-
-    return Jax()
-
-
-NAMESPACES: dict[str, Callable[[], lm.Backend]] = {"array-api-strict": Strict, "jax": jax_backend}
-
-
-@pytest.fixture(params=NAMESPACES)
-def namespace(request: pytest.FixtureRequest) -> lm.Backend:
-    return NAMESPACES[request.param]()
-
-
-def test_digits_train_on_a_namespace_alone(namespace: lm.Backend) -> None:
-    digits = lm.datasets.load("digits")
-    x, y = digits.x_train[:640], digits.y_train[:640]
-
-    def trained(backend: Any) -> tuple[list[float], list[float], float, list[np.ndarray]]:
-        layers = [
-            lm.Standardize(),
-            lm.Dense(32, activation="relu"),
-            lm.Dense(10, activation="softmax"),
-        ]
-        model = lm.Sequential(
-            layers, loss="cross_entropy", optimizer=lm.Adam(0.01), metrics=("accuracy",),
-            backend=backend, dtype="float64", seed=5,
-        )  # fmt: skip
-        told = model.fit(x, y, epochs=4, batch_size=48, verbose=0).history
-        test = model.evaluate(digits.x_test, digits.y_test)["accuracy"]
-        return told["loss"], told["accuracy"], test, model.get_weights()
-
-    losses, accuracies, test, weights = trained(namespace)
-    assert sorted(accuracies) == accuracies
-    assert accuracies[0] < accuracies[-1]
-    assert test > 0.85
-    wanted = trained("numpy")
-    np.testing.assert_allclose(losses, wanted[0], rtol=1e-10)
-    assert accuracies == pytest.approx(wanted[1])
-    for a, b in zip(weights, wanted[3], strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)
-
-
-def test_everything_else_works_on_a_namespace_alone(namespace: lm.Backend) -> None:
-    pairs = zip(everything(namespace, inspected=False), everything("numpy", False), strict=True)
-    for a, b in pairs:
-        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11)
-    x, y = support.regression(20)
-    models = [
-        lm.Sequential(
-            [lm.Dense(5, activation="leaky_relu"), lm.Dense(2, activation="softplus")],
-            loss=support.huber, optimizer=lm.RMSprop(0.01), backend=b, dtype="float64", seed=1,
-        )
-        for b in (namespace, "numpy")
-    ]  # fmt: skip
-    told = [m.fit(x, y, epochs=3, batch_size=8, verbose=0).history["loss"] for m in models]
-    np.testing.assert_allclose(told[0], told[1], rtol=1e-11)
-
-
-def test_float32_stays_float32(namespace: lm.Backend) -> None:
-    x, y = support.classes(20)
-    model = support.classifier(namespace, dtype="float32")
-    model.fit(x, y, epochs=2, batch_size=8, verbose=0)
-    for flat in model.state.flats.values():
-        assert str(flat.dtype).endswith("float32")
-    assert model.predict(x).dtype == np.float32
-
-
-def test_explain_names_the_reference_where_there_is_no_kernel() -> None:
-    text = lm.explain(support.classifier(Strict()).build(4))
-    assert text.count("vectorised reference") == sum(
-        line.startswith(("forward", "backward", "update")) for line in text.splitlines()
-    )
-    assert "chosen by: asked for: a Backend object" in text
-
-
-# What a device declares
-
-
-class Single(Strict):
-    name = "single"
-    dtypes = ("float32",)
-
-
-def test_a_dtype_that_the_device_lacks_is_refused_at_once() -> None:
-    with pytest.raises(lm.DtypeError, match="backend 'single' has no float64; it has float32"):
-        support.classifier(Single())
-    support.classifier(Single(), dtype="float32").fit(*support.classes(16), batch_size=8, verbose=0)
-    with pytest.raises(lm.DtypeError, match=r"\[add\] backend 'single' has no float64"):
-        resolve(Single(), "add", [Spec((2,), "float64")] * 2, {})
-    model = support.classifier("numpy").build(4)
-    with pytest.raises(lm.DtypeError, match="has no float64"):
-        model.to(Single())
-    assert model.backend.name == "numpy"
-    assert model.predict(support.classes(4)[0]).shape == (4, 3)
 
 
 def test_one_dispatch() -> None:

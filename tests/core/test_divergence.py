@@ -1,0 +1,59 @@
+"""A training that is cut short, by its numbers or by Ctrl-C, leaves a whole model."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+import lamina as lm
+import numpy as np
+import pytest
+import support
+
+
+def test_divergence_is_told() -> None:
+    x, y = support.regression(16)
+    model = lm.Sequential(
+        [lm.Dense(8, activation="relu"), lm.Dense(2)], loss="mean_squared_error",
+        optimizer=lm.SGD(1e6), backend="numpy", seed=0,
+    )  # fmt: skip
+    with pytest.raises(lm.DivergenceError, match=r"in epoch \d+.*Lower the learning rate"):
+        model.fit(x, y, epochs=50, batch_size=8, verbose=0)
+
+
+def test_divergence_gives_back_finite_parameters_and_the_history() -> None:
+    x, y = support.regression(16)
+    model = lm.Sequential(
+        [lm.Dense(8, activation="relu"), lm.Dense(2)], loss="mean_squared_error",
+        optimizer=lm.SGD(3.0), backend="numpy", seed=0,
+    )  # fmt: skip
+    with pytest.raises(lm.DivergenceError) as caught:
+        model.fit(x, y, epochs=500, batch_size=4, verbose=0)
+    error = caught.value
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+    assert model.state.step == error.step
+    assert error.layer == 0
+    assert error.history is model.history
+    model.optimizer = lm.SGD(1e-4)
+    model.evaluate(x, y)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_interrupt_leaves_a_whole_model() -> None:
+
+    class After(lm.Callback):
+        def on_epoch_end(self, model: Any, epoch: int, values: Any) -> None:
+            if epoch == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    x, y = support.classes(40)
+    model = support.classifier()
+    with pytest.raises(KeyboardInterrupt, match="fit goes on from here"):
+        model.fit(x, y, epochs=10_000, batch_size=8, verbose=0, callbacks=[After()])
+    assert model.history is not None
+    assert model.history.epochs == [1, 2, 3]
+    assert model.state.epoch == 3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert len(model.fit(x, y, epochs=2, batch_size=8, verbose=0).epochs) == 2
