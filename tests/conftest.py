@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         found = next(status for status in lm.backends() if status.name == "cupy")
         if not found.available:
             pytest.skip(f"cupy: {found.reason}")
+
+
+@pytest.fixture
+def default_interrupt() -> Iterator[None]:
+    """Ctrl-C interrupts here and in new processes.
+
+    A shell without job control starts what it puts into the background with Ctrl-C ignored, and
+    Python and its children inherit that.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)

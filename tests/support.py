@@ -15,6 +15,7 @@ import numpy as np
 
 CPU = ("loops", "numpy", "numba")
 GOLDEN = Path(__file__).parent / "golden"
+PATIENCE = 600.0  # seconds after which another process hangs, however busy the machine is
 
 
 def classes(rows: int = 40, features: int = 4, count: int = 3, seed: int = 0) -> tuple[Any, Any]:
@@ -66,8 +67,8 @@ def run_python(code: str, *arguments: object, cwd: Path | None = None, **environ
     """Standard output of a new Python process that runs the code; fails when the process does."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
-        capture_output=True, text=True, timeout=120, cwd=cwd, env={**os.environ, **environment},
-        check=False,
+        capture_output=True, text=True, timeout=PATIENCE, cwd=cwd, check=False,
+        env={**os.environ, **environment},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import lamina as lm
 import pytest
+import support
 
 
 def lamina(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    import os
-
     parent = str(Path(lm.__file__).parents[1])
     path = os.pathsep.join(filter(None, [parent, os.environ.get("PYTHONPATH", "")]))
     return subprocess.run(
@@ -21,7 +23,7 @@ def lamina(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": path, **environment},
-        timeout=300,
+        timeout=support.PATIENCE,
         check=False,
     )
 
@@ -178,11 +180,7 @@ def test_a_run_is_repeated_from_its_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
-    import os
-    import signal
-    import time
-
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path, default_interrupt: None) -> None:
     file, log = tmp_path / "m.safetensors", tmp_path / "log.csv"
     words = ["train", "moons", "--backend", "numpy", "--save", str(file), "--log", str(log)]
     parent = str(Path(lm.__file__).parents[1])
@@ -193,11 +191,14 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": parent},
         text=True,
     )
-    end = time.monotonic() + 60
-    while not (log.exists() and log.stat().st_size > 100) and time.monotonic() < end:
-        time.sleep(0.05)
-    child.send_signal(signal.SIGINT)
-    _, told = child.communicate(timeout=60)
+    try:
+        while not (log.exists() and log.stat().st_size > 100) and child.poll() is None:
+            time.sleep(0.05)
+        child.send_signal(signal.SIGINT)
+        _, told = child.communicate(timeout=support.PATIENCE)
+    finally:
+        child.kill()
+        child.communicate()
     assert child.returncode == 130, told
     assert "go on from it with --resume" in told
     assert "Traceback" not in told

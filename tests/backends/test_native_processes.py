@@ -11,6 +11,7 @@ from pathlib import Path
 import lamina as lm
 import numpy as np
 import pytest
+import support
 from lamina.__main__ import app
 from typer.testing import CliRunner
 
@@ -55,7 +56,7 @@ def test_a_forked_child_trains_on(parent: str) -> None:
     path = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", FORK, parent],
-        timeout=100, check=False, env={**os.environ, "PYTHONPATH": path},
+        timeout=support.PATIENCE, check=False, env={**os.environ, "PYTHONPATH": path},
     )  # fmt: skip
     assert done.returncode == 0
 
@@ -66,8 +67,8 @@ def test_without_the_guard_the_child_is_alone() -> None:
         "child = os.fork()", "saved = dict(threads.crew.__dict__)\nchild = os.fork()"
     )
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script, "unguarded"], timeout=100, check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        [sys.executable, "-W", "ignore", "-c", script, "unguarded"], timeout=support.PATIENCE,
+        check=False, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )  # fmt: skip
     assert done.returncode == 3
 
@@ -94,7 +95,7 @@ assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident < 4_000
 
 def test_ten_thousand_steps_keep_their_memory() -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    subprocess.run([sys.executable, "-c", MEMORY], check=True, timeout=100, env=env)
+    subprocess.run([sys.executable, "-c", MEMORY], check=True, timeout=support.PATIENCE, env=env)
 
 
 CACHED = """
@@ -110,8 +111,9 @@ def test_damaged_and_unwritable_caches(tmp_path: Path) -> None:
     def run(folder: Path) -> tuple[str, str]:
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         done = subprocess.run(
-            [sys.executable, "-W", "always::RuntimeWarning", "-c", CACHED], check=True, timeout=200,
-            capture_output=True, text=True, env={**env, "LAMINA_CACHE_DIR": str(folder)},
+            [sys.executable, "-W", "always::RuntimeWarning", "-c", CACHED], check=True,
+            timeout=support.PATIENCE, capture_output=True, text=True,
+            env={**env, "LAMINA_CACHE_DIR": str(folder)},
         )  # fmt: skip
         return done.stdout, done.stderr
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import lamina as lm
 import pytest
+from lamina.backends import threads
+from threadpoolctl import threadpool_info
 
 
 def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    from threadpoolctl import threadpool_info
-
     before = [pool["num_threads"] for pool in threadpool_info()]
+    chosen = list(threads._chosen)
     try:
         for bad in (0, -1, 1.5, "two", True):
             with pytest.raises(lm.BadInput, match="set_threads takes a whole number from 1"):
@@ -24,3 +25,4 @@ def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
             lm.get_backend("numpy")
     finally:
         lm.set_threads(max(before, default=1))
+        threads._chosen[:] = chosen  # else all later tests would run with a number that was set

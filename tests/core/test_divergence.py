@@ -41,8 +41,7 @@ def test_divergence_gives_back_finite_parameters_and_the_history() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_an_interrupt_leaves_a_whole_model() -> None:
-
+def test_an_interrupt_leaves_a_whole_model(default_interrupt: None) -> None:
     class After(lm.Callback):
         def on_epoch_end(self, model: Any, epoch: int, values: Any) -> None:
             if epoch == 3:

@@ -93,7 +93,7 @@ def test_nothing_but_our_own_errors(backend: str) -> None:
     )
     @given(pairs(), st.sampled_from(sorted(MODELS)), st.integers(1, 12))
     def drive(data: tuple[Any, Any], kind: str, batch: int) -> None:
-        if time.monotonic() > end:
+        if time.monotonic() > end and min(seen.values()) > 5:  # slow machines still see some
             return
         x, y = data
         model = MODELS[kind](backend)
