@@ -93,7 +93,10 @@ class Backend(Device):
 
     @classmethod
     def obstacle(cls, index: int = 0) -> Obstacle | None:
-        """What keeps this backend from running here, or None. May import the device's library."""
+        """What keeps device number `index` from running here, or None.
+
+        May import the device's library, and may raise: that is an obstacle as well.
+        """
         return None
 
     def variants(self) -> Mapping[str, Mapping[str, Kernel]]:

@@ -20,6 +20,7 @@ class Device(ABC):
     name: what users write in `backend=`.
     functional: arrays cannot be written; every operation returns new ones.
     dtypes: the floating dtypes it computes in.
+    index: the device's number, from 0, where a machine has several.
     """
 
     name: str = ""
@@ -56,11 +57,11 @@ class Device(ABC):
         return np.array(array)
 
     def zeros(self, length: int, dtype: str) -> Array:
-        """A flat array of zeros."""
+        """A flat array of `length` zeros of that dtype, (length,)."""
         return self.xp.zeros((length,), dtype=getattr(self.xp, dtype))
 
     def assign(self, target: Array, source: Array) -> None:
-        """Copies an array into memory that exists (not on functional devices)."""
+        """Copies `source` into the memory of `target`, of one shape (not on functional devices)."""
         target[...] = source
 
     def synchronize(self) -> None:

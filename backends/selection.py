@@ -100,13 +100,20 @@ def choose(flops: float, dtype: str, ordinary: Backend) -> Selection:
 
 
 def get_backend(choice: Choice = None) -> Backend:
-    """The backend for a choice; see `select`."""
+    """The backend for a choice.
+
+    choice: "loops", "numpy", "numba", "cupy" or a plug-in's name; "cpu", "cuda"; with a device
+        number, "cuda:1"; a list of which the first available is taken, "cupy,numba"; "auto"; a
+        Backend; or None for `use_backend`, then LAMINA_BACKEND, then "auto".
+    Raises: UnknownName; BackendUnavailable with the reason and what mends it.
+    """
     return select(choice).backend
 
 
 class use_backend(contextlib.AbstractContextManager["use_backend"]):  # noqa: N801
     """Makes a choice the default, from now on or inside a `with` block.
 
+    choice: as in `get_backend`.
     Raises: UnknownName or BackendUnavailable at once.
     """
 

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """The protocol. Setting `model.stop_training = True` ends the training after this epoch."""
+    """The protocol. Setting `model.stop_training = True` ends the training after this epoch.
+
+    model: the one that trains. values: the epoch's numbers by their names in the history.
+    history: what the whole fit measured.
+    """
 
     def on_fit_begin(self, model: Sequential) -> None:
         """Before the first epoch of a fit."""
@@ -65,8 +69,12 @@ def improves(name: str, value: float, best: float) -> bool:
 class EarlyStopping(Callback):
     """Ends the training when the monitored number has not improved for `patience` epochs.
 
-    monitor: a name of the history; None is "val_loss", or "loss" without validation.
+    monitor: a name of the history; None is "val_loss", or "loss" without validation. Accuracies
+        and scores are to rise, other numbers to fall.
+    patience: epochs without improvement, from 1.
     restore_best_weights: go back to the parameters of the best epoch at the end.
+    best, best_epoch: the best number so far, and its epoch (counted from 1).
+    Raises: BadInput, in training for a name that the history lacks.
     """
 
     monitor: str | None = None
@@ -106,8 +114,9 @@ class EarlyStopping(Callback):
 class Plateau(Callback):
     """Multiplies the learning rate by `factor` after `patience` epochs without improvement.
 
-    monitor: as in EarlyStopping. The rate does not fall below `minimum`. It belongs to the model's
-    optimizer, so it is saved with the model; a schedule in its place is refused.
+    monitor: as in EarlyStopping. factor: in [0, 1). The rate does not fall below `minimum`. It
+    belongs to the model's optimizer, so it is saved with the model; a schedule in its place is
+    refused. Raises: BadInput.
     """
 
     monitor: str | None = None
@@ -146,6 +155,9 @@ class LogFile(Callback):
     """Appends a line per epoch to a file: `.csv` with a header, or `.jsonl` with JSON objects.
 
     Each line is on disk before training goes on, so a log survives whatever ends the training.
+    Its columns: epoch (counted from 1), step (optimizer updates so far), and the history's names.
+
+    path: where to write; what is there is kept. Raises: BadInput for another suffix.
     """
 
     path: str | os.PathLike[str]
@@ -169,7 +181,11 @@ class LogFile(Callback):
 
 @dataclass
 class Checkpoint(Callback):
-    """Saves the model to a file every so many epochs; the last good file is never lost."""
+    """Saves the model to a file every so many epochs; the last good file is never lost.
+
+    path: of the safetensors file. every: epochs from one saving to the next, from 1.
+    Raises: BadInput; OSError when the disk refuses.
+    """
 
     path: str | os.PathLike[str]
     every: int = 1

@@ -185,9 +185,11 @@ def load(
 ) -> Sequential:
     """The model of a file, ready to predict or to go on training, on the given backend.
 
+    path: of a file that `save` wrote. backend: as in `Sequential`.
     custom: name -> class or function, for layers, losses, metrics, activations, initializers and
         schedules of one's own.
-    Raises: CheckpointError when the file is no model, is damaged, or needs a name not in `custom`.
+    Raises: CheckpointError when the file is no model, is damaged, or needs a name not in `custom`;
+        UnknownName, BackendUnavailable.
     """
     tensors, metadata = _read(Path(path))
     words = dict(custom or {})

@@ -19,7 +19,7 @@ class History:
 
     history: name -> one number per epoch. "loss" and training metrics are running means over the
         epoch, each batch taken before its update; "val_..." are taken after the epoch.
-    epochs: the numbers of the epochs, counted over the model's life. seconds: per epoch.
+    epochs: the numbers of the epochs, counted over the model's life from 1. seconds: per epoch.
     """
 
     history: dict[str, list[float]] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class History:
     seconds: list[float] = field(default_factory=list)
 
     def add(self, epoch: int, seconds: float, values: Mapping[str, float]) -> None:
-        """Appends one epoch."""
+        """Appends one epoch: its number (from 1), its seconds, and its values by name."""
         self.epochs.append(epoch)
         self.seconds.append(seconds)
         for name, value in values.items():

@@ -13,7 +13,10 @@ from ..kernels.errors import BadInput, unknown
 
 
 class Initializer(Protocol):
-    """Draws the first values of an array."""
+    """Draws the first values of an array: any function (shape, rng) of float64 numbers.
+
+    args, kwargs: the shape, and the generator `rng` of numpy to draw from.
+    """
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """Float64 numbers of that shape; a weight's shape is (n_in, n_out)."""
@@ -22,7 +25,7 @@ class Initializer(Protocol):
 
 @dataclass(frozen=True)
 class Constant:
-    """Every element the same."""
+    """Every element the same `value`."""
 
     value: float = 0.0
 
@@ -44,7 +47,10 @@ class RandomNormal:
 
 @dataclass(frozen=True)
 class VarianceScaling:
-    """Normal numbers of variance gain / n, n being the inputs or the mean of inputs and outputs."""
+    """Normal numbers of variance gain / n, n being the inputs or the mean of inputs and outputs.
+
+    average: take that mean (Glorot and Bengio 2010), not the inputs alone (He et al. 2015).
+    """
 
     gain: float = 1.0
     average: bool = False
@@ -66,7 +72,7 @@ def ones() -> Constant:
 
 
 def random_normal(scale: float = 0.01) -> RandomNormal:
-    """Normal numbers of that standard deviation."""
+    """Normal numbers of the standard deviation `scale`."""
     return RandomNormal(scale)
 
 
@@ -96,6 +102,7 @@ Choice = Union[str, Initializer]
 def get(choice: Choice, activation: object = None) -> Initializer:
     """The initializer for a name or an object; "auto" is He for the ReLU family, Xavier else.
 
+    choice: a name, or a function (shape, rng). activation: that of the layer, which "auto" goes by.
     Raises: UnknownName, BadInput.
     """
     if isinstance(choice, str):

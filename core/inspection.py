@@ -47,6 +47,7 @@ def summary(model: Sequential) -> str:
 def explain(model: Sequential, batch_size: int = 32) -> str:
     """Which backend was chosen and why, and how each instruction of a training step is run.
 
+    model: one that has weights. batch_size: the rows that memory is planned for.
     Raises: NotBuilt.
     """
     if not model.built:
@@ -68,6 +69,7 @@ def explain(model: Sequential, batch_size: int = 32) -> str:
 class Profile:
     """Seconds per instruction over some training steps.
 
+    backend: its name. steps: how many were timed.
     rows: (segment, operation, seconds a step, GFLOP/s, GB/s), in program order. product, copy: the
         machine's ceilings in GFLOP/s and GB/s, measured beside it.
     """
@@ -108,6 +110,9 @@ def profile(model: Sequential, x: Any, y: Any, steps: int = 20) -> Profile:
     Beside each stands its share of the ceiling that binds it: the rate of a large product, or that
     of a copy past the caches, measured now. Small instructions work in a cache, which is faster
     than that copy. The model's parameters are put back afterwards.
+
+    model: built here if it is not. x: (n, features), y: (n,) or (n, outputs), as in `fit`.
+    steps: how many are timed, from 1. Raises: BadInput, ShapeError, DtypeError.
     """
     from ..backends.ceilings import ceiling
 
@@ -187,6 +192,11 @@ def check_gradients(
 
     A copy of the model is made in float64 on its own backend; up to `samples` elements of each
     array are checked. Dropout masks stay the same throughout. The model is not changed.
+
+    x: (n, features), y: (n,) or (n, outputs), sample_weight: (n,), as in `fit`.
+    epsilon: how far an element is moved to either side. tolerance: the largest error that passes:
+        |analytic - numeric| / (|analytic| + |numeric|), Euclidean norms (course section 3.3).
+    Raises: BadInput, ShapeError, DtypeError.
     """
     from .model import Sequential
 

@@ -35,7 +35,8 @@ Activation = str | Callable[[Node], Node] | None
 class Parameter:
     """One array of a layer.
 
-    shape: fixed numbers. initializer: a name or an object of `lm.initializers`.
+    shape: fixed numbers, such as (n_in, n_out) or (1, n_out).
+    initializer: a name or an object of `lm.initializers`.
     decayed: whether weight decay applies (weights, not biases). decay: the layer's own coefficient.
     """
 
@@ -66,7 +67,10 @@ class Context:
 
 
 class Layer:
-    """The protocol of a layer, with the defaults of one that has no parameters."""
+    """The protocol of a layer, with the defaults of one that has no parameters.
+
+    shape: of an input's features, (features,) or (height, width, ...), without the batch axis.
+    """
 
     def parameters(self, shape: tuple[int, ...]) -> Mapping[str, Parameter]:
         """The trainable arrays, for an input whose features have that shape (no batch axis)."""
@@ -77,11 +81,18 @@ class Layer:
         return {}
 
     def learn(self, x: np.ndarray) -> Mapping[str, np.ndarray]:
-        """The statistics, from this layer's input over the training data, (n, ...) on the host."""
+        """The statistics by name, from x: this layer's input over the training data.
+
+        x: (n, ...) on the host, floating; perhaps a memory map.
+        """
         return {}
 
     def forward(self, x: Node, parameters: Mapping[str, Node], context: Context) -> Node:
-        """The layer's output node; `parameters` holds parameters and statistics by name."""
+        """The layer's output node, (n, ...).
+
+        x: the input node, (n, ...). parameters: nodes of parameters and statistics by name.
+        context: whether the graph trains, and masks for dropout.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def config(self) -> dict[str, Any]:
@@ -160,11 +171,14 @@ def check_number(what: str, value: object, low: float, high: float, *, open_high
 
 @dataclass(frozen=True)
 class Dense(Layer):
-    """activation(x @ weight + bias); weight: (n_in, units), bias: (1, units).
+    """activation(x @ weight + bias); x: (n, n_in), weight: (n_in, units), bias: (1, units).
 
-    activation: a name, a function on nodes, or None. kernel_initializer "auto" is He for the ReLU
-    family and Xavier else. weight_decay: L2 coefficient whose product with the weight is added to
-    its gradient (torch's `weight_decay`); biases are left alone, and the loss is reported without.
+    units: the number of outputs. activation: a name, a function on nodes, or None.
+    use_bias: False leaves the bias away. kernel_initializer, bias_initializer: names or objects of
+        `lm.initializers`; "auto" is He for the ReLU family and Xavier else.
+    weight_decay: L2 coefficient whose product with the weight is added to its gradient (torch's
+        `weight_decay`); biases are left alone, and the loss is reported without.
+    Raises: BadInput, UnknownName; ShapeError for an input that is no rows of features.
     """
 
     units: int
@@ -219,7 +233,8 @@ class Flatten(Layer):
 class Standardize(Layer):
     """(x - mean) / standard deviation per feature, learned from the training data at the first fit.
 
-    A feature that never changes is only centred. The statistics are saved with the model.
+    x keeps its shape, (n, ...). The deviation is that of the whole population (divided by n). A
+    feature that never changes is only centred. The statistics are saved with the model.
     """
 
     def statistics(self, shape: tuple[int, ...]) -> Mapping[str, Parameter]:
@@ -244,7 +259,12 @@ class Standardize(Layer):
 
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """Drops each number with probability `rate` while training and scales the rest (inverted)."""
+    """Drops each number with probability `rate` while training and scales the rest (inverted).
+
+    x * mask, mask being 0 or 1 / (1 - rate) (Srivastava et al. 2014); x keeps its shape, (n, ...).
+
+    rate: in [0, 1). Raises: BadInput.
+    """
 
     rate: float
 

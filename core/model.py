@@ -94,7 +94,7 @@ class Sequential:
         self.adopt(chosen)
 
     def adopt(self, chosen: Selection) -> None:
-        """Takes a backend, and moves to it what there is."""
+        """Takes the chosen backend, and moves to it what there is."""
         before, self.backend = getattr(self, "backend", None), chosen.backend
         self.backend_reason, self._undecided = chosen.why, chosen.open
         if self.backend is not before:
@@ -312,6 +312,9 @@ class Sequential:
     ) -> History:
         """Trains; a second call goes on with the same optimizer state and epoch counter.
 
+        epochs: passes over the rows, from 0. batch_size: rows a step, from 1.
+        shuffle: take the rows in another order every epoch, drawn by the seed.
+        sample_weight: (n,) from 0; the loss is the weighted mean. callbacks: see `lm.Callback`.
         x: (n, features); y: (n,) or (n, outputs). The last, smaller batch is trained on as well.
             A `np.memmap` is read batch by batch. Without y, x is an iterable of batches (x, y) or
             (x, y, sample_weight), or a function that returns one for every epoch.
@@ -398,6 +401,7 @@ class Sequential:
     ) -> dict[str, float]:
         """One step on all the rows given; loss and metrics from before the update.
 
+        x, y, sample_weight, class_weight: as in `fit`.
         Raises: DivergenceError where the loss or the gradient is not finite; nothing is updated.
         """
         data = self._data(x, y, sample_weight, class_weight)
@@ -419,7 +423,11 @@ class Sequential:
         binding.run(control)
 
     def evaluate(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
-        """Loss and metrics over the data, nothing trained: {"loss": ..., "accuracy": ...}."""
+        """Loss and metrics over the data, nothing trained: {"loss": ..., "accuracy": ...}.
+
+        x: (n, features); y: (n,) or (n, outputs); sample_weight: (n,).
+        Raises: NotBuilt, BadInput, ShapeError, DtypeError.
+        """
         self.state  # noqa: B018  raises NotBuilt
         return self.assess(self._data(x, y, sample_weight))
 
@@ -432,7 +440,10 @@ class Sequential:
         return training.means(control)
 
     def predict(self, x: Any) -> np.ndarray:
-        """The last layer's output, (n, outputs): probabilities after sigmoid or softmax."""
+        """The last layer's output, (n, outputs): probabilities after sigmoid or softmax.
+
+        x: (n, features). Raises: NotBuilt, BadInput, ShapeError, DtypeError.
+        """
         self.state  # noqa: B018  raises NotBuilt
         validation.frame_columns(x, self.columns)
         found = validation.features(x, self.dtype, self.features)
@@ -451,7 +462,7 @@ class Sequential:
     def predict_classes(self, x: Any) -> np.ndarray:
         """Class numbers, (n,) int32: the likeliest of several outputs, 0 or 1 of a single one.
 
-        Raises: BadInput when the last layer gives no probabilities.
+        x: (n, features). Raises: NotBuilt; BadInput when the last layer gives no probabilities.
         """
         op = self._trace().prediction.op
         if op not in ("softmax", "sigmoid"):
@@ -465,7 +476,8 @@ class Sequential:
     def gradients(self, x: Any, y: Any, sample_weight: Any = None) -> list[dict[str, np.ndarray]]:
         """The cost's gradient, per layer and by name: [{"weight": ..., "bias": ...}, ...].
 
-        Nothing is trained. Layers without parameters have an empty dictionary.
+        x, y, sample_weight: as in `fit`. Nothing is trained. A gradient has its array's shape;
+        layers without parameters have an empty dictionary.
         """
         data = self._data(x, y, sample_weight)
         self.measure(data)
@@ -494,7 +506,11 @@ class Sequential:
         return text
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes everything needed to go on training to a safetensors file, atomically."""
+        """Writes everything needed to go on training to a safetensors file, atomically.
+
+        path: of the file; an older one is replaced once the new one is on disk.
+        Raises: NotBuilt; OSError when the disk refuses, with the old file whole.
+        """
         from .checkpoint import save
 
         save(self, path)

@@ -25,8 +25,8 @@ Rate = float | Callable[[int], float]
 class Optimizer:
     """The common part.
 
-    learning_rate: a positive number, or a schedule: a function of the step number (from 0).
-    clip_norm: the largest Euclidean norm of the gradient, or None.
+    learning_rate: a number from 0, or a schedule: a function of the step number (from 0).
+    clip_norm: the largest Euclidean norm of the whole gradient, above 0, or None.
     """
 
     slots: ClassVar[tuple[str, ...]] = ()
@@ -50,7 +50,10 @@ class Optimizer:
                 check_number(f"{name}: {field}", getattr(self, field), 0.0, np.inf, open_high=True)
 
     def rates(self, first_step: int, count: int) -> np.ndarray:
-        """The learning rates of `count` steps, float64."""
+        """The learning rates of `count` steps from `first_step` on, (count,) float64.
+
+        Raises: BadInput where a schedule gives no finite number from 0.
+        """
         if callable(self.learning_rate):
             steps = range(first_step, first_step + count)
             return np.array([schedules.check(float(self.learning_rate(s))) for s in steps])
@@ -61,11 +64,11 @@ class Optimizer:
         return self.slots
 
     def rule(self, layout: Layout) -> tuple[str, dict[str, Any]]:
-        """The table's row and its attributes."""
+        """The table's row and its attributes, for the parameters that `layout` places."""
         raise NotImplementedError
 
     def updates(self, layout: Layout) -> list[Update]:
-        """The update segment."""
+        """The update segment for that layout: norm clipped, layers' decay added, the rule."""
         found = []
         clip = getattr(self, "clip_norm", None)
         if clip is not None:
@@ -91,7 +94,17 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Gradient descent, with momentum and Nesterov's variant of it."""
+    """Gradient descent, with momentum and Nesterov's variant of it (torch.optim.SGD).
+
+    w = w - learning_rate * v, with v = momentum * v + gradient; v is the gradient itself where
+    momentum is 0.
+
+    learning_rate: a number from 0, or a schedule of `lm.schedules`. momentum: in [0, 1).
+    nesterov: step along gradient + momentum * v instead of v (Sutskever et al. 2013); needs a
+        momentum above 0.
+    clip_norm: the largest Euclidean norm of the whole gradient, above 0; None leaves it as it is.
+    Raises: BadInput.
+    """
 
     learning_rate: Rate = 0.01
     momentum: float = 0.0
@@ -117,7 +130,14 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
-    """Gradients divided by the root of their running mean square."""
+    """Gradients divided by the root of their running mean square (Tieleman and Hinton 2012).
+
+    w = w - learning_rate * gradient / (sqrt(s) + epsilon), with
+    s = rho * s + (1 - rho) * gradient ** 2.
+
+    learning_rate: a number from 0, or a schedule. rho: what is kept of the mean square, in [0, 1).
+    epsilon: keeps the quotient finite, from 0. clip_norm: as in SGD. Raises: BadInput.
+    """
 
     slots: ClassVar[tuple[str, ...]] = ("square",)
 
@@ -133,7 +153,16 @@ class RMSprop(Optimizer):
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
-    """Kingma and Ba 2015."""
+    """Steps by running means of the gradient and of its square (Kingma and Ba 2015).
+
+    w = w - learning_rate * (m / c1) / (sqrt(s / c2) + epsilon), with
+    m = beta1 * m + (1 - beta1) * gradient, s = beta2 * s + (1 - beta2) * gradient ** 2 and
+    c = 1 - beta ** t at the t-th step, from 1.
+
+    learning_rate: a number from 0, or a schedule. beta1, beta2: what is kept of the means, in
+        [0, 1).
+    epsilon: keeps the quotient finite, from 0. clip_norm: as in SGD. Raises: BadInput.
+    """
 
     slots: ClassVar[tuple[str, ...]] = ("mean", "square")
 
@@ -152,7 +181,12 @@ class Adam(Optimizer):
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with decoupled weight decay on weights, not on biases (Loshchilov and Hutter 2019)."""
+    """Adam with decoupled weight decay on weights, not on biases (Loshchilov and Hutter 2019).
+
+    Before Adam's step, weights are multiplied by 1 - learning_rate * weight_decay.
+
+    weight_decay: from 0; the other settings are Adam's.
+    """
 
     weight_decay: float = 0.01
 

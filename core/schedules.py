@@ -12,7 +12,10 @@ from .layers import check_count, check_number
 
 @dataclass(frozen=True)
 class Step:
-    """initial * factor ** (step // every): a staircase."""
+    """initial * factor ** (step // every): a staircase.
+
+    initial: the first rate, from 0. every: steps on a stair. factor: in [0, 1]. Raises: BadInput.
+    """
 
     initial: float
     every: int
@@ -30,7 +33,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Exponential:
-    """initial * factor ** (step / every): the staircase without its steps."""
+    """initial * factor ** (step / every): the staircase without its steps.
+
+    initial: the first rate, from 0. every: steps after which the rate has been multiplied once by
+    `factor`, in [0, 1]. Raises: BadInput.
+    """
 
     initial: float
     every: int
@@ -48,7 +55,10 @@ class Exponential:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Half a cosine from `initial` down to `final` over `steps`, then `final` (Loshchilov 2017).
+    """Half a cosine from `initial` down to `final` over `steps`, then `final`.
+
+    final + (initial - final) * (1 + cos(pi * step / steps)) / 2 (Loshchilov and Hutter 2017); both
+    rates are from 0. Raises: BadInput.
 
     >>> [round(Cosine(1.0, 4)(step), 3) for step in range(6)]
     [1.0, 0.854, 0.5, 0.146, 0.0, 0.0]
@@ -74,6 +84,9 @@ class Cosine:
 class WarmUp:
     """A straight line up to `after` over `steps`, then `after`: a number or another schedule.
 
+    after * (step + 1) / steps (Goyal et al. 2017). A schedule in `after` counts its steps from the
+    line's end. Raises: BadInput.
+
     >>> [WarmUp(4, 0.8)(step) for step in range(5)]
     [0.2, 0.4, 0.6000000000000001, 0.8, 0.8]
     """
@@ -98,7 +111,7 @@ BUILTIN = {c.__name__: c for c in (Step, Exponential, Cosine, WarmUp)}
 
 
 def check(rate: float) -> float:
-    """A schedule's number. Raises: BadInput unless it is finite and not negative."""
+    """A schedule's `rate`. Raises: BadInput unless it is finite and not negative."""
     if not (math.isfinite(rate) and rate >= 0):
         raise BadInput(f"a schedule gave the learning rate {rate!r}: it must be finite and from 0")
     return rate

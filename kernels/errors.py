@@ -49,8 +49,9 @@ class CheckpointError(LaminaError, ValueError):
 class DivergenceError(LaminaError, FloatingPointError):
     """Training came to a loss or a gradient that is not finite, and did not take that step.
 
-    step: the optimizer step whose parameters the model has. layer: the number of the first layer
-    whose output or gradient was not finite, or None. history: of the epochs before, or None.
+    message: what happened, and what to try. step: the optimizer step whose parameters the model
+    has. layer: the number of the first layer whose output or gradient was not finite, or None.
+    history: of the epochs before, or None.
     """
 
     def __init__(

@@ -37,10 +37,12 @@ from .tables import Encoding, Table
 class Dataset:
     """Arrays for training and testing; unpacks into x_train, y_train, x_test, y_test.
 
-    x: (n, features) floating. y: (n,) class numbers, or the targets of a regression (standardized
-    when there is an encoding). feature_names, class_names: what they mean. task: "classification"
-    or "regression", why: what it was decided from. encoding: how a file's contents became these
-    arrays. notes: what the reader of a table should know.
+    name: of the data set. x_train, x_test: (n, features) floating. y_train, y_test: (n,) class
+        numbers, or the targets of a regression (standardized when there is an encoding).
+    feature_names, class_names: what the columns and the class numbers mean.
+    task: "classification" or "regression", why: what it was decided from.
+    encoding: how a file's contents became these arrays.
+    notes: what the reader of a table should know.
     """
 
     name: str
@@ -69,7 +71,8 @@ class Dataset:
 def stratified_split(y: np.ndarray, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers for training and testing, each class in its share, drawn by the seed.
 
-    Of every class at least one row is for training.
+    y: (n,) labels. test_size: the share for testing. Of every class at least one row is for
+    training.
     """
     rng = np.random.default_rng(seed)
     test: list[np.ndarray] = []
@@ -83,7 +86,7 @@ def stratified_split(y: np.ndarray, test_size: float, seed: int) -> tuple[np.nda
 def flower(rows: int = 400, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """The course's flower with two kinds of petals: (rows, 2) points, (rows,) labels 0 and 1.
 
-    The course draws with NumPy's legacy generator, seed 1.
+    seed: of NumPy's legacy generator; the course draws with 1.
     """
     rng = np.random.RandomState(seed)
     each = rows // 2
@@ -98,7 +101,10 @@ def flower(rows: int = 400, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
 
 
 def half_moons(rows: int = 400, seed: int = 1, noise: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
-    """Two half moons that reach into each other."""
+    """Two half moons that reach into each other: (rows, 2) points, (rows,) labels 0 and 1.
+
+    noise: the standard deviation of what the seed's generator adds to each coordinate.
+    """
     rng = np.random.default_rng(seed)
     each = rows // 2
     angle = np.linspace(0.0, np.pi, each)
@@ -109,7 +115,10 @@ def half_moons(rows: int = 400, seed: int = 1, noise: float = 0.2) -> tuple[np.n
 
 
 def rings(rows: int = 400, seed: int = 1, noise: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
-    """A circle of radius 0.8 inside one of radius 1."""
+    """A circle of radius 0.8 inside one of radius 1: (rows, 2) points, (rows,) labels 0 and 1.
+
+    noise: the standard deviation of what the seed's generator adds to each coordinate.
+    """
     rng = np.random.default_rng(seed)
     each = rows // 2
     angle = np.linspace(0.0, 2.0 * np.pi, each, endpoint=False)
@@ -184,7 +193,10 @@ def _fashion() -> Dataset:
 
 
 def random_split(count: int, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers for training and testing, drawn by the seed."""
+    """Numbers of `count` rows for training and testing, drawn by the seed.
+
+    test_size: the share for testing; of two rows and more, either part has one.
+    """
     order = np.random.default_rng(seed).permutation(count)
     held = min(max(round(count * test_size), 1), count - 1)
     return np.sort(order[held:]), np.sort(order[:held])

@@ -72,8 +72,9 @@ def value_and_grad(
 
     f: a function of numbers or arrays that returns one number, written with operators and `lm.ops`.
     argnums: which arguments; None means all of them: a tuple when there are several.
+    backend: where it is computed, as in `lm.get_backend`.
     The result's derivatives are floats for numbers and arrays of the argument's shape for arrays.
-    Raises: ShapeError when f does not return one number; NotDifferentiable.
+    Calling it raises: ShapeError when f does not return one number; NotDifferentiable; BadInput.
     """
 
     def run(*args: Any) -> tuple[Any, Any]:
@@ -108,7 +109,10 @@ def value_and_grad(
 def grad(
     f: Callable[..., Any], argnums: int | Sequence[int] | None = None, backend: Choice = None
 ) -> Callable[..., Any]:
-    """A function that returns f's derivatives; see `value_and_grad`."""
+    """A function that returns f's derivatives.
+
+    f, argnums, backend, and what is raised: see `value_and_grad`.
+    """
     both = value_and_grad(f, argnums, backend)
     return lambda *args: both(*args)[1]
 
@@ -208,7 +212,11 @@ def _short(array: np.ndarray | None) -> str:
 
 
 def trace(f: Callable[..., Any], *args: Any, backend: Choice = None) -> Trace:
-    """The computation graph of f at the arguments; print it.
+    """The computation graph of f at the arguments, with values and derivatives; print it.
+
+    f: a function of nodes, written with operators and `lm.ops`. args: numbers or arrays.
+    backend: where it is computed, as in `lm.get_backend`.
+    Raises: BadInput, ShapeError, DtypeError.
 
     >>> print(trace(lambda a, b, c: 3 * (a + b * c), 5.0, 3.0, 2.0, backend="numpy"))
     node    operation        value  derivative
