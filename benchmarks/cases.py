@@ -20,7 +20,7 @@ from ..backends.dispatch import Call, resolve
 from ..kernels import ops
 from ..kernels.op import Op, Sample
 from ..kernels.spec import spec_of
-from .layout import scatter
+from .memory_layout import scatter
 from .result import Row
 from .timing import Contender
 
@@ -146,10 +146,10 @@ class Prepared:
         if out is not None and self.op.name.endswith("_update"):
             out = tuple(inputs[places[0]] for places in self.op.overwrites)
 
-        def run() -> None:
+        def compute() -> None:
             call(out, *inputs)
 
-        return run
+        return compute
 
 
 def prepare(case: Case, way: Way) -> tuple[Row, Contender | None]:
@@ -195,12 +195,12 @@ def affordable(case: Case, way: Way) -> int:
     elements = min(FEW, case.elements)
     while elements < case.elements:
         small = Prepared(way, case.op, case.sample(elements), case.dtype)
-        run = small.runner()
+        compute = small.runner()
         with way.backend.active(), np.errstate(all="ignore"):
             try:
-                run()  # compiles
+                compute()  # compiles
                 start = time.perf_counter()
-                run()
+                compute()
                 way.backend.synchronize()
             except Exception:
                 return case.elements  # it will be found wrong there

@@ -10,7 +10,7 @@ from .result import Ceiling
 SIDE = 2048
 
 
-def ceilings(backends: list[Backend], dtypes: list[str], side: int = SIDE) -> list[Ceiling]:
+def measure_ceilings(backends: list[Backend], dtypes: list[str], side: int = SIDE) -> list[Ceiling]:
     """The ceilings of each device; all backends on NumPy arrays share the CPU's."""
     found: list[Ceiling] = []
     host_copy = 0.0

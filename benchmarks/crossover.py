@@ -28,14 +28,13 @@ from ..backends.folder import write
 from ..backends.host import processor
 from ..backends.measured import Threshold, step_flops
 from ..backends.selection import get_backend
-from ..kernels import ops
 from ..kernels.errors import LaminaError
 from ..kernels.op import Op, Sample
 from .environment import environment
 from .networks import Network, data_for, model_for
 from .timing import Contender, interleave
 
-ROWS = (10, 100, 1_000, 10_000, 100_000)  # of an operation's sample: a geometric ladder
+SAMPLE_ROWS = (10, 100, 1_000, 10_000, 100_000)  # of an operation's sample: a geometric ladder
 FAMILY = (  # networks with a growing step, about a factor of eight apart
     Network((4, 4, 1), 16), Network((16, 16, 1), 32), Network((64, 32, 10), 32),
     Network((64, 128, 10), 128), Network((256, 256, 10), 128), Network((784, 512, 256, 10), 128),
@@ -106,7 +105,9 @@ def op_point(op: Op, rows: int, backends: Sequence[str]) -> Point:
     """
     sample = next(iter(op.samples(np.random.default_rng(0), "float32", rows)))
     expected = oracle(op, sample)
-    growth = math.sqrt(max(1.0, rows / ROWS[0]))  # of rounding errors in a sum: a random walk
+    growth = math.sqrt(
+        max(1.0, rows / SAMPLE_ROWS[0])
+    )  # of rounding errors in a sum: a random walk
     contenders = [
         op_contender(op, sample, get_backend(name), expected, growth) for name in backends
     ]
@@ -137,11 +138,11 @@ def op_contender(
         if not (np.abs(mine - want) <= growth * allowed).all():
             raise LaminaError(f"[{op.name}] {backend.name} is off from the oracle: not measured")
 
-    def run() -> None:
+    def compute() -> None:
         with backend.active():
             call(out, *inputs)
 
-    return Contender(backend.name, run, backend.synchronize)
+    return Contender(backend.name, compute, backend.synchronize)
 
 
 def training_point(network: Network, backends: Sequence[str]) -> Point:
@@ -188,21 +189,16 @@ def _medians(contenders: Sequence[Contender], round_seconds: float) -> dict[str,
     return {c.label: statistics.median(c.seconds) for c in contenders}
 
 
-def chosen_ops(wanted: Sequence[str]) -> list[Op]:
-    """The named rows of the table, or all the hot ones. Raises: UnknownName."""
-    return [ops.get(name) for name in wanted] if wanted else [o for o in ops.OPS.values() if o.hot]
-
-
-def measure(
-    wanted: Sequence[Op], training: bool, told: Callable[[str], None]
+def measure_crossover(
+    wanted: Sequence[Op], training: bool, progress: Callable[[str], None]
 ) -> Iterator[tuple[str, list[Point]]]:
-    """(operation, or "" for training; points); `told` hears what is being measured."""
+    """(operation, or "" for training; points); `progress` hears what is being measured."""
     backends = measured.available()
     for op in wanted:
-        told(op.name)
-        yield op.name, ladder(ROWS, backends, partial(op_point, op))
+        progress(op.name)
+        yield op.name, ladder(SAMPLE_ROWS, backends, partial(op_point, op))
     if training:
-        told("training")
+        progress("training")
         yield "", ladder(FAMILY, backends, training_point)
 
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..kernels.errors import BadInput
 
 SCHEMA = 1
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,18 @@ class Row:
         """The slowest round."""
         return max(self.seconds, default=float("nan"))
 
+    def overlaps(self, other: Row) -> bool:
+        """Whether the rounds of both overlap: then neither is called faster."""
+        return self.low <= other.high and other.low <= self.high
+
+
+def grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
+    """Rows by key, both in the order of their first appearance."""
+    found: dict[Key, list[Row]] = {}
+    for row in rows:
+        found.setdefault(key(row), []).append(row)
+    return found
+
 
 @dataclass(frozen=True)
 class Ceiling:
@@ -101,7 +116,7 @@ class Ceiling:
 
 @dataclass
 class Result:
-    """A run of the suite. environment: see `environment.py`. mode: which command made it."""
+    """What one run measured. environment: see `environment.py`. mode: which command made it."""
 
     mode: str
     environment: dict[str, Any]

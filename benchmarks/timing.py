@@ -19,12 +19,12 @@ def nothing() -> None:
 class Contender:
     """One way of doing a piece of work.
 
-    label: whatever the caller knows it by. run: does `units` units of work per call.
+    label: whatever the caller knows it by. perform: does `units` units of work per call.
     synchronize: waits until the device is done. seconds: one number a unit, for each round.
     """
 
     label: Any
-    run: Callable[[], object]
+    perform: Callable[[], object]
     synchronize: Callable[[], None] = nothing
     units: int = 1
     repeats: int = 1
@@ -41,11 +41,11 @@ class Contender:
             seconds = self._time(self.repeats)
 
     def _time(self, repeats: int) -> float:
-        run = self.run
+        perform = self.perform
         self.synchronize()
         start = time.perf_counter()
         for _ in range(repeats):
-            run()
+            perform()
         self.synchronize()
         return time.perf_counter() - start
 
@@ -62,13 +62,11 @@ def interleave(
     *,
     least: int = 3,
     seconds: float = float("inf"),
-    told: Callable[[], None] = nothing,
 ) -> None:
     """Rounds of all contenders in turn, so that a drift of the machine hits all of them.
 
-    The order is turned from round to round, or one would always run in its neighbour's wake.
-    Ends after `rounds`, or, with at least `least` rounds, when `seconds` are over; `told` is called
-    after each.
+    The order is rotated from round to round, or one would always run in its neighbour's wake.
+    Ends after `rounds`, or, with at least `least` rounds, when `seconds` are over.
     """
     start = time.perf_counter()
     collecting = gc.isenabled()
@@ -77,14 +75,13 @@ def interleave(
         for number in range(rounds):
             if number >= least and time.perf_counter() - start > seconds:
                 break
-            for contender in _turned(contenders, number):
+            for contender in _rotated(contenders, number):
                 contender.round()
-            told()
     finally:
         if collecting:
             gc.enable()
 
 
-def _turned(contenders: Sequence[Contender], number: int) -> Iterable[Contender]:
+def _rotated(contenders: Sequence[Contender], number: int) -> Iterable[Contender]:
     at = number % max(len(contenders), 1)
     return (*contenders[at:], *contenders[:at])

@@ -54,13 +54,13 @@ def prepare(network: Network, backend: Backend, expected: float) -> tuple[Row, C
     epochs = max(1, STEPS_A_CALL // many) if network.products < 1e8 and many > 1 else 1
     x, y = data_for(network, many)
 
-    def run() -> None:
+    def train() -> None:
         model.fit(x, y, epochs, network.batch, shuffle=False, verbose=0)
 
-    return row, Contender(row, run, backend.synchronize, many * epochs)
+    return row, Contender(row, train, backend.synchronize, many * epochs)
 
 
-def oracle(network: Network) -> float:
+def reference_loss(network: Network) -> float:
     """The loss of step number ten in float64 on NumPy."""
     return loss_after(replace(network, dtype="float64"), "numpy")[0]
 

@@ -57,9 +57,8 @@ def measure(
         return
     quiet_pools()
     with honest():
-        from ..run import Options
-        from .suite import measure as run
-        from .suite import repeat
+        from ..suite import Options
+        from .suite import bench_suite, repeat_suite
 
         if quick + full + verify > 1:
             raise BadInput("--quick, --full and --verify exclude each other")
@@ -67,7 +66,7 @@ def measure(
         options = Options(
             mode, tuple(op or ()), tuple(backend or ()), tuple(size or ()), tuple(dtype or ())
         )
-        code = repeat(save, runs) if runs > 1 else run(options, json, save)
+        code = repeat_suite(save, runs) if runs > 1 else bench_suite(options, json, save)
     raise typer.Exit(code)
 
 
@@ -108,9 +107,9 @@ def peers(
 ) -> None:
     """Measures lamina beside other libraries, on the same work, checked before it is timed."""
     with honest():
-        from .peers import run
+        from .peers import bench_peers
 
-        run(networks or [], peer or [], backend or [], dtype, mode, rounds, json)
+        bench_peers(networks or [], peer or [], backend or [], dtype, mode, rounds, json)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -144,16 +143,16 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """What got faster or slower between two trees, beyond the noise of this machine."""
-    from . import compare as compare_command
-
     with honest():
+        from .compare import bench_compare, calibrate_spread
+
         if calibrate:
-            typer.echo(compare_command.calibrate(results))
+            typer.echo(calibrate_spread(results))
             return
         if len(results) != 2:
             raise BadInput(f"compare takes OLD and NEW, not {len(results)} names")
         old, new = results
-        raise typer.Exit(compare_command.run(old, new, threshold, force, as_json))
+        raise typer.Exit(bench_compare(old, new, threshold, force, as_json))
 
 
 @bench.command(
@@ -172,10 +171,10 @@ def crossover(
 ) -> None:
     """From which size on which backend wins on this machine; kept for LAMINA_AUTO=measured."""
     quiet_pools()
-    from . import crossover as crossover_command
-
     with honest():
-        crossover_command.run(op or (), training, file)
+        from .crossover import bench_crossover
+
+        bench_crossover(op or (), training, file)
 
 
 @bench.command(
@@ -201,6 +200,6 @@ def report(
 ) -> None:
     """One page about results: it needs no network and follows light and dark."""
     with honest():
-        from .report import run
+        from .report import bench_report
 
-        run(results, html, markdown, readme)
+        bench_report(results, html, markdown, readme)

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from ...core.command.console import FAILED
 from ...kernels.errors import BadInput
-from ..compare import ALPHA, Change, Comparison, compare, read
+from ..comparison import ALPHA, Change, Comparison, compare, read
 from ..spread import Spread, path, tree
 
 SHOWN = 12  # unchanged rows in the table, the most different ones
 
 
-def calibrate(names: Sequence[str]) -> str:
+def calibrate_spread(names: Sequence[str]) -> str:
     """Keeps the spread among results of one tree as this machine's; says what it is."""
     results = [result for name in names for result in read(name)]
     spread = Spread.of(results)
@@ -27,7 +27,7 @@ def calibrate(names: Sequence[str]) -> str:
     )
 
 
-def run(old: str, new: str, threshold: float, force: bool, as_json: bool) -> int:
+def bench_compare(old: str, new: str, threshold: float, force: bool, as_json: bool) -> int:
     """Compares and prints; 1 when something got slower or wrong, else 0. Raises: BadInput."""
     from rich.console import Console
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ...backends import measured
-from ..crossover import chosen_ops, document, measure, save, section
+from ..cases import hot_ops
+from ..crossover import document, measure_crossover, save, section
 
 
-def run(wanted: Sequence[str], training: bool, file: Path | None) -> None:
+def bench_crossover(wanted: Sequence[str], training: bool, file: Path | None) -> None:
     """Measures what is asked for (all when nothing is), prints the table and keeps the figures.
 
     Raises: UnknownName; LaminaError for a backend that computes something else.
@@ -20,10 +21,10 @@ def run(wanted: Sequence[str], training: bool, file: Path | None) -> None:
     from rich.table import Table
 
     console = Console(stderr=True)
-    rows = chosen_ops(wanted) if wanted or not training else []
+    chosen = hot_ops(wanted) if wanted or not training else []
     found: dict[str, Any] = {}
     with console.status("") as status:
-        for name, points in measure(rows, training or not wanted, status.update):
+        for name, points in measure_crossover(chosen, training or not wanted, status.update):
             found[name] = points
     made = document(found)
     save(made)
@@ -35,12 +36,12 @@ def run(wanted: Sequence[str], training: bool, file: Path | None) -> None:
     table.add_column("what", no_wrap=True)
     table.add_column("wins from this size on (elements, flops of a training step)")
     for name, points in found.items():
-        table.add_row(name or "training", told(section(points)["thresholds"]))
+        table.add_row(name or "training", describe(section(points)["thresholds"]))
     Console().print(table)
     Console().print(f"kept in {measured.path()}: LAMINA_AUTO=measured uses it", highlight=False)
 
 
-def told(thresholds: Sequence[dict[str, Any]]) -> str:
+def describe(thresholds: Sequence[dict[str, Any]]) -> str:
     """`numpy, numba from 5.2e+03`, or `always numba`."""
     first, *later = thresholds
     if not later:

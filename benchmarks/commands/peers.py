@@ -12,13 +12,13 @@ from ...kernels.spec import FLOATS
 from ..environment import environment, title
 from ..networks import NETWORKS, parse
 from ..peers import choose
+from ..peers.measurement import measure_peers, tasks
 from ..peers.process import Processes
-from ..peers.run import measure, tasks
 from ..peers.table import case_table, notes, summary
 from ..result import Result, Row
 
 
-def run(
+def bench_peers(
     names: list[str],
     wanted: list[str],
     backends: list[str],
@@ -44,7 +44,7 @@ def run(
     console.print(title(result.environment))
     with Processes() as processes, console.status("starting") as status:
         for task in work:
-            rows = measure(chosen, task, processes, rounds, status.update)
+            rows = measure_peers(chosen, task, processes, rounds, status.update)
             result.rows += rows
             console.print(case_table(rows))
             for note in notes(rows):

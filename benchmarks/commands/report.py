@@ -12,7 +12,7 @@ from .. import report
 from ..report import markdown
 
 
-def run(
+def bench_report(
     results: Sequence[Path], html: Path | None, tables: Path | None, readme: Path | None
 ) -> None:
     """Writes what was asked for; the page beside the first result if nothing was.

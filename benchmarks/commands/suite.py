@@ -1,4 +1,4 @@
-"""What `lamina bench` does: measure with progress, show, save."""
+"""`lamina bench`: measures with progress, shows, saves."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from ...backends.folder import folder
 from ...kernels.errors import BadInput
 from ..result import Result
-from ..run import Options, run
-from ..table import show
+from ..suite import Options, measure_suite
+from ..suite_table import show
 
 
 def baseline(name: str) -> Path:
@@ -23,7 +23,7 @@ def baseline(name: str) -> Path:
     return folder() / "benchmarks" / f"{name}.json"
 
 
-def repeat(save: str, runs: int) -> int:
+def repeat_suite(save: str, runs: int) -> int:
     """The same command several times, each in a process of its own, into one baseline's folder.
 
     Only so does a baseline hold what differs from process to process. Raises: BadInput.
@@ -54,7 +54,7 @@ def _without(arguments: list[str], options: tuple[str, ...]) -> list[str]:
     return kept
 
 
-def measure(options: Options, json: Path | None, save: str) -> int:
+def bench_suite(options: Options, json: Path | None, save: str) -> int:
     """Runs the suite; 1 where an answer was wrong. Ctrl-C keeps the rows so far."""
     targets = [json] if json else []
     if save:
@@ -70,7 +70,7 @@ def measure(options: Options, json: Path | None, save: str) -> int:
     try:
         with Progress(*columns, console=errors, transient=True) as progress:
             task = progress.add_task("starting", total=1.0)
-            run(
+            measure_suite(
                 options,
                 lambda what, share: progress.update(task, description=what, completed=share),
                 keep=result,

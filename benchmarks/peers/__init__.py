@@ -1,7 +1,7 @@
 """Other libraries on the same work: each in a process of its own, in the mode its users run it in.
 
-A *peer* is a library and a variant of using it; its *work* is a task made ready in that library.
-Adding a peer: a file with a function `work`, and a line in PEERS.
+A *peer* is a library and a variant of using it; its *workload* is a task made ready in it.
+Adding a peer: a file with a function `workload`, and a line in PEERS.
 """
 
 from __future__ import annotations
@@ -96,13 +96,13 @@ class Task:
         return {"training": BATCHES, "epoch": EPOCHS}.get(self.mode, 1)
 
 
-class Work(Protocol):
+class Workload(Protocol):
     """A task made ready in one library. Every method returns when the device is done."""
 
     def reset(self) -> None:
         """Puts the initial weights and a fresh optimizer back."""
 
-    def run(self, units: int) -> None:
+    def perform(self, units: int) -> None:
         """Does so many units of work, batches in the block's order or shuffled for an epoch."""
 
     def answer(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class Work(Protocol):
 
 
 class Inference:
-    """What is the same for all works that only predict."""
+    """What is the same for all workloads that only predict."""
 
     def __init__(self, task: Task) -> None:
         self.x = task.input
@@ -129,7 +129,7 @@ class Inference:
     def reset(self) -> None:
         """Nothing was changed."""
 
-    def run(self, units: int) -> None:
+    def perform(self, units: int) -> None:
         """So many calls."""
         predict = self.predict
         for _ in range(units):
@@ -169,9 +169,10 @@ class Peer:
             return ""
         return f"not installed: pip install {' '.join(lacking)}"
 
-    def work(self, task: Task) -> Work:
+    def prepare(self, task: Task) -> Workload:
         """The task made ready. Raises whatever the library raises."""
-        make: Callable[[Peer, Task], Work] = import_module(f".{self.file}", __package__).work
+        make: Callable[[Peer, Task], Workload]
+        make = import_module(f".{self.file}", __package__).workload
         return make(self, task)
 
 
@@ -195,7 +196,7 @@ OWN = "lamina"  # the variant of lamina's backends
 PREPARED = "lamina, prepared"  # the same through `model.prepare()`
 
 
-def own(backend: str) -> Peer:
+def lamina_peer(backend: str) -> Peer:
     """One of lamina's backends as a peer."""
     return Peer(backend, OWN, "with_lamina", MODES)
 
@@ -215,7 +216,7 @@ def choose(mode: str, wanted: list[str], backends: list[str]) -> list[Peer]:
         if name not in usable:
             found = status(name)
             raise BadInput(f"backend {name} cannot run here: {found.reason}; {found.fix}")
-    found_peers = [own(n) for n in backends or [n for n in usable if n != "loops"]]
+    found_peers = [lamina_peer(n) for n in backends or [n for n in usable if n != "loops"]]
     if mode == "inference":
         found_peers += [replace(peer, variant=PREPARED) for peer in found_peers]
     known = dict.fromkeys(p.name.split()[0] for p in PEERS)

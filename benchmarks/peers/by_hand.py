@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import BETA1, BETA2, CHECKED, EPSILON, RATE, Inference, Peer, Task, Work
+from . import BETA1, BETA2, CHECKED, EPSILON, RATE, Inference, Peer, Task, Workload
 
 Array = np.ndarray
 # Each activation, and the derivative as a function of its value.
@@ -106,7 +106,7 @@ class Training:
             denominator *= rate
             w -= denominator
 
-    def run(self, units: int) -> None:
+    def perform(self, units: int) -> None:
         """Steps."""
         batches = self.batches
         for step in range(units):
@@ -135,6 +135,6 @@ class Predictions(Inference):
         return forward(self.x, self.weights, self.activation)[-1]
 
 
-def work(peer: Peer, task: Task) -> Work:
+def workload(peer: Peer, task: Task) -> Workload:
     """The task in NumPy."""
     return Training(task) if task.mode == "training" else Predictions(task)

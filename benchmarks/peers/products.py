@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import Peer, Task, Work
+from . import Peer, Task, Workload
 from .by_hand import Training
 
 Array = np.ndarray
@@ -43,16 +43,16 @@ class Products(Training):
             if i:
                 yield self.deltas[i + 1], self.kernels[i].T
 
-    def run(self, units: int) -> None:
+    def perform(self, units: int) -> None:
         """The products of so many steps."""
-        work = [(a, b, out) for (a, b), out in zip(self.pairs(), self.made, strict=True)]
+        products = [(a, b, out) for (a, b), out in zip(self.pairs(), self.made, strict=True)]
         for _ in range(units):
-            for a, b, out in work:
+            for a, b, out in products:
                 np.matmul(a, b, out=out)
 
     def answer(self) -> dict[str, Any]:
         """Raises: ArithmeticError for a product that is not what float64 finds."""
-        self.run(1)
+        self.perform(1)
         for (a, b), out in zip(self.pairs(), self.made, strict=True):
             right = a[:8].astype("float64") @ b.astype("float64")
             off = np.abs(out[:8] - right).max() / np.abs(right).max()
@@ -61,6 +61,6 @@ class Products(Training):
         return super().answer()
 
 
-def work(peer: Peer, task: Task) -> Work:
+def workload(peer: Peer, task: Task) -> Workload:
     """The products."""
     return Products(task)

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
-from ..result import Row
+from ..result import Row, grouped
 from . import OWN, PREPARED
 
 NOISE = "~"
 
 
-def label(row: Row) -> str:
+def peer_label(row: Row) -> str:
     """`torch, eager`; `lamina numba`."""
     return f"lamina {row.backend}" if row.variant == OWN else f"{row.backend}, {row.variant}"
 
@@ -33,11 +33,6 @@ def best_own(rows: Iterable[Row]) -> Row | None:
     return min(own, key=lambda row: row.median, default=None)
 
 
-def close(a: Row, b: Row) -> bool:
-    """Whether the spreads overlap, so that the difference may be noise."""
-    return a is not b and a.low <= b.high and b.low <= a.high
-
-
 def case_table(rows: list[Row]) -> Table:
     """One piece of work: the median of the rounds, their spread, and the factor to lamina's best.
 
@@ -50,19 +45,20 @@ def case_table(rows: list[Row]) -> Table:
         table.add_column(name, justify="right")
     for row in rows:
         if not row.seconds:
-            table.add_row(label(row), row.status)
+            table.add_row(peer_label(row), row.status)
             continue
         factor = ""
         if own is not None:
-            factor = f"{row.median / own.median:.2f}{NOISE if close(row, own) else ' '}"
+            noise = NOISE if row is not own and row.overlaps(own) else " "
+            factor = f"{row.median / own.median:.2f}{noise}"
         spread = f"{duration(row.low)} .. {duration(row.high)}"
-        table.add_row(label(row), duration(row.median), spread, factor)
+        table.add_row(peer_label(row), duration(row.median), spread, factor)
     return table
 
 
 def notes(rows: list[Row]) -> list[str]:
     """What there is to say about single rows: why one was not timed, or how well it learnt."""
-    return [f"{label(row)}: {row.reason}" for row in rows if row.reason]
+    return [f"{peer_label(row)}: {row.reason}" for row in rows if row.reason]
 
 
 def summary(rows: list[Row]) -> Table:
@@ -71,19 +67,16 @@ def summary(rows: list[Row]) -> Table:
     Beside it the number of cases in which the peer was slower and faster than lamina by more than
     the spread of the rounds.
     """
-    work: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
-        work.setdefault(row.work, []).append(row)
     ratios: dict[str, list[float]] = {}
     clear: dict[str, list[bool]] = {}
-    for same in work.values():
+    for same in grouped(rows, lambda row: row.work).values():
         own = best_own(same)
         for row in same:
             if own is None or not row.seconds:
                 continue
-            ratios.setdefault(label(row), []).append(math.log(row.median / own.median))
-            if row is not own and not close(row, own):
-                clear.setdefault(label(row), []).append(row.median > own.median)
+            ratios.setdefault(peer_label(row), []).append(math.log(row.median / own.median))
+            if row is not own and not row.overlaps(own):
+                clear.setdefault(peer_label(row), []).append(row.median > own.median)
     table = Table(title="Time by that of lamina's best backend", title_justify="left")
     table.add_column("")
     for name in ("geometric mean", "cases", "slower", "faster"):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from . import BETA1, BETA2, CHECKED, EPSILON, RATE, Inference, Peer, Task, Work
+from . import BETA1, BETA2, CHECKED, EPSILON, RATE, Inference, Peer, Task, Workload
 
 ACTIVATIONS: dict[str, Any] = {
     "linear": lambda z: z,
@@ -78,7 +78,7 @@ class Training:
         count = jnp.zeros((), self.task.network.dtype)
         self.state = jax.block_until_ready((weights, *zeros, count))
 
-    def run(self, units: int) -> None:
+    def perform(self, units: int) -> None:
         """Steps."""
         state, batches = self.state, self.batches
         for number in range(units):
@@ -118,7 +118,7 @@ class Loop(Training):
         self.loop = jax.jit(loop, donate_argnums=0)
         super().__init__(task)
 
-    def run(self, units: int) -> None:
+    def perform(self, units: int) -> None:
         """Steps."""
         self.state, self.total = jax.block_until_ready(
             self.loop(self.state, self.x, self.y, np.int32(units))
@@ -129,7 +129,7 @@ class Loop(Training):
         totals = [0.0]
         for units in range(1, CHECKED + 1):
             self.reset()
-            self.run(units)
+            self.perform(units)
             totals.append(float(self.total))
         return {"losses": np.diff(totals), "weights": [np.asarray(w) for w in self.state[0]]}
 
@@ -148,7 +148,7 @@ class Predictions(Inference):
         return np.asarray(self.forward(self.weights, self.x))
 
 
-def work(peer: Peer, task: Task) -> Work:
+def workload(peer: Peer, task: Task) -> Workload:
     """The task in JAX; double precision must be switched on before arrays are made."""
     jax.config.update("jax_enable_x64", task.network.dtype == "float64")
     if task.mode == "inference":

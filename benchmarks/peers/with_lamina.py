@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..networks import model_for
-from . import CHECKED, PREPARED, Inference, Peer, Task, Work
+from . import CHECKED, PREPARED, Inference, Peer, Task, Workload
 
 
 class Training:
@@ -26,7 +26,7 @@ class Training:
         state.step = state.epoch = 0
         self.model.set_weights(self.initial)
 
-    def run(self, units: int) -> None:
+    def perform(self, units: int) -> None:
         """Steps, a whole number of epochs."""
         x, y = self.task.block
         self._fit(x, y, units * self.task.network.batch // len(x))
@@ -54,7 +54,7 @@ class Training:
 class Epochs(Training):
     """Whole passes over a data set, shuffled."""
 
-    def run(self, units: int) -> None:
+    def perform(self, units: int) -> None:
         """Epochs."""
         self._fit(*self.task.training_set, units, shuffle=True)
 
@@ -76,7 +76,7 @@ class Predictions(Inference):
         return self.model.predict(self.x)
 
 
-class Prepared(Inference):
+class PreparedPredictions(Inference):
     """`model.prepare()`, for many small calls."""
 
     def __init__(self, task: Task, backend: str) -> None:
@@ -89,9 +89,9 @@ class Prepared(Inference):
         return self.prepared(self.x)
 
 
-def work(peer: Peer, task: Task) -> Work:
+def workload(peer: Peer, task: Task) -> Workload:
     """The task on the backend that the peer is named after."""
     kinds: dict[str, Any] = {"training": Training, "inference": Predictions, "epoch": Epochs}
-    kind = Prepared if peer.variant == PREPARED else kinds[task.mode]
-    made: Work = kind(task, peer.name)
+    kind = PreparedPredictions if peer.variant == PREPARED else kinds[task.mode]
+    made: Workload = kind(task, peer.name)
     return made

@@ -8,7 +8,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from ...kernels.errors import BadInput
-from . import Inference, Peer, Task, Work
+from . import Inference, Peer, Task, Workload
 
 ACTIVATIONS = {
     "linear": "Identity", "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu",
@@ -59,7 +59,7 @@ class Predictions(Inference):
         return found
 
 
-def work(peer: Peer, task: Task) -> Work:
+def workload(peer: Peer, task: Task) -> Workload:
     """The task in ONNX Runtime. Raises: BadInput for more than a protobuf holds."""
     if task.network.parameters * 8 > 2**31:
         raise BadInput("an ONNX file in one piece holds at most 2 GiB")

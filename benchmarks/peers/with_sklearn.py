@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.neural_network import MLPClassifier
 
 from ...kernels.errors import BadInput
-from . import BETA1, BETA2, EPSILON, RATE, Inference, Peer, Task, Work
+from . import BETA1, BETA2, EPSILON, RATE, Inference, Peer, Task, Workload
 
 ACTIVATIONS = {"linear": "identity", "sigmoid": "logistic", "tanh": "tanh", "relu": "relu"}
 
@@ -46,7 +46,7 @@ class Epochs:
         """A new classifier."""
         self.model = classifier(self.task, shuffle=True)
 
-    def run(self, units: int) -> None:
+    def perform(self, units: int) -> None:
         """Epochs."""
         for _ in range(units):
             self.model.partial_fit(*self.task.training_set)
@@ -79,6 +79,6 @@ class Predictions(Inference):
         return p[:, 1:] if self.binary else p
 
 
-def work(peer: Peer, task: Task) -> Work:
+def workload(peer: Peer, task: Task) -> Workload:
     """The task in scikit-learn."""
     return Predictions(task) if task.mode == "inference" else Epochs(task)

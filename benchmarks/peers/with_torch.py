@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ...kernels.errors import BadInput
-from . import BETA1, BETA2, CHECKED, EPSILON, RATE, Inference, Peer, Task, Work
+from . import BETA1, BETA2, CHECKED, EPSILON, RATE, Inference, Peer, Task, Workload
 
 ACTIVATIONS: dict[str, Any] = {
     "linear": nn.Identity,
@@ -89,7 +89,7 @@ class Training:
         self.optimizer.zero_grad()
         return loss
 
-    def run(self, units: int) -> None:
+    def perform(self, units: int) -> None:
         """Steps."""
         batches = self.batches
         for number in range(units):
@@ -121,7 +121,7 @@ class Epochs(Training):
         super().__init__(task)
         self.x, self.y = self.tensors(*task.training_set)
 
-    def run(self, units: int) -> None:
+    def perform(self, units: int) -> None:
         """Epochs."""
         for _ in range(units):
             total = torch.zeros((), dtype=self.x.dtype)
@@ -155,7 +155,7 @@ class Predictions(Inference):
         return found
 
 
-def work(peer: Peer, task: Task) -> Work:
+def workload(peer: Peer, task: Task) -> Workload:
     """The task in PyTorch. Raises: BadInput where torch.compile has no compiler."""
     if task.mode == "inference":
         return Predictions(task)

@@ -18,34 +18,34 @@ from typing import Any
 import numpy as np
 
 from ..networks import Network
-from . import Peer, Task, Work
+from . import Peer, Task, Workload
 
 QUIET = 0.005  # seconds: a process that spins would use as much processor time
 LEAD_IN = 0.25  # seconds: a round of longer units needs no unmeasured unit before it
 SAMPLED = 500  # entries of each weight array that are compared
 
 
-class Bench:
+class TimedWorkload:
     """A task made ready, and how many of its units make a round."""
 
     def __init__(self, peer: Peer, task: Task) -> None:
         self.task, self.units = task, task.grain
-        self.work: Work = peer.work(task)
+        self.workload: Workload = peer.prepare(task)
 
     def _time(self, units: int) -> float:
         start = time.perf_counter()
-        self.work.run(units)
+        self.workload.perform(units)
         return time.perf_counter() - start
 
     def check(self) -> dict[str, Any]:
         """What is compared with float64, and the seconds of the first units."""
         first = self._time(self.task.grain)
-        self.work.reset()
-        return {"first_call": first, **digest(self.task, self.work.answer())}
+        self.workload.reset()
+        return {"first_call": first, **digest(self.task, self.workload.answer())}
 
     def warm(self, round_seconds: float) -> None:
         """Sizes a round."""
-        self.work.reset()
+        self.workload.reset()
         took = self._time(self.units)
         while took < round_seconds:
             wanted = int(1.2 * round_seconds / max(took, 1e-6)) + 1
@@ -58,7 +58,7 @@ class Bench:
 
         Else a library would be measured on a network that has long learnt its rows by heart.
         """
-        self.work.reset()
+        self.workload.reset()
         gc.collect()
         gc.disable()
         try:
@@ -70,9 +70,9 @@ class Bench:
 
     def accuracy(self) -> float:
         """Of the test set after one training."""
-        self.work.reset()
-        self.work.run(self.task.grain)
-        return self.work.accuracy()
+        self.workload.reset()
+        self.workload.perform(self.task.grain)
+        return self.workload.accuracy()
 
 
 def digest(task: Task, answer: dict[str, Any]) -> dict[str, list[float]]:
@@ -101,25 +101,25 @@ def settle(limit: float = 1.0) -> None:
 
 def serve(orders: Any, answers: Any) -> None:
     """Until the orders end."""
-    bench: Bench | None = None
+    timed: TimedWorkload | None = None
     for line in orders:
         order = json.loads(line)
         told: dict[str, Any] = {}
         try:
             if order["do"] == "start":
-                bench = None  # the memory of the last task goes first
+                timed = None  # the memory of the last task goes first
                 gc.collect()
                 network = Network(**{**order["network"], "sizes": tuple(order["network"]["sizes"])})
                 task = Task(order["mode"], network, order["rows"], order["data"])
-                bench = Bench(Peer(**order["peer"]), task)
-                told = bench.check()
-            elif bench is not None and order["do"] == "warm":
-                bench.warm(order["seconds"])
-                told = {"units": bench.units}
-            elif bench is not None and order["do"] == "round":
-                told = {"seconds": bench.round()}
-            elif bench is not None and order["do"] == "accuracy":
-                told = {"accuracy": bench.accuracy()}
+                timed = TimedWorkload(Peer(**order["peer"]), task)
+                told = timed.check()
+            elif timed is not None and order["do"] == "warm":
+                timed.warm(order["seconds"])
+                told = {"units": timed.units}
+            elif timed is not None and order["do"] == "round":
+                told = {"seconds": timed.round()}
+            elif timed is not None and order["do"] == "accuracy":
+                told = {"accuracy": timed.accuracy()}
         except Exception as error:  # whatever a library raises is told, and the others go on
             text = str(error).strip().splitlines() or [""]
             told = {"failed": f"{type(error).__name__}: {text[0]}"}

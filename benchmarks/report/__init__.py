@@ -8,11 +8,11 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..result import Result
+from ..words import factor
 from . import charts, tables
 from .factors import guessed, mean, timed
 from .markup import Markup, element
 from .source import Source
-from .words import factor
 
 Section = Callable[[Source], list[Markup]]
 

@@ -6,23 +6,21 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from ..result import Ceiling, Row
+from ..result import Ceiling, Row, grouped
+from ..words import about, amount, count, factor, seconds, short
 from . import svg
 from .factors import (
     baseline,
     crossings,
-    groups,
     guessed,
     label,
     mean,
     order,
-    overlap,
     timed,
     variant,
 )
 from .markup import Markup, element
 from .source import Source, legend, missing, numbered, slots, told
-from .words import about, amount, count, factor, seconds, short
 
 STEPS = {  # what each step of the story does, by its number
     "1": "One number at a time: every example, and within it every feature, in plain Python."
@@ -39,7 +37,7 @@ STEPS = {  # what each step of the story does, by its number
 def story(source: Source) -> list[Markup]:
     """The steps from loops to captured, each with its time and its factors."""
     found = []
-    for (_, case, dtype), rows in groups(source.rows("story"), lambda row: row.work).items():
+    for (_, case, dtype), rows in grouped(source.rows("story"), lambda row: row.work).items():
         rows = sorted(rows, key=lambda row: row.variant)
         known = timed(rows)
         scale = svg.Scale.around([1.0, *(known[0].median / row.median for row in known)])
@@ -82,7 +80,7 @@ def _step(
     bar = svg.Bar(mark, f"{seconds(row.median)} per {row.unit}", value)
     steps = []
     if before is not None:
-        noise = ", within the noise" if overlap(before, row) else ""
+        noise = ", within the noise" if before.overlaps(row) else ""
         steps = [
             element("strong", factor(before.median / row.median, guessed(before, row))),
             f" as fast as the step before{noise}",
@@ -108,7 +106,7 @@ def speedups(source: Source) -> list[Markup]:
     names = slots(rows)
     common = Counter(row.dtype for row in timed(rows)).most_common(1)
     cards: dict[str, list[Markup]] = {}
-    for (_, dtype), found in groups(rows, lambda row: (row.op or row.case, row.dtype)).items():
+    for (_, dtype), found in grouped(rows, lambda row: (row.op or row.case, row.dtype)).items():
         cards.setdefault(dtype, []).append(_card(source, found, names))
     parts: list[Markup] = []
     for dtype, drawn in cards.items():
@@ -130,7 +128,7 @@ _HOW = element(
 
 def _largest(rows: Sequence[Row]) -> list[Row]:
     """The rows of the largest case that loops were timed on; none without."""
-    cases = groups(sorted(timed(rows), key=lambda row: -row.size), lambda row: row.work)
+    cases = grouped(sorted(timed(rows), key=lambda row: -row.size), lambda row: row.work)
     return next((found for found in cases.values() if variant(found, "loops")), [])
 
 
@@ -140,7 +138,7 @@ def _overview(source: Source, rows: Sequence[Row], names: dict[str, int]) -> lis
     merged: list[float] = []
     wave = False
     shown = set()
-    for op, found in groups(rows, lambda row: row.op or row.case).items():
+    for op, found in grouped(rows, lambda row: row.op or row.case).items():
         here = _largest(found)
         loops, plain, fused = (variant(here, w) for w in ("loops", "vectorised", "fused"))
         if loops is None or len(here) < 2:
@@ -178,7 +176,7 @@ def _mark(
 ) -> svg.Mark:
     """A row by its factor."""
     gain = one.median / row.median
-    noise = ", within the noise" if row is not one and overlap(row, one) else ""
+    noise = ", within the noise" if row is not one and row.overlaps(one) else ""
     name = f"{told(row)}, {'1×' if row is one else factor(gain, guessed(one, row))}{noise}"
     faint = guessed(row)
     return svg.Mark(gain, name, source.href(row), names[label(row)], faint=faint, radius=radius)
@@ -186,11 +184,11 @@ def _mark(
 
 def _card(source: Source, rows: Sequence[Row], names: dict[str, int]) -> Markup:
     """One operation in one dtype: a bar for each way of computing."""
-    ones = {work: baseline(found) for work, found in groups(rows, lambda row: row.work).items()}
+    ones = {work: baseline(found) for work, found in grouped(rows, lambda row: row.work).items()}
     known = timed(rows)
     top = max((row.size for row in known), default=0)
     items = []
-    for name, found in groups(sorted(known, key=order), label).items():
+    for name, found in grouped(sorted(known, key=order), label).items():
         *smaller, row = sorted(found, key=lambda each: each.size)
         one = ones[row.work]
         assert one is not None  # a row that was timed has at least itself
@@ -220,7 +218,7 @@ def roofline(source: Source) -> list[Markup]:
     rows = [row for row in timed(source.result.rows) if row.flops > 0.0 and row.bytes > 0.0]
     names = numbered(sorted({row.backend for row in rows}))
     found = []
-    for ceiling, here in groups(rows, source.result.ceiling).items():
+    for ceiling, here in grouped(rows, source.result.ceiling).items():
         if ceiling is not None:
             found.append(_roof(source, ceiling, here, names))
     return found
@@ -272,14 +270,14 @@ def crossover(source: Source) -> list[Markup]:
     """Seconds against size: one figure for each operation and network, chosen by name."""
     figures: list[tuple[str, Markup]] = []
     ops = source.rows("op")
-    for (op, dtype), rows in groups(ops, lambda row: (row.op, row.dtype)).items():
+    for (op, dtype), rows in grouped(ops, lambda row: (row.op, row.dtype)).items():
         if op:
             figures += _curves(source, f"{op}, {dtype}", rows, lambda row: row.size, "elements")
     steps = source.rows("training", "inference")
-    for (kind, net, dtype), rows in groups(steps, lambda r: (r.kind, _bare(r), r.dtype)).items():
+    for (kind, net, dtype), rows in grouped(steps, lambda r: (r.kind, _bare(r), r.dtype)).items():
         name = f"{kind}: {net}, {dtype}"
         figures += _curves(source, name, rows, lambda row: row.size, "rows a batch")
-    for dtype, rows in groups(source.rows("training"), lambda row: row.dtype).items():
+    for dtype, rows in grouped(source.rows("training"), lambda row: row.dtype).items():
         name = f"training: all networks, {dtype}"
         figures += _curves(source, name, rows, lambda row: row.flops, "flops of a step")
     if not figures:
@@ -316,7 +314,7 @@ def _curves(
             )
             for row in found
         ]
-        for found in groups(sorted(rows, key=order), label).values()
+        for found in grouped(sorted(rows, key=order), label).values()
     ]  # fmt: skip
     x = svg.Scale.around((size(row) for row in rows), room=1.15, decades=False)
     y = svg.Scale.around(row.median for row in rows)

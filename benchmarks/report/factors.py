@@ -6,22 +6,11 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-from ..result import Result, Row
+from ..result import Result, Row, grouped
 
 BASELINES = ("loops", "compiled loops", "vectorised")  # what counts as 1, the first that is there
 KNOWN = (*BASELINES, "bound", "kernels", "fused", "captured")
-
-Key = TypeVar("Key")
-
-
-def groups(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
-    """Rows by key, both in the order of their first appearance."""
-    found: dict[Key, list[Row]] = {}
-    for row in rows:
-        found.setdefault(key(row), []).append(row)
-    return found
 
 
 def timed(rows: Iterable[Row]) -> list[Row]:
@@ -60,11 +49,6 @@ def baseline(rows: Sequence[Row]) -> Row | None:
     return max(timed(rows), key=lambda row: row.median, default=None)
 
 
-def overlap(one: Row, other: Row) -> bool:
-    """Whether the spreads of two rows overlap: then neither is called faster."""
-    return one.low <= other.high and other.low <= one.high
-
-
 def guessed(*rows: Row) -> bool:
     """Whether a figure made of these rows rests on an extrapolation."""
     return any(row.measured for row in rows)
@@ -76,7 +60,7 @@ def mean(factors: Iterable[float]) -> float:
     return math.exp(statistics.fmean(logs)) if logs else float("nan")
 
 
-def own(result: Result) -> frozenset[str]:
+def own_backends(result: Result) -> frozenset[str]:
     """The names of lamina's backends in a result; all others are peers."""
     return frozenset(each["name"] for each in result.environment.get("backends") or ())
 
@@ -99,7 +83,7 @@ def crossings(rows: Iterable[Row], size: Callable[[Row], float]) -> tuple[str, l
 
     A lead changes only where the spreads are apart, so noise makes no crossing.
     """
-    by_size = groups(timed(rows), size)
+    by_size = grouped(timed(rows), size)
     first, leader = "", ""
     found: list[Crossing] = []
     before: dict[str, Row] = {}
@@ -108,7 +92,7 @@ def crossings(rows: Iterable[Row], size: Callable[[Row], float]) -> tuple[str, l
         best = min(here, key=lambda name: here[name].median)
         if not leader:
             first = leader = best
-        elif best != leader and not (leader in here and overlap(here[leader], here[best])):
+        elif best != leader and not (leader in here and here[leader].overlaps(here[best])):
             found.append(_meeting(before, here, leader, best, size))
             leader = best
         before = here

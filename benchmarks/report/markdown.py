@@ -9,10 +9,10 @@ from pathlib import Path
 from textwrap import fill
 
 from ...kernels.errors import BadInput
-from ..result import Result, Row
-from .factors import fastest, groups, guessed, own, timed, variant
+from ..result import Result, Row, grouped
+from ..words import NONE, count, factor, seconds, short
+from .factors import fastest, guessed, own_backends, timed, variant
 from .source import Source
-from .words import NONE, count, factor, seconds, short
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 STEPS = ("loops", "vectorised", "fused")
@@ -79,7 +79,7 @@ def _cells(rows: Sequence[Row]) -> list[str]:
 def _stories(result: Result) -> list[Line]:
     found: list[Line] = []
     rows = [row for row in timed(result.rows) if row.kind == "story"]
-    for (_, case, _), here in groups(rows, lambda row: row.work).items():
+    for (_, case, _), here in grouped(rows, lambda row: row.work).items():
         loops = next((row for row in here if row.variant.startswith("1 ")), None)
         rest = [
             fastest(row for row in here if row.variant.split(" ")[-1] == step) for step in STEPS[1:]
@@ -97,7 +97,7 @@ def _operations(result: Result) -> list[Line]:
         (row for row in result.rows if row.kind == "op"),
         key=lambda row: (row.dtype != "float32", -row.size),
     )
-    for here in groups(rows, lambda row: row.work).values():
+    for here in grouped(rows, lambda row: row.work).values():
         three = [row for row in (variant(here, step) for step in STEPS) if row]
         if len(three) == len(STEPS):
             found.setdefault(three[0].op or three[0].case, three)
@@ -112,7 +112,7 @@ def _named(row: Row) -> str:
 
 def _trainings(result: Result) -> str:
     """Networks by lamina's backends, in µs a step."""
-    mine = own(result)
+    mine = own_backends(result)
     rows = [row for row in timed(result.rows) if row.kind == "training" and row.backend in mine]
     if not rows:
         return ""
@@ -120,7 +120,7 @@ def _trainings(result: Result) -> str:
     columns = [name for name in known if any(row.backend == name for row in rows)]
     several = len({row.dtype for row in rows}) > 1
     lines = []
-    for (_, case, dtype), here in groups(rows, lambda row: row.work).items():
+    for (_, case, dtype), here in grouped(rows, lambda row: row.work).items():
         best = [fastest(row for row in here if row.backend == name) for name in columns]
         cells = [short(row.median * 1e6) if row else NONE for row in best]
         lines.append([f"{case}, {dtype}" if several else case, *cells])

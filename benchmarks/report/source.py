@@ -8,9 +8,9 @@ from typing import Any
 
 from ..environment import title
 from ..result import Result, Row
-from .factors import guessed, label, order, own
+from ..words import NONE, count, seconds, short
+from .factors import guessed, label, order, own_backends
 from .markup import Markup, element
-from .words import NONE, count, seconds, short
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Source:
         self.anchors = {
             id(row): f"row-{self.number}-{at}" for at, row in enumerate(self.result.rows, 1)
         }
-        self.own = own(self.result)
+        self.own = own_backends(self.result)
 
     def rows(self, *kinds: str) -> list[Row]:
         """The rows of some kinds."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..result import Result, Row
+from ..result import Result, Row, grouped
+from ..words import NONE, count, factor, seconds, short
 from . import charts, svg
-from .factors import fastest, groups, guessed, label, mean, order, overlap, timed
+from .factors import fastest, guessed, label, mean, order, timed
 from .markup import Markup, element, text
 from .source import Source, cells, legend, missing, numbered, table, told
-from .words import NONE, count, factor, seconds, short
 
 Work = tuple[str, str, str]
 
@@ -45,9 +45,9 @@ def own(source: Source, kind: str) -> list[Markup]:
         return []
     columns = list(dict.fromkeys(label(row) for row in sorted(rows, key=_rank(source))))
     body = []
-    for (_, case, dtype), found in groups(rows, lambda row: row.work).items():
+    for (_, case, dtype), found in grouped(rows, lambda row: row.work).items():
         best = fastest(found)
-        named = groups(found, label)
+        named = grouped(found, label)
         drawn = [
             _cell(source, each, best=each is best and each is not None)
             for each in (_only(named.get(name, [])) for name in columns)
@@ -67,7 +67,7 @@ def contests(result: Result, mine: frozenset[str], kind: str) -> dict[Work, tupl
     """The work that peers did too: lamina's fastest row, and the peers' rows."""
     found = {}
     rows = [row for row in result.rows if row.kind == kind]
-    for work, here in groups(rows, lambda row: row.work).items():
+    for work, here in grouped(rows, lambda row: row.work).items():
         best = fastest(row for row in here if row.backend in mine)
         others = [row for row in here if row.backend not in mine]
         if best and others:
@@ -96,7 +96,7 @@ def peers(source: Source, kind: str) -> list[Markup]:
                 continue
             gain = row.median / best.median
             gains[name].append(gain)
-            noise = " ±" if overlap(row, best) else ""
+            noise = " ±" if row.overlaps(best) else ""
             verdict = "ahead" if gain < 1.0 and not noise else "factor"
             drawn.append(
                 _cell(source, row, " ", element("span", factor(gain), noise, class_=verdict))
@@ -177,7 +177,7 @@ HEADS = (
 def everything(source: Source) -> list[Markup]:
     """Every row of a result, with all that it says; charts and tables link here."""
     found = []
-    for kind, rows in groups(source.result.rows, lambda row: row.kind).items():
+    for kind, rows in grouped(source.result.rows, lambda row: row.kind).items():
         body = [_row(source, row) for row in rows]
         caption = f"{source.name}: {len(rows)} rows of kind {kind}"
         found.append(table(caption, HEADS, body, "figures all"))
@@ -215,7 +215,7 @@ def _share(result: Result, row: Row) -> str | None:
 
 def tally(rows: Sequence[Row], source: Source) -> Markup:
     """How many rows there are, and which are wrong or were left out."""
-    states = groups(rows, lambda row: row.status)
+    states = grouped(rows, lambda row: row.status)
     told_ = ", ".join(f"{count(len(found))} {name}" for name, found in states.items())
     told_ = f"{count(len(rows))} rows: {told_ or 'none'}."
     return text([element("p", told_), missing(states.get("wrong", []), source)])

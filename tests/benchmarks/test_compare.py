@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from lamina.__main__ import app
 from lamina.benchmarks import spread as spreads
-from lamina.benchmarks.compare import Comparison, compare, holm, read
+from lamina.benchmarks.comparison import Comparison, compare, holm, read
 from lamina.benchmarks.result import Result, Row
 from lamina.benchmarks.spread import Spread, Variance, between, prior
 from typer.testing import CliRunner

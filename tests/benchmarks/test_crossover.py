@@ -77,7 +77,7 @@ def test_a_wrong_kernel_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAMINA_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(crossover, "ROWS", (2, 20))
+    monkeypatch.setattr(crossover, "SAMPLE_ROWS", (2, 20))
     monkeypatch.setattr(crossover, "FAMILY", crossover.FAMILY[:2])
     monkeypatch.setattr(crossover, "ROUNDS", 3)
     file = tmp_path / "figures.json"

@@ -12,8 +12,16 @@ import numpy as np
 import pytest
 from lamina.__main__ import app
 from lamina.benchmarks.networks import Network
-from lamina.benchmarks.peers import CHECKED, PEERS, Peer, Task, by_hand, choose, own
-from lamina.benchmarks.peers import run as peers_run
+from lamina.benchmarks.peers import (
+    CHECKED,
+    PEERS,
+    Peer,
+    Task,
+    by_hand,
+    choose,
+    lamina_peer,
+    measurement,
+)
 from lamina.benchmarks.peers.process import PeerFailed, Process, Processes, Remote
 from lamina.benchmarks.peers.products import Products
 from lamina.benchmarks.peers.worker import digest
@@ -34,8 +42,8 @@ def processes() -> Iterator[Processes]:
 
 def verdict(peer: Peer, task: Task) -> str:
     """What is wrong with a peer's answer."""
-    found = digest(task, peer.work(task).answer())
-    return peers_run.compare(found, peers_run.reference(task), task.network.dtype)[0]
+    found = digest(task, peer.prepare(task).answer())
+    return measurement.disagreement(found, measurement.reference(task), task.network.dtype)[0]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -51,7 +59,7 @@ def test_numpy_by_hand_agrees(network: Network, activation: str, dtype: str) -> 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_lamina_agrees_with_its_reference(mode: str, backend: str) -> None:
     network = Network((64, 8, 10), 32) if mode == "epoch" else DEEP
-    assert verdict(own(backend), Task(mode, network, 3, "digits")) == ""
+    assert verdict(lamina_peer(backend), Task(mode, network, 3, "digits")) == ""
 
 
 LIBRARIES = {peer.file: peer.modules for peer in PEERS if peer.modules}
@@ -78,8 +86,8 @@ def agrees(process: Process, peer: Peer, mode: str, dtype: str) -> None:
     network = Network((64, 8, 10), 32) if mode == "epoch" else Network((6, 5, 3), 8)
     task = Task(mode, replace(network, dtype=dtype), 3, "digits")
     process.peer = peer
-    answer, expected = process.start(task), peers_run.reference(task)
-    wrong, error = peers_run.compare(answer, expected, dtype, peer.loose)
+    answer, expected = process.start(task), measurement.reference(task)
+    wrong, error = measurement.disagreement(answer, expected, dtype, peer.loose)
     assert (peer, mode, dtype, wrong) == (peer, mode, dtype, "")
     assert error >= 0.0
 
@@ -89,29 +97,29 @@ def agrees(process: Process, peer: Peer, mode: str, dtype: str) -> None:
 def test_another_beta_is_noticed(network: Network, dtype: str) -> None:
     task = Task("training", replace(network, dtype=dtype))
     found = digest(task, by_hand.Training(task, beta1=0.8).answer())
-    wrong, _ = peers_run.compare(found, peers_run.reference(task), dtype)
+    wrong, _ = measurement.disagreement(found, measurement.reference(task), dtype)
     assert "off by" in wrong
 
 
 def test_what_is_wrong_is_not_timed(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
     task = Task("training", DEEP)
-    expected = {name: [2.0 * v for v in vs] for name, vs in peers_run.reference(task).items()}
-    monkeypatch.setattr(peers_run, "reference", lambda task: expected)
-    (row,) = peers_run.measure([PEERS[0]], task, processes, rounds=1)
+    expected = {name: [2.0 * v for v in vs] for name, vs in measurement.reference(task).items()}
+    monkeypatch.setattr(measurement, "reference", lambda task: expected)
+    (row,) = measurement.measure_peers([PEERS[0]], task, processes, rounds=1)
     assert (row.status, row.seconds) == ("wrong", ())
     assert "allowed 0.002" in row.reason
 
 
 def test_numbers_that_are_none_are_wrong() -> None:
     expected = {"losses": [1.0, 0.5]}
-    assert peers_run.compare({"losses": [1.0, float("nan")]}, expected, "float32")[0]
-    assert peers_run.compare({"losses": [1.0]}, expected, "float32")[0]
-    assert peers_run.compare({"losses": [1.0, 0.5]}, expected, "float32") == ("", 0.0)
+    assert measurement.disagreement({"losses": [1.0, float("nan")]}, expected, "float32")[0]
+    assert measurement.disagreement({"losses": [1.0]}, expected, "float32")[0]
+    assert measurement.disagreement({"losses": [1.0, 0.5]}, expected, "float32") == ("", 0.0)
 
 
 def test_a_missing_library_is_skipped_with_the_command(processes: Processes) -> None:
     peer = Peer("nowhere", "", "by_hand", ("training",), (("no_such_module", "nothing"),))
-    (row,) = peers_run.measure([peer], Task("training", DEEP), processes, rounds=1)
+    (row,) = measurement.measure_peers([peer], Task("training", DEEP), processes, rounds=1)
     assert (row.status, row.reason) == ("skipped", "not installed: pip install nothing")
 
 
@@ -141,8 +149,10 @@ def test_a_process_that_dies_between_rounds_costs_only_its_own_row(
         assert (first.round(), first.round()) == (0.0, 0.0)
         second.round()
 
-    monkeypatch.setattr(peers_run, "interleave", interleave)
-    rows = peers_run.measure([PEERS[0], own("numpy")], Task("training", DEEP), processes, 2)
+    monkeypatch.setattr(measurement, "interleave", interleave)
+    rows = measurement.measure_peers(
+        [PEERS[0], lamina_peer("numpy")], Task("training", DEEP), processes, 2
+    )
     assert [(r.status, len(r.seconds)) for r in rows] == [("skipped", 0), ("ok", 1)]
     assert "its process ended" in rows[0].reason
 
@@ -160,7 +170,7 @@ def test_choosing() -> None:
 
 def test_products_are_checked_by_themselves() -> None:
     work = Products(Task("training", DEEP))
-    work.run(3)
+    work.perform(3)
     assert len(work.answer()["losses"]) == CHECKED
     assert len(work.made) == 3 * len(work.kernels) - 1  # the input needs no gradient
     right = np.matmul
@@ -176,10 +186,10 @@ def test_products_are_checked_by_themselves() -> None:
 
 
 def test_an_epoch_needs_a_network_that_fits_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers_run, "fashion_or_digits", lambda: ("digits", 64))
-    assert peers_run.tasks("epoch", [])[0].network.sizes == (64, 128, 10)
+    monkeypatch.setattr(measurement, "fashion_or_digits", lambda: ("digits", 64))
+    assert measurement.tasks("epoch", [])[0].network.sizes == (64, 128, 10)
     with pytest.raises(BadInput, match=r"\.\.\.-10"):
-        peers_run.tasks("epoch", [DEEP])
+        measurement.tasks("epoch", [DEEP])
 
 
 def test_the_command(tmp_path: Path) -> None:

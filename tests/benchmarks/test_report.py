@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from lamina.__main__ import app
-from lamina.benchmarks.report import charts, factors, markdown, markup, page, words, write
+from lamina.benchmarks import words
+from lamina.benchmarks.report import charts, factors, markdown, markup, page, write
 from lamina.benchmarks.report.source import Source
 from lamina.benchmarks.report.svg import Scale
 from lamina.benchmarks.result import Ceiling, Result, Row

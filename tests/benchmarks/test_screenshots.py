@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 from lamina.benchmarks.report import page
-from lamina.benchmarks.screenshots import NAMES, Browser, app
 from lamina.kernels.errors import LaminaError
+from maintenance import script
 from sample_result import sample
 from typer.testing import CliRunner
+
+screenshots = script("screenshots")
+NAMES, Browser, app = screenshots.NAMES, screenshots.Browser, screenshots.app
 
 pytestmark = [
     pytest.mark.skipif(not any(map(shutil.which, NAMES)), reason="no Chromium on this machine"),

@@ -14,7 +14,7 @@ import pytest
 from lamina.__main__ import app
 from lamina.backends.contract import Backend
 from lamina.backends.selection import get_backend
-from lamina.benchmarks import cases, result, run, story, timing, trainings
+from lamina.benchmarks import cases, result, story, suite, timing, trainings
 from lamina.benchmarks.networks import Network
 from lamina.kernels import ops
 from lamina.kernels.op import Kernel
@@ -81,7 +81,9 @@ def test_samples_have_the_size_that_was_asked_for() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_all_ways_are_right(dtype: str) -> None:
-    found = run.run(run.Options("verify", backends=("numpy", "numba"), dtypes=(dtype,)))
+    found = suite.measure_suite(
+        suite.Options("verify", backends=("numpy", "numba"), dtypes=(dtype,))
+    )
     assert len(found.rows) > 100
     assert [row.key for row in found.rows if row.status == "wrong"] == []
     assert all(not row.seconds for row in found.rows)
@@ -118,7 +120,7 @@ def test_a_kernel_that_raises_is_wrong_too() -> None:
 
 
 def test_the_command_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "devices", lambda chosen: [Planted()])
+    monkeypatch.setattr(suite, "devices", lambda chosen: [Planted()])
     done = CliRunner().invoke(app, ["bench", "--verify", "--op", "relu"])
     assert done.exit_code == 1
     assert "op/relu 600/float32/planted/kernels" in done.output
@@ -128,15 +130,15 @@ def test_a_plugged_in_backend_appears(monkeypatch: pytest.MonkeyPatch) -> None:
     from lamina.backends import registry
 
     before = registry.names()
-    monkeypatch.setattr(run, "names", lambda: [*before, "planted"])
+    monkeypatch.setattr(suite, "names", lambda: [*before, "planted"])
     available = registry.status("numpy")
     monkeypatch.setattr(
-        run, "status", lambda name: available if name == "planted" else registry.status(name)
+        suite, "status", lambda name: available if name == "planted" else registry.status(name)
     )
     monkeypatch.setattr(
-        run, "get_backend", lambda name: Planted() if name == "planted" else get_backend(name)
+        suite, "get_backend", lambda name: Planted() if name == "planted" else get_backend(name)
     )
-    assert "planted" in [backend.name for backend in run.devices(())]
+    assert "planted" in [backend.name for backend in suite.devices(())]
 
 
 def test_slow_ways_are_measured_on_fewer_elements_and_say_so() -> None:
@@ -158,7 +160,7 @@ def test_updates_run_in_place_without_running_away() -> None:
             _, contender = cases.prepare(case, way)
             assert contender is not None
             for _ in range(200):
-                contender.run()
+                contender.perform()
             ready = cases.Prepared(way, op, case.sample(), "float32")
             call = ready.runner()
             for _ in range(200):
@@ -202,7 +204,7 @@ def test_a_wrong_step_of_the_story_is_refused(monkeypatch: pytest.MonkeyPatch) -
 def test_a_training_that_is_off_is_refused() -> None:
     network = Network((6, 5, 3), 8)
     numpy = get_backend("numpy")
-    expected = trainings.oracle(network)
+    expected = trainings.reference_loss(network)
     row, contender = trainings.prepare(network, numpy, expected)
     assert row.status == "ok"
     assert contender is not None
@@ -290,12 +292,12 @@ def test_bad_arguments(arguments: list[str], told: str) -> None:
 def test_ctrl_c_keeps_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from lamina.benchmarks.commands import suite as suite_command
 
-    def interrupted(options: Any, told: Any, keep: result.Result) -> None:
-        found = run.run(run.Options("verify", ("relu",), ("numpy",)))
+    def interrupted(options: Any, progress: Any, keep: result.Result) -> None:
+        found = suite.measure_suite(suite.Options("verify", ("relu",), ("numpy",)))
         keep.rows, keep.environment = found.rows, found.environment
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(suite_command, "run", interrupted)
+    monkeypatch.setattr(suite_command, "measure_suite", interrupted)
     target = tmp_path / "part.json"
     done = CliRunner().invoke(app, ["bench", "--op", "relu", "--json", str(target)])
     assert done.exit_code == 130

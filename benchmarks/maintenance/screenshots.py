@@ -1,8 +1,9 @@
 """Photographs a page as people see it: phone and desk, light and dark, by a Chromium unseen.
 
-`python -m lamina.benchmarks.screenshots page.html FOLDER` writes one PNG for each width and colour
-scheme, and fails where the page fetches anything, says an error on the console, or is wider than
-the screen. It talks to Chromium through a pipe (the DevTools protocol), so it needs nothing else.
+`python benchmarks/maintenance/screenshots.py page.html FOLDER` writes one PNG for each width and
+colour scheme, and fails where the page fetches anything, says an error on the console, or is wider
+than the screen. It talks to Chromium through a pipe (the DevTools protocol), so it needs nothing
+else.
 """
 
 from __future__ import annotations
@@ -20,9 +21,8 @@ from types import TracebackType
 from typing import Annotated, Any
 
 import typer
-
-from ..core.command.console import honest
-from ..kernels.errors import BadInput, LaminaError
+from lamina.core.command.console import honest
+from lamina.kernels.errors import BadInput, LaminaError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SCHEMES = ("light", "dark")

@@ -1,6 +1,6 @@
 """Fashion-MNIST, 256-128-100 with ReLU: the dense network of the data set's README, 0.8833 there.
 
-    python -m lamina.benchmarks.fashion [--backend numba] [--epochs 12]
+    python benchmarks/maintenance/fashion_mnist.py [--backend numba] [--epochs 12]
 
 Trains three seeds with Adam on a cosine schedule, batches of 128, and prints every epoch's seconds,
 each seed's test accuracy and their mean.
@@ -11,11 +11,11 @@ from __future__ import annotations
 import argparse
 import statistics
 
-from ..core import schedules
-from ..core.data import datasets
-from ..core.layers import Dense
-from ..core.model import Sequential
-from ..core.optimizers import Adam
+from lamina.core import schedules
+from lamina.core.data import datasets
+from lamina.core.layers import Dense
+from lamina.core.model import Sequential
+from lamina.core.optimizers import Adam
 
 PUBLISHED = 0.8833  # README of the data set (Xiao, Rasul, Vollgraf 2017), MLP 256-128-100
 BATCH = 128

@@ -15,12 +15,12 @@ from ...kernels.spec import ITEMSIZE
 from ..networks import Network
 from ..result import Row
 from ..timing import interleave
-from . import EPOCHS, Peer, Task, own
+from . import EPOCHS, Peer, Task, lamina_peer
 from .process import PeerFailed, Processes, Remote
 from .worker import digest
 
 ROUND_SECONDS = 0.05
-ROWS = (1, 256)  # of a call in inference
+CALL_ROWS = (1, 256)  # of a call in inference
 # Relative to float64 on NumPy: each of the first losses; the sum of the weights' moves (near a zero
 # gradient Adam turns a rounding error into a whole step, so single weights say little); the
 # probabilities, to the largest one.
@@ -31,7 +31,7 @@ ALLOWED = {
 }
 UNITS = {"training": "step", "inference": "call", "epoch": "epoch"}
 
-Told = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 def silent(text: str) -> None:
@@ -46,7 +46,7 @@ def tasks(mode: str, networks: list[Network]) -> list[Task]:
     if mode == "training":
         return [Task(mode, network) for network in networks]
     if mode == "inference":
-        return [Task(mode, network, rows) for network in networks for rows in ROWS]
+        return [Task(mode, network, rows) for network in networks for rows in CALL_ROWS]
     data, features = fashion_or_digits()
     for network in networks:
         if (network.sizes[0], network.sizes[-1]) != (features, 10):
@@ -65,10 +65,10 @@ def fashion_or_digits() -> tuple[str, int]:
 def reference(task: Task) -> dict[str, list[float]]:
     """The answer in float64 on lamina's NumPy backend."""
     exact = replace(task, network=replace(task.network, dtype="float64"))
-    return digest(exact, own("numpy").work(exact).answer())
+    return digest(exact, lamina_peer("numpy").prepare(exact).answer())
 
 
-def compare(
+def disagreement(
     found: dict[str, Any], expected: dict[str, list[float]], dtype: str, loose: float = 0.0
 ) -> tuple[str, float]:
     """What is wrong with an answer ("" when it agrees), and its error by the first yardstick.
@@ -93,42 +93,46 @@ def compare(
 def row_for(peer: Peer, task: Task) -> Row:
     """A row without figures."""
     network = task.network
-    work, scale = network.flops, ITEMSIZE[network.dtype]
+    flops, scale = network.flops, ITEMSIZE[network.dtype]
     # Weights and both moments are read and written; the batch is read.
     numbers = 6.0 * network.parameters + network.batch * network.sizes[0]
     case, size = network.case, network.batch
     if task.mode == "inference":
-        work = network.products * task.rows / network.batch
+        flops = network.products * task.rows / network.batch
         numbers = network.parameters + task.rows * (network.sizes[0] + network.sizes[-1])
         hidden = f", {network.activation}" if len(network.sizes) > 2 else ""
         case, size = f"{network.name}, {task.rows} row{'s' * (task.rows > 1)}{hidden}", task.rows
     elif task.mode == "epoch":
         steps = len(task.training_set[0]) / network.batch
-        work, numbers = work * steps, numbers * steps
+        flops, numbers = flops * steps, numbers * steps
         case = f"{task.data}, {case}"
     return Row(
         task.mode, case, peer.name, peer.variant, network.dtype, size, UNITS[task.mode],
-        flops=work, bytes=numbers * scale,
+        flops=flops, bytes=numbers * scale,
     )  # fmt: skip
 
 
-def measure(
-    peers: list[Peer], task: Task, processes: Processes, rounds: int = 7, told: Told = silent
+def measure_peers(
+    peers: list[Peer],
+    task: Task,
+    processes: Processes,
+    rounds: int = 7,
+    progress: Progress = silent,
 ) -> list[Row]:
-    """One row for each peer, in their order; `told` hears what is being done."""
-    told(f"{row_for(peers[0], task).case}: the reference in float64")
+    """One row for each peer, in their order; `progress` hears what is being done."""
+    progress(f"{row_for(peers[0], task).case}: the reference in float64")
     expected = reference(task)
     rows: dict[Peer, Row] = {}
     timed: dict[Peer, Remote] = {}
     for peer in peers:
         row = rows[peer] = row_for(peer, task)
-        told(f"{row.case}: {peer.name}, {peer.variant}")
+        progress(f"{row.case}: {peer.name}, {peer.variant}")
         if peer.missing:
             rows[peer] = replace(row, status="skipped", reason=peer.missing)
             continue
         try:
             answer = processes[peer].start(task)
-            wrong, error = compare(answer, expected, row.dtype, peer.loose)
+            wrong, error = disagreement(answer, expected, row.dtype, peer.loose)
             allowed = ALLOWED[next(iter(expected))][row.dtype] + peer.loose
             row = replace(row, error=error if math.isfinite(error) else None, allowed=allowed)
             if wrong:
@@ -140,7 +144,7 @@ def measure(
             timed[peer] = remote
         except PeerFailed as failed:
             rows[peer] = replace(row, status="skipped", reason=str(failed))
-    told(f"{row_for(peers[0], task).case}: {rounds} rounds of {len(timed)}")
+    progress(f"{row_for(peers[0], task).case}: {rounds} rounds of {len(timed)}")
     interleave(list(timed.values()), rounds)
     for peer, remote in timed.items():
         if remote.failed:

@@ -1,4 +1,4 @@
-"""A run of the suite: what is measured, in which order, within which time."""
+"""The suite: what is measured, in which order, within which time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..backends.selection import get_backend
 from ..kernels.errors import BadInput, unknown
 from ..kernels.spec import FLOATS
 from . import cases, story, trainings
-from .ceilings import ceilings
+from .ceilings import measure_ceilings
 from .environment import environment
 from .networks import Network
 from .result import Result, Row
@@ -24,7 +24,7 @@ QUICK_OPS = (
     "adam_update",
 )  # fmt: skip
 MODES = ("quick", "default", "full", "verify")
-Told = Callable[[str, float], None]  # what is being measured, and the share of the work done
+Progress = Callable[[str, float], None]  # what is being measured, and the share of the work done
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class Options:
         return not self.ops and not self.sizes
 
 
-Work = tuple[str, Callable[[], list[tuple[Row, Contender | None]]]]
+# a name, and what prepares the rows
+Group = tuple[str, Callable[[], list[tuple[Row, Contender | None]]]]
 
 
 def devices(chosen: Sequence[str]) -> list[Backend]:
@@ -63,7 +64,7 @@ def devices(chosen: Sequence[str]) -> list[Backend]:
     return [get_backend(name) for name in names() if status(name).available]
 
 
-def work(options: Options, backends: list[Backend]) -> Iterator[Work]:
+def groups(options: Options, backends: list[Backend]) -> Iterator[Group]:
     """Groups of rows that did the same work, each prepared in its turn; small ones first."""
     dtypes = options.dtypes or (FLOATS if options.mode in ("full", "verify") else FLOATS[:1])
     if options.whole:
@@ -83,7 +84,7 @@ def work(options: Options, backends: list[Backend]) -> Iterator[Work]:
 
 
 def _training(network: Network, backends: list[Backend]) -> list[tuple[Row, Contender | None]]:
-    expected = trainings.oracle(network)
+    expected = trainings.reference_loss(network)
     return [trainings.prepare(network, backend, expected) for backend in backends]
 
 
@@ -96,10 +97,10 @@ def _op(case: cases.Case, backends: list[Backend]) -> list[tuple[Row, Contender 
     return found
 
 
-def run(
-    options: Options, told: Told = lambda what, share: None, keep: Result | None = None
+def measure_suite(
+    options: Options, progress: Progress = lambda what, share: None, keep: Result | None = None
 ) -> Result:
-    """Measures. `keep` is filled while it runs, so that an interrupted run leaves its rows.
+    """Measures. `keep` is filled while it runs, so that an interruption leaves its rows.
 
     Raises: BadInput, UnknownName, BackendUnavailable.
     """
@@ -114,20 +115,20 @@ def run(
     result = keep if keep is not None else Result(options.mode, {})
     result.mode = options.mode
     result.environment.update(environment())
-    groups = list(work(options, backends))
+    queue = list(groups(options, backends))
     if options.mode != "verify":
-        told("ceilings", 0.0)
+        progress("ceilings", 0.0)
         side = 1024 if options.mode == "quick" else 2048
         dtypes = sorted(
             {*(options.dtypes or ("float32",))} | ({"float64"} if options.mode == "full" else set())
         )
-        result.ceilings.extend(ceilings(backends, dtypes, side))
+        result.ceilings.extend(measure_ceilings(backends, dtypes, side))
     start, compiling = time.perf_counter(), 0.0
-    for number, (name, prepare) in enumerate(groups):
+    for number, (name, prepare) in enumerate(queue):
         spent = time.perf_counter() - start - compiling
-        told(name, max(number / len(groups), min(spent / options.seconds, 1.0)))
+        progress(name, max(number / len(queue), min(spent / options.seconds, 1.0)))
         if spent > options.seconds:
-            result.environment["left_out"] = [name for name, _ in groups[number:]]
+            result.environment["left_out"] = [name for name, _ in queue[number:]]
             break
         begun = time.perf_counter()
         ready = prepare()

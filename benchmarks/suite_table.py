@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from .environment import title
-from .result import Result, Row
-
-
-def duration(seconds: float) -> str:
-    """With a unit, three digits."""
-    if not math.isfinite(seconds):
-        return "–"
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
-
-
-def groups(rows: Iterable[Row]) -> dict[tuple[str, str, str], list[Row]]:
-    """Rows that did the same work."""
-    found: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
-        found.setdefault(row.work, []).append(row)
-    return found
+from .result import Result, Row, grouped
+from .words import seconds
 
 
 def base(rows: list[Row]) -> Row | None:
@@ -36,11 +16,6 @@ def base(rows: list[Row]) -> Row | None:
     timed = [r for r in rows if r.seconds]
     loops = [r for r in timed if r.backend == "loops"]
     return next(iter(loops), None) or max(timed, key=lambda r: r.median, default=None)
-
-
-def unclear(row: Row, other: Row | None) -> bool:
-    """Whether the rounds of two rows overlap: their difference is no larger than the noise."""
-    return other is not None and row.low <= other.high and other.low <= row.high
 
 
 def show(result: Result, console: Console) -> None:
@@ -57,7 +32,7 @@ def show(result: Result, console: Console) -> None:
         "op": "Operations, a call",
     }
     for kind, heading in titles.items():
-        found = groups(r for r in result.rows if r.kind == kind)
+        found = grouped((r for r in result.rows if r.kind == kind), lambda row: row.work)
         if found:
             console.print(_table(result, heading, found))
     console.print(
@@ -90,12 +65,12 @@ def _table(result: Result, heading: str, found: dict[tuple[str, str, str], list[
                 continue
             factor = against.median / row.median if against else float("nan")
             times = f"{factor:,.0f}" if factor >= 100.0 else f"{factor:.3g}"
-            mark = ("~" if row.measured else "") + ("≈" if unclear(row, above) else "")
+            mark = ("~" if row.measured else "") + ("≈" if above and row.overlaps(above) else "")
             ceiling = result.ceiling(row)
             share, bound = ceiling.share(row) if ceiling else (float("nan"), "")
             table.add_row(
-                label, who, mark + duration(row.median),
-                f"{duration(row.low)}–{duration(row.high)}", times,
+                label, who, mark + seconds(row.median),
+                f"{seconds(row.low)}–{seconds(row.high)}", times,
                 f"{row.flops / row.median / 1e9:,.2f}", f"{row.bytes / row.median / 1e9:,.2f}",
                 f"{share:.0%} {bound}" if bound else "",
             )  # fmt: skip

@@ -34,7 +34,7 @@ def test_op(benchmark: Any, case: Case, way: Way) -> None:
     )  # fmt: skip
 
     def once() -> None:
-        contender.run()
+        contender.perform()
         contender.synchronize()
 
     with way.backend.active():

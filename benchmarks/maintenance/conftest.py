@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .pools import quiet_pools
+from lamina.benchmarks.pools import quiet_pools
 
 quiet_pools()

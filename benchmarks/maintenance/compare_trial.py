@@ -1,6 +1,6 @@
 """Whether `lamina bench compare` tells the truth on this machine.
 
-    python -m lamina.benchmarks.trial FOLDER [--seconds 110] [--trials 10] [--runs 3]
+    python benchmarks/maintenance/compare_trial.py FOLDER [--seconds 110] [--trials 10] [--runs 3]
 
 Measures a sample of operations many times, each run in a process of its own: six runs to calibrate,
 then for each trial a tree against itself, and against itself with one kernel of 50 µs or more that
@@ -18,21 +18,21 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .pools import quiet_pools
+from lamina.benchmarks.pools import quiet_pools
 
-ROWS = (1_000, 30_000)
+SAMPLE_ROWS = (1_000, 30_000)
 ROUND_SECONDS = 4e-3
 CALIBRATING = 6
 SLOWER = 0.3
 SLOWED = 5e-5  # seconds that a kernel takes at least to be slowed
 
 
-def slowed(run: Callable[[], object]) -> Callable[[], object]:
+def slowed(perform: Callable[[], object]) -> Callable[[], object]:
     """The same work, and then the interpreter kept busy for 30 % of its time."""
 
     def slow() -> None:
         start = time.perf_counter()
-        run()
+        perform()
         now = time.perf_counter()
         end = now + SLOWER * (now - start)
         while time.perf_counter() < end:
@@ -41,22 +41,21 @@ def slowed(run: Callable[[], object]) -> Callable[[], object]:
     return slow
 
 
-def measure(target: Path, slow: str) -> None:
+def measure_run(target: Path, slow: str) -> None:
     """One run: every second hot operation, two sizes, NumPy and Numba, all rows in turn."""
     import numpy as np
-
-    from ..backends.conformance import oracle
-    from ..backends.selection import get_backend
-    from ..kernels import ops
-    from .crossover import op_contender
-    from .environment import environment
-    from .layout import scatter
-    from .result import Result, Row
-    from .timing import interleave
+    from lamina.backends.conformance import oracle
+    from lamina.backends.selection import get_backend
+    from lamina.benchmarks.crossover import op_contender
+    from lamina.benchmarks.environment import environment
+    from lamina.benchmarks.memory_layout import scatter
+    from lamina.benchmarks.result import Result, Row
+    from lamina.benchmarks.timing import interleave
+    from lamina.kernels import ops
 
     contenders = []
     for op in [op for op in ops.OPS.values() if op.hot][::2]:
-        for rows in ROWS:
+        for rows in SAMPLE_ROWS:
             sample = next(iter(op.samples(np.random.default_rng(0), "float32", rows)))
             expected = oracle(op, sample)
             for name in ("numpy", "numba"):
@@ -65,7 +64,7 @@ def measure(target: Path, slow: str) -> None:
                 row = Row("op", f"{op.name}, {rows} rows", name, "kernels", op=op.name)
                 found.label = row
                 if row.key == slow:
-                    found.run = slowed(found.run)
+                    found.perform = slowed(found.perform)
                 found.warm(ROUND_SECONDS)
                 contenders.append(found)
     interleave(contenders)
@@ -85,7 +84,7 @@ def plan(folder: Path, trials: int, runs: int) -> Iterator[tuple[Path, int]]:
 
 def victim(folder: Path, trial: int) -> str:
     """The kernel that is slow in a trial: another one in each."""
-    from .result import Result
+    from lamina.benchmarks.result import Result
 
     rows = Result.read(folder / "calibration" / "0.json").rows
     large = [row.key for row in rows if row.median >= SLOWED]
@@ -94,8 +93,8 @@ def victim(folder: Path, trial: int) -> str:
 
 def report(folder: Path, trials: int, runs: int) -> None:
     """Judges what was measured: with all runs of a side, and with one."""
-    from .compare import compare, read
-    from .spread import Spread
+    from lamina.benchmarks.comparison import compare, read
+    from lamina.benchmarks.spread import Spread
 
     spread = Spread.of(read(str(folder / "calibration")))
     for count in sorted({1, runs}):
@@ -133,7 +132,7 @@ def main() -> None:
     parser.add_argument("--one", help=argparse.SUPPRESS)  # a run of its own process
     given = parser.parse_args()
     if given.one is not None:
-        measure(given.folder, given.one)
+        measure_run(given.folder, given.one)
         return
     start, took, left = time.perf_counter(), 0.0, 0
     for file, trial in plan(given.folder, given.trials, given.runs):
@@ -143,10 +142,10 @@ def main() -> None:
             left += 1
             continue
         file.parent.mkdir(parents=True, exist_ok=True)
-        from .layout import padding
+        from lamina.benchmarks.memory_layout import padding
 
         begun, slow = time.perf_counter(), victim(given.folder, trial) if trial >= 0 else ""
-        command = [sys.executable, "-m", __spec__.name, str(file), "--one", slow]
+        command = [sys.executable, __file__, str(file), "--one", slow]
         subprocess.run(command, check=True, env={**os.environ, "PADDING": padding()})
         took = time.perf_counter() - begun
     if left:
