@@ -53,6 +53,18 @@ _PUBLIC = {
     "use_backend": (".backends.selection", "use_backend"),
     "set_threads": (".backends.threads", "set_threads"),
     "Backend": (".backends.contract", "Backend"),
+    "Kernel": (".kernels.op", "Kernel"),  # from here to check_backend: for authors of plug-ins
+    "Obstacle": (".backends.contract", "Obstacle"),
+    "Executable": (".backends.contract", "Executable"),
+    "Binding": (".backends.contract", "Binding"),
+    "Program": (".backends.program", "Program"),
+    "Instruction": (".backends.program", "Instruction"),
+    "State": (".backends.state", "State"),
+    "DataBlock": (".backends.state", "DataBlock"),
+    "Control": (".backends.state", "Control"),
+    "resolve": (".backends.dispatch", "resolve"),
+    "BackendStatus": (".backends.registry", "BackendStatus"),
+    "check_backend": (".core.conformance", "check_backend"),
     "LaminaError": (".kernels.errors", "LaminaError"),
     "ShapeError": (".kernels.errors", "ShapeError"),
     "DtypeError": (".kernels.errors", "DtypeError"),
@@ -70,8 +82,18 @@ __all__ = ["__version__", *_PUBLIC]
 if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from . import backends as backends
     from .backends.contract import Backend as Backend
+    from .backends.contract import Binding as Binding
+    from .backends.contract import Executable as Executable
+    from .backends.contract import Obstacle as Obstacle
+    from .backends.dispatch import resolve as resolve
+    from .backends.program import Instruction as Instruction
+    from .backends.program import Program as Program
+    from .backends.registry import BackendStatus as BackendStatus
     from .backends.selection import get_backend as get_backend
     from .backends.selection import use_backend as use_backend
+    from .backends.state import Control as Control
+    from .backends.state import DataBlock as DataBlock
+    from .backends.state import State as State
     from .backends.threads import set_threads as set_threads
     from .core import initializers as initializers
     from .core import schedules as schedules
@@ -81,6 +103,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .core.callbacks import LogFile as LogFile
     from .core.callbacks import Plateau as Plateau
     from .core.checkpoint import load as load
+    from .core.conformance import check_backend as check_backend
     from .core.data import datasets as datasets
     from .core.graph.autodiff import grad as grad
     from .core.graph.autodiff import trace as trace
@@ -111,6 +134,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .kernels.errors import NotDifferentiable as NotDifferentiable
     from .kernels.errors import ShapeError as ShapeError
     from .kernels.errors import UnknownName as UnknownName
+    from .kernels.op import Kernel as Kernel
 
 
 def __getattr__(name: str) -> Any:

@@ -192,7 +192,10 @@ def warmup(
 def devices(
     probe: Annotated[bool, typer.Option("--probe", help="Probe again, and time it.")] = False,
     check: Annotated[
-        str, typer.Option(help="Run every operation on this backend against the oracle.")
+        str,
+        typer.Option(
+            help="Run every operation and whole programs on this backend against the oracle."
+        ),
     ] = "",
     as_json: Json = False,
 ) -> None:
@@ -221,24 +224,33 @@ def devices(
 
 
 def _check(backend: Any, as_json: bool) -> int:
-    """Runs the conformance kit; 0 when every operation passes."""
-    from .backends.conformance import check_all
+    """Runs the conformance kit; 0 when every operation and every program passes."""
+    from .backends.conformance import check_operations
+    from .core.conformance import check_programs
 
     failed: dict[str, list[str]] = {}
-    count = 0
-    for name, failures in check_all(backend):
-        count += 1
-        if failures:
-            failed[name] = [str(f) for f in failures]
-        if not as_json:
-            typer.echo(f"{'FAIL' if failures else 'PASS'}  {name}")
-            for failure in failures:
-                typer.echo(f"      {failure}")
-    passed = count - len(failed)
+    counts: dict[str, dict[str, int]] = {}
+    for kind, found in (
+        ("operations", check_operations(backend)),
+        ("programs", check_programs(backend)),
+    ):
+        counts[kind] = {"passed": 0, "checked": 0}
+        for name, failures in found:
+            counts[kind]["checked"] += 1
+            counts[kind]["passed"] += not failures
+            if failures:
+                failed[name] = [str(f) for f in failures]
+            if not as_json:
+                typer.echo(f"{'FAIL' if failures else 'PASS'}  {name}")
+                for failure in failures:
+                    typer.echo(f"      {failure}")
     if as_json:
-        typer.echo(json.dumps({"backend": backend.name, "passed": passed, "failures": failed}))
+        passed = sum(count["passed"] for count in counts.values())
+        report = {"backend": backend.name, "passed": passed, **counts, "failures": failed}
+        typer.echo(json.dumps(report))
     else:
-        typer.echo(f"{backend!r}: {passed} of {count} operations pass")
+        told = [f"{c['passed']} of {c['checked']} {kind}" for kind, c in counts.items()]
+        typer.echo(f"{backend!r}: {' and '.join(told)} pass")
     return FAILED if failed else 0
 
 

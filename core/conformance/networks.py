@@ -1,0 +1,147 @@
+"""Small networks with data, that the conformance kit runs on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...backends.program import Layout, Program
+from ...kernels.spec import ROWS, Spec
+from .. import losses
+from ..graph.graph import Node, make
+from ..layers import Context, Dense, Dropout, Flatten, Layer, Parameter, Standardize
+from ..optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from ..tracing import Traced, layout_of, predict_program, trace_layers, train_program
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows on the host, in float64 with values that float32 holds as well; see `DataBlock`."""
+
+    x: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray | None = None
+    order: np.ndarray | None = None
+
+    def columns(self, dtype: str) -> dict[str, np.ndarray]:
+        """The columns of a data block; class numbers stay whole."""
+        y = self.y if self.y.dtype.kind == "i" else self.y.astype(dtype)
+        return {"x": self.x.astype(dtype), "y": y}
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers with a loss, metrics and an optimizer.
+
+    features: the shape of a row. outputs: of the last layer.
+    """
+
+    layers: tuple[Layer, ...]
+    loss: str
+    optimizer: Optimizer
+    metrics: tuple[str, ...] = ()
+    features: tuple[int, ...] = (4,)
+    outputs: int = 3
+
+    def traced(self, dtype: str, training: bool) -> Traced:
+        """The forward graph."""
+        return trace_layers(self.layers, self.features, dtype, training)
+
+    def layout(self, dtype: str) -> Layout:
+        """Where its arrays lie."""
+        return layout_of(self.traced(dtype, True), self.optimizer.state())
+
+    def program(self, kind: str, dtype: str, capacity: int) -> Program:
+        """The program that trains, evaluates, predicts, or gives gradients."""
+        traced, layout = self.traced(dtype, kind in ("train", "gradients")), self.layout(dtype)
+        if kind == "predict":
+            return predict_program(traced, traced.prediction, layout, capacity)
+        loss = losses.get(self.loss)
+        return train_program(
+            traced,
+            layout,
+            loss,
+            [losses.get_metric(name) for name in self.metrics],
+            Spec((ROWS, 1), "int32") if loss.labels else Spec((ROWS, self.outputs), dtype),
+            capacity,
+            optimizer=self.optimizer if kind == "train" else None,
+            differentiated=kind != "evaluate",
+            last=self.layers[-1].brief(),
+        )
+
+    def start(self, segment: str, length: int, seed: int) -> np.ndarray:
+        """First numbers of a segment, which float32 holds; those of statistics are positive."""
+        rng = np.random.default_rng([seed, length])
+        numbers = 0.5 * rng.standard_normal(length)
+        return _single(numbers if segment == "parameters" else 0.5 + np.abs(numbers))
+
+    def data(self, rows: int, seed: int = 0, weighted: bool = False, ordered: bool = False) -> Data:
+        """Rows that look like what it is for; weights of all sizes, one of them zero."""
+        rng = np.random.default_rng([seed, rows])
+        x = _single(rng.standard_normal((rows, *self.features)))
+        if self.loss == "cross_entropy":
+            y = rng.integers(0, self.outputs, (rows, 1)).astype(np.int32)
+        elif self.loss == "binary_cross_entropy":
+            y = rng.integers(0, 2, (rows, self.outputs)).astype(np.float64)
+        else:
+            y = _single(rng.standard_normal((rows, self.outputs)))
+        weights = rng.uniform(0.1, 3.0, rows) * (np.arange(rows) != 1) if weighted else None
+        return Data(x, y, weights, rng.permutation(rows) if ordered else None)
+
+
+def _single(numbers: np.ndarray) -> np.ndarray:
+    return numbers.astype(np.float32).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Twice(Layer):
+    """x + tanh(x @ weight) @ weight: a parameter and an input with two uses each."""
+
+    def parameters(self, shape: tuple[int, ...]) -> Mapping[str, Parameter]:
+        """A square weight."""
+        return {"weight": Parameter((shape[0], shape[0]), decayed=True)}
+
+    def forward(self, x: Node, parameters: Mapping[str, Node], context: Context) -> Node:
+        """The weight forth, and forth again."""
+        weight = parameters["weight"]
+        return x + make("matmul", make("tanh", make("matmul", x, weight)), weight)
+
+
+# The epsilons are large on purpose: an optimizer that divides by the size of the gradient would
+# make noise of rounding wherever a gradient is close to zero.
+CLASSIFIER = Network(
+    (Dense(6, "relu"), Dense(3, "softmax")),
+    "cross_entropy", Adam(epsilon=1e-3), ("accuracy",),
+)  # fmt: skip
+LOGISTIC = Network(
+    (Dense(1, "sigmoid"),),
+    "binary_cross_entropy", SGD(momentum=0.9), ("accuracy",), outputs=1,
+)  # fmt: skip
+REGRESSION = Network(
+    (Dense(5, "tanh"), Dense(2)),
+    "mean_squared_error", RMSprop(epsilon=1e-2), ("mean_absolute_error",), outputs=2,
+)  # fmt: skip
+DROPOUT = Network(
+    (Dense(8, "tanh"), Dropout(0.5), Dense(2)), "mean_squared_error", SGD(), outputs=2
+)
+SHARED = Network(
+    (Twice(), Dense(2, "leaky_relu")),
+    "mean_squared_error", SGD(momentum=0.9, nesterov=True), outputs=2,
+)  # fmt: skip
+EVERYTHING = Network(
+    (
+        Flatten(), Standardize(), Dense(6, "gelu", weight_decay=0.01), Dropout(0.3),
+        Dense(5, "softplus", use_bias=False), Dense(3, "softmax"),
+    ),
+    "cross_entropy", AdamW(epsilon=1e-3, clip_norm=0.5), ("accuracy",), features=(2, 2),
+)  # fmt: skip
+NETWORKS = {
+    "a classifier": CLASSIFIER,
+    "logistic regression": LOGISTIC,
+    "a regression": REGRESSION,
+    "dropout between layers": DROPOUT,
+    "a parameter used twice": SHARED,
+    "every kind of layer": EVERYTHING,
+}
