@@ -12,7 +12,7 @@ from ..backends.state import Control
 from ..kernels import ops
 from ..kernels.errors import NotBuilt
 from ..kernels.spec import concrete_attrs
-from .layers import check_count
+from .checks import check_count
 
 if TYPE_CHECKING:
     from .model import Sequential

@@ -18,9 +18,10 @@ from ..kernels.errors import BadInput, NotBuilt, ShapeError, unknown
 from ..kernels.spec import FLOATS, ROWS, Rows, Spec
 from . import initializers, losses, optimizers, training, validation
 from .callbacks import Callback, check_callbacks
+from .checks import check_count, check_number
 from .data.tables import Encoding
 from .history import History, check_verbose, reporter
-from .layers import Layer, check_count, check_number
+from .layers import Layer
 from .predictor import Predictor, capacity_for
 from .tracing import Traced, layout_of, predict_program, trace_layers, train_program
 
