@@ -51,7 +51,7 @@ def description(model: Sequential) -> dict[str, Any]:
         "features": list(model.features or ()),
         "step": model.state.step,
         "epoch": model.state.epoch,
-        "learned": model._learned,
+        "learned": model.session.learned,
         "columns": None if model.columns is None else list(model.columns),
         "encoding": None if model.encoding is None else model.encoding.to_json(),
     }
@@ -195,10 +195,10 @@ def load(
     try:
         told = json.loads(metadata["model"])
         model = _rebuilt(told, chosen.backend, words)
-        model.adopt(chosen)
+        model.session.adopt(chosen)
         segments = _segments(model, tensors)
         model.state.step, model.state.epoch = int(told["step"]), int(told["epoch"])
-        model._learned = bool(told["learned"])
+        model.session.learned = bool(told["learned"])
         if told.get("columns") is not None:
             model.columns = tuple(str(name) for name in told["columns"])
         if told.get("encoding") is not None:
