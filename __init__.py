@@ -39,7 +39,7 @@ _PUBLIC = {
     "LogFile": (".core.callbacks", "LogFile"),
     "Plateau": (".core.callbacks", "Plateau"),
     "History": (".core.history", "History"),
-    "load": (".core.checkpoint", "load"),
+    "load": (".core.loading", "load"),
     "explain": (".core.inspection", "explain"),
     "profile": (".core.inspection", "profile"),
     "check_gradients": (".core.inspection", "check_gradients"),
@@ -102,7 +102,6 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .core.callbacks import EarlyStopping as EarlyStopping
     from .core.callbacks import LogFile as LogFile
     from .core.callbacks import Plateau as Plateau
-    from .core.checkpoint import load as load
     from .core.conformance import check_backend as check_backend
     from .core.data import datasets as datasets
     from .core.graph.autodiff import grad as grad
@@ -119,6 +118,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .core.layers import Layer as Layer
     from .core.layers import Parameter as Parameter
     from .core.layers import Standardize as Standardize
+    from .core.loading import load as load
     from .core.model import Sequential as Sequential
     from .core.optimizers import SGD as SGD
     from .core.optimizers import Adam as Adam

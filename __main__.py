@@ -153,8 +153,8 @@ def predict(
     backend: Annotated[str, typer.Option(help="As in lamina train.")] = "auto",
 ) -> None:
     """Predicts for every row: class and probabilities, or the value, as CSV."""
-    from .core.checkpoint import load
     from .core.command import jobs
+    from .core.loading import load
 
     with honest():
         _check_target("--output", output)

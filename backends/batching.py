@@ -37,10 +37,19 @@ def even(rows: int, batch: int) -> bool:
     return rows % batch == 0
 
 
+def whole(rows: int) -> int:
+    """The planned batch when all rows are one: a power of two, so that few plans are made.
+
+    >>> whole(1), whole(100), whole(5000)
+    (1, 128, 8192)
+    """
+    return 1 << max(rows - 1, 0).bit_length()
+
+
 def capacity(rows: int) -> int:
-    """The planned batch when nothing is trained: a power of two, so that few plans are made.
+    """The planned batch when nothing is trained: `whole`, up to a limit.
 
     >>> capacity(1), capacity(100), capacity(5000)
     (1, 128, 1024)
     """
-    return min(LARGEST, 1 << max(rows - 1, 0).bit_length())
+    return min(LARGEST, whole(rows))

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..kernels.errors import BadInput
+from .checks import check_count, check_number
 from .history import History
-from .layers import check_count, check_number
 
 if TYPE_CHECKING:
     from .model import Sequential

@@ -12,7 +12,8 @@ from ..backends.state import Control
 from ..kernels import ops
 from ..kernels.errors import NotBuilt
 from ..kernels.spec import concrete_attrs
-from .layers import check_count
+from .checks import check_count
+from .session import Session
 
 if TYPE_CHECKING:
     from .model import Sequential
@@ -30,10 +31,8 @@ def summary(model: Sequential) -> str:
     rows: list[tuple[str, ...]] = [("layer", "output", "parameters")]
     total = 0
     if model.built:
-        traced = model._trace()
-        for layer, node, trained in zip(
-            model.layers, traced.outputs, traced.parameters, strict=True
-        ):
+        graph = model.session.graph()
+        for layer, node, trained in zip(model.layers, graph.outputs, graph.parameters, strict=True):
             count = sum(int(np.prod(p.shape)) for p in trained.values())
             total += count
             rows.append((layer.brief(), str(node.shape), f"{count:,}"))
@@ -52,7 +51,7 @@ def explain(model: Sequential, batch_size: int = 32) -> str:
     """
     if not model.built:
         raise NotBuilt("explain needs a built model: call fit(x, y), or build(n_features)")
-    program = model._program("train", batch_size, model.n_outputs)
+    program = model.session.program("train", batch_size, model.n_outputs)
     executable = model.backend.compile(program)
     rows: list[tuple[str, ...]] = [("segment", "operation", "runs as"), *executable.explain()]
     plan = program.plan
@@ -117,13 +116,15 @@ def profile(model: Sequential, x: Any, y: Any, steps: int = 20) -> Profile:
     from ..backends.ceilings import ceiling
 
     check_count("profile: steps", steps)
-    data = model._data(x, y)
-    model._learn(data["x"])
-    state, rows = model.state, len(data["x"])
+    session = model.session
+    examples = session.examples(x, y)
+    session.learn(examples.x)
+    state, rows = session.state, examples.rows
     kept = {segment: state.read(segment) for segment in state.layout.segments}
     counters = (state.step, state.epoch)
-    program = model._program("train", rows, data["y"].shape[1])
-    binding = model.backend.compile(program).bind(state, model._block(data))
+    program = session.program("train", rows, examples.outputs)
+    block = examples.block(session.backend, session.dtype)
+    binding = session.backend.compile(program).bind(state, block)
     times: dict[int, list[float]] = {}
 
     def watch(instruction: Instruction, seconds: float) -> None:
@@ -198,19 +199,16 @@ def check_gradients(
         |analytic - numeric| / (|analytic| + |numeric|), Euclidean norms (course section 3.3).
     Raises: BadInput, ShapeError, DtypeError.
     """
-    from .model import Sequential
-
-    loss = model.loss.function or model.loss.name
-    copy = Sequential(
-        model.layers, loss, model.optimizer, (), model.backend, dtype="float64", seed=model.seed
+    copy = Session(
+        model.layers, model.loss, model.optimizer, (), "float64", model.seed, model.backend
     )
-    data = copy._data(x, y, sample_weight)
-    copy._learn(data["x"])
+    examples = copy.examples(x, y, sample_weight)
+    copy.learn(examples.x)
     if model.built:
         copy.set_weights([w.astype(np.float64) for w in model.get_weights()])
         copy.state.write("statistics", model.state.read("statistics"))
     copy.state.step = model.state.step if model.built else 0
-    copy.measure(data)
+    copy.cost(examples)
     state, flat = copy.state, copy.state.read("parameters")
     analytic = state.read("gradients")
     rng = np.random.default_rng(0)
@@ -227,7 +225,7 @@ def check_gradients(
                 moved = flat.copy()
                 moved[place] += sign * epsilon
                 state.write("parameters", moved)
-                sides.append(copy.measure(data))
+                sides.append(copy.cost(examples))
             numeric[number] = (sides[0] - sides[1]) / (2.0 * epsilon)
         norms = np.linalg.norm(analytic[places]) + np.linalg.norm(numeric)
         difference = np.linalg.norm(analytic[places] - numeric)

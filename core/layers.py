@@ -25,6 +25,7 @@ from ..kernels.errors import BadInput, ShapeError, unknown
 from ..kernels.ops import ACTIVATIONS
 from ..kernels.spec import ROWS, Rows, Shape, Spec, concrete, size
 from . import initializers
+from .checks import check_count, check_number
 from .graph.graph import Node, leaf, make
 
 LEARNED_ROWS = 65_536  # rows that a statistic is computed from at a time
@@ -150,23 +151,6 @@ def check_activation(activation: Activation) -> None:
         return
     if not isinstance(activation, str) or activation not in (*ACTIVATIONS, "linear"):
         raise unknown("activation", activation, (*ACTIVATIONS, "linear"))
-
-
-def check_count(what: str, value: object, least: int = 1) -> None:
-    """Raises BadInput unless the value is a whole number of at least `least`."""
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or value < least:  # type: ignore[operator]
-        raise BadInput(f"{what} must be a whole number of at least {least}, not {value!r}")
-
-
-def check_number(what: str, value: object, low: float, high: float, *, open_high: bool) -> None:
-    """Raises BadInput unless the value is a finite number in the interval."""
-    number = float("nan")
-    if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
-        number = float(value)
-    if not (low <= number and (number < high if open_high else number <= high)):
-        end = ")" if open_high else "]"
-        raise BadInput(f"{what} must be a number in [{low:g}, {high:g}{end}, not {value!r}")
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ import numpy as np
 from ..backends.program import Layout
 from ..kernels.errors import BadInput, unknown
 from . import schedules
+from .checks import check_number
 from .graph.planner import Update
-from .layers import check_number
 
 Rate = float | Callable[[int], float]
 

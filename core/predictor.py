@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from ..backends import batching
 from ..backends.contract import Binding
 from ..backends.state import Control, DataBlock
 from ..kernels.errors import DtypeError, ShapeError
-from .tracing import predict_program
-
-if TYPE_CHECKING:
-    from .model import Sequential
-
-LARGEST_BATCH = 1024  # rows a batch when nothing is trained: large enough for a product to pay
-
-
-def capacity_for(rows: int) -> int:
-    """The planned batch when nothing is trained: a power of two, so that few plans are made."""
-    return min(LARGEST_BATCH, 1 << max(rows - 1, 0).bit_length())
+from .session import Session
 
 
 class Predictor:
@@ -29,10 +18,11 @@ class Predictor:
     threads at once: each call has buffers of its own, which are kept for the next.
     """
 
-    def __init__(self, model: Sequential) -> None:
-        self.model = model
-        self.dtype = np.dtype(model.dtype)
-        self.features = model.features
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.state = session.state
+        self.dtype = np.dtype(session.dtype)
+        self.features = session.features
         self.free: dict[tuple[int, bool], list[Binding]] = {}
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -48,7 +38,7 @@ class Predictor:
     def run(self, x: np.ndarray) -> np.ndarray:
         """The same for rows that were checked; a memory map of any dtype is read batch by batch."""
         rows = len(x)
-        capacity = capacity_for(rows)
+        capacity = batching.capacity(rows)
         streamed = isinstance(x, np.memmap)
         free = self.free.setdefault((capacity, streamed), [])
         try:
@@ -57,19 +47,18 @@ class Predictor:
             binding = self._bound(capacity)
         result = None if streamed or rows > capacity else binding.apply(x)
         if result is None:
-            binding.use(DataBlock(self.model.backend, {"x": x}, dtype=self.model.dtype))
-            binding.run(Control(batch=capacity, steps=-(-rows // capacity)))
+            binding.use(DataBlock(self.state.backend, {"x": x}, dtype=self.state.dtype))
+            binding.run(Control(batch=capacity, steps=batching.count(rows, capacity)))
             result = binding.read("prediction")
         free.append(binding)
         return result
 
     def _bound(self, capacity: int) -> Binding:
-        model = self.model
-        traced = model._trace()
-        program = predict_program(traced, traced.prediction, model.state.layout, capacity)
+        program = self.session.program("predict", capacity)
         empty = np.zeros((1, *(self.features or ())), self.dtype)
-        block = DataBlock(model.backend, {"x": empty}, dtype=model.dtype)
-        return model.backend.compile(program).bind(model.state, block)
+        state = self.state
+        block = DataBlock(state.backend, {"x": empty}, dtype=state.dtype)
+        return state.backend.compile(program).bind(state, block)
 
     def _refuse(self, x: np.ndarray) -> None:
         if x.dtype != self.dtype:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..kernels.errors import BadInput
-from .layers import check_count, check_number
+from .checks import check_count, check_number
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from .optimizers import Optimizer
 
 
 @dataclass(frozen=True)
-class Traced:
-    """A model's forward graph.
+class ForwardGraph:
+    """A model's layers as a graph.
 
     x: the batch's rows. outputs: the node behind each layer; the last one is the prediction.
     parameters, statistics: per layer, by name.
@@ -36,9 +36,9 @@ class Traced:
         return self.outputs[-1] if self.outputs else self.x
 
 
-def trace_layers(
+def forward_graph(
     layers: Sequence[Layer], features: tuple[int, ...], dtype: str, training: bool
-) -> Traced:
+) -> ForwardGraph:
     """The forward graph for inputs whose rows have the shape `features`."""
     if not features or any(d < 1 for d in features):
         raise ShapeError(f"a model needs at least one feature, not rows of shape {features}")
@@ -49,14 +49,14 @@ def trace_layers(
         outputs.append(node)
         parameters.append(trained)
         statistics.append(learned)
-    return Traced(x, tuple(outputs), tuple(parameters), tuple(statistics))
+    return ForwardGraph(x, tuple(outputs), tuple(parameters), tuple(statistics))
 
 
-def layout_of(traced: Traced, slots: tuple[str, ...]) -> Layout:
+def layout_of(graph: ForwardGraph, slots: tuple[str, ...]) -> Layout:
     """Offsets in the flat segments: weights that decay, then other parameters, then statistics."""
     found: list[tuple[int, str, Parameter, bool]] = []
     for number, (trained, learned) in enumerate(
-        zip(traced.parameters, traced.statistics, strict=True)
+        zip(graph.parameters, graph.statistics, strict=True)
     ):
         found += [(number, f"{number}.{name}", p, True) for name, p in trained.items()]
         found += [(number, f"{number}.{name}", p, False) for name, p in learned.items()]
@@ -70,12 +70,12 @@ def layout_of(traced: Traced, slots: tuple[str, ...]) -> Layout:
 
 
 def costs(
-    traced: Traced, loss: Loss, metrics: Sequence[Metric], y: Spec, last: str
+    graph: ForwardGraph, loss: Loss, metrics: Sequence[Metric], y: Spec, last: str
 ) -> tuple[Node, Node, dict[str, Node]]:
     """The leaves of targets and weights, and the loss and metrics by name, each of shape ()."""
     target = leaf("batch", y, "y")
-    weights = leaf("batch", Spec((ROWS, 1), traced.x.dtype), "weights")
-    p = traced.prediction
+    weights = leaf("batch", Spec((ROWS, 1), graph.x.dtype), "weights")
+    p = graph.prediction
     check_last(loss, p, last)
     sums = {"loss": loss.total(target, p, weights)}
     for metric in metrics:
@@ -84,7 +84,7 @@ def costs(
 
 
 def train_program(
-    traced: Traced,
+    graph: ForwardGraph,
     layout: Layout,
     loss: Loss,
     metrics: Sequence[Metric],
@@ -96,7 +96,7 @@ def train_program(
     last: str,
 ) -> Program:
     """The program that trains, that gives gradients (no optimizer), or that only evaluates."""
-    target, weights, sums = costs(traced, loss, metrics, y, last)
+    target, weights, sums = costs(graph, loss, metrics, y, last)
     fused = dict(zip(sums, fuse(list(sums.values())), strict=True))
     entries = [e for e in layout.entries if e.trainable]
     gradients: dict[str, Node | None] = {}
@@ -108,24 +108,24 @@ def train_program(
         gradients = {e.name: made.get(e.name) for e in entries}
     return plan(
         "train" if optimizer else "gradients" if differentiated else "evaluate",
-        dtype=traced.x.dtype,
+        dtype=graph.x.dtype,
         capacity=capacity,
         layout=layout,
-        columns=(traced.x, target, weights),
+        columns=(graph.x, target, weights),
         sums=fused,
         gradients=gradients,
         updates=optimizer.updates(layout) if optimizer and entries else (),
     )
 
 
-def predict_program(traced: Traced, node: Node, layout: Layout, capacity: int) -> Program:
+def predict_program(graph: ForwardGraph, node: Node, layout: Layout, capacity: int) -> Program:
     """The program that computes one node of the forward graph, row by row."""
     return plan(
         "predict",
-        dtype=traced.x.dtype,
+        dtype=graph.x.dtype,
         capacity=capacity,
         layout=layout,
-        columns=(traced.x,),
+        columns=(graph.x,),
         outputs={"prediction": fuse([node])[0]},
         stacked=("prediction",),
     )

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..backends import batching
 from ..backends.state import Control
 from ..kernels.errors import BadInput, DivergenceError
 from .callbacks import Callback
+from .examples import Examples
+from .examples import split as split  # of the rows that `fit` is given
 from .history import History, Silent
+from .session import Session, means
 
 if TYPE_CHECKING:
     from .model import Sequential
@@ -23,7 +27,6 @@ if TYPE_CHECKING:
 SHORT_PASS = 64  # steps of an epoch up to which several epochs are worth one run
 POLITE_SECONDS = 0.2  # how long a run may keep progress and Ctrl-C waiting
 ORDER_STREAM = 0x0D7
-SPLIT_STREAM = 0x59117
 
 
 def row_order(seed: int, epoch: int, rows: int) -> np.ndarray:
@@ -32,30 +35,24 @@ def row_order(seed: int, epoch: int, rows: int) -> np.ndarray:
     return rng.permutation(rows).astype(np.int32)
 
 
-def split(seed: int, rows: int, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers for training and for validation, drawn by the seed."""
-    held = min(max(round(rows * share), 1), rows - 1)
-    order = np.random.default_rng([seed, SPLIT_STREAM]).permutation(rows)
-    return np.sort(order[held:]), np.sort(order[:held])
-
-
-class Rows:
+class ArraySource:
     """Arrays with all rows: each epoch visits them in a new order, many steps in one run."""
 
-    def __init__(self, model: Sequential, data: dict[str, Any], batch: int, shuffle: bool) -> None:
-        self.model, self.batch, self.shuffle = model, batch, shuffle
-        self.block = model._block(data)
-        self.rows = self.block.rows
-        self.binding = model._bound("train", batch, self.block, data["y"].shape[1])
-        self.short = self.rows // batch <= SHORT_PASS and not self.rows % batch
+    def __init__(self, session: Session, examples: Examples, batch: int, shuffle: bool) -> None:
+        self.session, self.batch, self.shuffle = session, batch, shuffle
+        self.rows = examples.rows
+        self.block = examples.block(session.backend, session.dtype)
+        self.lease = session.lease("train", batch, self.block, examples.outputs)
+        self.binding = self.lease.binding
+        self.short = batching.even(self.rows, batch) and self.rows // batch <= SHORT_PASS
 
     def several(self, left: int) -> tuple[list[dict[str, float]], Control]:
         """Up to `left` passes in one run, where the executor can and a pass is short.
 
         Returns the means of each, and the control block; an empty list: do it one by one.
         """
-        model, state = self.model, self.model.state
-        steps = self.rows // self.batch
+        session, state = self.session, self.session.state
+        steps = batching.full(self.rows, self.batch)
         control = Control(batch=self.batch)
         count = min(self.binding.pace // steps, left) if self.short else 0
         if not count:
@@ -65,7 +62,7 @@ class Rows:
             epochs = range(state.epoch, state.epoch + count)
             order = np.concatenate([row_order(state.seed, n, self.rows) for n in epochs])
         self.block.reorder(order)
-        control.learning_rates = model.optimizer.rates(state.step, count * steps)
+        control.learning_rates = session.optimizer.rates(state.step, count * steps)
         start = time.perf_counter()
         found = self.binding.passes(control, count)
         if found is None:
@@ -76,14 +73,14 @@ class Rows:
 
     def epoch(self, interrupt: Interrupt, reporter: Silent) -> Control:
         """One pass over the rows."""
-        model, state = self.model, self.model.state
+        session, state = self.session, self.session.state
         order = row_order(state.seed, state.epoch, self.rows) if self.shuffle else None
         self.block.reorder(order)
         control = Control(batch=self.batch)
         while control.cursor < self.rows and not control.stop and not interrupt.asked:
-            left = -(-(self.rows - control.cursor) // self.batch)
+            left = batching.count(self.rows, self.batch, control.cursor)
             control.steps = min(self.binding.pace, left)
-            control.learning_rates = model.optimizer.rates(state.step, control.steps)
+            control.learning_rates = session.optimizer.rates(state.step, control.steps)
             start = time.perf_counter()
             self.binding.run(control)
             self._adapt(control.steps, time.perf_counter() - start)
@@ -98,39 +95,43 @@ class Rows:
         elif seconds < POLITE_SECONDS / 2 and steps > binding.pace // 2:
             binding.pace *= 2
 
+    def close(self) -> None:
+        """Gives the binding back."""
+        self.lease.close()
 
-class Batches:
+
+class StreamSource:
     """Batches that come one by one, from an iterable or from a function that returns one.
 
     Raises: BadInput for what cannot be iterated, or not as often as there are epochs.
     """
 
-    def __init__(self, model: Sequential, source: Any, epochs: int) -> None:
-        self.model, self.source = model, source
+    def __init__(self, session: Session, stream: Any, epochs: int) -> None:
+        self.session, self.stream = session, stream
         self.rows = 0  # not known before they came
-        if hasattr(source, "shape") or isinstance(source, (list, tuple)):
+        if hasattr(stream, "shape") or isinstance(stream, (list, tuple)):
             raise BadInput("fit needs y: fit(x, y); only an iterable of batches goes without")
-        if not callable(source) and not hasattr(source, "__iter__"):
-            raise BadInput(f"fit takes arrays, or an iterable of batches, not {source!r}")
-        if epochs > 1 and not callable(source) and iter(source) is source:
+        if not callable(stream) and not hasattr(stream, "__iter__"):
+            raise BadInput(f"fit takes arrays, or an iterable of batches, not {stream!r}")
+        if epochs > 1 and not callable(stream) and iter(stream) is stream:
             raise BadInput(
                 "an iterator ends after one epoch: pass a function that returns a new one for each"
             )
 
     def epoch(self, interrupt: Interrupt, reporter: Silent) -> Control:
         """One pass over the batches; each is checked when it comes."""
-        model, control, seen = self.model, Control(batch=1), 0
-        for batch in self.source() if callable(self.source) else self.source:
+        session, control, seen = self.session, Control(batch=1), 0
+        for batch in self.stream() if callable(self.stream) else self.stream:
             if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
                 raise BadInput("each batch must be (x, y) or (x, y, sample_weight)")
-            data = model._data(*batch)
-            if not model._learned:
+            examples = session.examples(*batch)
+            if not session.learned:
                 raise BadInput(
                     "layers such as Standardize learn from all rows at once: call"
                     " fit(x, y, epochs=0) on a sample of them first"
                 )
-            model.step(data, control)
-            seen += len(data["x"])
+            session.step(examples, control)
+            seen += examples.rows
             reporter.batches(seen, means(control))
             if control.stop or interrupt.asked:
                 break
@@ -139,18 +140,21 @@ class Batches:
         self.rows = seen
         return control
 
+    def close(self) -> None:
+        """Nothing is held between two batches."""
+
 
 @dataclass
-class Task:
+class Fit:
     """One call of `fit`, made ready.
 
-    held: the checked validation data, or None.
+    held: the validation examples, or None.
     """
 
     model: Sequential
-    source: Rows | Batches
+    source: ArraySource | StreamSource
     epochs: int
-    held: dict[str, Any] | None
+    held: Examples | None
     callbacks: Sequence[Callback]
     reporter: Silent
 
@@ -182,28 +186,23 @@ class Interrupt:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def means(control: Control) -> dict[str, float]:
-    """The weighted means of loss and metrics so far."""
-    return {name: control.mean(name) for name in control.sums}
-
-
-def train(task: Task) -> History:
+def train(fit: Fit) -> History:
     """All epochs.
 
     Raises: DivergenceError when a loss or a gradient is not finite, with the model as it was before
     that step; KeyboardInterrupt after Ctrl-C, with the model whole. Both leave the epochs so far in
     `model.history`.
     """
-    model = task.model
+    model = fit.model
     history = model.history = History()
     model.stop_training = False
     try:
         with Interrupt() as interrupt:
-            for callback in task.callbacks:
+            for callback in fit.callbacks:
                 callback.on_fit_begin(model)
-            while len(history.epochs) < task.epochs:
-                if interrupt.asked or not _several_epochs(task, history):
-                    _one_epoch(task, history, interrupt)
+            while len(history.epochs) < fit.epochs:
+                if interrupt.asked or not _several_epochs(fit, history):
+                    _one_epoch(fit, history, interrupt)
                 if interrupt.asked:
                     raise KeyboardInterrupt(
                         f"stopped in epoch {model.state.epoch + 1}: the model keeps what it"
@@ -211,35 +210,36 @@ def train(task: Task) -> History:
                     )
                 if model.stop_training:
                     break
-            for callback in task.callbacks:
+            for callback in fit.callbacks:
                 callback.on_fit_end(model, history)
     finally:
-        task.reporter.close()
+        fit.source.close()
+        fit.reporter.close()
     return history
 
 
-def _several_epochs(task: Task, history: History) -> bool:
+def _several_epochs(fit: Fit, history: History) -> bool:
     """Short epochs that nobody watches, in one run; False where there are none."""
-    source, left = task.source, task.epochs - len(history.epochs)
-    watched = task.callbacks or task.held is not None or type(task.reporter) is not Silent
-    if watched or not isinstance(source, Rows):
+    source, left = fit.source, fit.epochs - len(history.epochs)
+    watched = fit.callbacks or fit.held is not None or type(fit.reporter) is not Silent
+    if watched or not isinstance(source, ArraySource):
         return False
     start = time.perf_counter()
     found, control = source.several(left)
-    state = task.model.state
+    state = fit.model.state
     seconds = (time.perf_counter() - start) / max(len(found), 1)
     for values in found:
         state.epoch += 1
         history.add(state.epoch, seconds, values)
     if control.stop:
-        raise diverged(task.model, control)
+        raise diverged(fit.model, control)
     return bool(found)
 
 
-def _one_epoch(task: Task, history: History, interrupt: Interrupt) -> None:
-    model = task.model
+def _one_epoch(fit: Fit, history: History, interrupt: Interrupt) -> None:
+    model = fit.model
     start = time.perf_counter()
-    control = task.source.epoch(interrupt, task.reporter)
+    control = fit.source.epoch(interrupt, fit.reporter)
     state = model.state
     if interrupt.asked:
         return
@@ -247,13 +247,13 @@ def _one_epoch(task: Task, history: History, interrupt: Interrupt) -> None:
         raise diverged(model, control)
     values = means(control)
     state.epoch += 1
-    if task.held is not None:
-        found = model.assess(task.held)
+    if fit.held is not None:
+        found = model.session.evaluate(fit.held)
         values.update({f"val_{name}": value for name, value in found.items()})
     seconds = time.perf_counter() - start
     history.add(state.epoch, seconds, values)
-    task.reporter.epoch(state.epoch, seconds, values)
-    for callback in task.callbacks:
+    fit.reporter.epoch(state.epoch, seconds, values)
+    for callback in fit.callbacks:
         callback.on_epoch_end(model, state.epoch, values)
 
 

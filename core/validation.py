@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.errors import BadInput, DtypeError, ShapeError, unknown
-from .layers import check_count
+from .checks import check_count
 from .losses import Loss
 
 CHECKED_ROWS = 65_536  # rows of a memory map looked at together

@@ -1,4 +1,7 @@
-"""Imports run down only. The checker reads them without running anything."""
+"""Imports run down only, in no circle, and what is private stays so.
+
+The checkers read the sources without running anything.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,11 @@ MAY = {  # floor -> the floors it may import from, besides its own
     "course": ("kernels", "backends", "core", ""),
 }
 DEVICES = ("loops", "numpy", "numba", "cupy")  # modules of backends that core must not know
+CIRCLES = {  # modules that import each other -> why they may
+    ("lamina.backends.contract", "lamina.backends.walker"): (
+        "a backend without an executor of its own is given the default one, when it compiles"
+    ),
+}
 FOREIGN = {  # floor -> libraries that are not its business
     "core": ("numba", "cupy", "cupyx", "jax", "torch"),
     "kernels": (),
@@ -26,10 +34,20 @@ FOREIGN = {  # floor -> libraries that are not its business
 }
 
 
-def targets(path: Path, root: Path) -> Iterator[tuple[int, str]]:
+def nodes(tree: ast.AST, types: bool = True) -> Iterator[ast.AST]:
+    """All nodes; without `types`, those under `if TYPE_CHECKING` are left out."""
+    yield tree
+    below = ast.iter_child_nodes(tree)
+    if not types and isinstance(tree, ast.If) and "TYPE_CHECKING" in ast.unparse(tree.test):
+        below = iter(tree.orelse)
+    for node in below:
+        yield from nodes(node, types)
+
+
+def targets(path: Path, root: Path, types: bool = True) -> Iterator[tuple[int, str]]:
     """(line, absolute dotted name) of all that a file imports, wherever in it."""
     package = ("lamina", *path.relative_to(root).parent.parts)
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+    for node in nodes(ast.parse(path.read_text(), str(path)), types):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node.lineno, alias.name
@@ -78,14 +96,89 @@ def violations(root: Path) -> list[str]:
     return found
 
 
+def circles(root: Path) -> list[tuple[str, ...]]:
+    """Modules that import each other while something runs, on load or later; types do not count."""
+    files = {}
+    for path in root.rglob("*.py"):
+        parts = path.relative_to(root).with_suffix("").parts
+        if len(parts) == 1 or parts[0] in FLOORS:
+            parts = parts[:-1] if parts[-1] == "__init__" else parts
+            files[".".join(("lamina", *parts))] = path
+    imports = {}
+    for module, path in files.items():
+        found = set()
+        for _, name in targets(path, root, types=False):
+            package = name.rpartition(".")[0]  # an attribute of a module counts as the module
+            found.add(name if name in files else package)
+        imports[module] = found & set(files) - {module}
+
+    def reached(module: str) -> set[str]:
+        seen: set[str] = set()
+        left = [module]
+        while left:
+            new = imports[left.pop()] - seen
+            seen |= new
+            left.extend(new)
+        return seen
+
+    reach = {module: reached(module) for module in files}
+    return sorted(
+        {
+            tuple(sorted(other for other in reach[module] if module in reach[other]))
+            for module in files
+            if module in reach[module]
+        }
+    )
+
+
+def intrusions(folder: Path) -> list[str]:
+    """Every use of another object's or another module's private name."""
+    found = []
+    for path in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(), str(path))):
+            names = []
+            if isinstance(node, ast.Attribute):
+                own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+                names = [] if own else [node.attr]
+            elif isinstance(node, ast.ImportFrom):
+                names = [alias.name for alias in node.names]
+            found += [
+                f"{path.relative_to(folder)}:{getattr(node, 'lineno', 0)} uses {name}"
+                for name in names
+                if name.startswith("_") and not name.endswith("__")
+            ]
+    return found
+
+
 def test_imports_run_down_only() -> None:
     assert violations(ROOT) == []
+
+
+def test_imports_go_in_no_circle_but_those_with_a_reason() -> None:
+    assert circles(ROOT) == sorted(CIRCLES)
+
+
+def test_core_leaves_private_what_is_private() -> None:
+    assert intrusions(ROOT / "core") == []
 
 
 def test_the_checker_sees_every_floor() -> None:
     for floor in ("kernels", "backends", "core"):
         files = list((ROOT / floor).rglob("*.py"))
         assert sum(len(list(targets(f, ROOT))) for f in files) > 20, floor
+
+
+def copied(folder: Path, *floors: str) -> None:
+    """The sources of these floors, or of all, in a folder where something can be planted."""
+    for floor in floors or FLOORS:
+        shutil.copytree(ROOT / floor, folder / floor, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in ROOT.glob("*.py"):
+        shutil.copy(path, folder)
+
+
+def plant(path: Path, line: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text((path.read_text() if path.exists() else "") + f"\n{line}\n")
 
 
 @pytest.mark.parametrize(
@@ -120,16 +213,9 @@ def test_the_checker_sees_every_floor() -> None:
     ],
 )
 def test_a_planted_import_is_caught(file: str, line: str, tmp_path: Path) -> None:
-    for floor in FLOORS:
-        shutil.copytree(
-            ROOT / floor, tmp_path / floor, ignore=shutil.ignore_patterns("__pycache__")
-        )
-    for path in ROOT.glob("*.py"):
-        shutil.copy(path, tmp_path)
+    copied(tmp_path)
     assert violations(tmp_path) == []
-    planted = tmp_path / file
-    planted.parent.mkdir(exist_ok=True)
-    planted.write_text((planted.read_text() if planted.exists() else "") + f"\n{line}\n")
+    plant(tmp_path / file, line)
     found = violations(tmp_path)
     assert len(found) == 1
     assert found[0].startswith(f"{file}:")
@@ -150,3 +236,57 @@ def test_what_runs_down_is_not(file: str, line: str, tmp_path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(line)
     assert violations(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "among"),
+    [
+        ("core/layers.py", "from .session import Session", "core.session"),
+        ("core/layers.py", "from . import session", "core.session"),
+        ("core/layers.py", "import lamina.core.session", "core.session"),
+        ("core/session.py", "def f():\n    from .training import Fit", "core.training"),
+        ("core/session.py", "def f():\n    from . import predictor", "core.predictor"),
+        ("core/checkpoint.py", "def f():\n    from .loading import load", "core.model"),
+        ("core/history.py", "if True:\n    from .model import Sequential", "core.model"),
+        (
+            "core/checks.py",
+            "import importlib\nimportlib.import_module('.layers', __package__)",
+            "core.layers",
+        ),
+    ],
+)
+def test_a_planted_circle_is_caught(file: str, line: str, among: str, tmp_path: Path) -> None:
+    copied(tmp_path, "core")
+    assert circles(tmp_path) == []
+    plant(tmp_path / file, line)
+    (found,) = circles(tmp_path)
+    assert {f"lamina.{file[:-3].replace('/', '.')}", f"lamina.{among}"} <= set(found)
+
+
+def test_a_circle_of_types_is_none(tmp_path: Path) -> None:
+    copied(tmp_path, "core")
+    plant(tmp_path / "core/layers.py", "if TYPE_CHECKING:\n    from .session import Session")
+    assert circles(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "def f(model):\n    return model._state",
+        "def f(self):\n    return self.session._state",
+        "def f(model):\n    model.session._free = {}",
+        "class A:\n    def f(self, other):\n        return other._x",
+        "from .training import _one_epoch",
+        "from . import training\ntraining._one_epoch()",
+    ],
+)
+def test_a_planted_intrusion_is_caught(line: str, tmp_path: Path) -> None:
+    copied(tmp_path, "core")
+    plant(tmp_path / "core" / "graph" / "planner.py", line)
+    (found,) = intrusions(tmp_path / "core")
+    assert found.startswith("graph/planner.py:")
+
+
+def test_what_is_one_s_own_is_none(tmp_path: Path) -> None:
+    plant(tmp_path / "own.py", "def f(self, cls):\n    self._x, cls._y = a.__doc__, b.c")
+    assert intrusions(tmp_path) == []

@@ -16,10 +16,10 @@ import numpy as np
 
 from ...kernels.errors import BadInput
 from ..callbacks import Callback, Checkpoint, LogFile
-from ..checkpoint import load
 from ..data import datasets, tables
 from ..data.datasets import Dataset
 from ..layers import Dense, Dropout, Flatten, Layer, Standardize
+from ..loading import load
 from ..model import Sequential
 from ..optimizers import Adam
 

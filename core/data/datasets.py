@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from ...kernels.errors import BadInput, unknown
-from ..layers import check_count, check_number
+from ..checks import check_count, check_number
 from . import tables
 from .tables import Encoding, Table
 

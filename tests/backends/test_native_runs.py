@@ -56,7 +56,10 @@ def test_short_epochs_in_one_run_are_the_same(
         model = support.classifier(backend.split()[0])
         options = {"shuffle": shuffle, "sample_weight": weights, "verbose": 0}
         model.fit(x, y, 20, 16, **options)
-        (binding,) = model._bindings.values()
+        session = model.session
+        block = session.examples(x, y, weights).block(session.backend, session.dtype)
+        with session.lease("train", 16, block) as binding:  # the one that was trained with
+            assert binding.pace > 1
         passes = binding.passes
 
         def noted(control: Control, count: int) -> Any:

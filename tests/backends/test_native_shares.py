@@ -150,7 +150,7 @@ def test_shares_own_every_parameter_once(shares: int) -> None:
         "binary_cross_entropy", backend="numba",
     )  # fmt: skip
     model.build(70)
-    program = model._program("train", 64, 1)
+    program = model.session.program("train", 64)
     low = Lowering(
         program, Memory({}, {}, 0, [], lambda size: 0, lambda w: 0, lambda name: 0), 64, shares
     )

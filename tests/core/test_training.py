@@ -172,7 +172,7 @@ def test_validation_split() -> None:
     )
     assert model.state.step == 2 * 4  # thirty rows are left
     assert len(history.history["val_loss"]) == 2
-    from lamina.core.training import split
+    from lamina.core.examples import split
 
     kept, held = split(7, 40, 0.25)
     assert sorted([*kept, *held]) == list(range(40))
