@@ -3,24 +3,36 @@
 Every executor looks at the loss before the backward pass and at the gradient before the update, and
 stops with the state as it was before the step. So a training that diverges keeps finite parameters
 and optimizer slots, at the same step on every backend, and nobody keeps copies to go back to.
+
+Who looks, and when the host learns of it, is the executor's choice. The walker waits for every sum
+and norm and stops at once. A device that computes while the host runs on sets a flag of its own,
+without which nothing of a step is done, and the host reads it once a run: the state is the same,
+and `WalkerBinding.examine` then finds the instruction and the layer, by walking that one step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 
-from .program import Instruction, Program
-from .state import State
+from .program import Instruction, Program, ValueId
+from .state import Control, State
 
 
-def bound(dtype: str) -> float:
-    """What the norm of a gradient may not reach, for a learning rate up to 1; over a larger rate.
+@cache
+def largest_norm(dtype: str) -> float:
+    """What the norm of a gradient may not reach, for a learning rate up to 1.
 
     Its square must be finite, for the slots of Adam and RMSprop hold squares.
     """
     return float(np.sqrt(float(np.finfo(dtype).max)) / 16.0)
+
+
+def limit(dtype: str, rate: float) -> float:
+    """What the norm of a gradient may not reach at a learning rate."""
+    return largest_norm(dtype) / max(rate, 1.0)
 
 
 def watched(program: Program) -> tuple[str, ...]:
@@ -38,12 +50,35 @@ def layer_at(forward: Sequence[Instruction], position: int) -> str:
     return layers[-1] if layers else ""
 
 
-def layer_beyond(state: State, limit: float) -> str:
-    """The first layer with a gradient that is not finite or whose norm reaches the limit."""
+def stop_at_loss(control: Control, program: Program, read: Callable[[ValueId], np.ndarray]) -> None:
+    """Asks for a stop, and says which forward instruction first made what is not finite.
+
+    read: gives the host what a value holds. The last instruction is named where none is found: the
+        memory may hold something else by now.
+    """
+    position = len(program.forward) - 1
+    for at, one in enumerate(program.forward):
+        made = [read(id) for id in one.outputs]
+        if not all(np.isfinite(array).all() for array in made if array.dtype.kind == "f"):
+            position = at
+            break
+    control.stop = True
+    control.nonfinite_instruction = position
+    control.nonfinite_layer = layer_at(program.forward, position)
+
+
+def stop_at_gradient(control: Control, state: State, rate: float) -> None:
+    """Asks for a stop, and says which layer's gradient it is."""
+    control.stop = True
+    control.nonfinite_layer = layer_beyond(state, limit(state.dtype, rate))
+
+
+def layer_beyond(state: State, norm: float) -> str:
+    """The first layer with a gradient that is not finite or whose norm reaches that one."""
     flat = state.read("gradients").astype(np.float64)
     with np.errstate(all="ignore"):
         for entry in state.layout.entries:
             part = flat[entry.offset : entry.offset + entry.size]
-            if entry.trainable and not np.sqrt(part @ part) < limit:
+            if entry.trainable and not np.sqrt(part @ part) < norm:
                 return str(entry.layer)
     return ""

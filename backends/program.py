@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NewType
 
 import numpy as np
 
 from ..kernels.spec import Spec
 
+ValueId = NewType("ValueId", int)  # its position among a program's values
 Kind = Literal["batch", "parameter", "constant", "control", "flat", "temporary"]
 
 
@@ -27,7 +28,7 @@ class Value:
     source: which column, parameter entry, control number or segment it is.
     """
 
-    id: int
+    id: ValueId
     name: str
     spec: Spec
     kind: Kind
@@ -39,8 +40,8 @@ class Instruction:
     """One operation: values in (None for an optional input left out), values out, attributes."""
 
     op: str
-    inputs: tuple[int | None, ...]
-    outputs: tuple[int, ...]
+    inputs: tuple[ValueId | None, ...]
+    outputs: tuple[ValueId, ...]
     attrs: dict[str, Any]
     layer: str = ""
 
@@ -117,7 +118,7 @@ class MemoryPlan:
     arenas: elements needed per dtype name. Values whose lives do not overlap share memory.
     """
 
-    places: dict[int, Place] = field(default_factory=dict)
+    places: dict[ValueId, Place] = field(default_factory=dict)
     arenas: dict[str, int] = field(default_factory=dict)
 
 
@@ -141,11 +142,11 @@ class Program:
     forward: tuple[Instruction, ...]
     backward: tuple[Instruction, ...]
     update: tuple[Instruction, ...]
-    constants: dict[int, np.ndarray]
-    columns: dict[str, int]
-    gradients: dict[str, int]
-    outputs: dict[str, int]
-    sums: dict[str, int]
+    constants: dict[ValueId, np.ndarray]
+    columns: dict[str, ValueId]
+    gradients: dict[str, ValueId]
+    outputs: dict[str, ValueId]
+    sums: dict[str, ValueId]
     stacked: tuple[str, ...]
     layout: Layout
     dtype: str

@@ -80,10 +80,10 @@ class Helper:
     def __init__(self) -> None:
         from ..kernels.numba.native import compiled, interpreter
 
-        self.post = aligned(interpreter.POST_SLOTS, "int64")
-        self.address = address(self.post)
+        self.mailbox = aligned(interpreter.MAILBOX_SLOTS, "int64")
+        self.address = address(self.mailbox)
         # Locked: nobody has rung since it last looked. It may fall asleep between any look at its
-        # mood and the run, so the bell is rung for each run; it then looks once in vain.
+        # state and the run, so the bell is rung for each run; it then looks once in vain.
         self.bell = threading.Lock()
         self.bell.acquire()
         self.serve = compiled.server()

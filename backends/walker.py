@@ -15,21 +15,26 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.spec import Spec, concrete_attrs, length, spec_of
-from . import guard
+from ..kernels.spec import Spec, concrete_attrs, spec_of
+from . import batching, guard
+from .buffers import Buffers, Plans, control_number, even_weights, rate_of
 from .contract import Backend, Binding, Executable
 from .device import Array
 from .dispatch import Call, resolve
-from .program import Instruction, Place, Program
+from .program import Instruction, Program, ValueId
 from .state import Control, DataBlock, State
 
-KEPT_ROW_COUNTS = 8  # a full batch, a last partial one, and a few sizes of predict
 
+class Launch:
+    """One instruction, resolved: what to call, which values go in, where the results go.
 
-class Step:
-    """One instruction, resolved: what to call, which values go in, where the results go."""
+    out: the memory that the results go to; None where the call makes new arrays. pinned: they must
+        go there, whether or not the call can write. kernel: where it writes into memory that never
+        changes: the call with its attributes and outputs. fixed: that with its inputs too, where
+        those never change.
+    """
 
-    __slots__ = ("bound", "call", "inputs", "instruction", "kernel", "out", "outputs", "pinned")
+    __slots__ = ("call", "fixed", "inputs", "instruction", "kernel", "out", "outputs", "pinned")
 
     def __init__(self, instruction: Instruction, call: Call) -> None:
         self.instruction = instruction
@@ -38,20 +43,18 @@ class Step:
         self.outputs = instruction.outputs
         self.out: tuple[Array, ...] | None = None
         self.pinned = False
-        # Where it writes into memory that never changes: the call with its attributes and outputs;
-        # and with its inputs, where those never change.
         self.kernel: Callable[..., Any] | None = None
-        self.bound: Callable[[], Any] | None = None
+        self.fixed: Callable[[], Any] | None = None
 
 
-class Plan:
-    """The steps for one number of rows, and the table of values that they read and write."""
+class WalkPlan:
+    """The launches for one number of rows, and the table of values that they read and write."""
 
     def __init__(self, values: int) -> None:
         self.env: list[Any] = [None] * (values + 1)  # the last one is a left-out optional input
-        self.segments: dict[str, list[Step]] = {"forward": [], "backward": [], "update": []}
-        self.gather: list[tuple[int, str, Call, tuple[Array, ...] | None]] = []
-        self.control: list[tuple[int, str]] = []  # values that are numbers of the step
+        self.segments: dict[str, list[Launch]] = {"forward": [], "backward": [], "update": []}
+        self.gather: list[tuple[ValueId, str, Call, tuple[Array, ...] | None]] = []
+        self.control: list[tuple[ValueId, str]] = []  # values that are numbers of the step
         self.even: Array = None  # the weights when all rows weigh the same
 
 
@@ -87,89 +90,63 @@ class WalkerBinding(Binding):
         self.program = program
         self.state = state
         self.block = block
-        self.plans: dict[int, Plan] = {}
+        self.plans: Plans[int, WalkPlan] = Plans()
         self.results: dict[str, np.ndarray] = {}
-        self.arenas: dict[str, Array] = {}
-        self.watched, self.bound = guard.watched(program), guard.bound(program.dtype)
-        if not backend.functional:
-            self.arenas = {
-                f"arena.{dtype}": backend.zeros(elements, dtype)
-                for dtype, elements in program.plan.arenas.items()
-            }
+        self.buffers = Buffers(backend, program, state)
+        self.watched = guard.watched(program)
 
     # Preparing
 
-    def _view(self, place: Place, spec: Spec) -> Array:
-        """The memory at a place, as an array of that concrete spec."""
-        if place.segment in self.arenas:
-            flat = self.arenas[place.segment]
-        else:
-            flat = self.state.flats[place.segment]
-        stop = place.offset + length(spec)
-        return self.backend.xp.reshape(flat[place.offset : stop], spec.shape)
-
-    def _plan(self, rows: int) -> Plan:
-        program, backend = self.program, self.backend
-        plan = Plan(len(program.values))
+    def _plan(self, rows: int) -> WalkPlan:
+        program, backend, buffers = self.program, self.backend, self.buffers
+        plan = WalkPlan(len(program.values))
         specs = [v.spec.at(rows) for v in program.values]
         writable = not backend.functional
         for value in program.values:
-            if value.kind == "constant":
-                plan.env[value.id] = backend.asarray(program.constants[value.id])
-            elif value.kind == "parameter" and writable:
-                plan.env[value.id] = self._view(program.plan.places[value.id], specs[value.id])
-            elif value.kind == "flat" and writable:
-                plan.env[value.id] = self.state.flats[value.source]
+            if value.kind == "constant" or (writable and value.kind in ("parameter", "flat")):
+                plan.env[value.id] = buffers.array(value.id, rows)
         gradients = set(program.gradients.values())
         for segment, one in program.instructions():
             inputs = [None if i is None else specs[i] for i in one.inputs]
-            step = Step(one, resolve(backend, one.op, inputs, concrete_attrs(one.attrs, rows)))
+            call = resolve(backend, one.op, inputs, concrete_attrs(one.attrs, rows))
+            launch = Launch(one, call)
             flat = program.values[one.outputs[0]].kind == "flat"
-            step.pinned = flat or bool(gradients.intersection(one.outputs))
-            if writable and (step.call.writes or step.pinned):
-                step.out = tuple(
-                    plan.env[o] if flat else self._buffer(o, specs[o]) for o in one.outputs
-                )
-            plan.segments[segment].append(step)
+            launch.pinned = flat or bool(gradients.intersection(one.outputs))
+            if writable and (call.writes or launch.pinned):
+                launch.out = tuple(buffers.array(o, rows) for o in one.outputs)
+            plan.segments[segment].append(launch)
         for name, id in program.columns.items():
             if name == "weights" or name in self.block.streamed:
                 continue
             column = self.block.columns[name]
             order = Spec((rows,), "int32")
             call = resolve(backend, "gather_rows", [spec_of(column), order], {})
-            out = (self._buffer(id, specs[id]),) if call.writes else None
+            out = (buffers.array(id, rows),) if call.writes else None
             plan.gather.append((id, name, call, out))
         plan.control = [(v.id, v.source) for v in program.values if v.kind == "control"]
         if writable:
             self._prebind(plan)
         if "weights" in program.columns:
-            weights = np.full((rows, 1), 1.0 / rows, dtype=program.dtype)
-            plan.even = backend.asarray(weights)
+            plan.even = backend.asarray(even_weights(rows, program.dtype))
         return plan
 
-    def _prebind(self, plan: Plan) -> None:
+    def _prebind(self, plan: WalkPlan) -> None:
         """Gives steps the arrays that are the same in every batch, once."""
-        changing = set(self.program.columns.values())
+        changing: set[int] = set(self.program.columns.values())
         changing.update(id for id, _ in plan.control)
-        steps = list(chain.from_iterable(plan.segments.values()))
-        for step in steps:
-            if step.out is not None and step.call.writes:
-                for id, array in zip(step.outputs, step.out, strict=True):
+        launches = list(chain.from_iterable(plan.segments.values()))
+        for launch in launches:
+            if launch.out is not None and launch.call.writes:
+                for id, array in zip(launch.outputs, launch.out, strict=True):
                     plan.env[id] = array
             else:
-                changing.update(step.outputs)
-        for step in steps:
-            if not step.call.writes:
+                changing.update(launch.outputs)
+        for launch in launches:
+            if not launch.call.writes:
                 continue
-            step.kernel = partial(step.call.function, step.out, **step.call.attrs)
-            if not changing.intersection(step.inputs):
-                step.bound = partial(step.kernel, *[plan.env[i] for i in step.inputs])
-
-    def _buffer(self, id: int, spec: Spec) -> Array:
-        place = self.program.plan.places.get(id)
-        if place is None:  # the plan takes it for a view, but here a kernel computes it
-            return self.backend.xp.reshape(self.backend.zeros(length(spec), spec.dtype), spec.shape)
-        return self._view(place, spec)
+            launch.kernel = partial(launch.call.function, launch.out, **launch.call.attrs)
+            if not changing.intersection(launch.inputs):
+                launch.fixed = partial(launch.kernel, *[plan.env[i] for i in launch.inputs])
 
     # Running
 
@@ -180,8 +157,8 @@ class WalkerBinding(Binding):
         # what is not finite is found in the sums and the gradient
         with self.backend.active(), np.errstate(all="ignore"):
             for number in range(control.steps):
-                rows = min(control.batch, self.block.rows - control.cursor)
-                if rows <= 0:
+                rows = batching.size(self.block.rows, control.batch, control.cursor)
+                if not rows:
                     break
                 env = self._step(control, number, rows)
                 for name in self.program.stacked:
@@ -200,11 +177,11 @@ class WalkerBinding(Binding):
     def passes(self, control: Control, count: int) -> list[dict[str, float]] | None:
         """See `Binding.passes`: batch after batch, with nothing but the means between passes."""
         rows, batch, ordered = self.block.rows, control.batch, self.block.order is not None
-        if rows % batch or self.program.stacked:
+        if not batching.even(rows, batch) or self.program.stacked:
             return None
         found: list[dict[str, float]] = []
         with self.backend.active(), np.errstate(all="ignore"):
-            for number in range(count * rows // batch):
+            for number in range(count * batching.count(rows, batch)):
                 self._step(control, number, batch)
                 control.cursor += batch
                 if control.stop:
@@ -217,21 +194,26 @@ class WalkerBinding(Binding):
                         control.cursor = 0
         return found
 
-    def _step(self, control: Control, number: int, rows: int) -> list[Any]:
+    def examine(self, control: Control, number: int, rows: int) -> None:
+        """Walks a step without taking it, and says in `control` where it is first not finite.
+
+        For who learns only after a run that one of its steps was not: the state is that before the
+        step, and `control.cursor` its first row.
+        """
+        with self.backend.active(), np.errstate(all="ignore"):
+            self._step(control, number, rows, taken=False)
+
+    def _step(self, control: Control, number: int, rows: int, taken: bool = True) -> list[Any]:
         program, state = self.program, self.state
-        plan = self.plans.get(rows)
-        if plan is None:
-            if len(self.plans) >= KEPT_ROW_COUNTS:
-                self.plans.pop(next(iter(self.plans)))
-            plan = self.plans[rows] = self._plan(rows)
-        env = plan.env
+        plan = self.plans.get(rows) or self.plans.keep(rows, partial(self._plan, rows))
+        env, rate = plan.env, rate_of(control, number)
         weight = self._load(plan, control, rows)
         for id, source in plan.control:
-            env[id] = self._control(source, control, number)
+            env[id] = control_number(source, state, rate)
         if self.backend.functional:
             for value in program.values:
                 if value.kind == "parameter":
-                    env[value.id] = self._view(program.plan.places[value.id], value.spec)
+                    env[value.id] = self.buffers.array(value.id, rows)
         self._walk(plan.segments["forward"], env)
         self._account(plan, control, weight)
         if control.stop:
@@ -239,28 +221,26 @@ class WalkerBinding(Binding):
         self._walk(plan.segments["backward"], env)
         if program.gradients:
             self._reduce(env)
-        if program.update and self._guarded(control, number):
+        if program.update and self._guarded(control, rate) and taken:
             self._walk(plan.segments["update"], env)
             if self.backend.functional:
-                for step in plan.segments["update"]:
-                    for id in step.outputs:
+                for launch in plan.segments["update"]:
+                    for id in launch.outputs:
                         state.flats[program.values[id].source] = env[id]
             state.step += 1
         return env
 
-    def _guarded(self, control: Control, number: int) -> bool:
+    def _guarded(self, control: Control, rate: float) -> bool:
         """Whether the update leaves finite numbers; else it asks for a stop. See `guard`."""
-        limit = self.bound / max(self._control("learning_rate", control, number), 1.0)
-        backend = self.backend
+        limit, backend = guard.limit(self.program.dtype, rate), self.backend
         for name in self.watched:
             flat = self.state.flats[name]
             if not float(backend.to_numpy(backend.xp.matmul(flat, flat))) < limit * limit:
-                control.stop = True
-                control.nonfinite_layer = guard.layer_beyond(self.state, limit)
+                guard.stop_at_gradient(control, self.state, rate)
                 return False
         return True
 
-    def _load(self, plan: Plan, control: Control, rows: int) -> float:
+    def _load(self, plan: WalkPlan, control: Control, rows: int) -> float:
         """Puts the batch's rows and weights into the table; gives the sum of the weights."""
         block, start = self.block, control.cursor
         for name in block.streamed:
@@ -286,35 +266,27 @@ class WalkerBinding(Binding):
             plan.env[self.program.columns["weights"]] = shares
         return total
 
-    def _control(self, name: str, control: Control, number: int) -> float | int:
-        if name == "learning_rate":
-            assert control.learning_rates is not None
-            return float(control.learning_rates[number])
-        if name == "step":
-            return self.state.step + 1
-        return self.state.seed if name == "seed" else self.state.step
-
-    def _walk(self, steps: list[Step], env: list[Any]) -> None:
+    def _walk(self, launches: list[Launch], env: list[Any]) -> None:
         watch = self.watch
-        for step in steps:
+        for launch in launches:
             if watch is None:
-                if step.bound is not None:
-                    step.bound()
+                if launch.fixed is not None:
+                    launch.fixed()
                     continue
-                if step.kernel is not None:
-                    step.kernel(*[env[i] for i in step.inputs])
+                if launch.kernel is not None:
+                    launch.kernel(*[env[i] for i in launch.inputs])
                     continue
             start = time.perf_counter() if watch else 0.0
-            made = step.call(step.out, *[env[i] for i in step.inputs])
-            if step.pinned and step.out is not None and not step.call.writes:
-                for target, source in zip(step.out, made, strict=True):
+            made = launch.call(launch.out, *[env[i] for i in launch.inputs])
+            if launch.pinned and launch.out is not None and not launch.call.writes:
+                for target, source in zip(launch.out, made, strict=True):
                     self.backend.assign(target, source)
-                made = step.out
-            for id, array in zip(step.outputs, made, strict=True):
+                made = launch.out
+            for id, array in zip(launch.outputs, made, strict=True):
                 env[id] = array
             if watch:
                 self.backend.synchronize()
-                watch(step.instruction, time.perf_counter() - start)
+                watch(launch.instruction, time.perf_counter() - start)
 
     def _reduce(self, env: list[Any]) -> None:
         """The reduction point: on a functional device the gradients are joined into one array."""
@@ -329,7 +301,7 @@ class WalkerBinding(Binding):
             if value.kind == "flat":
                 env[value.id] = self.state.flats[value.source]
 
-    def _account(self, plan: Plan, control: Control, weight: float) -> None:
+    def _account(self, plan: WalkPlan, control: Control, weight: float) -> None:
         """Adds the batch's sums to the control block, in float64; asks for a stop.
 
         The layer is looked for at once, while what the forward pass made is still there.
@@ -341,12 +313,9 @@ class WalkerBinding(Binding):
         if self.program.sums:
             control.weight_sum += weight
         if control.stop:
-            for position, step in enumerate(plan.segments["forward"]):
-                made = [self.backend.to_numpy(plan.env[id]) for id in step.outputs]
-                if not all(np.isfinite(array).all() for array in made if array.dtype.kind == "f"):
-                    control.nonfinite_instruction = position
-                    control.nonfinite_layer = guard.layer_at(self.program.forward, position)
-                    break
+            guard.stop_at_loss(
+                control, self.program, lambda id: self.backend.to_numpy(plan.env[id])
+            )
 
     def use(self, block: DataBlock) -> None:
         """Exchanges the data; see `Binding.use`."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import mmap
 from itertools import count
+from typing import NewType
 
 import numpy as np
+
+Address = NewType("Address", int)  # of a byte in this process
 
 LINE, HUGE = 64, 2**21  # bytes: of a cache line, and of a page that stands for 512 small ones
 # Huge pages begin in the same set of every cache: large arrays begin at one of a few other places.
@@ -13,9 +16,9 @@ STAGGER, PLACES = 2**14 + LINE, 8
 _numbers = count()
 
 
-def address(array: np.ndarray) -> int:
+def address(array: np.ndarray) -> Address:
     """Where an array's memory begins."""
-    place: int = array.__array_interface__["data"][0]
+    place: Address = array.__array_interface__["data"][0]
     return place
 
 

@@ -9,12 +9,13 @@ from typing import Any
 from ...kernels import philox
 from ...kernels.numba.native.steps_elements import ARITHMETIC, COMPARISONS
 from ...kernels.spec import ITEMSIZE, length
-from ..program import Instruction
+from ..program import Instruction, ValueId
 from .lowering import Lowering, Shares, bits, rule
+from .spans import ByteCount, moved, span
 
 
-def _steps(low: Lowering, id: int, shape: tuple[int, int]) -> tuple[int, int] | None:
-    """Steps along rows and columns of a value that is broadcast to a matrix."""
+def _strides(low: Lowering, id: ValueId, shape: tuple[int, int]) -> tuple[int, int] | None:
+    """Strides along rows and columns of a value that is broadcast to a matrix."""
     own = tuple(int(d) for d in low.specs[id].shape)  # type: ignore[arg-type]
     if len(own) > 2:
         return None
@@ -38,7 +39,7 @@ def _elementwise(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iter
     shape = ((1,) * (2 - len(own)) + own)[0], (own[-1] if own else 1)
     along = (shape[1], 1), (shape[1], 1)
     if low.specs[x].shape != low.specs[out].shape or low.specs[y].shape != low.specs[out].shape:
-        first, second = _steps(low, x, shape), _steps(low, y, shape)
+        first, second = _strides(low, x, shape), _strides(low, y, shape)
         if first is None or second is None:
             return None
         along = first, second
@@ -56,13 +57,13 @@ def _elementwise(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iter
             return None
         step, tail = "compare", [known[kind]]
     table = ARITHMETIC if step == "arithmetic" else COMPARISONS
-    return _elementwise_entries(
+    return _elementwise_tasks(
         low, (step, table.index(one.op), tail), (x, y, out), shape, along
     )  # fmt: skip
 
 
-def _elementwise_entries(
-    low: Lowering, step: tuple[str, int, list[int]], ids: tuple[int, int, int],
+def _elementwise_tasks(
+    low: Lowering, step: tuple[str, int, list[int]], ids: tuple[ValueId, ValueId, ValueId],
     shape: tuple[int, int], along: tuple[tuple[int, int], tuple[int, int]],
 ) -> Iterator[Shares]:  # fmt: skip
     (rows, columns), (name, code, tail) = shape, step
@@ -74,16 +75,18 @@ def _elementwise_entries(
             continue
         places, reads = [], []
         for id, (down, across), item in zip(ids[:2], along, size, strict=False):
-            place = low.at(id) + start * down * item
-            end = place + ((stop - start - 1) * down + (columns - 1) * across + 1) * item
+            place = moved(low.at(id), ByteCount(start * down * item))
+            last = (stop - start - 1) * down + (columns - 1) * across
             places.append(place)
-            reads.append((place, end))
-        target = low.at(ids[2]) + start * columns * size[2]
+            reads.append(span(place, ByteCount((last + 1) * item)))
+        width = columns * size[2]
+        first = moved(low.at(ids[2]), ByteCount(start * width))
+        write = span(first, ByteCount((stop - start) * width))
         record = [
-            code, target, stop - start, columns, places[0], *along[0], places[1], *along[1], *tail,
+            code, write.start, stop - start, columns, places[0], *along[0], places[1], *along[1],
+            *tail,
         ]  # fmt: skip
-        writes = [(target, target + (stop - start) * columns * size[2])]
-        row.append(low.entry(name, record, reads, writes))
+        row.append(low.task(name, record, reads, [write]))
     yield row
 
 
@@ -94,8 +97,8 @@ def _cast(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Sh
     if low.specs[x].dtype != "bool" or low.specs[out].dtype != low.program.dtype:
         return None
     source, target = low.whole(x), low.whole(out)
-    record = [source[0], length(low.specs[out]), target[0]]
-    return iter([low.first("cast_truth", record, [source], [target])])
+    record = [source.start, length(low.specs[out]), target.start]
+    return iter([low.first("cast_boolean", record, [source], [target])])
 
 
 @rule("sum", "mean")
@@ -105,7 +108,7 @@ def _sum(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Sha
     if attrs["axis"] is not None or low.specs[x].dtype != low.program.dtype:
         return None
     source, target, count = low.whole(x), low.whole(out), length(low.specs[x])
-    record = [source[0], count, target[0], 1 if one.op == "sum" else count]
+    record = [source.start, count, target.start, 1 if one.op == "sum" else count]
     return iter([low.first("sum_all", record, [source], [target])])
 
 
@@ -114,11 +117,11 @@ def _reshape(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator
     (x,), out = one.inputs, one.outputs[0]
     assert x is not None
     source, target = low.whole(x), low.whole(out)
-    if source[0] == target[0]:
+    if source.start == target.start:
         return iter([])  # the same memory, seen in another shape
-    if (source[1] - source[0]) % 4:
+    if source.size % 4:
         return None
-    record = [source[0], (source[1] - source[0]) // 4, target[0]]
+    record = [source.start, source.size // 4, target.start]
     return iter([low.first("copy", record, [source], [target])])
 
 
@@ -129,7 +132,7 @@ def _broadcast(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterat
     if length(low.specs[x]) != 1 or low.specs[x].dtype != low.program.dtype:
         return None
     source, target = low.whole(x), low.whole(out)
-    record = [source[0], length(low.specs[out]), target[0]]
+    record = [source.start, length(low.specs[out]), target.start]
     return iter([low.first("fill", record, [source], [target])])
 
 
@@ -145,11 +148,10 @@ def _dropout(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator
     bar, scale = philox.threshold(attrs["rate"]), bits(1.0 / (1.0 - attrs["rate"]))
     stream = attrs["stream"] & philox.WORD
     for share, (start, stop) in enumerate(low.cuts(count, 30.0 * count, 16)):
-        target = low.at(out) + start * low.item
+        write = span(moved(low.at(out), low.bytes(start)), low.bytes(stop - start))
         record = [
-            low.memory.now[share], low.memory.control, stream, bar, scale, start // 4, target,
+            low.memory.now[share], low.memory.control, stream, bar, scale, start // 4, write.start,
             stop - start,
         ]  # fmt: skip
-        writes = [(target, target + (stop - start) * low.item)]
-        row.append(None if start == stop else low.entry("dropout_mask", record, [], writes))
+        row.append(None if start == stop else low.task("dropout_mask", record, [], [write]))
     return iter([row])

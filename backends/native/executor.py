@@ -11,30 +11,32 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ...kernels import ops
-from ...kernels.memory import address, aligned
+from ...kernels.memory import Address, address, aligned
 from ...kernels.numba.native import compiled, interpreter, slots
 from ...kernels.spec import concrete_attrs
-from .. import guard
+from .. import batching, guard
+from ..buffers import Plans, control_number, rate_of
 from ..contract import Backend, Binding, Executable
-from ..program import Program
+from ..program import Program, ValueId
 from ..state import Control, DataBlock, State
 from ..threads import count, crew
-from .tables import Plan, Stretch, Tables, Walked
+from .spans import ByteCount, moved
+from .tables import NativePlan, Stretch, Tables, Walked
 
-KEPT_PLANS = 8  # a full batch, a last partial one, and a few sizes of predict
 # What one thread does in a second, and from how many seconds on a batch is done sooner by several:
 # a 2-core Xeon with AVX-512, 2026-11. Only the order of magnitude matters.
 FLOPS, BYTES = 1.5e11, 4e10
 SPLIT_SECONDS = 25e-6
+COPIED = 8192  # elements of an input that are copied sooner than found
 # Looks after a helper that sleeps, each some ten nanoseconds: a run of many steps can wait for it,
 # one prediction is over by then.
-COPIED = 8192  # elements of an input that are copied sooner than found
 PATIENCE, HURRY = 1_000_000, 5_000
 
 
@@ -69,11 +71,27 @@ class Native(Executable):
             if rows is None:
                 lines.append((segment, one.op, "walked: no native step"))
                 continue
-            names = dict.fromkeys(e.step for row in rows for e in row if e is not None)
-            shares = max((sum(e is not None for e in row) for row in rows), default=1)
+            names = dict.fromkeys(task.step for row in rows for task in row if task is not None)
+            shares = max((sum(task is not None for task in row) for row in rows), default=1)
             split = f", in {shares} shares" if shares > 1 else ""
             lines.append((segment, one.op, f"native: {' + '.join(names) or 'no work'}{split}"))
         return lines
+
+
+@dataclass(frozen=True, slots=True)
+class ShortCut:
+    """What predicting so many rows takes: a plan of one part, and memory for rows and result.
+
+    copy: where a small input is copied to, which takes less time than asking where it lies.
+    """
+
+    plan: NativePlan
+    program: Address
+    shares: int
+    copy: np.ndarray | None
+    source: Address
+    result: np.ndarray
+    target: Address
 
 
 class NativeBinding(Binding):
@@ -84,16 +102,17 @@ class NativeBinding(Binding):
     ) -> None:
         self.backend, self.program, self.state = backend, program, state
         self.weights: np.ndarray | None = None
-        self.plans: dict[tuple[int, int, bool], Plan] = {}
+        self.plans: Plans[tuple[int, int, bool], NativePlan] = Plans()
         self.results: dict[str, np.ndarray] = {}
         self.control = aligned(slots.CONTROL_SLOTS, "int64")
         self.numbers = self.control.view(np.float64)
         self.control_address = address(self.control)
         self.tables = Tables(backend, program, state, self.control_address)
         self.fields: Any = memoryview(self.control.data)  # sets a slot in half the time
-        self.ready: dict[int, Any] = {}
+        self.short_cuts: Plans[int, ShortCut] = Plans()
         self.columns = self.tables.columns
         self.seconds: dict[int, float] = {}
+        self.pointed: dict[int, np.ndarray] = {}  # rows that a column points to
         if block is not None:
             self.use(block)
 
@@ -126,28 +145,27 @@ class NativeBinding(Binding):
             self.seconds[rows] = seconds(self.program, rows)
         return threads if self.seconds[rows] >= SPLIT_SECONDS else 1
 
-    def _plan(self, rows: int) -> Plan:
+    def _plan(self, rows: int) -> NativePlan:
         key = (rows, self._shares(rows), self.weights is not None)
         plan = self.plans.get(key)
         if plan is None:
-            if len(self.plans) >= KEPT_PLANS:
-                self.plans.pop(next(iter(self.plans)))
-            plan = self.plans[key] = self.tables.plan(rows, key[2], key[1])
+            shares, weighted = key[1:]
+            plan = self.plans.keep(key, lambda: self.tables.plan(rows, weighted, shares))
         return plan
 
     # Running
 
     def run(self, control: Control) -> None:
         """Runs up to `control.steps` batches; see `Binding.run`."""
-        left = min(control.steps, -(-(self.block.rows - control.cursor) // control.batch))
+        total, batch = self.block.rows, control.batch
+        left = min(control.steps, batching.count(total, batch, control.cursor))
         if left <= 0:
             return
         results = self._results(control, left)
         done = 0
         while left and not control.stop:
-            full = (self.block.rows - control.cursor) // control.batch
-            rows = control.batch if full else self.block.rows - control.cursor
-            number = min(left, full or 1)
+            rows = batching.size(total, batch, control.cursor)
+            number = min(left, batching.full(total, batch, control.cursor) or 1)
             done = self._batches(control, rows, number, done)
             left -= number
         for name, id in self.program.outputs.items():
@@ -159,68 +177,70 @@ class NativeBinding(Binding):
     def apply(self, x: np.ndarray) -> np.ndarray | None:
         """See `Binding.apply`: one native call."""
         rows = len(x)
-        ready = self.ready.get(rows)
+        ready = self.short_cuts.get(rows)
         if ready is None:
-            if not rows or self.columns != ["x"] or len(self.program.stacked) != 1:
+            ready = self._short_cut(x)
+            if ready is None:
                 return None
-            plan = self._plan(rows)
-            part = plan.parts[0]
-            if plan.blas or len(plan.parts) > 1 or isinstance(part, Walked):
-                return None
-            (id,) = (self.program.outputs[name] for name in self.program.stacked)
-            spec: Any = self.program.values[id].spec.at(rows)
-            if len(self.ready) >= KEPT_PLANS:
-                self.ready.clear()
-            # Copying a small array takes less time than asking where it lies.
-            copy = np.empty_like(x) if x.size <= COPIED else None
-            result = np.empty(spec.shape, spec.dtype)
-            ready = self.ready[rows] = (
-                plan, part.address, plan.shares, copy, 0 if copy is None else address(copy),
-                result, address(result),
-            )  # fmt: skip
-        plan, program, shares, copy, place, result, target = ready
+        copy, fields = ready.copy, self.fields
         if copy is None:
-            place = address(x)
+            fields[slots.COLUMNS] = address(x)
         else:
             copy[...] = x
-        fields = self.fields
-        fields[slots.COLUMNS], fields[slots.COLUMNS + 1] = place, 0
-        fields[slots.RESULTS] = target
+            fields[slots.COLUMNS] = ready.source
+        fields[slots.COLUMNS + 1] = 0
+        fields[slots.RESULTS] = ready.target
         fields[slots.STEPS], fields[slots.CURSOR], fields[slots.ROWS] = 1, 0, rows
-        if plan.ahead:
-            self._prepared(plan)
-        if shares == 1:
-            self.lead(self.control_address, program, 0, 0, 0)
+        if ready.plan.prepares:
+            self._prepared(ready.plan)
+        if ready.shares == 1:
+            self.lead(self.control_address, ready.program, 0, 0, 0)
         else:
-            self._lead(plan, program, HURRY)
-        made: np.ndarray = result.copy()
-        return made
+            self._lead(ready.plan, ready.program, HURRY)
+        return ready.result.copy()
 
-    def _prepared(self, plan: Plan) -> None:
+    def _short_cut(self, x: np.ndarray) -> ShortCut | None:
+        rows = len(x)
+        if not rows or self.columns != ["x"] or len(self.program.stacked) != 1:
+            return None
+        plan = self._plan(rows)
+        part = plan.parts[0]
+        if plan.blas or len(plan.parts) > 1 or isinstance(part, Walked):
+            return None
+        (id,) = (self.program.outputs[name] for name in self.program.stacked)
+        spec: Any = self.program.values[id].spec.at(rows)
+        copy = np.empty_like(x) if x.size <= COPIED else None
+        source = Address(0) if copy is None else address(copy)
+        result = np.empty(spec.shape, spec.dtype)
+        made = ShortCut(plan, part.address, plan.shares, copy, source, result, address(result))
+        return self.short_cuts.keep(rows, lambda: made)
+
+    def _prepared(self, plan: NativePlan) -> None:
         """Says whether what a plan prepares is still that of the parameters."""
         version = self.state.version
         self.fields[slots.READY] = int(plan.version == version)
         plan.version = version
 
-    def _lead(self, plan: Plan, program: int, patience: int) -> None:
+    def _lead(self, plan: NativePlan, program: Address, patience: int) -> None:
         """One native call on a core for each share, or on as many as are free."""
         taken = crew.take(plan.shares)
         try:
             for slot, helper in enumerate(taken):
-                plan.posts[slot] = helper.address
-            self.lead(self.control_address, program, plan.posts_address, len(taken), patience)
+                plan.mailboxes[slot] = helper.address
+            mailboxes = plan.mailboxes_address
+            self.lead(self.control_address, program, mailboxes, len(taken), patience)
         finally:
             crew.give(taken)
 
     def passes(self, control: Control, count: int) -> list[dict[str, float]] | None:
         """See `Binding.passes`: one native call, however few steps a pass has."""
         rows, batch = self.block.rows, control.batch
-        if rows % batch or self.block.streamed or not self.program.sums:
+        if not batching.even(rows, batch) or self.block.streamed or not self.program.sums:
             return None
         plan = self._plan(batch)
         if len(plan.parts) > 1 or isinstance(plan.parts[0], Walked):
             return None
-        steps_a_pass, width = rows // batch, len(self.program.sums) + 1
+        steps_a_pass, width = batching.count(rows, batch), len(self.program.sums) + 1
         trace = np.zeros((count * steps_a_pass, width))
         self.control[slots.TRACE] = address(trace)
         ordered = self.block.order is not None
@@ -247,8 +267,8 @@ class NativeBinding(Binding):
             spec: Any = self.program.values[self.program.outputs[name]].spec.at(1)
             count = min(batches * control.batch, self.block.rows - control.cursor)
             found[name] = np.empty((count, *spec.shape[1:]), dtype=spec.dtype)
-            row = found[name].nbytes // max(count, 1)
-            self.control[slots.RESULTS + number] = address(found[name]) - control.cursor * row
+            before = ByteCount(-control.cursor * (found[name].nbytes // max(count, 1)))
+            self.control[slots.RESULTS + number] = moved(address(found[name]), before)
         return found
 
     def _batches(self, control: Control, rows: int, number: int, done: int) -> int:
@@ -269,16 +289,16 @@ class NativeBinding(Binding):
         one_by_one = len(plan.parts) > 1 or self.block.streamed
         whole = isinstance(plan.parts[0], Stretch) and not one_by_one
         pieces = [number] if whole else [1] * number
-        ahead = self._ahead(control.cursor, rows, len(pieces)) if self.block.streamed else None
+        read = self._prefetched(control.cursor, rows, len(pieces)) if self.block.streamed else None
         with crew.blas() if plan.blas else nullcontext(), np.errstate(all="ignore"):
             for count in pieces:
                 c[slots.STEPS], c[slots.CURSOR] = count, control.cursor
                 c[slots.FIRST_STEP] = self.state.step
                 c[slots.RATES] = 0 if rates is None else address(rates) + 8 * done
-                if ahead is not None:
-                    for at, array in next(ahead):
+                if read is not None:
+                    for at, array in next(read):
                         self._point(at, array, control.cursor)
-                self._parts(plan, 0.0 if rates is None else float(rates[done]))
+                self._parts(plan, rate_of(control, done))
                 failed = bool(c[slots.STOP])
                 finished = int(c[slots.FAILED]) if failed else count
                 if self.program.update:
@@ -293,16 +313,12 @@ class NativeBinding(Binding):
             control.sums[name] = float(f[slots.SUMS + at])
         if control.stop:
             if c[slots.STOP] % 2 == 0:  # the gradient, not the loss
-                rate = 1.0 if rates is None else max(float(rates[done]), 1.0)
-                limit = guard.bound(self.program.dtype) / rate
-                control.nonfinite_layer = guard.layer_beyond(self.state, limit)
-                return done
-            control.nonfinite_instruction = self._culprit(plan)
-            forward, position = self.program.forward, control.nonfinite_instruction
-            control.nonfinite_layer = guard.layer_at(forward, position)
+                guard.stop_at_gradient(control, self.state, rate_of(control, done))
+            else:
+                guard.stop_at_loss(control, self.program, plan.arrays.__getitem__)
         return done
 
-    def _parts(self, plan: Plan, rate: float) -> None:
+    def _parts(self, plan: NativePlan, rate: float) -> None:
         """One call of every part."""
         for part in plan.parts:
             if isinstance(part, Walked):
@@ -313,7 +329,7 @@ class NativeBinding(Binding):
                 ticks = np.zeros(len(part.owners) or 1, dtype=np.int64)
                 begun = time.perf_counter()
             part.program[interpreter.TICKS] = 0 if ticks is None else address(ticks)
-            if plan.ahead:
+            if plan.prepares:
                 self._prepared(plan)
             self._lead(plan, part.address, PATIENCE)
             if ticks is not None:
@@ -326,37 +342,36 @@ class NativeBinding(Binding):
         assert self.watch is not None
         spent: dict[int, list[int]] = {}
         for share, starts in enumerate(part.starts):
-            for entry in range(starts[0], starts[-1]):
-                times = spent.setdefault(part.owners[entry], [0] * len(part.starts))
-                times[share] += int(ticks[entry])
+            for task in range(starts[0], starts[-1]):
+                times = spent.setdefault(part.owners[task], [0] * len(part.starts))
+                times[share] += int(ticks[task])
         total = max(int(ticks[s[0] : s[-1]].sum()) for s in part.starts)
         instructions = [one for _, one in self.program.instructions()]
         for owner, times in spent.items():
             if owner >= 0:
                 self.watch(instructions[owner], seconds * max(times) / max(total, 1))
 
-    def _walk(self, plan: Plan, part: Walked, rate: float) -> None:
-        inputs = [None if i is None else self._input(plan, i, rate) for i in part.inputs]
-        out = tuple(plan.arrays[o] for o in part.outputs)
+    def _walk(self, plan: NativePlan, part: Walked, rate: float) -> None:
+        one = part.instruction
+        inputs = [None if i is None else self._input(plan, i, rate) for i in one.inputs]
+        out = tuple(plan.arrays[o] for o in one.outputs)
         begun = time.perf_counter()
         made = part.call(out if part.call.writes else None, *inputs)
         if self.watch:
-            self.watch(part.instruction, time.perf_counter() - begun)
+            self.watch(one, time.perf_counter() - begun)
         if not part.call.writes:
             for target, source in zip(out, made, strict=True):
                 np.copyto(target, source)
 
-    def _input(self, plan: Plan, id: int, rate: float) -> Any:
+    def _input(self, plan: NativePlan, id: ValueId, rate: float) -> Any:
         value = self.program.values[id]
-        if value.kind != "control":
-            return plan.arrays[id]
-        if value.source == "learning_rate":
-            return rate
-        if value.source == "step":
-            return self.state.step + 1
-        return self.state.seed if value.source == "seed" else self.state.step
+        if value.kind == "control":
+            return control_number(value.source, self.state, rate)
+        return plan.arrays[id]
 
-    def _ahead(self, cursor: int, rows: int, count: int) -> Iterator[list[tuple[int, np.ndarray]]]:
+    def _prefetched(
+        self, cursor: int, rows: int, count: int
+    ) -> Iterator[list[tuple[int, np.ndarray]]]:
         """Columns on disk, batch by batch: the next is read while the one before is computed."""
         streamed = [(at, n) for at, n in enumerate(self.columns) if n in self.block.streamed]
 
@@ -372,22 +387,10 @@ class NativeBinding(Binding):
 
     def _point(self, at: int, array: np.ndarray, cursor: int) -> None:
         """Makes a column of rows that are there in the order of the run already."""
-        row = array.nbytes // max(len(array), 1)
-        self.control[slots.COLUMNS + 2 * at] = address(array) - cursor * row
+        before = ByteCount(-cursor * (array.nbytes // max(len(array), 1)))
+        self.control[slots.COLUMNS + 2 * at] = moved(address(array), before)
         self.control[slots.COLUMNS + 2 * at + 1] = 0
-        self.pointed = {**getattr(self, "pointed", {}), at: array}
-
-    def _culprit(self, plan: Plan) -> int:
-        """The first forward instruction with a value that is not finite.
-
-        The last one where none is found: the memory may hold something else by now.
-        """
-        for position, one in enumerate(self.program.forward):
-            for id in one.outputs:
-                array = plan.arrays[id]
-                if array.dtype.kind == "f" and not np.isfinite(array).all():
-                    return position
-        return len(self.program.forward) - 1
+        self.pointed[at] = array
 
     def read(self, name: str) -> np.ndarray:
         """An output of the last run."""

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ...kernels.memory import Address
 from ...kernels.numba.fused import CODES
-from ..program import Instruction
-from .lowering import Entry, Lowering, Range, Shares, bits, optional, rule
+from ..program import Instruction, ValueId
+from .lowering import Lowering, Shares, Task, bits, optional, rule
 from .products import MOVED_ELEMENTS, blas_pays, join, tiles
+from .spans import ByteCount, Cut, Span, moved, span
 
 MANY_ROWS = 512  # of x, from which x^T is copied for a product: its columns are far apart
 NARROW = 16  # columns below which a sum over rows does not fill a vector
@@ -29,17 +31,17 @@ def _dense_backward(
     assert w is not None
     if not low.real_matrices(g, x, w):
         return None
-    return _Backward(low, g, x, w).entries(one, y, attrs)
+    return _Backward(low, g, x, w).tasks(one, y, attrs)
 
 
 class _Backward:
     """One layer's derivative. place: where the gradient of its linear part lies."""
 
-    def __init__(self, low: Lowering, g: int, x: int, w: int) -> None:
+    def __init__(self, low: Lowering, g: ValueId, x: ValueId, w: ValueId) -> None:
         self.low, self.g, self.x, self.w = low, g, x, w
         self.rows, self.columns = low.size(g, 0), low.size(g, 1)
         self.inner = low.size(x, 1)
-        self.place, self.size = low.at(g), self.columns * low.item
+        self.place, self.size = low.at(g), low.bytes(self.columns)
         self.work = float(self.rows) * self.columns * self.inner
         self.cuts = low.cuts(self.rows, self.work)
         self.own = low.weight_cuts(self.inner, self.work)
@@ -48,7 +50,7 @@ class _Backward:
         self.blas_by_batch = blas_pays(part, self.inner, self.columns)
         self.blas_by_weight = blas_pays(self.rows, own, self.columns)
 
-    def entries(self, one: Instruction, y: int | None, attrs: dict[str, Any]) -> Iterator[Shares]:
+    def tasks(self, one: Instruction, y: ValueId | None, attrs: dict[str, Any]) -> Iterator[Shares]:
         """All steps."""
         if y is not None and attrs["activation"] != "linear":
             yield self.derivative(y, attrs)
@@ -64,10 +66,10 @@ class _Backward:
         if bias is not None:
             yield self.of_bias(bias)
 
-    def derivative(self, y: int, attrs: dict[str, Any]) -> Shares:
+    def derivative(self, y: ValueId, attrs: dict[str, Any]) -> Shares:
         """g times the activation's derivative, to a place of its own."""
         low, row = self.low, Shares()
-        self.place = low.memory.scratch(self.rows * self.size)
+        self.place = low.memory.scratch(ByteCount(self.rows * self.size))
         code, alpha = CODES[attrs["activation"]], bits(attrs["alpha"])
         for start, stop in self.cuts:
             if start == stop:
@@ -75,17 +77,19 @@ class _Backward:
                 continue
             reads = [low.part(self.g, start, stop), low.part(y, start, stop)]
             write = self.rows_of_g(start, stop)
-            record = [reads[0][0], stop - start, self.columns, reads[1][0], code, alpha, write[0]]
-            row.append(low.entry("activate_backward", record, reads, [write]))
+            g, derived = reads[0].start, reads[1].start
+            record = [g, stop - start, self.columns, derived, code, alpha, write.start]
+            row.append(low.task("activate_backward", record, reads, [write]))
         return row
 
-    def rows_of_g(self, start: int, stop: int) -> Range:
+    def rows_of_g(self, start: int, stop: int) -> Span:
         """Where rows of the gradient lie."""
-        return self.place + start * self.size, self.place + stop * self.size
+        first = moved(self.place, ByteCount(start * self.size))
+        return span(first, ByteCount((stop - start) * self.size))
 
     # g w^T
 
-    def of_input(self, out: int) -> Iterator[Shares]:
+    def of_input(self, out: ValueId) -> Iterator[Shares]:
         """out = g w^T."""
         # Either half of w^T goes from core to core, or half of g w^T.
         moved = self.columns > self.rows and self.inner * self.columns >= MOVED_ELEMENTS
@@ -95,13 +99,13 @@ class _Backward:
         else:
             yield [None if a == b else self.rows_of_input((a, b), out) for a, b in self.cuts]
 
-    def rows_of_input(self, rows: Range, out: int) -> Entry:
+    def rows_of_input(self, rows: Cut, out: ValueId) -> Task:
         """Rows of out = g w^T."""
         low, (start, stop) = self.low, rows
         columns, width = self.columns, self.inner
         reads = [self.rows_of_g(start, stop), low.whole(self.w)]
         writes = [low.part(out, start, stop)]
-        a, b, c, count = reads[0][0], reads[1][0], writes[0][0], stop - start
+        a, b, c, count = reads[0].start, reads[1].start, writes[0].start, stop - start
         if columns == 1:  # a column is its own transpose
             sizes = (count, 1, width)
             return tiles(low, (a, 1, 1), (b, width), (c, width), sizes, reads, writes)
@@ -111,33 +115,40 @@ class _Backward:
                 low.memory.blas("gemm"), *codes, width, count, columns, b, columns, a, columns, c,
                 width,
             ]  # fmt: skip
-            return low.entry("product", record, reads, writes)
+            return low.task("product", record, reads, writes)
         panels = low.transposed(self.w)
-        reads[1] = (panels, panels + width * self.size)
+        reads[1] = span(panels, ByteCount(width * self.size))
         return self.from_panels((a, count), width, panels, (c, width), reads, writes)
 
-    def columns_of_input(self, out: int) -> Iterator[Shares]:
+    def columns_of_input(self, out: ValueId) -> Iterator[Shares]:
         """Columns of out = g w^T: each share those of the rows of w that it updates itself."""
-        low, turned, row = self.low, Shares(), Shares()
+        low, transposes, row = self.low, Shares(), Shares()
         for share, (start, stop) in enumerate(self.own):
-            panels = low.block(share, (stop - start) * self.size, "transpose")
-            turned.append(low.turn(self.w, (start, stop), panels - start * self.size))
-            reads = [self.rows_of_g(0, self.rows), (panels, panels + (stop - start) * self.size)]
-            g, target = (self.place, self.rows), (low.at(out) + start * low.item, self.inner)
-            row.append(self.from_panels(g, stop - start, panels, target, reads, [low.whole(out)]))
-        yield turned
+            size = ByteCount((stop - start) * self.size)
+            panels = low.block(share, size, "transpose")
+            before = ByteCount(-start * self.size)  # where those of row 0 would be
+            transposes.append(low.transpose(self.w, (start, stop), moved(panels, before)))
+            reads = [self.rows_of_g(0, self.rows), span(panels, size)]
+            g, target = (self.place, self.rows), moved(low.at(out), low.bytes(start))
+            row.append(
+                self.from_panels(
+                    g, stop - start, panels, (target, self.inner), reads, [low.whole(out)]
+                )
+            )
+        yield transposes
         yield row
 
     def from_panels(
-        self, g: Range, width: int, panels: int, out: Range, reads: list[Range],
-        writes: list[Range],
-    ) -> Entry:  # fmt: skip
-        """Rows of g (address, number) times what `pack_turned` has put into panels of `width`
+        self, g: tuple[Address, int], width: int, panels: Address, out: tuple[Address, int],
+        reads: list[Span], writes: list[Span],
+    ) -> Task:  # fmt: skip
+        """Rows of g (address, number) times what `pack_transposed` has put into panels of `width`
         columns together. out: address and row length.
         """
         low, inner, (a, count) = self.low, self.columns, g
         full = width // low.wide * low.wide
-        rest = panels + (full * inner - full) * low.item  # where column 0 of those left would be
+        # where column 0 of those left would be
+        rest = moved(panels, low.bytes(full * inner - full))
         return tiles(
             low, (a, inner, 1), (rest, width - full), out, (count, inner, width), reads, writes,
             panels=panels,
@@ -145,68 +156,72 @@ class _Backward:
 
     # x^T g, and the sums of g's columns
 
-    def of_weight(self, out: int) -> Iterator[Shares]:
+    def of_weight(self, out: ValueId) -> Iterator[Shares]:
         """out = x^T g: each share the rows that it updates."""
         yield [None if a == b else self.rows_of_weight((a, b), out) for a, b in self.own]
 
-    def rows_of_weight(self, rows: Range, out: int) -> Entry:
+    def rows_of_weight(self, rows: Cut, out: ValueId) -> Task:
         """Rows of out = x^T g."""
         low, (start, stop) = self.low, rows
         write = low.part(out, start, stop)
         if not self.blas_by_weight:
             return self.product((0, self.rows), rows, write)
-        x, g = low.whole(self.x), self.rows_of_g(0, self.rows)
-        x = (x[0] + start * low.item, x[1])
+        x, g = self.columns_of_x((0, self.rows), start), self.rows_of_g(0, self.rows)
         codes = [ord("N"), ord("T")]
         record = [
-            low.memory.blas("gemm"), *codes, self.columns, stop - start, self.rows, g[0],
-            self.columns, x[0], self.inner, write[0], self.columns,
+            low.memory.blas("gemm"), *codes, self.columns, stop - start, self.rows, g.start,
+            self.columns, x.start, self.inner, write.start, self.columns,
         ]  # fmt: skip
-        return low.entry("product", record, [x, g], [write])
+        return low.task("product", record, [x, g], [write])
 
-    def product(self, batch: Range, rows: Range, write: Range) -> Entry:
+    def columns_of_x(self, batch: Cut, first: int) -> Span:
+        """Rows of x from one of their columns on."""
+        rows = self.low.part(self.x, *batch)
+        return Span(moved(rows.start, self.low.bytes(first)), rows.stop)
+
+    def product(self, batch: Cut, rows: Cut, write: Span) -> Task:
         """Rows of x^T g, of some rows of the batch."""
         low, (start, stop), count = self.low, rows, batch[1] - batch[0]
         wide, columns = stop - start, self.columns
-        x, g = low.part(self.x, *batch), self.rows_of_g(*batch)
-        x = (x[0] + start * low.item, x[1])
+        x, g = self.columns_of_x(batch, start), self.rows_of_g(*batch)
         if columns == 1:  # one row: g^T x
             sizes = (1, count, wide)
             return tiles(
-                low, (g[0], 1, 1), (x[0], self.inner), (write[0], wide), sizes, [x, g], [write]
+                low, (g.start, 1, 1), (x.start, self.inner), (write.start, wide), sizes, [x, g],
+                [write],
             )  # fmt: skip
-        turned = self.rows >= MANY_ROWS and columns >= NARROW
+        transposed = self.rows >= MANY_ROWS and columns >= NARROW
         return tiles(
-            low, (x[0], 1, self.inner), (g[0], columns), (write[0], columns),
-            (wide, count, columns), [x, g], [write], turned=turned,
+            low, (x.start, 1, self.inner), (g.start, columns), (write.start, columns),
+            (wide, count, columns), [x, g], [write], transposed=transposed,
         )  # fmt: skip
 
-    def of_bias(self, out: int) -> Shares:
+    def of_bias(self, out: ValueId) -> Shares:
         """out = the sums of g's columns."""
-        low, span = self.low, self.low.whole(out)
+        low, whole = self.low, self.low.whole(out)
         if 1 < self.columns < NARROW:
-            return low.alone(self.sums((0, self.rows), (0, self.columns), span))
+            return low.alone(self.sums((0, self.rows), (0, self.columns), whole))
         row = Shares()
         for start, stop in low.bias_cuts(self.columns):
-            write = (span[0] + start * low.item, span[0] + stop * low.item)
+            write = span(moved(whole.start, low.bytes(start)), low.bytes(stop - start))
             part = None if start == stop else self.sums((0, self.rows), (start, stop), write)
             row.append(part)
         return row
 
-    def sums(self, batch: Range, columns: Range, write: Range) -> Entry:
+    def sums(self, batch: Cut, columns: Cut, write: Span) -> Task:
         """Sums of some columns of g, over some rows of the batch."""
         low, (start, stop), count = self.low, columns, batch[1] - batch[0]
         read = self.rows_of_g(*batch)
         if 1 < self.columns < NARROW:  # the product of a row of ones and g
             sizes = (1, count, self.columns)
-            b, out = (read[0], self.columns), (write[0], self.columns)
+            b, out = (read.start, self.columns), (write.start, self.columns)
             return tiles(low, (low.one(), 0, 0), b, out, sizes, [read], [write])
-        record = [read[0], count, self.columns, start, stop - start, write[0]]
-        return low.entry("column_sums", record, [read], [write])
+        record = [read.start, count, self.columns, start, stop - start, write.start]
+        return low.task("column_sums", record, [read], [write])
 
     # Both, of a share's own rows of the batch
 
-    def by_batch(self, weight: int, bias: int | None) -> bool:
+    def by_batch(self, weight: ValueId, bias: ValueId | None) -> bool:
         """Whether shares do better with their own rows of x and g, and sum up at the end."""
         low = self.low
         weights = self.inner * self.columns
@@ -222,17 +237,19 @@ class _Backward:
             and bias not in read
         )
 
-    def of_own_batch(self, weight: int, bias: int | None) -> Iterator[Shares]:
+    def of_own_batch(self, weight: ValueId, bias: ValueId | None) -> Iterator[Shares]:
         """Gradients of the shares' rows, which a step before the update sums."""
         low, products, sums = self.low, Shares(), Shares()
         wanted = [(weight, self.inner)] if bias is None else [(weight, self.inner), (bias, 1)]
-        places = [low.memory.scratch(low.shares * rows * self.size) for _, rows in wanted]
+        places = [
+            low.memory.scratch(ByteCount(low.shares * rows * self.size)) for _, rows in wanted
+        ]
         for share, batch in enumerate(self.cuts):
-            part = self.inner * self.size
-            write = (places[0] + share * part, places[0] + (share + 1) * part)
+            part = ByteCount(self.inner * self.size)
+            write = span(moved(places[0], ByteCount(share * part)), part)
             products.append(self.product(batch, (0, self.inner), write))
             if bias is not None:
-                write = (places[1] + share * self.size, places[1] + (share + 1) * self.size)
+                write = span(moved(places[1], ByteCount(share * self.size)), self.size)
                 sums.append(self.sums(batch, (0, self.columns), write))
         yield products
         if bias is not None:
@@ -240,7 +257,7 @@ class _Backward:
             low.epilogue.append(self.joined(bias, 1, places[1], low.bias_cuts(self.columns)))
         low.epilogue.append(self.joined(weight, self.columns, places[0], self.own))
 
-    def joined(self, out: int, columns: int, place: int, cuts: list[Range]) -> Shares:
+    def joined(self, out: ValueId, columns: int, place: Address, cuts: list[Cut]) -> Shares:
         """out = the sum of the shares' parts; cuts: of its rows, as if it had so many columns."""
         low = self.low
         return [

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...kernels import processor
+from ...kernels.memory import Address
 from ...kernels.numba.fused import CODES
 from ...kernels.numba.native.register_tile import BYTES, WIDE
-from ...kernels.numba.native.tiles import ROOM, turned_row
+from ...kernels.numba.native.tiles import SCRATCH, transposed_row
 from ...kernels.spec import length
-from ..program import Instruction
-from .lowering import Entry, Lowering, Range, Shares, bits, optional, rule
+from ..program import Instruction, ValueId
+from .lowering import Lowering, Shares, Task, bits, optional, rule
+from .spans import ByteCount, Cut, Span, moved, span
 
 # Where tiles beat BLAS: measured on 2 cores of a Xeon with AVX-512, float32, 2026-11-23. One core's
 # tiles reach 145 to 170 GFLOP/s from (32, 64, 32) up, OpenBLAS 75 to 135; from about a thousand in
@@ -36,30 +38,31 @@ ROW_BLOCK, ROW_BYTES = 16, 2**20
 
 
 def tiles(
-    low: Lowering, a: tuple[int, int, int], b: tuple[int, int], out: tuple[int, int],
-    sizes: tuple[int, int, int], reads: list[Range], writes: list[Range],
-    bias: int = 0, relu: bool = False, panels: int = 0, turned: bool = False,
-) -> Entry:  # fmt: skip
-    """out = A B in tiles, plus a bias, negative results zero where `relu`; panels: B packed, or 0.
+    low: Lowering, a: tuple[Address, int, int], b: tuple[Address, int], out: tuple[Address, int],
+    sizes: tuple[int, int, int], reads: list[Span], writes: list[Span],
+    bias: Address | None = None, relu: bool = False, panels: Address | None = None,
+    transposed: bool = False,
+) -> Task:  # fmt: skip
+    """out = A B in tiles, plus a bias, negative results zero where `relu`; panels: B packed.
 
     a: address, step along rows and along the inner index; b, out: address and row length; sizes:
-    rows, inner, columns; turned: whether A, whose inner indices lie far apart, is copied first so
-    that they lie side by side.
+    rows, inner, columns; transposed: whether A, whose inner indices lie far apart, is copied first
+    so that they lie side by side.
     """
     rows, inner, columns = sizes
     packed = rows >= PACKED_ROWS and columns >= 2 * low.wide
     whole = packed if WIDE == 2 else columns >= LARGE and inner >= LARGE
-    block = ROOM // (BYTES * WIDE) if whole or panels else NEAR_BLOCK
-    if rows == 1 and not panels and inner * columns * low.item > ROW_BYTES:
+    block = SCRATCH // (BYTES * WIDE) if whole or panels is not None else NEAR_BLOCK
+    if rows == 1 and panels is None and inner * columns * low.item > ROW_BYTES:
         block = ROW_BLOCK
     if packed:  # all panels together, where they fit
-        block = max(block, ROOM // (columns * low.item))
-    record = [*a, *b, *out, rows, inner, columns, block, 0, bias, int(relu), panels, 0]
-    made = low.entry("product_tiles", record, reads, writes)
-    if packed and panels == 0:
-        made.rooms[11] = ROOM
-    if turned:
-        made.rooms[15] = rows * turned_row(block, inner, low.item) * low.item
+        block = max(block, SCRATCH // (columns * low.item))
+    record = [*a, *b, *out, rows, inner, columns, block, 0, bias or 0, int(relu), panels or 0, 0]
+    made = low.task("product_tiles", record, reads, writes)
+    if packed and panels is None:
+        made.scratch[11] = ByteCount(SCRATCH)
+    if transposed:
+        made.scratch[15] = low.bytes(rows * transposed_row(block, inner, low.item))
     return made
 
 
@@ -69,50 +72,51 @@ def blas_pays(*sizes: int) -> bool:
 
 
 def _product(
-    low: Lowering, x: int, rows: Range, w: int, bias: int | None, relu: bool, out: int,
-    panels: int,
-) -> Entry:  # fmt: skip
+    low: Lowering, x: ValueId, rows: Cut, w: ValueId, bias: ValueId | None, relu: bool,
+    out: ValueId, panels: Address | None,
+) -> Task:  # fmt: skip
     """Rows of out = x w + bias, with negative results zero where that is the activation."""
     start, stop = rows
     inner, columns = low.size(x, 1), low.size(w, 1)
     reads = [low.part(x, start, stop), low.whole(w)]
     writes = [low.part(out, start, stop)]
-    a, b, c, count = reads[0][0], reads[1][0], writes[0][0], stop - start
-    shift = 0
+    a, b, c, count = reads[0].start, reads[1].start, writes[0].start, stop - start
+    shift = None
     if bias is not None:
         reads.append(low.whole(bias))
-        shift = reads[-1][0]
+        shift = reads[-1].start
     if columns == 1 and not relu:
-        return low.entry("vector_product", [a, count, inner, b, c, shift], reads, writes)
+        return low.task("vector_product", [a, count, inner, b, c, shift or 0], reads, writes)
     sizes = (count, inner, columns)
-    if panels:
-        reads.append((panels, panels + length(low.specs[w]) * low.item))
+    if panels is not None:
+        reads.append(span(panels, low.bytes(length(low.specs[w]))))
     return tiles(
         low, (a, inner, 1), (b, columns), (c, columns), sizes, reads, writes, shift, relu, panels
     )  # fmt: skip
 
 
 def _in_parts(
-    low: Lowering, x: int, w: int, cuts: list[Range], bias: int | None, relu: bool, out: int
-) -> Iterator[Shares]:
+    low: Lowering, x: ValueId, w: ValueId, cuts: list[Cut], bias: ValueId | None, relu: bool,
+    out: ValueId,
+) -> Iterator[Shares]:  # fmt: skip
     """out = x w + bias as a sum of products, each of some of w's rows: a share reads them alone.
 
     Columns of w would do as well, but then its cache holds half of each stretch of memory, and only
     half of the cache's sets are used.
     """
     rows, inner, columns = low.size(x, 0), low.size(x, 1), low.size(w, 1)
-    size = rows * columns * low.item
-    place = low.memory.scratch(size * low.shares)
+    size = low.bytes(rows * columns)
+    place = low.memory.scratch(ByteCount(size * low.shares))
     found: Shares = []
     for share, (start, stop) in enumerate(cuts):
-        reads, first = [low.whole(x), low.part(w, start, stop)], place + share * size
-        a = reads[0][0] + start * low.item
-        reads[0] = (a, reads[0][1])
+        whole, part = low.whole(x), low.part(w, start, stop)
+        first = moved(place, ByteCount(share * size))
+        a = moved(whole.start, low.bytes(start))
         sizes = (rows, stop - start, columns)
         found.append(
             tiles(
-                low, (a, inner, 1), (reads[1][0], columns), (first, columns), sizes, reads,
-                [(first, first + size)],
+                low, (a, inner, 1), (part.start, columns), (first, columns), sizes,
+                [Span(a, whole.stop), part], [span(first, size)],
             )
         )  # fmt: skip
     yield found
@@ -123,21 +127,23 @@ def _in_parts(
 
 
 def join(
-    low: Lowering, place: int, rows: Range, out: Range, columns: int, bias: int | None = None,
+    low: Lowering, place: Address, rows: Cut, out: Span, columns: int, bias: ValueId | None = None,
     relu: bool = False,
-) -> Entry:  # fmt: skip
+) -> Task:  # fmt: skip
     """Rows of out = the sum of the shares' matrices of its size, one behind the other at `place`.
 
     bias: a value that is added, or None. relu: whether negative results become 0.
     """
-    size, (first, last) = out[1] - out[0], (columns * low.item * row for row in rows)
-    reads = [(place + k * size + first, place + k * size + last) for k in range(low.shares)]
+    first, size = low.bytes(columns * rows[0]), low.bytes(columns * (rows[1] - rows[0]))
+    places = [ByteCount(share * out.size + first) for share in range(low.shares)]
+    reads = [span(moved(place, by), size) for by in places]
+    write = span(moved(out.start, first), size)
     shared = [] if bias is None else [low.whole(bias)]
     record = [
-        reads[0][0], low.shares, rows[1] - rows[0], columns, shared[0][0] if shared else 0,
-        int(relu), out[0] + first, size // low.item,
+        reads[0].start, low.shares, rows[1] - rows[0], columns, shared[0].start if shared else 0,
+        int(relu), write.start, out.size // low.item,
     ]  # fmt: skip
-    return low.entry("join", record, [*reads, *shared], [(out[0] + first, out[0] + last)])
+    return low.task("join", record, [*reads, *shared], [write])
 
 
 @rule("dense")
@@ -147,12 +153,13 @@ def _dense(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[S
     assert w is not None
     if not low.real_matrices(x, w, out) or (bias is not None and not low.real_matrices(bias)):
         return None
-    return _dense_entries(low, x, w, bias, out, attrs)
+    return _dense_tasks(low, x, w, bias, out, attrs)
 
 
-def _dense_entries(
-    low: Lowering, x: int, w: int, bias: int | None, out: int, attrs: dict[str, Any]
-) -> Iterator[Shares]:
+def _dense_tasks(
+    low: Lowering, x: ValueId, w: ValueId, bias: ValueId | None, out: ValueId,
+    attrs: dict[str, Any],
+) -> Iterator[Shares]:  # fmt: skip
     rows, columns = low.size(x, 0), low.size(w, 1)
     work = length(low.specs[x]) * columns
     cuts = low.cuts(rows, work)
@@ -166,7 +173,7 @@ def _dense_entries(
         yield from _in_parts(low, x, w, parts, bias, relu, out)
     else:
         kept = low.parameter(w) and not low.program.update and inner > 1 and columns >= 2 * low.wide
-        panels = low.packed(w) if kept and rows > FEW_ROWS else 0
+        panels = low.packed(w) if kept and rows > FEW_ROWS else None
         yield [
             None if a == b else _product(low, x, (a, b), w, bias, relu, out, panels)
             for a, b in cuts
@@ -176,9 +183,9 @@ def _dense_entries(
     code, alpha = CODES[attrs["activation"]], bits(attrs["alpha"])
     row: Shares = []
     for start, stop in cuts:
-        span = low.part(out, start, stop)
-        record = [span[0], stop - start, columns, span[0], 0, code, alpha, span[0]]
-        row.append(None if start == stop else low.entry("activate", record, [span], [span]))
+        part = low.part(out, start, stop)
+        record = [part.start, stop - start, columns, part.start, 0, code, alpha, part.start]
+        row.append(None if start == stop else low.task("activate", record, [part], [part]))
     yield row
 
 
@@ -190,22 +197,24 @@ def _matmul(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[
     if not low.real_matrices(a, b):
         return None
     first, second = bool(attrs["transpose_a"]), bool(attrs["transpose_b"])
-    return iter([_matmul_entries(low, a, b, one.outputs[0], first, second)])
+    return iter([_matmul_tasks(low, a, b, one.outputs[0], first, second)])
 
 
-def _matmul_entries(low: Lowering, a: int, b: int, out: int, first: bool, second: bool) -> Shares:
+def _matmul_tasks(
+    low: Lowering, a: ValueId, b: ValueId, out: ValueId, first: bool, second: bool
+) -> Shares:
     rows, columns = (int(d) for d in low.specs[out].shape)  # type: ignore[arg-type]
     long_a, long_b = low.size(a, 1), low.size(b, 1)
     inner = low.size(a, 0 if first else 1)
     row: Shares = []
     for start, stop in low.cuts(rows, float(rows) * columns * inner):
         read = low.whole(a) if first else low.part(a, start, stop)
-        place = read[0] + start * low.item if first else read[0]
-        reads, writes = [(place, read[1]), low.whole(b)], [low.part(out, start, stop)]
+        place = moved(read.start, low.bytes(start)) if first else read.start
+        reads, writes = [Span(place, read.stop), low.whole(b)], [low.part(out, start, stop)]
         codes = [ord("T") if second else ord("N"), ord("T") if first else ord("N")]
         record = [
-            low.memory.blas("gemm"), *codes, columns, stop - start, inner, reads[1][0], long_b,
-            place, long_a, writes[0][0], columns,
+            low.memory.blas("gemm"), *codes, columns, stop - start, inner, reads[1].start, long_b,
+            place, long_a, writes[0].start, columns,
         ]  # fmt: skip
-        row.append(None if start == stop else low.entry("product", record, reads, writes))
+        row.append(None if start == stop else low.task("product", record, reads, writes))
     return row

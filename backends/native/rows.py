@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ...kernels.memory import Address
+from ...kernels.numba.elementwise import ELEMENTWISE
 from ...kernels.numba.fused import CODES
 from ...kernels.spec import length
-from ..program import Instruction
-from .lowering import RULES, Lowering, Rule, Shares, bits, optional, rule
+from ..program import Instruction, ValueId
+from .lowering import Lowering, Shares, bits, optional, rule
+from .spans import ByteCount, moved, span
+
+ACTIVATIONS = tuple(name for name in CODES if name != "linear")
 
 
+@rule(*ACTIVATIONS)
 def _activation(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     (x,), out = one.inputs, one.outputs[0]
     assert x is not None
@@ -20,6 +26,7 @@ def _activation(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Itera
     return low.flat("activate", (x,), out, lambda p, n, o: [p[0], 1, n, p[0], 0, code, alpha, o])
 
 
+@rule(*(f"{name}_backward" for name in ACTIVATIONS))
 def _activation_backward(
     low: Lowering, one: Instruction, attrs: dict[str, Any]
 ) -> Iterator[Shares] | None:
@@ -35,12 +42,6 @@ def _activation_backward(
     )  # fmt: skip
 
 
-for _name in CODES:
-    if _name != "linear":
-        RULES[_name] = _activation
-        RULES[f"{_name}_backward"] = _activation_backward
-
-
 @rule("softmax", "log_softmax", "softmax_backward", "log_softmax_backward")
 def _softmax(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     ids = tuple(i for i in one.inputs if i is not None)
@@ -48,14 +49,16 @@ def _softmax(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator
         return None
     columns = low.size(ids[0], 1)
 
-    def record(places: list[int], rows: int, outs: list[int]) -> list[int]:
+    def record(places: list[Address], rows: int, outs: list[Address]) -> list[int]:
         return [places[0], rows, columns, *places[1:], outs[0]]
 
     return low.rowwise(one.op, ids, one.outputs, record, 10.0 * length(low.specs[ids[0]]))
 
 
-@rule("gelu", "gelu_backward", "gelu_tanh", "gelu_tanh_backward")
-def _gelu(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+@rule(*ELEMENTWISE)
+def _elementwise_kernel(
+    low: Lowering, one: Instruction, attrs: dict[str, Any]
+) -> Iterator[Shares] | None:
     ids = tuple(i for i in one.inputs if i is not None)
     if not low.reals(*ids, one.outputs[0]):
         return None
@@ -75,29 +78,29 @@ def _total_loss(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Itera
     labels = one.op == "softmax_cross_entropy"
     if low.specs[target].dtype != ("int32" if labels else low.program.dtype):
         return None
-    return _total_loss_entries(low, one, (z, target, weights))
+    return _total_loss_tasks(low, one, (z, target, weights))
 
 
-def _total_loss_entries(
-    low: Lowering, one: Instruction, ids: tuple[int, int, int]
+def _total_loss_tasks(
+    low: Lowering, one: Instruction, ids: tuple[ValueId, ValueId, ValueId]
 ) -> Iterator[Shares]:
     z = ids[0]
     rows, columns = (int(d) for d in low.specs[z].shape)  # type: ignore[arg-type]
-    partial = low.memory.scratch(8 * low.shares)
+    size = ByteCount(8 * low.shares)
+    partial = span(low.memory.scratch(size), size)
     row: Shares = []
     for share, (start, stop) in enumerate(low.cuts(rows, 20.0 * rows * columns)):
-        slot = partial + 8 * share
+        slot = span(moved(partial.start, ByteCount(8 * share)), ByteCount(8))
         reads = [low.part(i, start, stop) for i in ids]
-        writes = [low.part(one.outputs[0], start, stop), (slot, slot + 8)]
+        writes = [low.part(one.outputs[0], start, stop), slot]
+        z_at, target, weights = (read.start for read in reads)
         record = [
-            reads[0][0], stop - start, columns, reads[1][0], reads[2][0], writes[0][0], slot,
+            z_at, stop - start, columns, target, weights, writes[0].start, slot.start,
         ]  # fmt: skip
-        row.append(low.entry(one.op, record, reads, writes))  # no rows: it writes a zero
+        row.append(low.task(one.op, record, reads, writes))  # no rows: it writes a zero
     yield row
     out = low.whole(one.outputs[1])
-    yield low.first(
-        "total", [partial, low.shares, out[0]], [(partial, partial + 8 * low.shares)], [out]
-    )
+    yield low.first("total", [partial.start, low.shares, out.start], [partial], [out])
 
 
 @rule("softmax_cross_entropy_backward")
@@ -111,33 +114,27 @@ def _labels_backward(
         return None
     columns = low.size(p, 1)
 
-    def record(places: list[int], rows: int, outs: list[int]) -> list[int]:
+    def record(places: list[Address], rows: int, outs: list[Address]) -> list[int]:
         return [places[0], rows, columns, places[1], places[2], outs[0]]
 
     ids = (p, labels, weights)
     return low.rowwise(one.op, ids, one.outputs, record, 4.0 * length(low.specs[p]))
 
 
-def _difference(factor: float) -> Rule:
-    def lowered(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
-        p, target, weights = one.inputs[0], one.inputs[1], optional(one, 2)
-        ids = tuple(i for i in (p, target, weights) if i is not None)
-        if not low.real_matrices(*ids):
-            return None
-        columns = low.size(ids[0], 1)
-        scale = bits(factor / columns)
+@rule("sigmoid_binary_cross_entropy_backward", "mean_squared_error_backward")
+def _difference(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    ids = tuple(i for i in (*one.inputs[:2], optional(one, 2)) if i is not None)
+    if not low.real_matrices(*ids):
+        return None
+    columns = low.size(ids[0], 1)
+    factor = 2.0 if one.op == "mean_squared_error_backward" else 1.0
+    scale = bits(factor / columns)
 
-        def record(places: list[int], rows: int, outs: list[int]) -> list[int]:
-            weighted = rows if len(places) > 2 else 0
-            return [*places[:1], rows, columns, places[1], places[-1], weighted, scale, outs[0]]
+    def record(places: list[Address], rows: int, outs: list[Address]) -> list[int]:
+        weighted = rows if len(places) > 2 else 0
+        return [places[0], rows, columns, places[1], places[-1], weighted, scale, outs[0]]
 
-        return low.rowwise("scaled_difference", ids, one.outputs, record, length(low.specs[ids[0]]))
-
-    return lowered
-
-
-RULES["sigmoid_binary_cross_entropy_backward"] = _difference(1.0)
-RULES["mean_squared_error_backward"] = _difference(2.0)
+    return low.rowwise("scaled_difference", ids, one.outputs, record, length(low.specs[ids[0]]))
 
 
 @rule("mean_squared_error")
@@ -147,7 +144,7 @@ def _squared(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator
         return None
     columns = low.size(ids[0], 1)
 
-    def record(places: list[int], rows: int, outs: list[int]) -> list[int]:
+    def record(places: list[Address], rows: int, outs: list[Address]) -> list[int]:
         weighted = rows if len(places) > 2 else 0
         return [places[0], rows, columns, places[1], places[-1], weighted, outs[0]]
 

@@ -3,88 +3,117 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from ...kernels.memory import address, aligned
+from ...kernels.memory import Address, address, aligned
 from ...kernels.numba.native import build, compiled, interpreter, slots
 from ...kernels.spec import ITEMSIZE, concrete_attrs, length
 from .. import guard, threads
+from ..buffers import Buffers, even_weights
 from ..contract import Backend
 from ..device import Array
 from ..dispatch import Call, resolve
-from ..program import Instruction, Program
+from ..program import Instruction, Program, ValueId
 from ..state import State
-from . import elements, gradients, products, rows, updates
-from .lowering import Entry, Lowering, Memory, Shares, bits, stretches
+from .lowering import Lowering, Memory, Shares, Task, bits, stretches
+from .spans import ByteCount, moved, span
 
-RULES_OF = (  # they register
-    elements, gradients, products, rows, updates,
-)  # fmt: skip
+# Slots of the record of `load` that are looked at here.
+COLUMN, GATHERED, PATCHES, PATCH_COUNT = 2, 7, 8, 9
 
 
-@dataclass
+@dataclass(frozen=True)
 class Stretch:
-    """Native steps between two calls of the walker, as the tables that the loop reads."""
+    """Native steps between two calls of the walker, as the tables that the loop reads.
+
+    owners: of each task, the position of its instruction, or -1. starts: (shares, stretches + 1),
+        the first task of each.
+    """
 
     program: np.ndarray
-    address: int
-    kept: list[Any]
-    owners: list[int]  # of each entry: the position of its instruction, or -1
-    starts: np.ndarray  # (shares, stretches + 1): the first entry of each
+    address: Address
+    kept: list[np.ndarray]
+    owners: list[int]
+    starts: np.ndarray
 
 
-@dataclass
+@dataclass(frozen=True)
 class Walked:
     """An instruction that Python calls."""
 
     call: Call
     instruction: Instruction
-    inputs: tuple[int | None, ...]
-    outputs: tuple[int, ...]
 
 
 @dataclass
-class Plan:
-    """A program made ready for one number of rows."""
+class Section:
+    """Rows of tasks that become one stretch, while they are collected.
+
+    prepared: how many of them prepare what stays while the parameters do; check, guarded: the rows
+    that may ask for a stop; update: the first row of the update.
+    """
+
+    rows: list[Shares] = field(default_factory=list)
+    prepared: int = 0
+    check: int | None = None
+    guarded: int | None = None
+    update: int | None = None
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A task of one share, and its record in the memory that its step reads."""
+
+    task: Task
+    record: np.ndarray
+
+
+@dataclass
+class NativePlan:
+    """A program made ready for one number of rows.
+
+    mailboxes: where the addresses of the helpers' stand, for one run. prepares: whether something
+    is done once while the parameters stay the same; version: of those it was done for. blas:
+    whether a step calls BLAS, whose threads must then be held. kept: memory that records point to.
+    """
 
     rows: int
     shares: int
+    nows: np.ndarray
+    mailboxes: Any
+    mailboxes_address: Address
     parts: list[Stretch | Walked] = field(default_factory=list)
     lowered: list[list[Shares] | None] = field(default_factory=list)
-    nows: Any = None
-    posts: Any = None  # where the addresses of the helpers' posts stand, for one run
-    posts_address: int = 0
-    ahead: bool = False  # whether something is prepared while the parameters stay the same
-    version: tuple[int, int] | None = None  # of the parameters that it was prepared from
-    blas: bool = False  # whether a step calls BLAS, whose threads must then be held
-    kept: list[Any] = field(default_factory=list)  # scratch memory that records point to
-    addresses: dict[int, int] = field(default_factory=dict)
-    arrays: dict[int, Array] = field(default_factory=dict)
+    prepares: bool = False
+    version: tuple[int, int] | None = None
+    blas: bool = False
+    kept: list[np.ndarray] = field(default_factory=list)
+    addresses: dict[ValueId, Address] = field(default_factory=dict)
+    arrays: dict[ValueId, Array] = field(default_factory=dict)
 
 
 class Tables:
     """Makes the plans of one program on its state and its buffers."""
 
     def __init__(
-        self, backend: Backend, program: Program, state: State, control_address: int
+        self, backend: Backend, program: Program, state: State, control_address: Address
     ) -> None:
         self.backend, self.program, self.state = backend, program, state
         self.control_address = control_address
-        self.arenas = {
-            f"arena.{dtype}": aligned(elements, dtype)
-            for dtype, elements in program.plan.arenas.items()
-        }
-        self.own: dict[int, np.ndarray] = {}  # values that the memory plan takes for views
+        self.buffers = Buffers(backend, program, state)
         self.columns = [name for name in program.columns if name != "weights"]
 
-    def plan(self, rows: int, weighted: bool, shares: int) -> Plan:
+    def plan(self, rows: int, weighted: bool, shares: int) -> NativePlan:
         """The tables for batches of so many rows."""
-        program = self.program
-        plan = Plan(rows, shares)
+        program, mailboxes = self.program, aligned(shares, "int64")
+        nows = aligned(shares * slots.NOW_SLOTS, "int64")
+        plan = NativePlan(rows, shares, nows, memoryview(mailboxes.data), address(mailboxes))
+        plan.kept.append(mailboxes)
         self._addresses(plan, weighted)
         lowered = self._lower(plan)
         if any(found is None for found in lowered) and plan.shares > 1:
@@ -92,90 +121,67 @@ class Tables:
             lowered = self._lower(plan)
         plan.lowered = lowered
         mixed = any(found is None for found in lowered)
-        rows_of_entries: list[Shares] = []
-        owner = self.owner
-        loads = self._loads(plan, weighted, mixed)
-        rows_of_entries += [*self.low.ahead, *loads, *self.low.prologue]
-        ahead, plan.ahead = len(self.low.ahead), bool(self.low.ahead)
-        check = guarded = update = None
+        low = self.low
+        plan.prepares = bool(low.preparation)
+        section = Section(prepared=len(low.preparation))
+        section.rows += [*low.preparation, *self._loads(plan, weighted, mixed), *low.prologue]
         updates = len(program.forward) + len(program.backward)
         for position, (_, one) in enumerate(program.instructions()):
             if position == len(program.forward) and program.sums:
-                check = len(rows_of_entries)
-                rows_of_entries.append(self._account(plan))
+                section.check = len(section.rows)
+                section.rows.append(self._account())
             if position == updates:
-                rows_of_entries += [*self.low.epilogue, *self._guard(plan)]
-                update = len(rows_of_entries)
-                guarded = update - 1
+                section.rows += [*low.epilogue, *self._guard()]
+                section.update = len(section.rows)
+                section.guarded = section.update - 1
             found = lowered[position]
             if found is not None:
-                owner.update({id(row): position for row in found})
-                rows_of_entries += found
+                section.rows += found
                 continue
-            self._close(plan, rows_of_entries, ahead, check, guarded, update)
-            rows_of_entries, ahead, check, guarded, update = [], 0, None, None, None
+            self._close(plan, section)
+            section = Section()
             specs = [None if s is None else s.at(rows) for s in program.specs(one)]
             call = resolve(self.backend, one.op, specs, concrete_attrs(one.attrs, rows))
-            plan.parts.append(Walked(call, one, one.inputs, one.outputs))
+            plan.parts.append(Walked(call, one))
         if len(program.forward) == updates + len(program.update) and program.sums:
-            check = len(rows_of_entries)
-            rows_of_entries.append(self._account(plan))
-        rows_of_entries += self._stores(plan)
-        self._close(plan, rows_of_entries, ahead, check, guarded, update)
+            section.check = len(section.rows)
+            section.rows.append(self._account())
+        section.rows += self._stores(plan)
+        self._close(plan, section)
         return plan
 
-    def _addresses(self, plan: Plan, weighted: bool) -> None:
+    def _addresses(self, plan: NativePlan, weighted: bool) -> None:
         """Where every value lies, and arrays over it for the walker."""
         program, rows = self.program, plan.rows
-        plan.kept.append(aligned(plan.shares, "int64"))
-        plan.posts, plan.posts_address = memoryview(plan.kept[-1].data), address(plan.kept[-1])
-        plan.nows = aligned(plan.shares * slots.NOW_SLOTS, "int64")
         for value in program.values:
-            spec = value.spec.at(rows)
-            place = program.plan.places.get(value.id)
             if value.kind == "control":
                 continue
-            if value.kind == "constant":
-                array = np.ascontiguousarray(program.constants[value.id])
-            elif value.kind == "flat":
-                array = self.state.flats[value.source]
-            elif value.source == "weights" and value.kind == "batch" and not weighted:
-                array = np.full((rows, 1), 1.0 / rows, dtype=spec.dtype)
-            elif place is None:
-                if value.id not in self.own:
-                    whole = length(value.spec.at(program.capacity))
-                    self.own[value.id] = aligned(whole, spec.dtype)
-                array = self.own[value.id]
-            elif place.segment in self.arenas:
-                array = self.arenas[place.segment][place.offset :]
+            if value.source == "weights" and value.kind == "batch" and not weighted:
+                array = even_weights(rows, value.spec.dtype)
             else:
-                array = self.state.flats[place.segment][place.offset :]
-            plan.addresses[value.id] = address(array)
-            flat = array.reshape(-1)[: length(spec)]
-            plan.arrays[value.id] = flat.reshape(spec.shape)
-            plan.kept.append(array)
+                array = self.buffers.array(value.id, rows)
+            plan.addresses[value.id], plan.arrays[value.id] = address(array), array
         # A reshaped value is the same memory.
         for _, one in program.instructions():
-            if one.op == "reshape" and one.outputs[0] in self.own:
+            if one.op == "reshape" and one.outputs[0] in self.buffers.own:
                 source = one.inputs[0]
                 assert source is not None
                 plan.addresses[one.outputs[0]] = plan.addresses[source]
                 shape = program.values[one.outputs[0]].spec.at(rows).shape
                 plan.arrays[one.outputs[0]] = plan.arrays[source].reshape(shape)
 
-    def _memory(self, plan: Plan) -> Memory:
-        ranges = {}
+    def _memory(self, plan: NativePlan) -> Memory:
+        spans = {}
         for name in self.columns:
             id = self.program.columns[name]
             spec = self.program.values[id].spec.at(plan.rows)
-            size = length(spec) * ITEMSIZE[spec.dtype]
-            ranges[name] = (plan.addresses[id], plan.addresses[id] + size)
+            spans[name] = span(plan.addresses[id], ByteCount(length(spec) * ITEMSIZE[spec.dtype]))
 
-        def scratch(size: int) -> int:
+        def scratch(size: ByteCount) -> Address:
             plan.kept.append(aligned(-(-size // 8), "int64"))
             return address(plan.kept[-1])
 
-        def panels(w: int) -> int:
+        def panels(w: ValueId) -> Address:
             # Programs that run at once may both pack it: the same numbers to the same places.
             place, kept = plan.addresses[w], self.state.packed
             if place not in kept:
@@ -184,145 +190,138 @@ class Tables:
 
         base = address(plan.nows)
         return Memory(
-            plan.addresses, ranges, self.control_address,
-            [base + 8 * slots.NOW_SLOTS * share for share in range(plan.shares)], scratch, panels,
-            lambda routine: compiled.blas(routine, self.program.dtype),
+            plan.addresses, spans, self.control_address,
+            [moved(base, ByteCount(8 * slots.NOW_SLOTS * share)) for share in range(plan.shares)],
+            scratch, panels,
+            lambda routine: Address(compiled.blas(routine, self.program.dtype)),
         )  # fmt: skip
 
-    def _lower(self, plan: Plan) -> list[list[Shares] | None]:
-        low = self.low = Lowering(self.program, self._memory(plan), plan.rows, plan.shares)
-        self.owner: dict[int, int] = {}  # id of a row of entries -> position of its instruction
-        found = []
-        for position, (_, one) in enumerate(self.program.instructions()):
-            found.append(low.lower(one))
-            for row in (*low.ahead, *low.prologue, *low.epilogue):
-                self.owner.setdefault(id(row), position)
-        return found
+    def _lower(self, plan: NativePlan) -> list[list[Shares] | None]:
+        self.low = Lowering(self.program, self._memory(plan), plan.rows, plan.shares)
+        instructions = enumerate(self.program.instructions())
+        return [self.low.lower(one, position) for position, (_, one) in instructions]
 
-    def _loads(self, plan: Plan, weighted: bool, mixed: bool) -> list[Shares]:
+    def _loads(self, plan: NativePlan, weighted: bool, mixed: bool) -> list[Shares]:
         """Steps that bring the batch's rows and weights in."""
         low, found = self.low, []
         spans = {name: low.whole(self.program.columns[name]) for name in self.columns}
         # Rows of labels go where those of x go, though they are less work: to the share that needs
         # them, which then waits for no other.
-        most = max((stop - base for base, stop in spans.values()), default=0)
+        most = max((one.size for one in spans.values()), default=0)
         cuts = low.cuts(plan.rows, most / 4)
-        for number, (name, (base, stop)) in enumerate(spans.items()):
+        for number, (name, whole) in enumerate(spans.items()):
             id = self.program.columns[name]
-            words = (stop - base) // (4 * max(plan.rows, 1))
+            words = whole.size // (4 * max(plan.rows, 1))
             row: Shares = []
             for share, (first, last) in enumerate(cuts):
                 record = [
-                    low.memory.now[share], low.memory.control, number, words, base, first,
-                    last - first, int(mixed), 0, 0,
+                    low.memory.now[share], low.memory.control, number, words, whole.start,
+                    first, last - first, int(mixed), 0, 0,
                 ]  # fmt: skip
-                row.append(Entry("load", record, [], [low.part(id, first, last)]))
+                row.append(Task("load", record, [], [low.part(id, first, last)]))
             found.append(row)
         if weighted and "weights" in self.program.columns:
-            span = low.whole(self.program.columns["weights"])
-            record = [low.memory.now[0], low.memory.control, plan.rows, span[0]]
-            found.append(low.first("load_weights", record, [], [span]))
+            whole = low.whole(self.program.columns["weights"])
+            record = [low.memory.now[0], low.memory.control, plan.rows, whole.start]
+            found.append(low.first("load_weights", record, [], [whole]))
         return found
 
-    def _account(self, plan: Plan) -> Shares:
+    def _account(self) -> Shares:
         spans = [self.low.whole(id) for id in self.program.sums.values()]
         memory = self.low.memory
-        record = [memory.now[0], memory.control, len(spans), *[low for low, _ in spans]]
+        record = [memory.now[0], memory.control, len(spans), *[one.start for one in spans]]
         return self.low.first("account", record, spans, [])
 
-    def _guard(self, plan: Plan) -> list[Shares]:
+    def _guard(self) -> list[Shares]:
         """Steps that look at what the update is to work on."""
         low, found = self.low, []
-        limit = bits(guard.bound(self.program.dtype))
+        limit = bits(guard.largest_norm(self.program.dtype))
         for name in guard.watched(self.program):
             base = address(self.state.flats[name])
             for cuts in low.owned():
                 row: Shares = []
                 for share, (start, stop) in enumerate(cuts):
-                    span = (base + start * low.item, base + stop * low.item)
+                    part = span(moved(base, low.bytes(start)), low.bytes(stop - start))
                     now, control = low.memory.now[share], low.memory.control
-                    record = [now, control, span[0], stop - start, limit]
-                    row.append(None if start == stop else low.entry("guard", record, [span], []))
+                    record = [now, control, part.start, stop - start, limit]
+                    row.append(None if start == stop else low.task("guard", record, [part], []))
                 found.append(row)
         return found
 
-    def _stores(self, plan: Plan) -> list[Shares]:
+    def _stores(self, plan: NativePlan) -> list[Shares]:
         """Steps that collect the rows of stacked outputs."""
         low, found = self.low, []
         for number, name in enumerate(self.program.stacked):
             id = self.program.outputs[name]
-            base, stop = low.whole(id)
-            words = (stop - base) // (4 * max(plan.rows, 1))
+            whole = low.whole(id)
+            words = whole.size // (4 * max(plan.rows, 1))
             record = [
-                low.memory.now[0], low.memory.control, number, words, base, 0, plan.rows,
+                low.memory.now[0], low.memory.control, number, words, whole.start, 0, plan.rows,
             ]  # fmt: skip
-            found.append(low.first("store_rows", record, [(base, stop)], []))
+            found.append(low.first("store_rows", record, [whole], []))
         return found
 
-    def _close(
-        self, plan: Plan, rows: list[Shares], ahead: int, check: int | None, guarded: int | None,
-        update: int | None,
-    ) -> None:  # fmt: skip
-        """Adds the tables of the entries collected so far.
-
-        ahead: how many rows prepare what stays the same; check, guarded: the rows that may ask for
-        a stop; update: the first row of the update.
-        """
+    def _close(self, plan: NativePlan, section: Section) -> None:
+        """Adds the tables of the tasks collected so far."""
+        rows = section.rows
         if not rows:
             return
         # What can be left out, the preparation and the update, is in stretches of its own.
-        prepared = stretches(rows[:ahead], plan.shares) if ahead else []
-        cut = [*prepared, *stretches(rows[ahead:update], plan.shares)]
+        first, update = section.prepared, section.update
+        prepared = stretches(rows[:first], plan.shares) if first else []
+        cut = [*prepared, *stretches(rows[first:update], plan.shares)]
         if update is not None:
             cut += stretches(rows[update:], plan.shares)
         ends = list(accumulate(len(stretch) for stretch in cut))
-        checks = [-1 if row is None else bisect_right(ends, row) for row in (check, guarded)]
-        steps = {entry.step for row in rows for entry in row if entry is not None}
+        checks = [
+            -1 if row is None else bisect_right(ends, row)
+            for row in (section.check, section.guarded)
+        ]
+        steps = {task.step for row in rows for task in row if task is not None}
         pieces = [(name, "") for name in compiled.LOOPS if name == "lead" or plan.shares > 1]
         pieces += [(name, self.program.dtype) for name in sorted(steps)]
         build.prepare(pieces, threads.count())
+        plan.blas = plan.blas or "product" in steps
         starts: list[int] = []
-        entries: list[int] = []
-        kept, owners = [], []
-        plan.blas = plan.blas or any(
-            entry is not None and entry.step == "product" for row in rows for entry in row
-        )
+        placed: list[Placed] = []
         for share in range(plan.shares):
+            own = len(placed)
             for stretch in cut:
-                starts.append(len(entries) // 2)
-                for row in stretch:
-                    entry = row[share]
-                    if entry is not None:
-                        kept.append(record := np.array(entry.record, dtype=np.int64))
-                        entries += [compiled.step(entry.step, self.program.dtype), address(record)]
-                        owners.append(self.owner.get(id(row), -1))
-                        entry.record = record  # type: ignore[assignment]
-            starts.append(len(entries) // 2)
-        self._patch(rows, plan)
-        tables = [np.array(starts, dtype=np.int64), np.array(entries or [0], dtype=np.int64)]
+                starts.append(len(placed))
+                placed += [
+                    Placed(task, np.array(task.record, dtype=np.int64))
+                    for row in stretch
+                    if (task := row[share]) is not None
+                ]
+            starts.append(len(placed))
+            plan.kept += self._patches(placed[own:])
+        tasks = [
+            number
+            for one in placed
+            for number in (compiled.step(one.task.step, self.program.dtype), address(one.record))
+        ]
+        tables = [np.array(starts, dtype=np.int64), np.array(tasks or [0], dtype=np.int64)]
         program = np.zeros(interpreter.PROGRAM_SLOTS, dtype=np.int64)
         program[: interpreter.TICKS] = [
             1, plan.shares, len(cut), address(tables[0]), address(tables[1]),
             address(plan.nows), *checks, len(prepared),
         ]  # fmt: skip
+        kept = [*(one.record for one in placed), *tables]
+        owners = [one.task.owner for one in placed]
         shape = (plan.shares, len(cut) + 1)
         plan.parts.append(
-            Stretch(program, address(program), [*kept, *tables], owners, tables[0].reshape(shape))
+            Stretch(program, address(program), kept, owners, tables[0].reshape(shape))
         )
 
-    def _patch(self, rows: list[Shares], plan: Plan) -> None:
-        """Tells each share's loads which of its slots hold addresses of the column."""
-        for share in range(plan.shares):
-            slots: dict[str, list[int]] = {name: [] for name in self.columns}
-            for row in rows:
-                entry = row[share]
-                if entry is None:
-                    continue
-                for slot, (name, offset) in entry.batch.items():
-                    slots[name] += [address(entry.record) + 8 * slot, offset]  # type: ignore[arg-type]
-            for row in rows:
-                entry = row[share]
-                if entry is not None and entry.step == "load" and not entry.record[7]:
-                    pairs = np.array(slots[self.columns[entry.record[2]]] or [0], dtype=np.int64)
-                    plan.kept.append(pairs)
-                    entry.record[8], entry.record[9] = address(pairs), len(pairs) // 2
+    def _patches(self, placed: list[Placed]) -> Iterator[np.ndarray]:
+        """Tells a share's loads which of its slots hold addresses of their columns."""
+        patches: dict[str, list[int]] = {name: [] for name in self.columns}
+        for one in placed:
+            for slot, (name, offset) in one.task.batch.items():
+                patches[name] += [moved(address(one.record), ByteCount(8 * slot)), offset]
+        for one in placed:
+            if one.task.step == "load" and not one.record[GATHERED]:
+                found = patches[self.columns[one.record[COLUMN]]]
+                table = np.array(found or [0], dtype=np.int64)
+                one.record[PATCHES], one.record[PATCH_COUNT] = address(table), len(found) // 2
+                yield table

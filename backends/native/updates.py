@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from ...kernels.memory import Address
 from ...kernels.spec import length
-from ..program import Instruction
+from ..program import Instruction, ValueId
 from .lowering import Lowering, Shares, bits, rule
+from .spans import ByteCount, moved, span
 
 
 def _update(
-    low: Lowering, one: Instruction, ids: list[int], step: str, record: Any
+    low: Lowering, ids: list[ValueId], step: str, record: Callable[..., list[int]]
 ) -> Iterator[Shares]:
     """A step over flat segments; record: (addresses, elements, now, first element) -> slots."""
     for cuts in low.owned():
@@ -21,27 +23,27 @@ def _update(
             if start == stop:
                 row.append(None)
                 continue
-            places = [low.at(i) + start * low.item for i in ids]
-            ranges = [(p, p + (stop - start) * low.item) for p in places]
+            places = [moved(low.at(i), low.bytes(start)) for i in ids]
+            spans = [span(place, low.bytes(stop - start)) for place in places]
             slots = record(places, stop - start, low.memory.now[share], start)
-            row.append(low.entry(step, slots, ranges, ranges))
+            row.append(low.task(step, slots, spans, spans))
         yield row
 
 
-def _flats(low: Lowering, one: Instruction) -> list[int]:
+def _flats(low: Lowering, one: Instruction) -> list[ValueId]:
     return [i for i in one.inputs if i is not None and low.specs[i].rank == 1]
 
 
 @rule("sgd_update")
 def _sgd(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
-    return _update(low, one, _flats(low, one), "sgd", lambda p, n, now, _: [p[0], p[1], n, now])
+    return _update(low, _flats(low, one), "sgd", lambda p, n, now, _: [p[0], p[1], n, now])
 
 
 @rule("momentum_update", "nesterov_update")
 def _momentum(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     factor, nesterov = bits(attrs["momentum"]), int(one.op == "nesterov_update")
     return _update(
-        low, one, _flats(low, one), "momentum",
+        low, _flats(low, one), "momentum",
         lambda p, n, now, _: [p[0], p[1], n, now, p[2], factor, nesterov],
     )  # fmt: skip
 
@@ -50,7 +52,7 @@ def _momentum(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterato
 def _rmsprop(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     tail = [bits(attrs["rho"]), bits(1.0 - attrs["rho"]), bits(attrs["epsilon"])]
     return _update(
-        low, one, _flats(low, one), "rmsprop",
+        low, _flats(low, one), "rmsprop",
         lambda p, n, now, _: [p[0], p[1], n, now, p[2], *tail],
     )  # fmt: skip
 
@@ -60,18 +62,18 @@ def _adam(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Sh
     beta1, beta2, decay = attrs["beta1"], attrs["beta2"], attrs.get("weight_decay", 0.0)
     decayed = attrs.get("decayed", 0)
     tail = [bits(n) for n in (beta1, 1.0 - beta1, beta2, 1.0 - beta2, attrs["epsilon"])]
-    wide = low.memory.scratch(24)
+    wide = low.memory.scratch(ByteCount(24))
     for slot, number in enumerate((beta1, beta2, decay)):
-        _poke(wide + 8 * slot, number)
+        _poke(moved(wide, ByteCount(8 * slot)), number)
 
-    def record(p: list[int], n: int, now: int, start: int) -> list[int]:
+    def record(p: list[Address], n: int, now: Address, start: int) -> list[int]:
         shrunk = min(max(decayed - start, 0), n) if decay else 0
         return [p[0], p[1], n, now, p[2], p[3], *tail, 0, shrunk, wide]
 
-    return _update(low, one, _flats(low, one), "adam", record)
+    return _update(low, _flats(low, one), "adam", record)
 
 
-def _poke(address: int, number: float) -> None:
+def _poke(address: Address, number: float) -> None:
     """Writes a float64 at an address."""
     ctypes.c_double.from_address(address).value = number
 
@@ -80,21 +82,23 @@ def _poke(address: int, number: float) -> None:
 def _clip(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     (g,) = one.inputs
     assert g is not None
-    return _clip_entries(low, one, g, bits(attrs["maximum"]))
+    return _clip_tasks(low, g, bits(attrs["maximum"]))
 
 
-def _clip_entries(low: Lowering, one: Instruction, g: int, maximum: int) -> Iterator[Shares]:
-    sums = low.memory.scratch(8 * low.shares)
+def _clip_tasks(low: Lowering, g: ValueId, maximum: int) -> Iterator[Shares]:
+    size = ByteCount(8 * low.shares)
+    sums = span(low.memory.scratch(size), size)
     count = length(low.specs[g])
     cuts = low.cuts(count, 4.0 * count, 64)
     first: Shares = []
     second: Shares = []
     for share, (start, stop) in enumerate(cuts):
-        place, slot = low.at(g) + start * low.item, sums + 8 * share
-        span = (place, place + (stop - start) * low.item)
-        first.append(low.entry("squares", [place, stop - start, slot], [span], [(slot, slot + 8)]))
-        record = [place, stop - start, sums, low.shares, maximum]
-        made = low.entry("clip", record, [span, (sums, sums + 8 * low.shares)], [span])
+        part = span(moved(low.at(g), low.bytes(start)), low.bytes(stop - start))
+        slot = span(moved(sums.start, ByteCount(8 * share)), ByteCount(8))
+        record = [part.start, stop - start, slot.start]
+        first.append(low.task("squares", record, [part], [slot]))
+        record = [part.start, stop - start, sums.start, low.shares, maximum]
+        made = low.task("clip", record, [part, sums], [part])
         second.append(None if start == stop else made)
     yield first
     yield second
@@ -108,11 +112,9 @@ def _add_decay(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterat
     first, last, factor = attrs["start"], attrs["stop"], bits(attrs["coefficient"])
     row: Shares = []
     for start, stop in low.cuts(last - first, 2.0 * (last - first), 16):
-        offset, size = (first + start) * low.item, (stop - start) * low.item
-        a, b = low.at(g) + offset, low.at(p) + offset
-        made = low.entry(
-            "add_decay", [a, b, stop - start, factor], [(a, a + size), (b, b + size)],
-            [(a, a + size)],
-        )  # fmt: skip
+        offset, size = low.bytes(first + start), low.bytes(stop - start)
+        a, b = (span(moved(low.at(id), offset), size) for id in (g, p))
+        record = [a.start, b.start, stop - start, factor]
+        made = low.task("add_decay", record, [a, b], [a])
         row.append(None if start == stop else made)
     return iter([row])

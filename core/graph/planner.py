@@ -11,7 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from ...backends.program import Instruction, Kind, Layout, MemoryPlan, Place, Program, Value
+from ...backends.program import (
+    Instruction,
+    Kind,
+    Layout,
+    MemoryPlan,
+    Place,
+    Program,
+    Value,
+    ValueId,
+)
 from ...kernels import ops
 from ...kernels.spec import Rows, Spec, concrete, size
 from .graph import SELECT, Node, constant, make, order
@@ -37,16 +46,16 @@ class _Builder:
         self.dtype = dtype
         self.layout = layout
         self.values: list[Value] = []
-        self.constants: dict[int, np.ndarray] = {}
-        self.ids: dict[tuple[Node, int], int] = {}
-        self.shared: dict[tuple[str, str], int] = {}
+        self.constants: dict[ValueId, np.ndarray] = {}
+        self.ids: dict[tuple[Node, int], ValueId] = {}
+        self.shared: dict[tuple[str, str], ValueId] = {}
 
-    def new(self, name: str, spec: Spec, kind: Kind, source: str = "") -> int:
-        number = len(self.values)
+    def new(self, name: str, spec: Spec, kind: Kind, source: str = "") -> ValueId:
+        number = ValueId(len(self.values))
         self.values.append(Value(number, name or f"v{number}", spec, kind, source))
         return number
 
-    def id(self, node: Node) -> int:
+    def id(self, node: Node) -> ValueId:
         """The value of a node; leaves get theirs at their first use."""
         if node.op == SELECT:
             assert node.inputs[0] is not None
@@ -80,7 +89,7 @@ class _Builder:
         outs = tuple(self.flat(name, again=True) for name in update.outputs)
         return Instruction(update.op, ins, outs, update.attrs)
 
-    def flat(self, name: str, again: bool = False) -> int:
+    def flat(self, name: str, again: bool = False) -> ValueId:
         """The current value of a segment or control number; `again` makes the next one."""
         kind: Kind = "control" if name in CONTROLS else "flat"
         key = (kind, name)
@@ -121,7 +130,7 @@ def plan(
     forward = [build.instruction(n) for n in forward_nodes if _computed(n)]
     backward = []
     taken = {build.id(r) for r in results}
-    made: dict[str, int] = {}
+    made: dict[str, ValueId] = {}
     backward_nodes = [n for n in order(filled.values()) if n not in known and _computed(n)]
     for node in backward_nodes:
         backward.append(build.instruction(node))
@@ -179,8 +188,8 @@ def _own(node: Node | None, layout: Layout, key: str, dtype: str) -> Node:
 def memory(
     values: Sequence[Value],
     instructions: Sequence[Instruction],
-    gradients: Mapping[str, int],
-    kept: set[int],
+    gradients: Mapping[str, ValueId],
+    kept: set[ValueId],
     layout: Layout,
     capacity: int,
 ) -> MemoryPlan:
@@ -190,7 +199,7 @@ def memory(
     that fits. An operation that may overwrite an input takes the input's memory when it is the last
     reader.
     """
-    places: dict[int, Place] = {}
+    places: dict[ValueId, Place] = {}
     for value in values:
         if value.kind == "parameter":
             entry = layout[value.source]

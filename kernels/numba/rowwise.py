@@ -15,6 +15,7 @@ import numpy as np
 from ..op import Kernel, kernels
 from . import fast_gelu, fast_math
 from .drivers import floats, given, numba_kernels, rows
+from .elementwise import ELEMENTWISE, elementwise
 from .fused import BLOCK, mean_rows, shift_exp, sum_rows, weigh, weighted_sum
 from .jit import jit
 
@@ -81,6 +82,7 @@ def exp_flat(x: Array, out: Array) -> None:
         out[i] = fast_math.exp(x[i])
 
 
+@elementwise
 @jit
 def gelu(x: Array, out: Array) -> None:
     """x Phi(x); out may be x."""
@@ -88,6 +90,7 @@ def gelu(x: Array, out: Array) -> None:
         out[i] = fast_gelu.gelu(x[i])
 
 
+@elementwise
 @jit
 def gelu_backward(g: Array, x: Array, out: Array) -> None:
     """g (Phi(x) + x phi(x)); out may be g or x."""
@@ -95,6 +98,7 @@ def gelu_backward(g: Array, x: Array, out: Array) -> None:
         out[i] = g[i] * fast_gelu.gelu_slope(x[i])
 
 
+@elementwise
 @jit
 def gelu_tanh(x: Array, out: Array) -> None:
     """The tanh form of GELU; out may be x."""
@@ -102,6 +106,7 @@ def gelu_tanh(x: Array, out: Array) -> None:
         out[i] = fast_gelu.gelu_tanh(x[i])
 
 
+@elementwise
 @jit
 def gelu_tanh_backward(g: Array, x: Array, out: Array) -> None:
     """The gradient times the derivative of the tanh form; out may be g or x."""
@@ -214,10 +219,7 @@ def fused_cpu_kernels() -> dict[str, Kernel]:
         _rowwise("softmax_backward", softmax_backward),
         _rowwise("log_softmax_backward", log_softmax_backward),
         _elementwise("exp", exp_flat),
-        _elementwise("gelu", gelu),
-        _elementwise("gelu_backward", gelu_backward),
-        _elementwise("gelu_tanh", gelu_tanh),
-        _elementwise("gelu_tanh_backward", gelu_tanh_backward),
+        *(_elementwise(name, kernel) for name, kernel in ELEMENTWISE.items()),
         _floored("cross_entropy", cross_entropy),
         _floored("binary_cross_entropy", binary_cross_entropy),
         Kernel("clip_norm", clip_norm),

@@ -246,7 +246,7 @@ def test_what_prediction_prepares_follows_the_weights(
     model.train_on_batch(x, y)
     same()
     binding: Any = prepared.free[128, False][0]
-    assert binding._plan(70).ahead
+    assert binding._plan(70).prepares
 
 
 def test_prediction_from_many_threads() -> None:

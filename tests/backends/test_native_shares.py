@@ -12,7 +12,7 @@ import pytest
 import support
 from lamina.backends import threads
 from lamina.backends.native import executor, gradients
-from lamina.backends.native.lowering import Entry, Lowering, Memory, stretches
+from lamina.backends.native.lowering import Lowering, Memory, Task, stretches
 from lamina.backends.walker import Walker
 from native_support import trained
 
@@ -163,8 +163,8 @@ def test_shares_own_every_parameter_once(shares: int) -> None:
 
 
 def test_shares_wait_where_one_touches_what_another_wrote() -> None:
-    def row(*ranges: tuple[list[Any], list[Any]]) -> list[Entry | None]:
-        return [Entry("x", [], reads, writes) for reads, writes in ranges]
+    def row(*ranges: tuple[list[Any], list[Any]]) -> list[Task | None]:
+        return [Task("x", [], reads, writes) for reads, writes in ranges]
 
     write = row(([], [(0, 10)]), ([], [(10, 20)]))
     own = row(([(0, 10)], [(100, 110)]), ([(10, 20)], [(110, 120)]))

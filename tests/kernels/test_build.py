@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lamina.kernels.numba.native import build, compiled
 
-PIECES = [(name, "float32") for name in ("copy", "total", "cast_truth", "fill", "store_rows")]
+PIECES = [(name, "float32") for name in ("copy", "total", "cast_boolean", "fill", "store_rows")]
 
 
 @pytest.fixture(autouse=True)

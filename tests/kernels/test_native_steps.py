@@ -11,7 +11,7 @@ import pytest
 import support
 from lamina.kernels.numba.native import compiled
 from lamina.kernels.numba.native.register_tile import BYTES, WIDE
-from lamina.kernels.numba.native.tiles import ROOM, turned_row
+from lamina.kernels.numba.native.tiles import SCRATCH, transposed_row
 
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 AROUND = 40  # elements before and behind every array
@@ -49,51 +49,51 @@ SIZES = [
 
 @dtypes
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
-@pytest.mark.parametrize("turned", ["", "read as it lies", "copied"])
-def test_products(sizes: tuple[int, int, int], turned: str, dtype: str) -> None:
+@pytest.mark.parametrize("transposed", ["", "read as it lies", "copied"])
+def test_products(sizes: tuple[int, int, int], transposed: str, dtype: str) -> None:
     rows, inner, columns = sizes
     rng = np.random.default_rng(rows + inner)
     a, b = rng.standard_normal((rows, inner)), rng.standard_normal((inner, columns))
     bias = rng.standard_normal(columns)
-    _, left = fenced(a.T if turned else a, dtype, shift=3)
+    _, left = fenced(a.T if transposed else a, dtype, shift=3)
     (_, right), (_, shift) = fenced(b, dtype), fenced(bias, dtype, shift=1)
-    steps = (1, rows) if turned else (inner, 1)
+    steps = (1, rows) if transposed else (inner, 1)
     for block in (128, 16):
         item = np.dtype(dtype).itemsize
-        around, room = fenced(np.zeros(ROOM // item), dtype, MARK)
-        long = rows * turned_row(block, inner, item)
+        around, scratch = fenced(np.zeros(SCRATCH // item), dtype, MARK)
+        long = rows * transposed_row(block, inner, item)
         beside, copy = fenced(np.zeros(long), dtype, MARK)
-        for place in (0, room):
+        for place in (0, scratch):
             for added, relu in ((0, 0), (1, 0), (1, 1)):
                 whole, out = fenced(np.full((rows, columns), 7.0), dtype, MARK, 5)
                 run(
                     "product_tiles", dtype, left, *steps, right, columns, out, columns, rows,
                     inner, columns, block, place, shift if added else 0, relu, 0,
-                    copy if turned == "copied" else 0,
+                    copy if transposed == "copied" else 0,
                 )  # fmt: skip
                 expected = a @ b + added * bias
                 expected = np.maximum(expected, 0) if relu else expected
                 tolerance = 1e-5 if dtype == "float32" else 1e-13
                 np.testing.assert_allclose(out, expected, atol=tolerance * inner)
                 assert intact(whole, out)
-                assert intact(around, room)
+                assert intact(around, scratch)
                 assert intact(beside, copy)
 
 
 @dtypes
 def test_products_in_the_largest_blocks(dtype: str) -> None:
-    rows, columns, block = 13, 150, ROOM // (WIDE * BYTES)
+    rows, columns, block = 13, 150, SCRATCH // (WIDE * BYTES)
     inner = 2 * block + 5
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((rows, inner)), rng.standard_normal((inner, columns))
     (_, left), (_, right) = fenced(a, dtype), fenced(b, dtype)
-    around, room = fenced(np.zeros(ROOM // np.dtype(dtype).itemsize), dtype, MARK)
+    around, scratch = fenced(np.zeros(SCRATCH // np.dtype(dtype).itemsize), dtype, MARK)
     whole, out = fenced(np.full((rows, columns), 7.0), dtype, MARK)
     run("product_tiles", dtype, left, inner, 1, right, columns, out, columns, rows, inner,
-        columns, block, room, 0, 0, 0, 0)  # fmt: skip
+        columns, block, scratch, 0, 0, 0, 0)  # fmt: skip
     np.testing.assert_allclose(out, a @ b, atol=1e-3 if dtype == "float32" else 1e-11)
     assert intact(whole, out)
-    assert intact(around, room)
+    assert intact(around, scratch)
 
 
 @dtypes
@@ -105,7 +105,7 @@ def test_products_with_a_transpose_in_panels(rows: int, columns: int, dtype: str
     a, b = rng.standard_normal((rows, inner)), rng.standard_normal((columns, inner + 2))
     (_, left), (_, right) = fenced(a, dtype), fenced(b, dtype)
     around, panels = fenced(np.zeros(inner * columns), dtype, MARK)
-    run("pack_turned", dtype, right, inner + 2, columns, inner, panels)
+    run("pack_transposed", dtype, right, inner + 2, columns, inner, panels)
     assert intact(around, panels)
     item = np.dtype(dtype).itemsize
     wide = WIDE * BYTES // item

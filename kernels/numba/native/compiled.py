@@ -5,7 +5,6 @@ A *piece* is a step for a dtype, or a loop that runs steps: `lead` or `serve`, f
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -17,7 +16,15 @@ from numba.extending import get_cython_function_address
 
 from ...cache import DiskCache, disk_cache
 from ..jit import OPTIONS
-from . import interpreter, steps_data, steps_elements, steps_products, steps_rows, steps_updates
+from . import (  # the steps register
+    interpreter,
+    steps_data,  # noqa: F401
+    steps_elements,  # noqa: F401
+    steps_products,  # noqa: F401
+    steps_rows,  # noqa: F401
+    steps_updates,  # noqa: F401
+)
+from .steps import STEPS
 
 Piece = tuple[str, str]
 
@@ -42,7 +49,7 @@ def _function(piece: Piece) -> Any:
     if name in LOOPS:
         function, arguments = getattr(interpreter, name), (kinds.int64,) * LOOPS[name]
     else:
-        function = _steps()[name]
+        function = STEPS[name]
         arguments = (kinds.CPointer(kinds.int64), kinds.CPointer(_REALS[dtype]))
     options = {name: value for name, value in OPTIONS.items() if name != "nogil"}
     made: Any = CFunc(function, (arguments, types.void), locals={}, options=options)
@@ -80,17 +87,6 @@ def kept(piece: Piece) -> bool:
 
 
 @cache
-def _steps() -> dict[str, Callable[..., None]]:
-    """The functions of the modules of steps that take a record and a dtype."""
-    return {
-        name: function
-        for module in (steps_data, steps_products, steps_rows, steps_elements, steps_updates)
-        for name, function in inspect.getmembers(module, inspect.isfunction)
-        if list(inspect.signature(function).parameters) == ["a", "like"]
-    }
-
-
-@cache
 def step(name: str, dtype: str) -> int:
     """The address of a step for arrays of a dtype."""
     address: int = make((name, dtype)).address
@@ -99,7 +95,7 @@ def step(name: str, dtype: str) -> int:
 
 def names() -> list[str]:
     """All steps."""
-    return list(_steps())
+    return list(STEPS)
 
 
 def leader() -> Callable[[int, int, int, int, int], None]:

@@ -50,7 +50,7 @@ def _pointer_to(kind: Any, what: str) -> Any:
 integers = _pointer_to(types.int64, "int64")
 words = _pointer_to(types.int32, "int32")
 doubles = _pointer_to(types.float64, "float64")
-bytes_at = _pointer_to(types.uint8, "truth values")
+bytes_at = _pointer_to(types.uint8, "booleans")
 
 
 @intrinsic
@@ -226,12 +226,12 @@ MASK_WORDS = 16  # of 64 cores each
 
 
 @register_jitable
-def leave_core(core: int, room: int) -> None:
-    """Moves this thread to another of its cores; it may come back later. room: MASK_WORDS words."""
-    words, bit = integers(room), 1 << (core % 64)
+def leave_core(core: int, mask: int) -> None:
+    """Moves this thread to another of its cores; it may come back later. mask: MASK_WORDS words."""
+    words, bit = integers(mask), 1 << (core % 64)
     for i in range(MASK_WORDS):
         words[i] = 0
-    _affinity(False, room)
+    _affinity(False, mask)
     if core < 0 or core >= 64 * MASK_WORDS or words[core // 64] & bit == 0:
         return
     others = 0
@@ -239,9 +239,9 @@ def leave_core(core: int, room: int) -> None:
     for i in range(MASK_WORDS):
         others |= words[i]
     if others != 0:
-        _affinity(True, room)
+        _affinity(True, mask)
         words[core // 64] ^= bit
-        _affinity(True, room)
+        _affinity(True, mask)
 
 
 @intrinsic

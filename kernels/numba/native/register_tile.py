@@ -39,7 +39,7 @@ def size_of_real(context: Any, like: Any) -> Any:
 
 def tile(
     rows: int, vectors: int, masked: bool = False, chains: int = 1, width: int = 0,
-    ahead: int = 0,
+    distance: int = 0,
 ) -> Any:  # fmt: skip
     """Intrinsic: out[rows, vectors] (+)= A B for one tile, all pointers to its first element.
 
@@ -49,7 +49,7 @@ def tile(
 
     chains: sums of every second, fourth, ... inner index are kept apart, for in a tile of few
     vectors each multiplication would wait for the one before. The inner size is a multiple of it.
-    width: elements of a vector where it is narrower than the processor's. ahead: inner indices
+    width: elements of a vector where it is narrower than the processor's. distance: inner indices
     between a row of B that is used and the one that is asked of memory meanwhile, or 0.
     """
 
@@ -58,7 +58,7 @@ def tile(
         out_row: Any, inner: Any, add: Any, columns: Any, bias: Any, relu: Any,
     ) -> Any:  # fmt: skip
         def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            Tile(builder, a.dtype, rows, vectors, masked, chains, width, ahead).build(args)
+            Tile(builder, a.dtype, rows, vectors, masked, chains, width, distance).build(args)
             return context.get_dummy_value()
 
         whole = types.int64
@@ -74,7 +74,7 @@ class Tile:
 
     def __init__(
         self, builder: Any, real: Any, rows: int = 1, vectors: int = 1, masked: bool = False,
-        chains: int = 1, width: int = 0, ahead: int = 0,
+        chains: int = 1, width: int = 0, distance: int = 0,
     ) -> None:  # fmt: skip
         single = real == types.float32
         number = ir.FloatType() if single else ir.DoubleType()
@@ -85,7 +85,7 @@ class Tile:
         self.zero = ir.Constant(self.vector, [0.0] * self.lanes)
         self.letter = f"v{self.lanes}f{8 * self.align}"
         self.mask: Any = None
-        self.ahead = ahead
+        self.distance = distance
 
     def function(self, name: str, result: Any, arguments: list[Any]) -> Any:
         """An LLVM function, declared."""
@@ -167,8 +167,8 @@ class Tile:
             row = builder.gep(b, [builder.mul(here, b_row)])
             column = builder.gep(a, [builder.mul(here, a_inner)])
             factors = [self.load(builder.gep(row, [_I64(v * self.lanes)])) for v in vectors]
-            if self.ahead:
-                later = builder.gep(row, [builder.mul(b_row, _I64(self.ahead))])
+            if self.distance:
+                later = builder.gep(row, [builder.mul(b_row, _I64(self.distance))])
                 for v in vectors:
                     self.prefetch(builder.gep(later, [_I64(v * self.lanes)]))
             lines = []

@@ -2,9 +2,9 @@
 
 Steps (`steps_*.py`) are what a native program is made of. Each takes a record of 64-bit slots and
 writes memory. A record holds addresses, sizes and numbers (float64 bits); what stands in which slot
-is said in the step's docstring and filled in by `backends/lowering_*.py`. `like` is a null pointer
-that says the dtype. A step unpacks its record and calls a kernel of `kernels/`; only what moves
-data or chooses is written here.
+is said in the step's docstring and filled in by the rules of `backends/native`. `like` is a null
+pointer that says the dtype. A step unpacks its record and calls a kernel of `kernels/`; only what
+moves data or chooses is written here.
 """
 
 from __future__ import annotations

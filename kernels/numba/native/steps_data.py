@@ -26,8 +26,10 @@ from .slots import (
     Like,
     Record,
 )
+from .steps import step
 
 
+@step
 def load(a: Record, like: Like) -> None:
     """This worker's rows of a column: gathered in the order of the run, or read where they lie.
 
@@ -64,6 +66,7 @@ def copy_words(source: Any, target: Any, count: int) -> None:
         target[i] = source[i]
 
 
+@step
 def load_weights(a: Record, like: Like) -> None:
     """The weights of the batch's rows over their sum; the sum goes to the control block.
 
@@ -81,6 +84,7 @@ def load_weights(a: Record, like: Like) -> None:
     doubles(a[1])[WEIGHT] = total
 
 
+@step
 def account(a: Record, like: Like) -> None:
     """Adds the batch's values to the sums; asks for a stop where one is not finite.
 
@@ -107,6 +111,7 @@ def account(a: Record, like: Like) -> None:
         control[FAILED] = now[NUMBER]
 
 
+@step
 def guard(a: Record, like: Like) -> None:
     """Asks for a stop before an update that would leave the finite numbers.
 
@@ -121,6 +126,7 @@ def guard(a: Record, like: Like) -> None:
         control[FAILED] = now[NUMBER]
 
 
+@step
 def store_rows(a: Record, like: Like) -> None:
     """Copies a value's rows to where a run collects them.
 
@@ -131,6 +137,7 @@ def store_rows(a: Record, like: Like) -> None:
     copy_words(words(a[4] + 4 * a[3] * a[5]), words(target), a[3] * a[6])
 
 
+@step
 def fill(a: Record, like: Like) -> None:
     """One number everywhere. 0 where it stands, 1 how many, 2 out."""
     value, out = pointer(a[0], like)[0], pointer(a[2], like)
@@ -138,6 +145,7 @@ def fill(a: Record, like: Like) -> None:
         out[i] = value
 
 
+@step
 def copy(a: Record, like: Like) -> None:
     """0 source, 1 words, 2 target."""
     copy_words(words(a[0]), words(a[2]), a[1])

@@ -1,21 +1,26 @@
-"""Steps element by element: arithmetic, comparisons, dropout, GELU."""
+"""Steps element by element: arithmetic, comparisons, dropout, and those of elementwise kernels."""
 
 from __future__ import annotations
 
+import inspect
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-from .. import rowwise, updates
+from .. import rowwise, updates  # noqa: F401  the kernels register
+from ..elementwise import ELEMENTWISE
 from ..jit import jit
 from .machine import bytes_at, integers, line, pointer, real, words
 from .slots import SEED, STEP, Like, Record
+from .steps import step
 
 # Element by element over two matrices, each with a step along rows and along columns (0: repeated).
 ARITHMETIC = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
 COMPARISONS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
 
 
+@step
 def arithmetic(a: Record, like: Like) -> None:
     """0 code, 1 out, 2 rows, 3 columns, 4 x, 5 row step, 6 column step, 7 y, 8, 9 its steps."""
     code, rows, columns = a[0], a[2], a[3]
@@ -77,8 +82,9 @@ def combine(code: int, x: Any, y: Any, out: Any) -> None:
             out[i] = combined(code, x[i], y[i])
 
 
+@step
 def compare(a: Record, like: Like) -> None:
-    """Numbers to truth values. The slots of `arithmetic`; 10: 0 reals, 1 int32, 2 truth values."""
+    """Numbers to booleans. The slots of `arithmetic`; 10: 0 reals, 1 int32, 2 booleans."""
     out = bytes_at(a[1])
     for i in range(a[2]):
         for j in range(a[3]):
@@ -106,13 +112,15 @@ def compared(code: int, x: Any, y: Any) -> Any:
     return x > y if code == 4 else x >= y
 
 
-def cast_truth(a: Record, like: Like) -> None:
-    """Truth values as 0 and 1. 0 x, 1 how many, 2 out."""
+@step
+def cast_boolean(a: Record, like: Like) -> None:
+    """Booleans as 0 and 1. 0 x, 1 how many, 2 out."""
     x, out = bytes_at(a[0]), pointer(a[2], like)
     for i in range(a[1]):
         out[i] = x[i]
 
 
+@step
 def dropout_mask(a: Record, like: Like) -> None:
     """0 now, 1 control, 2 stream, 3 bar, 4 scale, 5 first block, 6 out, 7 how many."""
     control, now = integers(a[1]), integers(a[0])
@@ -123,23 +131,30 @@ def dropout_mask(a: Record, like: Like) -> None:
     )  # fmt: skip
 
 
-def gelu(a: Record, like: Like) -> None:
+# Of elementwise kernels: how their records are laid out.
+
+
+def _of_one(a: Record, like: Like) -> None:
     """0 x, 1 how many, 2 out."""
-    rowwise.gelu(line(a[0], a[1], like), line(a[2], a[1], like))
+    kernel(line(a[0], a[1], like), line(a[2], a[1], like))  # type: ignore[name-defined]  # noqa: F821
 
 
-def gelu_backward(a: Record, like: Like) -> None:
-    """0 g, 1 how many, 2 x, 3 out."""
-    rowwise.gelu_backward(line(a[0], a[1], like), line(a[2], a[1], like), line(a[3], a[1], like))
-
-
-def gelu_tanh(a: Record, like: Like) -> None:
-    """0 x, 1 how many, 2 out."""
-    rowwise.gelu_tanh(line(a[0], a[1], like), line(a[2], a[1], like))
-
-
-def gelu_tanh_backward(a: Record, like: Like) -> None:
-    """0 g, 1 how many, 2 x, 3 out."""
-    rowwise.gelu_tanh_backward(
+def _of_two(a: Record, like: Like) -> None:
+    """0 the first input, 1 how many, 2 the second, 3 out."""
+    kernel(  # type: ignore[name-defined]  # noqa: F821
         line(a[0], a[1], like), line(a[2], a[1], like), line(a[3], a[1], like)
     )
+
+
+def _derived(name: str, kernel: Any) -> Any:
+    """The step of an elementwise kernel.
+
+    The kernel is a global of its own globals: Numba keeps no closure over a kernel on disk.
+    """
+    count = len(inspect.signature(kernel.py_func).parameters) - 1
+    code = {1: _of_one, 2: _of_two}[count].__code__.replace(co_name=name, co_qualname=name)
+    return FunctionType(code, {**globals(), "kernel": kernel}, name)
+
+
+for _name, _kernel in ELEMENTWISE.items():
+    step(_derived(_name, _kernel))

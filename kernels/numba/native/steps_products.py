@@ -11,8 +11,10 @@ from ..jit import jit
 from . import tiles
 from .machine import gemm, line, matrix, real
 from .slots import Like, Record
+from .steps import step
 
 
+@step
 def product(a: Record, like: Like) -> None:
     """out = op(a) op(b) with BLAS, which counts columns first: the factors change places.
 
@@ -26,10 +28,11 @@ def product(a: Record, like: Like) -> None:
     )  # fmt: skip
 
 
+@step
 def product_tiles(a: Record, like: Like) -> None:
     """out = A B in tiles. 0 A, 1 its row step, 2 its inner step, 3 B, 4 its row length, 5 out,
-    6 its row length, 7 rows, 8 inner, 9 columns, 10 inner block, 11 room for a panel or 0,
-    12 bias or 0, 13 ReLU, 14 B packed ahead or 0, 15 room for A's transpose or 0.
+    6 its row length, 7 rows, 8 inner, 9 columns, 10 inner block, 11 scratch for a panel or 0,
+    12 bias or 0, 13 ReLU, 14 B packed before or 0, 15 scratch for A's transpose or 0.
     """
     tiles.product(
         a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12],
@@ -37,16 +40,19 @@ def product_tiles(a: Record, like: Like) -> None:
     )  # fmt: skip
 
 
+@step
 def pack(a: Record, like: Like) -> None:
     """B as a product's panels. 0 B, 1 its row length, 2 rows, 3 first column, 4 last, 5 out."""
     tiles.pack(a[0], a[1], a[2], a[3], a[4], a[5], like)
 
 
-def pack_turned(a: Record, like: Like) -> None:
+@step
+def pack_transposed(a: Record, like: Like) -> None:
     """The transpose of B's rows as panels. 0 B, 1 its row length, 2 rows, 3 columns, 4 out."""
-    tiles.pack_turned(a[0], a[1], a[2], a[3], a[4], like)
+    tiles.pack_transposed(a[0], a[1], a[2], a[3], a[4], like)
 
 
+@step
 def join(a: Record, like: Like) -> None:
     """out = the sum of matrices, plus a bias, maybe with ReLU.
 
@@ -74,11 +80,13 @@ def join(a: Record, like: Like) -> None:
                 y[j] = zero if y[j] <= zero else y[j]
 
 
+@step
 def vector_product(a: Record, like: Like) -> None:
     """out = x v + bias. 0 x, 1 rows, 2 inner, 3 v, 4 out, 5 bias or 0."""
     tiles.vector_product(a[0], a[1], a[2], a[3], a[4], a[5], like)
 
 
+@step
 def activate(a: Record, like: Like) -> None:
     """out = activation(x + bias). 0 x, 1 rows, 2 columns, 3 bias, 4 its rows, 5 code, 6 alpha,
     7 out.
@@ -89,6 +97,7 @@ def activate(a: Record, like: Like) -> None:
     )  # fmt: skip
 
 
+@step
 def activate_backward(a: Record, like: Like) -> None:
     """out = g times the derivative. 0 g, 1 rows, 2 columns, 3 y, 4 code, 5 alpha, 6 out."""
     fused.activate_backward(
@@ -97,6 +106,7 @@ def activate_backward(a: Record, like: Like) -> None:
     )  # fmt: skip
 
 
+@step
 def column_sums(a: Record, like: Like) -> None:
     """Sums of some columns. 0 x, 1 rows, 2 columns, 3 first, 4 how many, 5 out."""
     sum_columns(line(a[0], a[1] * a[2], like), a[1], a[2], a[3], line(a[5], a[4], like))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from .. import fused, rowwise
 from .machine import doubles, line, matrix, matrix_words, pointer, real, words
 from .slots import Like, Record
+from .steps import step
 
 
+@step
 def softmax_cross_entropy(a: Record, like: Like) -> None:
     """0 z, 1 rows, 2 columns, 3 labels, 4 weights, 5 p, 6 where the rows' sum goes (float64)."""
     labels = matrix_words(a[3], a[1])
@@ -16,6 +18,7 @@ def softmax_cross_entropy(a: Record, like: Like) -> None:
     )  # fmt: skip
 
 
+@step
 def softmax_cross_entropy_backward(a: Record, like: Like) -> None:
     """0 p, 1 rows, 2 columns, 3 labels, 4 weights, 5 out."""
     fused.softmax_cross_entropy_backward(
@@ -24,6 +27,7 @@ def softmax_cross_entropy_backward(a: Record, like: Like) -> None:
     )  # fmt: skip
 
 
+@step
 def sigmoid_binary_cross_entropy(a: Record, like: Like) -> None:
     """0 z, 1 rows, 2 columns, 3 targets, 4 weights, 5 p, 6 where the rows' sum goes (float64)."""
     doubles(a[6])[0] = fused.sigmoid_binary_cross_entropy_sum(
@@ -32,6 +36,7 @@ def sigmoid_binary_cross_entropy(a: Record, like: Like) -> None:
     )  # fmt: skip
 
 
+@step
 def scaled_difference(a: Record, like: Like) -> None:
     """0 p, 1 rows, 2 columns, 3 targets, 4 weights, 5 rows of weights, 6 factor, 7 out."""
     fused.scaled_difference(
@@ -40,6 +45,7 @@ def scaled_difference(a: Record, like: Like) -> None:
     )  # fmt: skip
 
 
+@step
 def total(a: Record, like: Like) -> None:
     """One number from the workers' sums. 0 the sums (float64), 1 how many, 2 out."""
     found = 0.0
@@ -48,6 +54,7 @@ def total(a: Record, like: Like) -> None:
     pointer(a[2], like)[0] = found
 
 
+@step
 def sum_all(a: Record, like: Like) -> None:
     """The sum, or the mean, of all elements. 0 x, 1 how many, 2 out, 3 divisor."""
     found = 0.0
@@ -57,16 +64,19 @@ def sum_all(a: Record, like: Like) -> None:
     pointer(a[2], like)[0] = found / a[3]
 
 
+@step
 def softmax(a: Record, like: Like) -> None:
     """0 x, 1 rows, 2 columns, 3 out."""
     fused.softmax(matrix(a[0], a[1], a[2], like), matrix(a[3], a[1], a[2], like))
 
 
+@step
 def log_softmax(a: Record, like: Like) -> None:
     """0 x, 1 rows, 2 columns, 3 out."""
     rowwise.log_softmax(matrix(a[0], a[1], a[2], like), matrix(a[3], a[1], a[2], like))
 
 
+@step
 def softmax_backward(a: Record, like: Like) -> None:
     """0 g, 1 rows, 2 columns, 3 y, 4 out."""
     rowwise.softmax_backward(
@@ -75,6 +85,7 @@ def softmax_backward(a: Record, like: Like) -> None:
     )  # fmt: skip
 
 
+@step
 def log_softmax_backward(a: Record, like: Like) -> None:
     """0 g, 1 rows, 2 columns, 3 y, 4 out."""
     rowwise.log_softmax_backward(
@@ -83,6 +94,7 @@ def log_softmax_backward(a: Record, like: Like) -> None:
     )  # fmt: skip
 
 
+@step
 def mean_squared_error(a: Record, like: Like) -> None:
     """0 p, 1 rows, 2 columns, 3 targets, 4 weights, 5 rows of weights, 6 out."""
     fused.mean_squared_error(
@@ -91,6 +103,7 @@ def mean_squared_error(a: Record, like: Like) -> None:
     )  # fmt: skip
 
 
+@step
 def argmax(a: Record, like: Like) -> None:
     """The first largest of each row; NaN is larger than all. 0 x, 1 rows, 2 columns, 3 out."""
     x, out = matrix(a[0], a[1], a[2], like), words(a[3])

@@ -7,14 +7,17 @@ import numpy as np
 from .. import rowwise, updates
 from .machine import doubles, integers, line, real
 from .slots import RATE, STEP, Like, Record
+from .steps import step
 
 
+@step
 def sgd(a: Record, like: Like) -> None:
     """0 p, 1 g, 2 how many, 3 now."""
     rate = line(a[0], 1, like).dtype.type(doubles(a[3])[RATE])
     updates.sgd(line(a[0], a[2], like), line(a[1], a[2], like), rate)
 
 
+@step
 def momentum(a: Record, like: Like) -> None:
     """0 p, 1 g, 2 how many, 3 now, 4 v, 5 factor, 6 Nesterov."""
     p = line(a[0], a[2], like)
@@ -24,6 +27,7 @@ def momentum(a: Record, like: Like) -> None:
     )  # fmt: skip
 
 
+@step
 def rmsprop(a: Record, like: Like) -> None:
     """0 p, 1 g, 2 how many, 3 now, 4 s, 5 rho, 6 1 - rho, 7 epsilon."""
     p = line(a[0], a[2], like)
@@ -33,6 +37,7 @@ def rmsprop(a: Record, like: Like) -> None:
     )  # fmt: skip
 
 
+@step
 def adam(a: Record, like: Like) -> None:
     """0 p, 1 g, 2 how many, 3 now, 4 m, 5 s, 6 beta1, 7 1 - beta1, 8 beta2, 9 1 - beta2,
     10 epsilon, 11 weight decay, 12 how many of the first decay.
@@ -50,11 +55,13 @@ def adam(a: Record, like: Like) -> None:
     )  # fmt: skip
 
 
+@step
 def squares(a: Record, like: Like) -> None:
     """The sum of squares in float64. 0 x, 1 how many, 2 out (float64)."""
     doubles(a[2])[0] = rowwise.sum_of_squares(line(a[0], a[1], like))
 
 
+@step
 def clip(a: Record, like: Like) -> None:
     """0 g, 1 how many, 2 the workers' sums of squares, 3 how many of them, 4 maximum."""
     found = 0.0
@@ -65,6 +72,7 @@ def clip(a: Record, like: Like) -> None:
     rowwise.scale_by(g, g.dtype.type(1.0 if ratio > 1.0 else ratio), g)
 
 
+@step
 def add_decay(a: Record, like: Like) -> None:
     """0 g, 1 p, 2 how many, 3 coefficient."""
     updates.add_scaled(line(a[0], a[2], like), line(a[1], a[2], like), real(a[3], like))

@@ -20,7 +20,7 @@ _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 # Bytes of the panel of B that is copied together: a part of a second-level cache, of which
 # processors with AVX-512 have more.
-ROOM = 262144 if BYTES == 64 else 131072
+SCRATCH = 262144 if BYTES == 64 else 131072
 UNMASKED = 16  # inner indices from which the masked stores of a tile take less than they save
 NEAR = 262144  # bytes of B that are expected to be in that cache already
 
@@ -44,26 +44,26 @@ def _copy_row(context: Any, source: Any, target: Any) -> Any:
 
 _w6, _w5, _w4, _w3, _w2, _w1 = (tile(rows, WIDE) for rows in (6, 5, 4, 3, 2, 1))
 _w1_chains = tile(1, WIDE, chains=2)
-# One row: long stretches of B's rows. From a far cache they are asked for ahead; from a near one
+# One row: long stretches of B's rows. From a far cache they are prefetched; from a near one
 # that would take as long as the work.
-_row, _row_ahead = tile(1, 4 * WIDE), tile(1, 4 * WIDE, ahead=8)
+_row, _row_far = tile(1, 4 * WIDE), tile(1, 4 * WIDE, distance=8)
 
 
 @register_jitable
 def product(
     a: int, a_row: int, a_inner: int, b: int, b_row: int, out: int, out_row: int, rows: int,
-    inner: int, columns: int, block: int, room: int, bias: int, relu: int, panels: int,
-    turned: int, like: Any,
+    inner: int, columns: int, block: int, scratch: int, bias: int, relu: int, panels: int,
+    transposed: int, like: Any,
 ) -> None:  # fmt: skip
     """out (rows, columns) = A (rows, inner) B (inner, columns); addresses, and steps in elements.
 
     block: inner indices worked on together, so that a block of B stays in a near cache.
-    room: ROOM bytes where panels of B are copied together, all at once where they fit, else one by
-        one (then block * WIDE vectors must fit), or 0.
+    scratch: SCRATCH bytes where panels of B are copied together, all at once where they fit, else
+        one by one (then block * WIDE vectors must fit), or 0.
     panels: where `pack` has put B, or 0; b then serves for the columns beyond whole panels alone.
     bias: the address of one row that is added, or 0. relu: whether negative results become 0.
-    turned: room for `rows` rows of `turned_row` elements, where each block of A is transposed first
-        so that its inner indices lie side by side, or 0.
+    transposed: scratch for `rows` rows of `transposed_row` elements, where each block of A is
+        transposed first so that its inner indices lie side by side, or 0.
     """
     size = size_of_real(like)
     lanes = BYTES // size
@@ -74,16 +74,17 @@ def product(
         last = first + block >= inner
         a_at, b_at = a + size * first * a_inner, b + size * first * b_row
         x_row, x_inner = a_row, a_inner
-        if turned != 0:
-            x_row, x_inner = turned_row(block, inner, size), 1
-            transpose(a_at, a_inner, many, rows, turned, x_row, like)
-            a_at = turned
-        together = room != 0 and full * many * size <= ROOM
+        if transposed != 0:
+            x_row, x_inner = transposed_row(block, inner, size), 1
+            transpose(a_at, a_inner, many, rows, transposed, x_row, like)
+            a_at = transposed
+        together = scratch != 0 and full * many * size <= SCRATCH
         if together:
             for k in range(many):
                 for column in range(0, full, wide):
                     _copy_row(pointer(b_at + size * (k * b_row + column), like),
-                              pointer(room + size * (column * many + k * wide), like))  # fmt: skip
+                              pointer(scratch + size * (column * many + k * wide), like),
+                    )  # fmt: skip
         column = 0
         while column < columns:
             shift = bias + size * column if last and bias != 0 else 0
@@ -92,7 +93,7 @@ def product(
             if rows == 1 and panels == 0 and column + 4 * wide <= columns:
                 x, y, z = pointer(a_at, like), pointer(panel, like), pointer(target, like)
                 if many * b_row * size > NEAR:
-                    _row_ahead(x, x_row, x_inner, y, b_row, z, out_row, many, add, 0, shift, cut)
+                    _row_far(x, x_row, x_inner, y, b_row, z, out_row, many, add, 0, shift, cut)
                 else:
                     _row(x, x_row, x_inner, y, b_row, z, out_row, many, add, 0, shift, cut)
                 column += 4 * wide
@@ -102,12 +103,12 @@ def product(
                 if panels != 0:
                     ready, step = panels + size * (column * inner + first * wide), wide
                 elif together:
-                    ready, step = room + size * column * many, wide
-                elif room != 0:
+                    ready, step = scratch + size * column * many, wide
+                elif scratch != 0:
                     for k in range(many):
                         _copy_row(pointer(panel + size * k * b_row, like),
-                                  pointer(room + size * k * wide, like))  # fmt: skip
-                    ready, step = room, wide
+                                  pointer(scratch + size * k * wide, like))  # fmt: skip
+                    ready, step = scratch, wide
                 _panel(a_at, x_row, x_inner, ready, step, target, out_row, rows, many, add,
                        shift, cut, like)  # fmt: skip
                 column += wide
@@ -122,7 +123,7 @@ def product(
 
 
 @register_jitable
-def turned_row(block: int, inner: int, size: int) -> int:
+def transposed_row(block: int, inner: int, size: int) -> int:
     """Elements from one row of a transposed block to the next, of `size` bytes each.
 
     A line more than it needs: with 1024 of them each row would begin in the same set of a cache.
@@ -359,7 +360,7 @@ def transpose(
 
 
 @register_jitable
-def pack_turned(b: int, b_row: int, rows: int, columns: int, panels: int, like: Any) -> None:
+def pack_transposed(b: int, b_row: int, rows: int, columns: int, panels: int, like: Any) -> None:
     """The transpose of B's rows as panels: the last one, of what is left, is as wide as that."""
     size = size_of_real(like)
     wide = WIDE * BYTES // size

@@ -1,0 +1,99 @@
+"""What executors share: where a value lies, the numbers of a step, and which plans are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+
+from ..kernels.spec import Spec, length
+from .contract import Backend
+from .device import Array
+from .program import Place, Program, ValueId
+from .state import Control, State
+
+Key = TypeVar("Key")
+Plan = TypeVar("Plan")
+
+KEPT_PLANS = 8  # a full batch, a last partial one, and a few sizes of predict
+
+
+class Plans(dict[Key, Plan]):
+    """Plans by what they were made for (a number of rows), the eldest forgotten.
+
+    Looked up with `get`, which costs a run nothing but the look.
+    """
+
+    def keep(self, key: Key, make: Callable[[], Plan]) -> Plan:
+        """Makes a plan that is not there, after the eldest of too many has gone."""
+        if len(self) >= KEPT_PLANS:
+            del self[next(iter(self))]
+        plan = self[key] = make()
+        return plan
+
+
+class Buffers:
+    """The memory of a program's values: arenas of its own, and the flat segments of the state.
+
+    They are as large as a batch of the program's capacity needs, and stay where they are: a batch
+    of fewer rows uses the beginning of each. A functional device has none.
+    """
+
+    def __init__(self, backend: Backend, program: Program, state: State) -> None:
+        self.backend, self.program, self.state = backend, program, state
+        self.arenas: dict[str, Array] = {}
+        self.own: dict[ValueId, Array] = {}  # of values that the memory plan takes for views
+        if not backend.functional:
+            self.arenas = {
+                f"arena.{dtype}": backend.zeros(elements, dtype)
+                for dtype, elements in program.plan.arenas.items()
+            }
+
+    def array(self, id: ValueId, rows: int) -> Array:
+        """A value's memory as an array for so many rows; a constant's is made anew each time."""
+        value, place = self.program.values[id], self.program.plan.places.get(id)
+        spec = value.spec.at(rows)
+        if value.kind == "constant":
+            return self.backend.asarray(self.program.constants[id])
+        if value.kind == "flat":
+            return self.state.flats[value.source]
+        if place is not None:
+            return self.view(place, spec)
+        if id not in self.own:
+            whole = length(value.spec.at(self.program.capacity))
+            self.own[id] = self.backend.zeros(whole, spec.dtype)
+        return self._shaped(self.own[id], 0, spec)
+
+    def view(self, place: Place, spec: Spec) -> Array:
+        """The memory at a place, as an array of that concrete spec."""
+        flat = self.arenas.get(place.segment)
+        if flat is None:
+            flat = self.state.flats[place.segment]
+        return self._shaped(flat, place.offset, spec)
+
+    def _shaped(self, flat: Array, offset: int, spec: Spec) -> Array:
+        return self.backend.xp.reshape(flat[offset : offset + length(spec)], spec.shape)
+
+
+def even_weights(rows: int, dtype: str) -> np.ndarray:
+    """What is in the column "weights" when all rows weigh the same: (rows, 1)."""
+    return np.full((rows, 1), 1.0 / rows, dtype=dtype)
+
+
+def rate_of(control: Control, number: int) -> float:
+    """The learning rate of a step of a run; 0 where nothing is trained."""
+    rates = control.learning_rates
+    return 0.0 if rates is None else float(rates[number])
+
+
+def control_number(source: str, state: State, rate: float) -> float | int:
+    """A number that the host gives to each step: learning_rate, step, seed or counter.
+
+    `step` is that of the update to come, from 1; `counter` keys the generator, from 0.
+    """
+    if source == "learning_rate":
+        return rate
+    if source == "step":
+        return state.step + 1
+    return state.seed if source == "seed" else state.step
