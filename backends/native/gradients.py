@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ...kernels.numba.fused import CODES
+from ...kernels.numba.activations import CODES
 from ..program import Instruction
 from .lowering import Entry, Lowering, Range, Shares, bits, optional, rule
 from .products import MOVED_ELEMENTS, blas_pays, join, tiles
@@ -28,6 +28,8 @@ def _dense_backward(
     assert x is not None
     assert w is not None
     if not low.real_matrices(g, x, w):
+        return None
+    if attrs["activation"] not in CODES:
         return None
     return _Backward(low, g, x, w).entries(one, y, attrs)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...kernels import processor
-from ...kernels.numba.fused import CODES
+from ...kernels.numba.activations import CODES
 from ...kernels.numba.native.register_tile import BYTES, WIDE
 from ...kernels.numba.native.tiles import ROOM, turned_row
 from ...kernels.spec import length
@@ -146,6 +146,8 @@ def _dense(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[S
     assert x is not None
     assert w is not None
     if not low.real_matrices(x, w, out) or (bias is not None and not low.real_matrices(bias)):
+        return None
+    if attrs["activation"] not in CODES:
         return None
     return _dense_entries(low, x, w, bias, out, attrs)
 

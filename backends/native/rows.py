@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ...kernels.numba.fused import CODES
+from ...kernels.numba.activations import CODES
 from ...kernels.spec import length
 from ..program import Instruction
 from .lowering import RULES, Lowering, Rule, Shares, bits, optional, rule
