@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import fast_math, streams
-from .elements import BLOCK
+from .elementwise import BLOCK
 from .jit import jit
 
 Array = Any

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import fast_math
-from .elements import BLOCK
+from .elementwise import BLOCK
 from .jit import jit
 from .rows import scale_rows, shift_exp
 

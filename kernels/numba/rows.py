@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import fast_math
-from .elements import BLOCK, exp
+from .elementwise import BLOCK, exp
 from .jit import jit
 
 Array = Any

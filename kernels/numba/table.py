@@ -1,6 +1,6 @@
 """The table of Numba kernels: for each operation the driver, and the compiled function it leads to.
 
-An operation element by element needs no line here: its loop in `elements.py` is enough.
+An operation element by element needs no line here: its loop in `elementwise.py` is enough.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 from ..op import Kernel, always, kernels
 from ..ops import OPS
-from . import activations, dense, drivers, elements, losses, rows, updates
+from . import activations, dense, drivers, elementwise, losses, rows, updates
 from .drivers import first_matrix, floats, known_activation, matrices
 
 # operation, driver, compiled function, and what calls it takes: all where nothing stands
@@ -64,7 +64,7 @@ def _row(name: str, driver: Any, source: Any, supports: Any = always) -> Kernel:
 def numba_kernels() -> dict[str, Kernel]:
     """All Numba kernels, by operation; each is compiled at its first call."""
     table = kernels(*(_row(*row) for row in _ROWS))
-    for name, loop in elements.LOOPS.items():
+    for name, loop in elementwise.ELEMENTWISE.items():
         table[name] = Kernel(name, drivers.elementwise(OPS[name], loop), floats, loop)
     for name, code in activations.CODES.items():
         if name != "linear":

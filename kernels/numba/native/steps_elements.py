@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import elements, updates
+from .. import elementwise, updates
 from ..jit import jit
 from .machine import bytes_at, integers, line, pointer, real, words
 from .slots import SEED, STEP, Like, Record
@@ -125,21 +125,23 @@ def dropout_mask(a: Record, like: Like) -> None:
 
 def gelu(a: Record, like: Like) -> None:
     """0 x, 1 how many, 2 out."""
-    elements.gelu(line(a[0], a[1], like), line(a[2], a[1], like))
+    elementwise.gelu(line(a[0], a[1], like), line(a[2], a[1], like))
 
 
 def gelu_backward(a: Record, like: Like) -> None:
     """0 g, 1 how many, 2 x, 3 out."""
-    elements.gelu_backward(line(a[0], a[1], like), line(a[2], a[1], like), line(a[3], a[1], like))
+    elementwise.gelu_backward(
+        line(a[0], a[1], like), line(a[2], a[1], like), line(a[3], a[1], like)
+    )
 
 
 def gelu_tanh(a: Record, like: Like) -> None:
     """0 x, 1 how many, 2 out."""
-    elements.gelu_tanh(line(a[0], a[1], like), line(a[2], a[1], like))
+    elementwise.gelu_tanh(line(a[0], a[1], like), line(a[2], a[1], like))
 
 
 def gelu_tanh_backward(a: Record, like: Like) -> None:
     """0 g, 1 how many, 2 x, 3 out."""
-    elements.gelu_tanh_backward(
+    elementwise.gelu_tanh_backward(
         line(a[0], a[1], like), line(a[2], a[1], like), line(a[3], a[1], like)
     )

@@ -16,12 +16,12 @@ Array = Any
 Loop = Callable[..., None]
 
 BLOCK = 2048  # elements worked on at a time: what goes in and comes out fits a first-level cache
-LOOPS: dict[str, Loop] = {}  # operation -> its compiled loop
+ELEMENTWISE: dict[str, Loop] = {}  # operation -> its compiled loop
 
 
 def elementwise(function: Loop) -> Loop:
     """Compiles a loop and notes it as that of the operation of its name."""
-    LOOPS[function.__name__] = made = jit(function)
+    ELEMENTWISE[function.__name__] = made = jit(function)
     return made
 
 
