@@ -1,4 +1,4 @@
-"""The command line: `lamina train`, `lamina predict`, `lamina devices`, `lamina bench`."""
+"""The command line: `lamina train`, `predict`, `ops`, `warmup`, `devices`, `bench`."""
 
 from __future__ import annotations
 
@@ -169,6 +169,27 @@ def predict(
         else:
             jobs.write(output, text)
             typer.echo(f"{text.count(chr(10)) - 1} rows written to {output}")
+
+
+@app.command(epilog="Examples:\n\n  lamina ops\n\n  lamina ops gelu\n\n  lamina ops dense --json")
+def ops(
+    name: Annotated[str, typer.Argument(help="An operation; all of them if none is named.")] = "",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON and nothing else: a list without NAME.")
+    ] = False,
+) -> None:
+    """Lists the operations, or prints the row of one and where it is computed."""
+    from .core.command import operations
+    from .kernels.ops import OPS
+
+    with honest():
+        if name:
+            found = operations.described(name)
+            typer.echo(json.dumps(found) if as_json else operations.text(found))
+        elif as_json:
+            typer.echo(json.dumps([operations.described(each) for each in OPS]))
+        else:
+            typer.echo(operations.table())
 
 
 @app.command(

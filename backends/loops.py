@@ -16,7 +16,7 @@ class LoopsBackend(HostBackend):
 
     @cached_property
     def _kernels(self) -> Mapping[str, Kernel]:
-        from ..kernels.loops.drivers import loop_kernels
+        from ..kernels.loops.table import loop_kernels
 
         return loop_kernels()
 

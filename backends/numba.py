@@ -11,7 +11,7 @@ from . import threads
 from .contract import Executable, Obstacle
 from .host import HostBackend
 from .program import Program
-from .shared import SHARED, shared
+from .shared import shared
 
 
 class NumbaBackend(HostBackend):
@@ -33,10 +33,9 @@ class NumbaBackend(HostBackend):
 
     @cached_property
     def _kernels(self) -> Mapping[str, Kernel]:
-        from ..kernels.numba.rowwise import fused_cpu_kernels
+        from ..kernels.numba.table import numba_kernels
 
-        found = fused_cpu_kernels()
-        return found | {name: shared(found[name]) for name in SHARED}
+        return {name: shared(kernel) for name, kernel in numba_kernels().items()}
 
     def kernels(self) -> Mapping[str, Kernel]:
         """The compiled kernels; each is compiled at its first call and cached on disk."""
@@ -44,7 +43,7 @@ class NumbaBackend(HostBackend):
 
     def variants(self) -> Mapping[str, Mapping[str, Kernel]]:
         """The explicit loops of `loops`, compiled, and the fused kernels."""
-        from ..kernels.loops.drivers import compiled_loop_kernels
+        from ..kernels.loops.table import compiled_loop_kernels
 
         return {"compiled loops": compiled_loop_kernels(), "fused": self._kernels}
 

@@ -16,7 +16,7 @@ class NumpyBackend(HostBackend):
 
     @cached_property
     def _kernels(self) -> Mapping[str, Kernel]:
-        from ..kernels.numpy.updates import numpy_kernels
+        from ..kernels.numpy.table import numpy_kernels
 
         return numpy_kernels()
 

@@ -6,40 +6,39 @@ numbers are those of one call; a sum over rows is the sum of its parts' sums.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..kernels.op import Kernel
+from ..kernels.ops import OPS
 from . import threads
 
 LARGE = 8 * 2**20  # bytes of the first input; less is done before another thread is awake
 GRAIN = 4096  # elements: parts of flat arrays begin where a block of the kernels does
 SUMS = 64  # parts of a sum, however many cores there are: the same number every time
 
-ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus")
-SHARED = (
-    *ACTIVATIONS, *(f"{name}_backward" for name in ACTIVATIONS),
-    "exp", "gelu", "gelu_backward", "gelu_tanh", "gelu_tanh_backward",
-    "softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
-    "cross_entropy", "binary_cross_entropy", "mean_squared_error",
-    "mean_squared_error_backward", "sigmoid_binary_cross_entropy_backward",
-    "softmax_cross_entropy_backward", "softmax_cross_entropy", "sigmoid_binary_cross_entropy",
-    "sgd_update", "momentum_update", "nesterov_update", "rmsprop_update", "adam_update",
-)  # fmt: skip
-
 
 def shared(kernel: Kernel) -> Kernel:
-    """The kernel, on all free cores where its arrays are large."""
+    """The kernel, on all free cores where its arrays are large; itself where rows need each other.
+
+    What is cut is the leading axis: in an operation along the last one there must be another.
+    """
+    independent = OPS[kernel.op].independent
+    if independent is None:
+        return kernel
+    least = 2 if independent == "rows" else 1
 
     def run(out: tuple[Any, ...], *inputs: Any, **attrs: Any) -> None:
         first = inputs[0]
-        if first.nbytes < LARGE or first.ndim == 0 or threads.count() == 1:
+        if first.nbytes < LARGE or first.ndim < least or threads.count() == 1:
             kernel.function(out, *inputs, **attrs)
             return
-        rows = first.shape[0]
+        rows, rank = first.shape[0], first.ndim
         cut = [isinstance(one, np.ndarray) and one.ndim > 0 for one in inputs]
-        if any(one.shape[0] != rows for one, by in zip(inputs, cut, strict=True) if by):
+        arrays = (one for one, by in zip(inputs, cut, strict=True) if by)
+        if any(one.shape[0] != rows or one.ndim != rank for one in arrays):
             kernel.function(out, *inputs, **attrs)
             return
 
@@ -65,4 +64,4 @@ def shared(kernel: Kernel) -> Kernel:
         for one, each in zip(totals, found, strict=True):
             one[...] = each.sum(dtype=np.float64)
 
-    return Kernel(kernel.op, run, kernel.supports)
+    return replace(kernel, function=run, source=kernel.source or kernel.function)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -62,6 +62,12 @@ class Op:
     measured: (generator, dtype, elements) -> inputs whose largest array has about so many elements,
         for measuring; None: the first of `samples` with as many rows as that takes.
     hot: worth a kernel and a line in the benchmark.
+    independent: what can be computed without the rest. "elements": every element, from those at
+        its place in the inputs. "rows": every row, an index of the leading axis, from the inputs'
+        rows; an output of rank 0 is the sum of what the rows give.
+    derivative: of an activation, the value, "x" or "y", that the row `NAME_backward` takes beside
+        the gradient. With "y" alone the input need not be kept.
+    ufunc: the name of NumPy's universal function that computes it, if there is one.
     """
 
     name: str
@@ -77,7 +83,9 @@ class Op:
     view: bool = False
     measured: Callable[[np.random.Generator, str, int], Sample] | None = None
     hot: bool = False
-    fused: bool = False
+    independent: Literal["elements", "rows"] | None = None
+    derivative: Literal["x", "y"] | None = None
+    ufunc: str | None = None
 
     @property
     def required(self) -> int:
@@ -147,11 +155,14 @@ class Kernel:
     function: (out, *inputs, **attributes) -> None writes every array of the tuple `out`. On a
         device whose arrays cannot be written, `out` is None and it returns the tuple instead.
     supports: whether it takes this call; False sends it to the reference.
+    source: the function in which its arithmetic is written, for a reader to be led to, where that
+        is not `function` itself.
     """
 
     op: str
     function: Callable[..., Any]
     supports: Callable[[Specs, Attrs], bool] = always
+    source: Callable[..., Any] | None = None
 
 
 def kernels(*rows: Kernel) -> dict[str, Kernel]:

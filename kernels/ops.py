@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
-from . import rules, samples, vectorized
+from . import rules, samples
 from .errors import unknown
 from .op import REQUIRED, Attrs, Cost, Op, Specs, Tolerance
 from .rules import Rule
 from .samples import Maker
 from .spec import ITEMSIZE, Spec, size
+from .vectorized import reference
 
 EXACT = {"float32": Tolerance(0.0, 0.0), "float64": Tolerance(0.0, 0.0)}
 ROUNDED = {"float32": Tolerance(4e-7, 1e-30), "float64": Tolerance(1e-15, 1e-300)}
@@ -63,14 +64,14 @@ def row(
     attrs: dict[str, Any] | None = None,
     cost: Any = None,
     tolerance: dict[str, Tolerance] = ROUNDED,
-    reference: Any = None,
-    overwrites: tuple[tuple[int, ...], ...] = (),
-    view: bool = False,
-    measured: Any = None,
-    hot: bool = False,
-    fused: bool = False,
+    formula: str | None = None,
+    **facts: Any,
 ) -> None:
-    """Adds a row; `signature` reads `name: input, optional? -> output`."""
+    """Adds a row; `signature` reads `name: input, optional? -> output`.
+
+    formula: what the reference is called where it is not called like the operation. facts: the
+    fields of `Op` that have defaults.
+    """
     name, rest = signature.split(": ")
     inputs, outputs = (tuple(part.split(", ")) for part in rest.split(" -> "))
     OPS[name] = Op(
@@ -79,16 +80,18 @@ def row(
         outputs=outputs,
         attrs=attrs or {},
         infer=infer,
-        reference=reference or getattr(vectorized, name),
+        reference=reference(formula or name),
         cost=cost or per_element(1.0),
         tolerance=tolerance,
         samples=make,
-        overwrites=overwrites,
-        view=view,
-        measured=measured,
-        hot=hot,
-        fused=fused,
+        **facts,
     )
+
+
+def fusable() -> tuple[str, ...]:
+    """What `dense` can apply: activations of single elements whose derivative needs y alone."""
+    found = (op.name for op in OPS.values() if op.derivative == "y")
+    return ("linear", *(name for name in found if OPS[name].independent == "elements"))
 
 
 def get(name: str) -> Op:
@@ -111,33 +114,42 @@ def _arithmetic() -> None:
             f"{name}: a, b -> y",
             rules.elementwise(name, pair, floats=name == "divide"), make,
             overwrites=((0, 1),), hot=name in ("add", "multiply"),
+            independent="elements", ufunc=name,
         )  # fmt: skip
     row(
         "power: a, b -> y", rules.elementwise("power", pair, floats=True),
         samples.elementwise(samples.positive, normal),
         tolerance=SMOOTH, overwrites=((0, 1),), cost=per_element(20.0),
+        independent="elements", ufunc="power",
     )  # fmt: skip
     comparisons = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
     for name in comparisons:
         ordered = name not in ("equal", "not_equal")  # booleans have no order, but can be equal
         rule = rules.elementwise(name, pair, result="bool", numbers=ordered)
-        row(f"{name}: a, b -> y", rule, samples.elementwise(normal, normal), tolerance=EXACT)
+        row(
+            f"{name}: a, b -> y", rule, samples.elementwise(normal, normal), tolerance=EXACT,
+            independent="elements", ufunc=name,
+        )  # fmt: skip
     three = samples.elementwise(normal, normal, normal, condition=True)
-    row("where: condition, a, b -> y", rules.where, three, tolerance=EXACT)
+    row(
+        "where: condition, a, b -> y", rules.where, three, tolerance=EXACT,
+        independent="elements",
+    )  # fmt: skip
     draws = {"log": samples.positive, "log1p": samples.positive, "sqrt": samples.positive}
     for name in ("negative", "exp", "log", "log1p", "expm1", "sqrt", "abs", "sign", "erf"):
         exact = name in ("negative", "abs", "sign")
         row(
             f"{name}: x -> y", rules.elementwise(name, ("x",), floats=not exact),
             samples.elementwise(draws.get(name, normal)),
-            reference=vectorized.absolute if name == "abs" else None,
+            formula="absolute" if name == "abs" else None,
             tolerance=EXACT if exact else SMOOTH, cost=per_element(1.0 if exact else 10.0),
-            overwrites=((0,),), hot=name == "exp",
+            overwrites=((0,),), hot=name == "exp", independent="elements",
+            ufunc=None if name == "erf" else name,  # NumPy has no error function
         )  # fmt: skip
     row(
         "clip: x -> y", rules.elementwise("clip", ("x",)),
         samples.elementwise(normal, low=-0.5, high=0.75),
-        attrs={"low": REQUIRED, "high": REQUIRED}, overwrites=((0,),),
+        attrs={"low": REQUIRED, "high": REQUIRED}, overwrites=((0,),), independent="elements",
     )  # fmt: skip
 
 
@@ -179,7 +191,7 @@ def _reductions_and_shapes() -> None:
     row(
         "cast: x -> y", rules.cast, samples.cast, attrs={"dtype": REQUIRED},
         tolerance={"float32": Tolerance(0.0, 0.0), "float64": Tolerance(1e-7, 0.0)},
-        cost=per_element(0.0),
+        cost=per_element(0.0), independent="elements",
     )  # fmt: skip
     row(
         "gather_rows: x, indices -> y", rules.gather_rows, samples.gather_rows,
@@ -189,41 +201,54 @@ def _reductions_and_shapes() -> None:
         "scatter_rows: x, indices -> y", rules.scatter_rows, samples.scatter_rows,
         attrs={"rows": REQUIRED}, tolerance=SUMMED,
     )  # fmt: skip
-    row("pick: x, labels -> y", rules.pick, samples.pick, tolerance=EXACT)
+    row(
+        "pick: x, labels -> y", rules.pick, samples.pick, tolerance=EXACT, independent="rows",
+    )  # fmt: skip
     row(
         "one_hot: labels -> y", rules.one_hot, samples.one_hot,
-        attrs={"classes": REQUIRED, "dtype": REQUIRED}, tolerance=EXACT,
+        attrs={"classes": REQUIRED, "dtype": REQUIRED}, tolerance=EXACT, independent="rows",
     )  # fmt: skip
 
 
-# What the derivative is written with, and the parameter, if any, with its default.
-ACTIVATIONS: dict[str, tuple[str, float | None]] = {
-    "sigmoid": ("y", None), "tanh": ("y", None), "relu": ("y", None), "leaky_relu": ("y", 0.01),
-    "elu": ("y", 1.0), "softplus": ("y", None), "gelu": ("x", None), "gelu_tanh": ("x", None),
-    "softmax": ("y", None), "log_softmax": ("y", None),
-}  # fmt: skip
-FUSABLE = samples.ACTIVATIONS  # what `dense` can apply: those whose derivative needs y alone
-
-
 def _activations() -> None:
-    outputs = {"softmax": samples.simplex, "relu": samples.normal, "leaky_relu": samples.normal}
-    for name, (argument, alpha) in ACTIVATIONS.items():
-        attrs: dict[str, Any] = {} if alpha is None else {"alpha": alpha}
-        whole = name in ("softmax", "log_softmax")
+    def activation(
+        name: str,
+        derivative: Literal["x", "y"],
+        outputs: samples.Draw = samples.unit,
+        independent: Literal["elements", "rows"] = "elements",
+        ufunc: str | None = None,
+        **attrs: Any,
+    ) -> None:
+        """Two rows: the activation, and its derivative times the gradient.
+
+        outputs: draws what the derivative is tested at.
+        """
+        whole = independent == "rows"
         rule = rules.along_last if whole else rules.like_first
         make = samples.rowwise if whole else samples.elementwise
         row(
             f"{name}: x -> y", rule(name, ("x",)), make(samples.wide, **attrs),
             attrs=attrs, tolerance=SMOOTH, cost=per_element(10.0), overwrites=((0,),), hot=True,
+            independent=independent, derivative=derivative, ufunc=ufunc,
         )  # fmt: skip
         # The broadcasting samples of `elementwise` are not for a rule that wants one shape.
-        draw = samples.normal if argument == "x" else outputs.get(name, samples.unit)
         row(
-            f"{name}_backward: gradient, {argument} -> x",
-            rule(f"{name}_backward", ("gradient", argument)),
-            samples.rowwise(samples.normal, draw, **attrs),
-            attrs=attrs, tolerance=SMOOTH, cost=per_element(4.0), overwrites=((0, 1),), hot=True,
+            f"{name}_backward: gradient, {derivative} -> x",
+            rule(f"{name}_backward", ("gradient", derivative)),
+            samples.rowwise(samples.normal, outputs, **attrs), attrs=attrs, tolerance=SMOOTH,
+            cost=per_element(4.0), overwrites=((0, 1),), hot=True, independent=independent,
         )  # fmt: skip
+
+    activation("sigmoid", "y")
+    activation("tanh", "y", ufunc="tanh")
+    activation("relu", "y", samples.normal)
+    activation("leaky_relu", "y", samples.normal, alpha=0.01)
+    activation("elu", "y", alpha=1.0)
+    activation("softplus", "y")
+    activation("gelu", "x", samples.normal)
+    activation("gelu_tanh", "x", samples.normal)
+    activation("softmax", "y", samples.simplex, "rows")
+    activation("log_softmax", "y", independent="rows")
 
 
 def _losses() -> None:
@@ -235,41 +260,41 @@ def _losses() -> None:
         rule = rules.row_loss(name, labels=labels, result=result)
         row(
             f"{name}: {first}, {target}, weights? -> {out}", rule, make,
-            tolerance=SUMMED, cost=per_element(10.0), hot=True, **more,
+            tolerance=SUMMED, cost=per_element(10.0), hot=True, independent="rows", **more,
         )  # fmt: skip
 
     classes = samples.row_loss(samples.simplex, classes=True)
-    chances = samples.row_loss(samples.unit, classes=False)
+    probabilities = samples.row_loss(samples.unit, classes=False)
     numbers = samples.row_loss(samples.normal, classes=False)
     loss("cross_entropy", classes, True, "rows")
-    loss("binary_cross_entropy", chances, False, "rows")
+    loss("binary_cross_entropy", probabilities, False, "rows")
     loss("mean_squared_error", numbers, False, "rows")
     loss("mean_squared_error_backward", numbers, False, "like", overwrites=((0, 1),))
     loss(
         "softmax_cross_entropy", samples.row_loss(samples.wide, classes=True), True, "total",
-        fused=True, overwrites=((0,),),
+        overwrites=((0,),),
     )  # fmt: skip
-    loss("softmax_cross_entropy_backward", classes, True, "like", fused=True)
+    loss("softmax_cross_entropy_backward", classes, True, "like")
     loss(
         "sigmoid_binary_cross_entropy", samples.row_loss(samples.wide, classes=False), False,
-        "total", fused=True, overwrites=((0,),),
+        "total", overwrites=((0,),),
     )  # fmt: skip
-    loss("sigmoid_binary_cross_entropy_backward", chances, False, "like", fused=True)
+    loss("sigmoid_binary_cross_entropy_backward", probabilities, False, "like")
 
 
-def _fused() -> None:
-    activation = {"activation": "linear", "alpha": 0.01}
+def _layers() -> None:
+    activation, known = {"activation": "linear", "alpha": 0.01}, fusable()
     row(
-        "dense: x, weight, bias? -> y", rules.dense, samples.dense,
+        "dense: x, weight, bias? -> y", rules.dense, samples.dense(known),
         attrs=activation, cost=product_cost, tolerance=SUMMED, measured=samples.square_dense,
-        hot=True, fused=True,
+        hot=True,
     )  # fmt: skip
     row(
         "dense_backward: gradient, x, weight, y? -> weight, bias, x",
-        rules.dense_backward, samples.dense_backward,
+        rules.dense_backward, samples.dense_backward(known),
         attrs={**activation, "bias": True, "input": True},
         cost=dense_backward_cost, tolerance=SUMMED, measured=samples.square_dense_backward,
-        hot=True, fused=True,
+        hot=True,
     )  # fmt: skip
     row(
         "dropout_mask: seed, counter -> mask", rules.dropout_mask, samples.dropout_mask,
@@ -288,7 +313,9 @@ def _updates() -> None:
         row(
             f"{name}: {', '.join(inputs)} -> {', '.join(outputs)}",
             rules.update(name, tuple(inputs)), make, attrs=defaults, cost=per_element(flops),
-            tolerance=SMOOTH, overwrites=places, hot=True, fused=True,
+            tolerance=SMOOTH, overwrites=places, hot=True,
+            # the planner lays the parameters that decay before the others: there a place counts
+            independent=None if "decayed" in attrs else "elements",
         )  # fmt: skip
 
     adam = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
@@ -315,5 +342,8 @@ _arithmetic()
 _reductions_and_shapes()
 _activations()
 _losses()
-_fused()
+_layers()
 _updates()
+
+ACTIVATIONS = tuple(name for name, op in OPS.items() if op.derivative)
+FUSABLE = fusable()

@@ -198,36 +198,41 @@ def row_loss(predictions: Draw, *, classes: bool) -> Maker:
     return make
 
 
-ACTIVATIONS = ("linear", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus")
-
-
-def dense(rng: np.random.Generator, dtype: str, rows: int) -> Iterator[Sample]:
+def dense(activations: tuple[str, ...]) -> Maker:
     """Every activation; with bias and without; one output; rank 3."""
-    bias = normal(rng, (1, 4)).astype(dtype)
-    x, weight = normal(rng, (rows, 7)).astype(dtype), normal(rng, (7, 4)).astype(dtype)
-    for activation in ACTIVATIONS:
-        yield Sample((x, weight, bias), {"activation": activation})
-    yield Sample((x, weight, None), {"activation": "relu"})
-    yield Sample((x, normal(rng, (7, 1)).astype(dtype), bias[:, :1].copy()), {})
-    yield Sample((normal(rng, (rows, 2, 7)).astype(dtype), weight, bias), {"activation": "tanh"})
+
+    def make(rng: np.random.Generator, dtype: str, rows: int) -> Iterator[Sample]:
+        bias = normal(rng, (1, 4)).astype(dtype)
+        x, weight = normal(rng, (rows, 7)).astype(dtype), normal(rng, (7, 4)).astype(dtype)
+        for activation in activations:
+            yield Sample((x, weight, bias), {"activation": activation})
+        yield Sample((x, weight, None), {"activation": "relu"})
+        yield Sample((x, normal(rng, (7, 1)).astype(dtype), bias[:, :1].copy()), {})
+        stack = normal(rng, (rows, 2, 7)).astype(dtype)
+        yield Sample((stack, weight, bias), {"activation": "tanh"})
+
+    return make
 
 
-def dense_backward(rng: np.random.Generator, dtype: str, rows: int) -> Iterator[Sample]:
-    """Every activation; every set of outputs; rank 3."""
-    x, weight = normal(rng, (rows, 7)).astype(dtype), normal(rng, (7, 4)).astype(dtype)
-    gradient, y = normal(rng, (rows, 4)).astype(dtype), unit(rng, (rows, 4)).astype(dtype)
-    for activation in ACTIVATIONS[1:]:
-        yield Sample((gradient, x, weight, y), {"activation": activation})
-    for bias in (True, False):
-        for need in (True, False):
-            yield Sample((gradient, x, weight), {"bias": bias, "input": need})
-            yield Sample(
-                (gradient, x, weight, y), {"activation": "relu", "bias": bias, "input": need}
-            )
-    narrow = normal(rng, (7, 1)).astype(dtype)
-    yield Sample((gradient[:, :1].copy(), x, narrow), {})
-    x3, g3 = normal(rng, (rows, 2, 7)).astype(dtype), normal(rng, (rows, 2, 4)).astype(dtype)
-    yield Sample((g3, x3, weight, np.tanh(g3)), {"activation": "tanh"})
+def dense_backward(activations: tuple[str, ...]) -> Maker:
+    """Every activation, "linear" first; every set of outputs; rank 3."""
+
+    def make(rng: np.random.Generator, dtype: str, rows: int) -> Iterator[Sample]:
+        x, weight = normal(rng, (rows, 7)).astype(dtype), normal(rng, (7, 4)).astype(dtype)
+        gradient, y = normal(rng, (rows, 4)).astype(dtype), unit(rng, (rows, 4)).astype(dtype)
+        for activation in activations[1:]:
+            yield Sample((gradient, x, weight, y), {"activation": activation})
+        for bias in (True, False):
+            for need in (True, False):
+                attrs = {"bias": bias, "input": need}
+                yield Sample((gradient, x, weight), attrs)
+                yield Sample((gradient, x, weight, y), {"activation": "relu", **attrs})
+        narrow = normal(rng, (7, 1)).astype(dtype)
+        yield Sample((gradient[:, :1].copy(), x, narrow), {})
+        x3, g3 = normal(rng, (rows, 2, 7)).astype(dtype), normal(rng, (rows, 2, 4)).astype(dtype)
+        yield Sample((g3, x3, weight, np.tanh(g3)), {"activation": "tanh"})
+
+    return make
 
 
 def dropout_mask(rng: np.random.Generator, dtype: str, rows: int) -> Iterator[Sample]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...kernels.memory import Address
-from ...kernels.numba.fused import CODES
+from ...kernels.numba.activations import CODES
 from ..program import Instruction, ValueId
 from .lowering import Lowering, Shares, Task, bits, optional, rule
 from .products import MOVED_ELEMENTS, blas_pays, join, tiles
@@ -30,6 +30,8 @@ def _dense_backward(
     assert x is not None
     assert w is not None
     if not low.real_matrices(g, x, w):
+        return None
+    if attrs["activation"] not in CODES:
         return None
     return _Backward(low, g, x, w).tasks(one, y, attrs)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...kernels import processor
 from ...kernels.memory import Address
-from ...kernels.numba.fused import CODES
+from ...kernels.numba.activations import CODES
 from ...kernels.numba.native.register_tile import BYTES, WIDE
 from ...kernels.numba.native.tiles import SCRATCH, transposed_row
 from ...kernels.spec import length
@@ -152,6 +152,8 @@ def _dense(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[S
     assert x is not None
     assert w is not None
     if not low.real_matrices(x, w, out) or (bias is not None and not low.real_matrices(bias)):
+        return None
+    if attrs["activation"] not in CODES:
         return None
     return _dense_tasks(low, x, w, bias, out, attrs)
 

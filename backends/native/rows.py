@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...kernels.memory import Address
+from ...kernels.numba.activations import CODES
 from ...kernels.numba.elementwise import ELEMENTWISE
-from ...kernels.numba.fused import CODES
 from ...kernels.spec import length
 from ..program import Instruction, ValueId
 from .lowering import Lowering, Shares, bits, optional, rule

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 from ...kernels.errors import NotDifferentiable
-from ...kernels.ops import ACTIVATIONS
+from ...kernels.ops import ACTIVATIONS, OPS
 from ...kernels.spec import FLOATS, Shape
 from .graph import SELECT, Node, constant, make, order, outputs
 
@@ -202,6 +202,7 @@ def _unary(name: str, derivative: Callable[[Node, Node, Node], Node]) -> None:
     def apply(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> list[Gradient]:
         return [derivative(first(gradients), inputs(node)[0], node)]
 
+    apply.__wrapped__ = derivative  # type: ignore[attr-defined]  # where a reader finds the rule
     RULES[name] = apply
 
 
@@ -213,13 +214,15 @@ _unary("expm1", lambda g, x, y: g * (y + 1.0))
 _unary("sqrt", lambda g, x, y: g * 0.5 / y)
 _unary("abs", lambda g, x, y: g * make("sign", x))
 _unary("erf", lambda g, x, y: g * (2.0 / math.sqrt(math.pi)) * make("exp", -(x * x)))
-for _name, (_argument, _alpha) in ACTIVATIONS.items():
-    _unary(
-        _name,
-        lambda g, x, y, argument=_argument: make(  # type: ignore[misc]
-            f"{y.op}_backward", g, x if argument == "x" else y, **y.attrs
-        ),
-    )
+
+
+def _activation(g: Node, x: Node, y: Node) -> Node:
+    """The row `NAME_backward`, at the value that the activation's row names."""
+    return make(f"{y.op}_backward", g, x if OPS[y.op].derivative == "x" else y, **y.attrs)
+
+
+for _name in ACTIVATIONS:
+    _unary(_name, _activation)
 
 
 @rule("clip")

@@ -1,4 +1,4 @@
-"""The table of loop kernels: what leads each operation to its explicit loops.
+"""What leads each operation to its explicit loops.
 
 A driver arranges views, chooses the formula for an activation's name and calls the loop; it does no
 arithmetic on arrays. Compiled, the same loops are the "compiled loops".
@@ -8,49 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from .. import philox
-from ..op import Kernel
-from ..ops import ACTIVATIONS, OPS
+from ..op import Op
 from . import operations, scalar, training
 
 Array = Any
 Out = tuple[Any, ...]
 Function = Callable[..., Any]
 Use = Callable[[Function], Function]  # a loop or formula -> the one to call in its place
-
-
-def identity(function: Function) -> Function:
-    """The function itself: loops that stay Python."""
-    return function
-
-
-def loop_kernels(compile: Callable[[Any], Any] = identity) -> dict[str, Kernel]:
-    """A kernel for every operation of the table, made of explicit loops.
-
-    compile: applied once to each loop and formula, when it is first needed.
-    """
-    use = cache(compile)
-    return {name: Kernel(name, partial(run, use, DRIVERS[name])) for name in OPS}
-
-
-def compiled_loop_kernels() -> dict[str, Kernel]:
-    """The same loops, compiled for this processor without any rewriting for speed."""
-    import numba
-
-    from ..cache import disk_cache
-
-    def compiled(function: Any) -> Any:
-        # NumPy's error model: a division by zero is inf, as it is in Python on NumPy's numbers.
-        made = numba.njit(error_model="numpy", nogil=True)(function)
-        made._cache = disk_cache(function)
-        return made
-
-    return loop_kernels(compiled)
 
 
 def run(use: Use, driver: Function, out: Out, *inputs: Any, **attrs: Any) -> None:
@@ -88,52 +57,39 @@ def rows_of(x: Array | None) -> Array | None:
     return None if x is None else matrix(x)
 
 
-# Drivers: (use, out, *inputs, **attributes)
+# Drivers of what follows from a row alone: (the row, its formula or loop, use, out, *inputs,
+# **attributes). Formulas take the inputs, then the attributes in the row's order; loops take the
+# outputs behind these.
+
+MAPS: dict[tuple[int, int], Function] = {  # arrays and numbers that a formula takes -> its loop
+    (1, 0): operations.map_one, (2, 0): operations.map_two, (3, 0): operations.map_three,
+    (1, 1): operations.activate, (2, 1): operations.activate_backward, (1, 2): operations.clip,
+}  # fmt: skip
 
 
-def one(f: Function, use: Use, out: Out, x: Array) -> None:
-    """A formula of one number."""
-    use(operations.map_one)(use(f), flat(x, out[0].shape), flat(out[0], out[0].shape))
+def elements(op: Op, f: Function, use: Use, out: Out, *inputs: Array, **attrs: Any) -> None:
+    """A formula of single numbers, broadcast; attributes as numbers of the arrays' dtype."""
+    shape, number = out[0].shape, inputs[-1].dtype.type
+    numbers = [number(attrs[name]) for name in op.attrs]
+    if not numbers and f.__code__.co_argcount > len(inputs):
+        numbers = [number(0)]  # an activation without `alpha`: a layer's loop calls all alike
+    loop = use(MAPS[len(inputs), len(numbers)])
+    loop(use(f), *(flat(x, shape) for x in inputs), *numbers, flat(out[0], shape))
 
 
-def two(f: Function, use: Use, out: Out, a: Array, b: Array) -> None:
-    """A formula of two numbers, broadcast."""
-    shape = out[0].shape
-    use(operations.map_two)(use(f), flat(a, shape), flat(b, shape), flat(out[0], shape))
+def rows(op: Op, loop: Function, use: Use, out: Out, *inputs: Any, **attrs: Any) -> None:
+    """A loop over the rows of matrices; None for inputs left out; outputs of rank 0 as they are."""
+    left_out = [None] * (len(op.inputs) - len(inputs))
+    outputs = (matrix(o) if o.ndim else o for o in out)
+    use(loop)(*map(rows_of, inputs), *left_out, *outputs)
 
 
-def where(use: Use, out: Out, condition: Array, a: Array, b: Array) -> None:
-    """A choice between two numbers, broadcast."""
-    shape = out[0].shape
-    each = [flat(x, shape) for x in (condition, a, b)]
-    use(operations.map_three)(use(scalar.where), *each, flat(out[0], shape))
+def whole(op: Op, loop: Function, use: Use, out: Out, *inputs: Any, **attrs: Any) -> None:
+    """A loop that takes everything as it comes."""
+    use(loop)(*inputs, *(attrs[name] for name in op.attrs), *out)
 
 
-def clip(use: Use, out: Out, x: Array, *, low: float, high: float) -> None:
-    """The bounds as numbers of the array's dtype."""
-    number, shape = x.dtype.type, x.shape
-    bounds = number(low), number(high)
-    use(operations.clip)(use(scalar.clip), flat(x, shape), *bounds, flat(out[0], shape))
-
-
-def activation(f: Function, use: Use, out: Out, x: Array, *, alpha: float = 0.0) -> None:
-    """An activation of single numbers."""
-    shape, number = x.shape, x.dtype.type
-    use(operations.activate)(use(f), flat(x, shape), number(alpha), flat(out[0], shape))
-
-
-def activation_backward(
-    f: Function, use: Use, out: Out, gradient: Array, y: Array, *, alpha: float = 0.0
-) -> None:
-    """The derivative of an activation of single numbers."""
-    shape, number = y.shape, y.dtype.type
-    each = flat(gradient, shape), flat(y, shape)
-    use(operations.activate_backward)(use(f), *each, number(alpha), flat(out[0], shape))
-
-
-def rowwise(loop: Function, use: Use, out: Out, *inputs: Array) -> None:
-    """A loop over the rows of matrices."""
-    use(loop)(*(matrix(x) for x in inputs), matrix(out[0]))
+# Drivers of single operations: (use, out, *inputs, **attributes)
 
 
 def matmul(use: Use, out: Out, a: Array, b: Array, *, transpose_a: bool, transpose_b: bool) -> None:
@@ -264,18 +220,6 @@ def scatter_rows(use: Use, out: Out, x: Array, indices: Array, *, rows: int) -> 
     use(operations.scatter_rows)(x.reshape(len(x), width), indices, y)
 
 
-def one_hot(use: Use, out: Out, labels: Array, *, classes: int, dtype: str) -> None:
-    """The number of classes and the dtype are those of the output."""
-    use(operations.one_hot)(matrix(labels), matrix(out[0]))
-
-
-def row_loss(
-    loop: Function, use: Use, out: Out, p: Array, targets: Array, weights: Array | None = None
-) -> None:
-    """A loss with one output."""
-    use(loop)(matrix(p), matrix(targets), rows_of(weights), matrix(out[0]))
-
-
 def entropy(
     loop: Function, use: Use, out: Out, p: Array, targets: Array, weights: Array | None = None
 ) -> None:
@@ -284,11 +228,18 @@ def entropy(
     use(loop)(log, matrix(p), matrix(targets), rows_of(weights), matrix(out[0]))
 
 
-def total_loss(
-    loop: Function, use: Use, out: Out, z: Array, targets: Array, weights: Array | None = None
+def cross_entropy(
+    use: Use, out: Out, p: Array, labels: Array, weights: Array | None = None
 ) -> None:
-    """Probabilities, and one number for all rows."""
-    use(loop)(matrix(z), matrix(targets), rows_of(weights), matrix(out[0]), out[1])
+    """With a logarithm that is finite."""
+    entropy(training.cross_entropy, use, out, p, labels, weights)
+
+
+def binary_cross_entropy(
+    use: Use, out: Out, p: Array, targets: Array, weights: Array | None = None
+) -> None:
+    """With a logarithm that is finite."""
+    entropy(training.binary_cross_entropy, use, out, p, targets, weights)
 
 
 def dropout_mask(
@@ -312,60 +263,8 @@ def dropout_mask(
     use(training.dropout_mask)(words, philox.threshold(rate), scale, mask)
 
 
-def update(op: str, loop: Function, use: Use, out: Out, *inputs: Any, **attrs: Any) -> None:
-    """The loop takes the inputs, the attributes in the order of the op's row, the outputs."""
-    use(loop)(*inputs, *(attrs[name] for name in OPS[op].attrs), *out)
-
-
-def adam_update(use: Use, out: Out, *inputs: Any, **attrs: Any) -> None:
+def adam_update(
+    use: Use, out: Out, *inputs: Any, beta1: float, beta2: float, epsilon: float
+) -> None:
     """AdamW that decays no element."""
-    loop = training.adam_update
-    update("adamw_update", loop, use, out, *inputs, **attrs, weight_decay=0.0, decayed=0)
-
-
-def _drivers() -> dict[str, Function]:
-    table: dict[str, Function] = {
-        "matmul": matmul, "where": where, "clip": clip, "abs": partial(one, scalar.absolute),
-        "transpose": transpose, "reshape": in_order, "broadcast_to": broadcast_to,
-        "slice": take_slice, "unslice": unslice, "concatenate": concatenate, "cast": in_order,
-        "gather_rows": gather_rows, "scatter_rows": scatter_rows,
-        "pick": partial(rowwise, operations.pick), "one_hot": one_hot,
-        "dense": dense, "dense_backward": dense_backward, "dropout_mask": dropout_mask,
-        "adam_update": adam_update,
-        "adamw_update": partial(update, "adamw_update", training.adam_update),
-    }  # fmt: skip
-    for name in ("negative", "exp", "log", "log1p", "expm1", "sqrt", "sign", "erf"):
-        table[name] = partial(one, getattr(scalar, name))
-    pairs = (
-        "add", "subtract", "multiply", "divide", "power", "maximum", "minimum",
-        "equal", "not_equal", "less", "less_equal", "greater", "greater_equal",
-    )  # fmt: skip
-    for name in pairs:
-        table[name] = partial(two, getattr(scalar, name))
-    for name in ("sum", "mean", "max", "argmax"):
-        table[name] = partial(reduction, getattr(operations, name + "_rows"))
-    for name in ACTIVATIONS:
-        if name in ("softmax", "log_softmax"):
-            table[name] = partial(rowwise, getattr(operations, name))
-            table[name + "_backward"] = partial(rowwise, getattr(operations, name + "_backward"))
-        else:
-            table[name] = partial(activation, getattr(scalar, name))
-            table[name + "_backward"] = partial(
-                activation_backward, getattr(scalar, name + "_backward")
-            )
-    losses = (
-        (entropy, ("cross_entropy", "binary_cross_entropy")),
-        (row_loss, ("mean_squared_error", "mean_squared_error_backward")),
-        (total_loss, ("softmax_cross_entropy", "sigmoid_binary_cross_entropy")),
-        (row_loss, ("softmax_cross_entropy_backward", "sigmoid_binary_cross_entropy_backward")),
-    )
-    for driver, names in losses:
-        for name in names:
-            table[name] = partial(driver, getattr(training, name))
-    updates = ("sgd_update", "momentum_update", "nesterov_update", "rmsprop_update")
-    for name in (*updates, "clip_norm", "add_decay"):
-        table[name] = partial(update, name, getattr(training, name))
-    return table
-
-
-DRIVERS = _drivers()
+    use(training.adam_update)(*inputs, beta1, beta2, epsilon, 0.0, 0, *out)

@@ -1,7 +1,7 @@
-"""The explicit loops: every operation over elements, for reading beside `vectorized.py`.
+"""The explicit loops: every operation over elements, for reading beside `vectorized/`.
 
 Nothing here works on a whole array: elements are read, a formula is applied, an element of an `out`
-array is written. Training's share (losses, masks, updates) is in `loops_training.py`.
+array is written. Training's share (losses, masks, updates) is in `training.py`.
 
 The same source is compiled as the "compiled loops". That is why formulas come in as arguments, and
 why a sum starts from a zero of the array's dtype: started from 0.0, a compiler would carry it in
@@ -104,7 +104,7 @@ def dense_backward(
 ) -> None:
     """Gradients of weight, of the bias if it has one, of x if it is needed.
 
-    before: room for the gradient before the activation, of the shape of gradient and y.
+    before: scratch for the gradient before the activation, of the shape of gradient and y.
     """
     rows, outputs = gradient.shape
     zero = gradient.dtype.type(0)

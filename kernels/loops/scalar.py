@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..vectorized import GELU_CUBIC, GELU_TANH, INV_SQRT_2PI, SQRT_HALF
+from ..vectorized.activations import GELU_CUBIC, GELU_TANH, INV_SQRT_2PI, SQRT_HALF
 
 Number = Any
 

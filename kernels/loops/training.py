@@ -1,7 +1,7 @@
 """The explicit loops of training: losses, dropout masks, optimizer updates.
 
-As in `loops.py`, only elements are touched and every constant has the array's dtype. Weights are
-one a row, (n, 1), and may be left out (None).
+As in `operations.py`, only elements are touched and every constant has the array's dtype. Weights
+are one a row, (n, 1), and may be left out (None).
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def sigmoid_binary_cross_entropy_backward(
 def philox_words(
     multiply: Formula, key: tuple[int, int], stream: int, counter: tuple[int, int], out: Array
 ) -> None:
-    """The first 32-bit words of Philox4x32-10, as many as `out` (uint32, flat) has room for.
+    """The first 32-bit words of Philox4x32-10, as many as `out` (uint32, flat) holds.
 
     key: the low and high word of the seed; counter: those of the training step.
     """

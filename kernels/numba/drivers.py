@@ -1,4 +1,4 @@
-"""The table of Numba kernels: what leads each operation to its compiled function.
+"""What leads each operation to its compiled function.
 
 A driver brings arrays into the row-major matrices that the functions take, scalars into the arrays'
 dtype, and attributes into numbers. It does no arithmetic.
@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 
 from .. import philox
-from ..op import Attrs, Kernel, Specs, kernels
-from . import fused, updates
+from ..op import Attrs, Op, Specs
+from . import activations, losses, updates
+from . import dense as layer
 
 Array = Any
 Out = tuple[Any, ...]
 
 
-def rows(x: Array) -> Array:
+def matrix(x: Array) -> Array:
     """A row-major matrix that can be written, the leading axes joined: a view where possible."""
     x = np.ascontiguousarray(x)
     if not x.flags.writeable:  # Numba would compile everything once more for read-only arrays
@@ -29,7 +30,21 @@ def rows(x: Array) -> Array:
 
 def given(x: Array | None, like: Array) -> Array:
     """An optional input; one of no rows stands for one that was left out."""
-    return np.empty((0, 1), dtype=like.dtype) if x is None else rows(x)
+    return np.empty((0, 1), dtype=like.dtype) if x is None else matrix(x)
+
+
+def result(out: Array) -> Array:
+    """An output, which is row-major, with its leading axes joined: always a view."""
+    return out if out.ndim == 2 else out.reshape(math.prod(out.shape[:-1]), out.shape[-1])
+
+
+def line(x: Array) -> Array:
+    """All elements in a row-major row that can be written."""
+    x = np.ascontiguousarray(x)
+    return (x if x.flags.writeable else x.copy()).reshape(-1)
+
+
+# What kernels take
 
 
 def matrices(specs: Specs, attrs: Attrs) -> bool:
@@ -37,23 +52,128 @@ def matrices(specs: Specs, attrs: Attrs) -> bool:
     return all(s.rank == 2 and s.dtype.startswith("float") for s in specs)
 
 
+def first_matrix(specs: Specs, attrs: Attrs) -> bool:
+    """Whether the first input is a matrix of floats."""
+    return matrices(specs[:1], attrs)
+
+
+def floats(specs: Specs, attrs: Attrs) -> bool:
+    """Whether the inputs are arrays of floats of one shape that is not of rank 0."""
+    first = specs[0]
+    alike = all(s.shape == first.shape and s.dtype == first.dtype for s in specs)
+    return alike and first.rank > 0 and first.dtype.startswith("float")
+
+
+def known_activation(specs: Specs, attrs: Attrs) -> bool:
+    """Whether a layer ends in an activation that has a number."""
+    return attrs["activation"] in activations.CODES
+
+
+# Whole kinds of operations
+
+
+def elementwise(op: Op, loop: Any) -> Any:
+    """Elements in, elements out; attributes as numbers of the arrays' dtype."""
+    names = tuple(op.attrs)
+
+    def run(out: Out, *inputs: Array, **attrs: float) -> None:
+        number = inputs[0].dtype.type
+        loop(*map(line, inputs), *(number(attrs[n]) for n in names), out[0].reshape(-1))
+
+    return run
+
+
+def activation(code: int) -> Any:
+    """An activation alone: the fused function without a bias."""
+
+    def run(out: Out, x: Array, *, alpha: float = 0.0) -> None:
+        like = x.dtype.type
+        x = np.ascontiguousarray(x).reshape(1, -1)
+        activations.activate(x, given(None, x), code, like(alpha), out[0].reshape(1, -1))
+
+    return run
+
+
+def activation_backward(code: int) -> Any:
+    """The derivative of an activation alone."""
+
+    def run(out: Out, gradient: Array, y: Array, *, alpha: float = 0.0) -> None:
+        like = gradient.dtype.type
+        g, y = (np.ascontiguousarray(a).reshape(1, -1) for a in (gradient, y))
+        activations.activate_backward(g, y, code, like(alpha), out[0].reshape(1, -1))
+
+    return run
+
+
+def rowwise(function: Any) -> Any:
+    """Matrices in, one matrix out."""
+
+    def run(out: Out, *inputs: Array) -> None:
+        function(*map(matrix, inputs), result(out[0]))
+
+    return run
+
+
+def loss(function: Any) -> Any:
+    """A loss or its derivative with one output array; weights may be left out."""
+
+    def run(out: Out, *inputs: Array) -> None:
+        p, targets, weights = (*inputs, None)[:3]
+        function(matrix(p), matrix(targets), given(weights, p), result(out[0]))
+
+    return run
+
+
+def floored_loss(function: Any) -> Any:
+    """A loss of probabilities, kept from zero by the smallest normal number."""
+
+    def run(out: Out, *inputs: Array) -> None:
+        p, targets, weights = (*inputs, None)[:3]
+        floor = np.finfo(p.dtype).smallest_normal
+        function(matrix(p), matrix(targets), given(weights, p), floor, result(out[0]))
+
+    return run
+
+
+def total_loss(function: Any) -> Any:
+    """A loss with the activation before it: probabilities and one number."""
+
+    def run(out: Out, *inputs: Array) -> None:
+        z, targets, weights = (*inputs, None)[:3]
+        function(
+            matrix(z), matrix(targets), given(weights, z), result(out[0]), out[1].reshape(1)
+        )  # fmt: skip
+
+    return run
+
+
+def difference(factor: float) -> Any:
+    """factor / k (p - t) times the row's weight: the derivative of two losses."""
+
+    def run(out: Out, p: Array, targets: Array, weights: Array | None = None) -> None:
+        scale = p.dtype.type(factor / p.shape[-1])
+        losses.scaled_difference(
+            matrix(p), matrix(targets), given(weights, p), scale, result(out[0])
+        )  # fmt: skip
+
+    return run
+
+
+# Single operations
+
+
 def matmul(out: Out, a: Array, b: Array, *, transpose_a: bool, transpose_b: bool) -> None:
     """BLAS takes transposed views as they are."""
-    a, b = rows(a), rows(b)
-    fused.matmul(a.T if transpose_a else a, b.T if transpose_b else b, out[0])
+    a, b = matrix(a), matrix(b)
+    layer.matmul(a.T if transpose_a else a, b.T if transpose_b else b, out[0])
 
 
 def dense(
     out: Out, x: Array, weight: Array, bias: Array | None = None, *, activation: str, alpha: float
 ) -> None:
     """Product, bias and activation."""
-    code, slope = fused.CODES[activation], weight.dtype.type(alpha)
-    fused.dense(rows(x), rows(weight), given(bias, weight), code, slope, _matrix(out[0]))
-
-
-def _matrix(out: Array) -> Array:
-    """An output, which is row-major, with its leading axes joined: always a view."""
-    return out if out.ndim == 2 else out.reshape(math.prod(out.shape[:-1]), out.shape[-1])
+    code, slope = activations.CODES[activation], weight.dtype.type(alpha)
+    layer.dense(matrix(x), matrix(weight), given(bias, weight), code, slope, result(out[0]))
 
 
 def dense_backward(
@@ -70,77 +190,19 @@ def dense_backward(
 ) -> None:
     """The outputs that are not asked for have no rows."""
     nothing = np.empty((0, 1), dtype=weight.dtype)
-    gradient = rows(gradient)
-    fused.dense_backward(
-        gradient, rows(x), rows(weight), gradient if y is None else rows(y),
-        fused.CODES["linear" if y is None else activation], weight.dtype.type(alpha),
-        out[0], out[1] if bias else nothing, _matrix(out[-1]) if input else nothing,
+    gradient = matrix(gradient)
+    layer.dense_backward(
+        gradient, matrix(x), matrix(weight), gradient if y is None else matrix(y),
+        activations.CODES["linear" if y is None else activation], weight.dtype.type(alpha),
+        out[0], out[1] if bias else nothing, result(out[-1]) if input else nothing,
     )  # fmt: skip
 
 
-def activation(name: str) -> Kernel:
-    """An activation alone: the fused function without a bias."""
+def gather_rows(function: Any) -> Any:
+    """Rows of matrices by their numbers."""
 
-    def run(out: Out, x: Array, *, alpha: float = 0.0) -> None:
-        like = x.dtype.type
-        x = np.ascontiguousarray(x).reshape(1, -1)
-        fused.activate(x, given(None, x), fused.CODES[name], like(alpha), out[0].reshape(1, -1))
-
-    return Kernel(name, run, floats)
-
-
-def activation_backward(name: str) -> Kernel:
-    """The derivative of an activation alone."""
-
-    def run(out: Out, g: Array, y: Array, *, alpha: float = 0.0) -> None:
-        like = g.dtype.type
-        g, y = (np.ascontiguousarray(a).reshape(1, -1) for a in (g, y))
-        fused.activate_backward(g, y, fused.CODES[name], like(alpha), out[0].reshape(1, -1))
-
-    return Kernel(f"{name}_backward", run, floats)
-
-
-def floats(specs: Specs, attrs: Attrs) -> bool:
-    """Whether the first input is an array of floats that is not of rank 0."""
-    return specs[0].rank > 0 and specs[0].dtype.startswith("float")
-
-
-def softmax(out: Out, x: Array) -> None:
-    """Along the last axis."""
-    fused.softmax(rows(x), _matrix(out[0]))
-
-
-def gather_rows(out: Out, x: Array, indices: Array) -> None:
-    """Rows of matrices."""
-    fused.gather_rows(rows(x), np.ascontiguousarray(indices), out[0])
-
-
-def total_loss(function: Any) -> Any:
-    """A fused loss: probabilities and one number."""
-
-    def run(out: Out, z: Array, targets: Array, weights: Array | None = None) -> None:
-        function(
-            rows(z), rows(targets), given(weights, z), _matrix(out[0]), out[1].reshape(1)
-        )  # fmt: skip
-
-    return run
-
-
-def row_loss(function: Any) -> Any:
-    """A loss or its derivative with one output array."""
-
-    def run(out: Out, p: Array, targets: Array, weights: Array | None = None) -> None:
-        function(rows(p), rows(targets), given(weights, p), _matrix(out[0]))
-
-    return run
-
-
-def difference(factor: float) -> Any:
-    """factor / k (p - t) times the row's weight."""
-
-    def run(out: Out, p: Array, targets: Array, weights: Array | None = None) -> None:
-        scale = p.dtype.type(factor / p.shape[-1])
-        fused.scaled_difference(rows(p), rows(targets), given(weights, p), scale, _matrix(out[0]))
+    def run(out: Out, x: Array, indices: Array) -> None:
+        function(matrix(x), np.ascontiguousarray(indices), out[0])
 
     return run
 
@@ -155,7 +217,7 @@ def dropout_mask(
     stream: int,
     dtype: str,
 ) -> None:
-    """The key, the counter and the bar as 32-bit words."""
+    """The key, the counter and the threshold as 32-bit words."""
     word = np.uint32
     (k0, k1), (low, high) = philox.key(int(seed)), philox.key(int(counter))
     scale = out[0].dtype.type(1.0 / (1.0 - rate))
@@ -165,8 +227,10 @@ def dropout_mask(
     )  # fmt: skip
 
 
+# Updates: in place; where an output is not its input's own memory it gets a copy first
+
+
 def _into(out: Out, *inputs: Array) -> None:
-    """Updates run in place: where an output is not its input's own memory it gets a copy first."""
     for target, source in zip(out, inputs, strict=True):
         if target is not source:
             np.copyto(target, source)
@@ -176,40 +240,59 @@ def _flat(x: Array) -> Array:
     return np.ascontiguousarray(x) if x.flags.writeable else np.array(x)
 
 
-def sgd_update(out: Out, p: Array, g: Array, rate: float) -> None:
+def sgd_update(out: Out, parameter: Array, gradient: Array, learning_rate: float) -> None:
     """Plain gradient descent."""
-    _into(out, p)
-    updates.sgd(out[0], _flat(g), p.dtype.type(rate))
+    _into(out, parameter)
+    updates.sgd(out[0], _flat(gradient), parameter.dtype.type(learning_rate))
 
 
-def momentum(nesterov: bool) -> Any:
+def momentum_update(nesterov: bool) -> Any:
     """Momentum, and Nesterov's variant."""
 
-    def run(out: Out, p: Array, g: Array, v: Array, rate: float, *, momentum: float) -> None:
-        _into(out, p, v)
-        number = p.dtype.type
-        updates.momentum(out[0], _flat(g), out[1], number(rate), number(momentum), nesterov)
+    def run(
+        out: Out,
+        parameter: Array,
+        gradient: Array,
+        velocity: Array,
+        learning_rate: float,
+        *,
+        momentum: float,
+    ) -> None:
+        _into(out, parameter, velocity)
+        number = parameter.dtype.type
+        updates.momentum(
+            out[0], _flat(gradient), out[1], number(learning_rate), number(momentum), nesterov
+        )  # fmt: skip
 
     return run
 
 
 def rmsprop_update(
-    out: Out, p: Array, g: Array, s: Array, rate: float, *, rho: float, epsilon: float
+    out: Out,
+    parameter: Array,
+    gradient: Array,
+    square: Array,
+    learning_rate: float,
+    *,
+    rho: float,
+    epsilon: float,
 ) -> None:
     """RMSprop."""
-    _into(out, p, s)
-    number = p.dtype.type
-    rest = number(1.0 - rho)
-    updates.rmsprop(out[0], _flat(g), out[1], number(rate), number(rho), rest, number(epsilon))
+    _into(out, parameter, square)
+    number = parameter.dtype.type
+    updates.rmsprop(
+        out[0], _flat(gradient), out[1], number(learning_rate), number(rho), number(1.0 - rho),
+        number(epsilon),
+    )  # fmt: skip
 
 
 def adam_update(
     out: Out,
-    p: Array,
-    g: Array,
-    m: Array,
-    s: Array,
-    rate: float,
+    parameter: Array,
+    gradient: Array,
+    mean: Array,
+    square: Array,
+    learning_rate: float,
     step: int,
     *,
     beta1: float,
@@ -217,22 +300,22 @@ def adam_update(
     epsilon: float,
 ) -> None:
     """Adam; the bias corrections are computed here, in float64."""
-    _into(out, p, m, s)
-    number = p.dtype.type
-    size, root = rate / (1.0 - beta1**step), 1.0 / math.sqrt(1.0 - beta2**step)
+    _into(out, parameter, mean, square)
+    number = parameter.dtype.type
+    size, root = learning_rate / (1.0 - beta1**step), 1.0 / math.sqrt(1.0 - beta2**step)
     updates.adam(
-        out[0], _flat(g), out[1], out[2], number(size), number(root), number(beta1),
+        out[0], _flat(gradient), out[1], out[2], number(size), number(root), number(beta1),
         number(1.0 - beta1), number(beta2), number(1.0 - beta2), number(epsilon),
     )  # fmt: skip
 
 
 def adamw_update(
     out: Out,
-    p: Array,
-    g: Array,
-    m: Array,
-    s: Array,
-    rate: float,
+    parameter: Array,
+    gradient: Array,
+    mean: Array,
+    square: Array,
+    learning_rate: float,
     step: int,
     *,
     weight_decay: float,
@@ -240,37 +323,25 @@ def adamw_update(
     **adam: float,
 ) -> None:
     """Adam after the weights, which come first, have shrunk."""
-    _into(out, p, m, s)
-    updates.shrink(out[0][:decayed], p.dtype.type(1.0 - rate * weight_decay))
-    adam_update(out, out[0], g, out[1], out[2], rate, step, **adam)
+    _into(out, parameter, mean, square)
+    updates.shrink(out[0][:decayed], parameter.dtype.type(1.0 - learning_rate * weight_decay))
+    adam_update(out, out[0], gradient, out[1], out[2], learning_rate, step, **adam)
 
 
-def add_decay(out: Out, g: Array, p: Array, *, coefficient: float, start: int, stop: int) -> None:
+def clip_norm(out: Out, gradient: Array, *, maximum: float) -> None:
+    """The gradient, shortened so that its norm is at most `maximum`; a NaN spreads over it."""
+    gradient = line(gradient)
+    ratio = maximum / (math.sqrt(updates.sum_of_squares(gradient)) + 1e-6)
+    # written so that a NaN goes through, as it does through the reference's clip
+    factor = 1.0 if ratio > 1.0 else ratio
+    updates.scale_by(gradient, gradient.dtype.type(factor), out[0])
+
+
+def add_decay(
+    out: Out, gradient: Array, parameter: Array, *, coefficient: float, start: int, stop: int
+) -> None:
     """The coefficient times the parameter, on a range."""
-    _into(out, g)
-    updates.add_scaled(out[0][start:stop], _flat(p)[start:stop], g.dtype.type(coefficient))
-
-
-def numba_kernels() -> dict[str, Kernel]:
-    """All Numba kernels, by operation; compiled at their first call."""
-    rowwise = (
-        ("mean_squared_error", row_loss(fused.mean_squared_error)),
-        ("mean_squared_error_backward", difference(2.0)),
-        ("softmax_cross_entropy", total_loss(fused.softmax_cross_entropy)),
-        ("softmax_cross_entropy_backward", row_loss(fused.softmax_cross_entropy_backward)),
-        ("sigmoid_binary_cross_entropy", total_loss(fused.sigmoid_binary_cross_entropy)),
-        ("sigmoid_binary_cross_entropy_backward", difference(1.0)),
-        ("dropout_mask", dropout_mask), ("sgd_update", sgd_update),
-        ("momentum_update", momentum(False)), ("nesterov_update", momentum(True)),
-        ("rmsprop_update", rmsprop_update), ("adam_update", adam_update),
-        ("adamw_update", adamw_update), ("add_decay", add_decay), ("dense", dense),
-        ("dense_backward", dense_backward), ("softmax", softmax),
+    _into(out, gradient)
+    updates.add_scaled(
+        out[0][start:stop], _flat(parameter)[start:stop], gradient.dtype.type(coefficient)
     )  # fmt: skip
-    names = [name for name in fused.CODES if name != "linear"]
-    return kernels(
-        Kernel("matmul", matmul, matrices),
-        Kernel("gather_rows", gather_rows, lambda s, a: matrices(s[:1], a)),
-        *(Kernel(name, function) for name, function in rowwise),
-        *map(activation, names),
-        *map(activation_backward, names),
-    )

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from ..vectorized import GELU_CUBIC, GELU_TANH, INV_SQRT_2PI, SQRT_HALF
+from ..vectorized.activations import GELU_CUBIC, GELU_TANH, INV_SQRT_2PI, SQRT_HALF
 from .fast_math import Number, compiled, exp_normal, fma, polynomial
 
 # Of a > 0, for float32. erfc(a / sqrt(2)) = P(a)^-4 to 1e-8: a form of Abramowitz and Stegun's,

@@ -12,6 +12,7 @@ import numpy as np
 from ..philox import MULTIPLIERS, ROUNDS, WEYL
 from .fast_math import fma
 from .jit import jit
+from .losses import weighted_sum
 
 Array = Any
 
@@ -135,3 +136,16 @@ def add_scaled(g: Array, p: Array, coefficient: Any) -> None:
     """g + coefficient p, in place."""
     for i in range(g.size):
         g[i] = fma(coefficient, p[i], g[i])
+
+
+@jit
+def sum_of_squares(g: Array) -> float:
+    """In float64, whatever the dtype: millions of squares are summed one after the other."""
+    return weighted_sum(g, g)
+
+
+@jit
+def scale_by(g: Array, factor: Any, out: Array) -> None:
+    """g times a factor; out may be g."""
+    for i in range(g.size):
+        out[i] = g[i] * factor

@@ -145,10 +145,10 @@ def test_damaged_and_unwritable_caches(tmp_path: Path) -> None:
 
 TANH = """
 import numpy as np
-from lamina.kernels.numba import fused
+from lamina.kernels.numba import activations
 x = np.ones(1)
 out = np.empty(1)
-fused.activate_flat(x, fused.TANH, 0.0, out)
+activations.activate_flat(x, activations.TANH, 0.0, out)
 print(out[0])
 """
 

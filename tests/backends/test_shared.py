@@ -12,8 +12,9 @@ import support
 from lamina.backends import shared, threads
 from lamina.backends.conformance import check
 from lamina.backends.selection import get_backend
-from lamina.kernels.numba.rowwise import fused_cpu_kernels
+from lamina.kernels.numba.table import numba_kernels
 from lamina.kernels.op import Kernel
+from lamina.kernels.ops import OPS
 
 ROWS = 2 * 2**20 + 77  # float32: just large enough, and no multiple of anything
 
@@ -39,7 +40,7 @@ def watched(kernel: Kernel, seen: list[tuple[str, int]]) -> Kernel:
     return Kernel(kernel.op, run)
 
 
-@pytest.mark.parametrize("op", shared.SHARED)
+@pytest.mark.parametrize("op", [name for name in numba_kernels() if OPS[name].independent])
 def test_every_shared_op_in_small_parts(
     op: str, three_cores: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,7 +69,7 @@ def test_bits_do_not_depend_on_the_parts(
     op: str, shape: tuple[int, ...], three_cores: None
 ) -> None:
     inputs, attrs = CALLS[op]
-    kernel = fused_cpu_kernels()[op]
+    kernel = numba_kernels()[op]
     rng = np.random.default_rng(3)
     arrays: list[Any] = [rng.random(shape, dtype=np.float32) for _ in range(inputs)]
     results = 3 if op == "adam_update" else 1
@@ -88,7 +89,7 @@ def test_bits_do_not_depend_on_the_parts(
 
 @pytest.mark.parametrize("op", ["softmax_cross_entropy", "sigmoid_binary_cross_entropy"])
 def test_a_sum_does_not_depend_on_the_cores(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    rng, kernel = np.random.default_rng(4), fused_cpu_kernels()[op]
+    rng, kernel = np.random.default_rng(4), numba_kernels()[op]
     z = rng.standard_normal((ROWS // 7, 7), dtype=np.float32)
     targets: Any = rng.integers(0, 7, (len(z), 1)).astype(np.int32)
     if op.startswith("sigmoid"):
@@ -111,7 +112,7 @@ def test_a_sum_does_not_depend_on_the_cores(op: str, monkeypatch: pytest.MonkeyP
 
 def test_small_arrays_and_one_thread_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[str, int]] = []
-    kernel = shared.shared(watched(fused_cpu_kernels()["relu"], seen))
+    kernel = shared.shared(watched(numba_kernels()["relu"], seen))
     small, large = np.ones(100, np.float32), np.ones(ROWS, np.float32)
     kernel.function((np.empty_like(small),), small)
     monkeypatch.setattr(threads, "count", lambda: 1)

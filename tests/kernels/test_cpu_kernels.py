@@ -11,16 +11,15 @@ import numpy as np
 import pytest
 import support
 from lamina.kernels import philox
-from lamina.kernels.numba import fused as fused
-from lamina.kernels.numba import streams
-from lamina.kernels.numba.rowwise import fused_cpu_kernels
-from lamina.kernels.numpy.updates import numpy_kernels
+from lamina.kernels.numba import activations, streams
+from lamina.kernels.numba.table import numba_kernels
+from lamina.kernels.numpy.table import numpy_kernels
 from lamina.kernels.op import Kernel, Op, Sample
 from lamina.kernels.ops import FUSABLE, OPS
 from lamina.kernels.spec import Spec, spec_of
 
 TABLES: dict[str, Callable[[], dict[str, Kernel]]] = {
-    "numba": cache(fused_cpu_kernels), "numpy": cache(numpy_kernels),
+    "numba": cache(numba_kernels), "numpy": cache(numpy_kernels),
 }  # fmt: skip
 ROWS = [(table, name) for table in TABLES for name in TABLES[table]()]
 LAYOUTS = ("contiguous", "transposed", "strided", "empty")
@@ -35,8 +34,8 @@ def lay(x: Any, layout: str) -> Any:
     if layout == "transposed":
         return np.asfortranarray(x)
     if layout == "strided":
-        room = np.full([2 * d for d in x.shape], np.nan if x.dtype.kind == "f" else 1, x.dtype)
-        view = room[(slice(None, None, 2),) * x.ndim]
+        double = np.full([2 * d for d in x.shape], np.nan if x.dtype.kind == "f" else 1, x.dtype)
+        view = double[(slice(None, None, 2),) * x.ndim]
         view[...] = x
         return view
     return x
@@ -238,16 +237,16 @@ def test_arrays_larger_than_the_caches(dtype: str, shift: int) -> None:
     out = np.full(size + shift, 7.0, dtype)[shift:]  # not at the start of a line
     alpha, none = np.dtype(dtype).type(0.1), np.empty((0, 1), dtype)
     for name in ("relu", "tanh", "elu", "softplus"):
-        code, expected = fused.CODES[name], np.empty_like(x)
-        fused.activate_flat(x, code, alpha, expected)
-        fused.activate(x[None], none, code, alpha, out[None])
+        code, expected = activations.CODES[name], np.empty_like(x)
+        activations.activate_flat(x, code, alpha, expected)
+        activations.activate(x[None], none, code, alpha, out[None])
         np.testing.assert_array_equal(out, expected)
         slope = np.empty_like(g)
-        fused.activate_backward_flat(g, x, code, alpha, slope)
-        fused.activate_backward(g[None], x[None], code, alpha, out[None])
+        activations.activate_backward_flat(g, x, code, alpha, slope)
+        activations.activate_backward(g[None], x[None], code, alpha, out[None])
         np.testing.assert_array_equal(out, slope)
         again = x.copy()
-        fused.activate(again[None], none, code, alpha, again[None])
+        activations.activate(again[None], none, code, alpha, again[None])
         np.testing.assert_array_equal(again, expected)
 
 

@@ -11,7 +11,7 @@ import pytest
 from lamina.kernels import philox
 from lamina.kernels.loops import scalar
 from lamina.kernels.loops import training as loops_training
-from lamina.kernels.loops.drivers import compiled_loop_kernels, loop_kernels
+from lamina.kernels.loops.table import compiled_loop_kernels, loop_kernels
 from lamina.kernels.op import Kernel, Op, Sample
 from lamina.kernels.ops import OPS
 from lamina.kernels.spec import Spec, spec_of
@@ -33,8 +33,8 @@ def lay(x: Any, layout: str) -> Any:
     if layout == "transposed":
         return np.asfortranarray(x)
     if layout == "strided":
-        room = np.zeros([2 * d for d in x.shape], x.dtype)
-        view = room[(slice(None, None, 2),) * x.ndim]
+        double = np.zeros([2 * d for d in x.shape], x.dtype)
+        view = double[(slice(None, None, 2),) * x.ndim]
         view[...] = x
         return view
     return x

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import rowwise, updates  # noqa: F401  the kernels register
+from .. import updates
 from ..elementwise import ELEMENTWISE
 from ..jit import jit
 from .machine import bytes_at, integers, line, pointer, real, words

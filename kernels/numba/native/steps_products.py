@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import fused
+from .. import activations
 from ..jit import jit
 from . import tiles
 from .machine import gemm, line, matrix, real
@@ -91,7 +91,7 @@ def activate(a: Record, like: Like) -> None:
     """out = activation(x + bias). 0 x, 1 rows, 2 columns, 3 bias, 4 its rows, 5 code, 6 alpha,
     7 out.
     """
-    fused.activate(
+    activations.activate(
         matrix(a[0], a[1], a[2], like), matrix(a[3], a[4], a[2], like), a[5], real(a[6], like),
         matrix(a[7], a[1], a[2], like),
     )  # fmt: skip
@@ -100,7 +100,7 @@ def activate(a: Record, like: Like) -> None:
 @step
 def activate_backward(a: Record, like: Like) -> None:
     """out = g times the derivative. 0 g, 1 rows, 2 columns, 3 y, 4 code, 5 alpha, 6 out."""
-    fused.activate_backward(
+    activations.activate_backward(
         matrix(a[0], a[1], a[2], like), matrix(a[3], a[1], a[2], like), a[4], real(a[5], like),
         matrix(a[6], a[1], a[2], like),
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .. import fused, rowwise
+from .. import losses, rows
 from .machine import doubles, line, matrix, matrix_words, pointer, real, words
 from .slots import Like, Record
 from .steps import step
@@ -12,7 +12,7 @@ from .steps import step
 def softmax_cross_entropy(a: Record, like: Like) -> None:
     """0 z, 1 rows, 2 columns, 3 labels, 4 weights, 5 p, 6 where the rows' sum goes (float64)."""
     labels = matrix_words(a[3], a[1])
-    doubles(a[6])[0] = fused.softmax_cross_entropy_sum(
+    doubles(a[6])[0] = losses.softmax_cross_entropy_sum(
         matrix(a[0], a[1], a[2], like), labels, matrix(a[4], a[1], 1, like),
         matrix(a[5], a[1], a[2], like),
     )  # fmt: skip
@@ -21,7 +21,7 @@ def softmax_cross_entropy(a: Record, like: Like) -> None:
 @step
 def softmax_cross_entropy_backward(a: Record, like: Like) -> None:
     """0 p, 1 rows, 2 columns, 3 labels, 4 weights, 5 out."""
-    fused.softmax_cross_entropy_backward(
+    losses.softmax_cross_entropy_backward(
         matrix(a[0], a[1], a[2], like), matrix_words(a[3], a[1]), matrix(a[4], a[1], 1, like),
         matrix(a[5], a[1], a[2], like),
     )  # fmt: skip
@@ -30,7 +30,7 @@ def softmax_cross_entropy_backward(a: Record, like: Like) -> None:
 @step
 def sigmoid_binary_cross_entropy(a: Record, like: Like) -> None:
     """0 z, 1 rows, 2 columns, 3 targets, 4 weights, 5 p, 6 where the rows' sum goes (float64)."""
-    doubles(a[6])[0] = fused.sigmoid_binary_cross_entropy_sum(
+    doubles(a[6])[0] = losses.sigmoid_binary_cross_entropy_sum(
         matrix(a[0], a[1], a[2], like), matrix(a[3], a[1], a[2], like),
         matrix(a[4], a[1], 1, like), matrix(a[5], a[1], a[2], like),
     )  # fmt: skip
@@ -39,7 +39,7 @@ def sigmoid_binary_cross_entropy(a: Record, like: Like) -> None:
 @step
 def scaled_difference(a: Record, like: Like) -> None:
     """0 p, 1 rows, 2 columns, 3 targets, 4 weights, 5 rows of weights, 6 factor, 7 out."""
-    fused.scaled_difference(
+    losses.scaled_difference(
         matrix(a[0], a[1], a[2], like), matrix(a[3], a[1], a[2], like),
         matrix(a[4], a[5], 1, like), real(a[6], like), matrix(a[7], a[1], a[2], like),
     )  # fmt: skip
@@ -67,19 +67,19 @@ def sum_all(a: Record, like: Like) -> None:
 @step
 def softmax(a: Record, like: Like) -> None:
     """0 x, 1 rows, 2 columns, 3 out."""
-    fused.softmax(matrix(a[0], a[1], a[2], like), matrix(a[3], a[1], a[2], like))
+    rows.softmax(matrix(a[0], a[1], a[2], like), matrix(a[3], a[1], a[2], like))
 
 
 @step
 def log_softmax(a: Record, like: Like) -> None:
     """0 x, 1 rows, 2 columns, 3 out."""
-    rowwise.log_softmax(matrix(a[0], a[1], a[2], like), matrix(a[3], a[1], a[2], like))
+    rows.log_softmax(matrix(a[0], a[1], a[2], like), matrix(a[3], a[1], a[2], like))
 
 
 @step
 def softmax_backward(a: Record, like: Like) -> None:
     """0 g, 1 rows, 2 columns, 3 y, 4 out."""
-    rowwise.softmax_backward(
+    rows.softmax_backward(
         matrix(a[0], a[1], a[2], like), matrix(a[3], a[1], a[2], like),
         matrix(a[4], a[1], a[2], like),
     )  # fmt: skip
@@ -88,7 +88,7 @@ def softmax_backward(a: Record, like: Like) -> None:
 @step
 def log_softmax_backward(a: Record, like: Like) -> None:
     """0 g, 1 rows, 2 columns, 3 y, 4 out."""
-    rowwise.log_softmax_backward(
+    rows.log_softmax_backward(
         matrix(a[0], a[1], a[2], like), matrix(a[3], a[1], a[2], like),
         matrix(a[4], a[1], a[2], like),
     )  # fmt: skip
@@ -97,7 +97,7 @@ def log_softmax_backward(a: Record, like: Like) -> None:
 @step
 def mean_squared_error(a: Record, like: Like) -> None:
     """0 p, 1 rows, 2 columns, 3 targets, 4 weights, 5 rows of weights, 6 out."""
-    fused.mean_squared_error(
+    losses.mean_squared_error(
         matrix(a[0], a[1], a[2], like), matrix(a[3], a[1], a[2], like),
         matrix(a[4], a[5], 1, like), matrix(a[6], a[1], 1, like),
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import rowwise, updates
+from .. import updates
 from .machine import doubles, integers, line, real
 from .slots import RATE, STEP, Like, Record
 from .steps import step
@@ -58,7 +58,7 @@ def adam(a: Record, like: Like) -> None:
 @step
 def squares(a: Record, like: Like) -> None:
     """The sum of squares in float64. 0 x, 1 how many, 2 out (float64)."""
-    doubles(a[2])[0] = rowwise.sum_of_squares(line(a[0], a[1], like))
+    doubles(a[2])[0] = updates.sum_of_squares(line(a[0], a[1], like))
 
 
 @step
@@ -69,7 +69,7 @@ def clip(a: Record, like: Like) -> None:
         found += doubles(a[2])[i]
     g = line(a[0], a[1], like)
     ratio = np.float64(real(a[4], like)) / (np.sqrt(found) + 1e-6)
-    rowwise.scale_by(g, g.dtype.type(1.0 if ratio > 1.0 else ratio), g)
+    updates.scale_by(g, g.dtype.type(1.0 if ratio > 1.0 else ratio), g)
 
 
 @step

@@ -1,0 +1,230 @@
+"""References of training: losses, dropout masks, optimizer updates.
+
+`loops/training.py` says the same with explicit loops.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .. import philox
+from .activations import log_softmax
+from .operations import Array, cast, pick
+
+# Losses: one value a row, times the row's weight where weights are given.
+
+
+def cross_entropy(xp: Any, p: Array, labels: Array, weights: Array | None = None) -> Array:
+    """-log p[label]; p: (n, classes) probabilities; labels: (n, 1) integers; result (n, 1).
+
+    A probability below the smallest normal number counts as that number, so the loss is finite.
+    """
+    floor = float(xp.finfo(p.dtype).smallest_normal)
+    loss = -xp.log(xp.clip(pick(xp, p, labels), floor, 1.0))
+    return loss if weights is None else loss * weights
+
+
+def binary_cross_entropy(xp: Any, p: Array, targets: Array, weights: Array | None = None) -> Array:
+    """-t log p - (1 - t) log(1 - p), the mean over a row's outputs; p, t: (n, k); result (n, 1)."""
+    floor = float(xp.finfo(p.dtype).smallest_normal)
+    yes, no = xp.log(xp.clip(p, floor, 1.0)), xp.log(xp.clip(1.0 - p, floor, 1.0))
+    loss = xp.mean(-targets * yes - (1.0 - targets) * no, axis=-1, keepdims=True)
+    return loss if weights is None else loss * weights
+
+
+def mean_squared_error(xp: Any, p: Array, targets: Array, weights: Array | None = None) -> Array:
+    """(p - t)^2, the mean over a row's outputs (no one half); p, t: (n, k); result (n, 1)."""
+    loss = xp.mean((p - targets) ** 2, axis=-1, keepdims=True)
+    return loss if weights is None else loss * weights
+
+
+def mean_squared_error_backward(
+    xp: Any, p: Array, targets: Array, weights: Array | None = None
+) -> Array:
+    """2 (p - t) / k, times the row's weight."""
+    gradient = (2.0 / p.shape[-1]) * (p - targets)
+    return gradient if weights is None else gradient * weights
+
+
+# Losses together with the activation before them, in one pass
+
+
+def softmax_cross_entropy(
+    xp: Any, z: Array, labels: Array, weights: Array | None = None
+) -> tuple[Array, Array]:
+    """Softmax probabilities, and the weighted sum over rows of their cross-entropy.
+
+    The loss is log(sum(exp(z))) - z[label], finite however saturated z is.
+    """
+    logp = log_softmax(xp, z)
+    loss = -pick(xp, logp, labels)
+    return xp.exp(logp), xp.sum(loss if weights is None else loss * weights)
+
+
+def softmax_cross_entropy_backward(
+    xp: Any, p: Array, labels: Array, weights: Array | None = None
+) -> Array:
+    """(p - one_hot(label)) times the row's weight: the gradient at the softmax's input."""
+    classes = xp.arange(p.shape[-1], dtype=labels.dtype)
+    gradient = xp.where(labels == classes, p - 1.0, p)
+    return gradient if weights is None else gradient * weights
+
+
+def sigmoid_binary_cross_entropy(
+    xp: Any, z: Array, targets: Array, weights: Array | None = None
+) -> tuple[Array, Array]:
+    """Sigmoid probabilities, and the weighted sum over rows of their binary cross-entropy.
+
+    The loss is max(z, 0) - z t + log1p(exp(-|z|)), the mean over a row's outputs.
+    """
+    small = xp.exp(-xp.abs(z))
+    p = xp.where(z >= 0, xp.ones_like(z), small) / (1.0 + small)
+    each = xp.maximum(z, xp.zeros_like(z)) - z * targets + xp.log1p(small)
+    loss = xp.mean(each, axis=-1, keepdims=True)
+    return p, xp.sum(loss if weights is None else loss * weights)
+
+
+def sigmoid_binary_cross_entropy_backward(
+    xp: Any, p: Array, targets: Array, weights: Array | None = None
+) -> Array:
+    """(p - t) / k times the row's weight: the gradient at the sigmoid's input."""
+    gradient = (p - targets) / p.shape[-1]
+    return gradient if weights is None else gradient * weights
+
+
+def dropout_mask(
+    xp: Any,
+    seed: int,
+    counter: int,
+    *,
+    shape: tuple[int, ...],
+    rate: float,
+    stream: int,
+    dtype: str,
+) -> Array:
+    """Zeros with probability `rate`, 1 / (1 - rate) elsewhere (inverted dropout).
+
+    seed, stream and counter (the training step) key the generator; element number i of the mask, in
+    row-major order, is word i of its output.
+    """
+    words = philox.words(xp, seed, stream, counter, math.prod(shape))
+    keep = words >= xp.asarray(philox.threshold(rate), dtype=xp.uint32)
+    return xp.reshape(cast(xp, keep, dtype=dtype) * (1.0 / (1.0 - rate)), shape)
+
+
+# Optimizer updates over one flat buffer; learning_rate and step (from 1) are host numbers. The
+# formulas are those of torch.optim.
+
+
+def sgd_update(
+    xp: Any, parameter: Array, gradient: Array, learning_rate: float
+) -> tuple[Array, ...]:
+    """p - lr g."""
+    return (parameter - learning_rate * gradient,)
+
+
+def momentum_update(
+    xp: Any,
+    parameter: Array,
+    gradient: Array,
+    velocity: Array,
+    learning_rate: float,
+    *,
+    momentum: float,
+) -> tuple[Array, ...]:
+    """v = momentum v + g; p - lr v."""
+    velocity = momentum * velocity + gradient
+    return parameter - learning_rate * velocity, velocity
+
+
+def nesterov_update(
+    xp: Any,
+    parameter: Array,
+    gradient: Array,
+    velocity: Array,
+    learning_rate: float,
+    *,
+    momentum: float,
+) -> tuple[Array, ...]:
+    """v = momentum v + g; p - lr (g + momentum v)."""
+    velocity = momentum * velocity + gradient
+    return parameter - learning_rate * (gradient + momentum * velocity), velocity
+
+
+def rmsprop_update(
+    xp: Any,
+    parameter: Array,
+    gradient: Array,
+    square: Array,
+    learning_rate: float,
+    *,
+    rho: float,
+    epsilon: float,
+) -> tuple[Array, ...]:
+    """s = rho s + (1 - rho) g^2; p - lr g / (sqrt(s) + epsilon)."""
+    square = rho * square + (1.0 - rho) * gradient * gradient
+    return parameter - learning_rate * gradient / (xp.sqrt(square) + epsilon), square
+
+
+def adam_update(
+    xp: Any,
+    parameter: Array,
+    gradient: Array,
+    mean: Array,
+    square: Array,
+    learning_rate: float,
+    step: int,
+    *,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+) -> tuple[Array, ...]:
+    """Kingma and Ba 2015, algorithm 1, with the bias corrections of step number `step`."""
+    mean = beta1 * mean + (1.0 - beta1) * gradient
+    square = beta2 * square + (1.0 - beta2) * gradient * gradient
+    size = learning_rate / (1.0 - beta1**step)
+    root = 1.0 / math.sqrt(1.0 - beta2**step)
+    return parameter - size * mean / (xp.sqrt(square) * root + epsilon), mean, square
+
+
+def adamw_update(
+    xp: Any,
+    parameter: Array,
+    gradient: Array,
+    mean: Array,
+    square: Array,
+    learning_rate: float,
+    step: int,
+    *,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float,
+    decayed: int,
+) -> tuple[Array, ...]:
+    """Adam after p (1 - lr weight_decay) on the first `decayed` elements (Loshchilov, Hutter 2019).
+
+    The planner lays parameters that decay (weights, not biases) before the others.
+    """
+    first = xp.arange(parameter.shape[0]) < decayed
+    parameter = xp.where(first, parameter * (1.0 - learning_rate * weight_decay), parameter)
+    return adam_update(
+        xp, parameter, gradient, mean, square, learning_rate, step,
+        beta1=beta1, beta2=beta2, epsilon=epsilon,
+    )  # fmt: skip
+
+
+def clip_norm(xp: Any, gradient: Array, *, maximum: float) -> Array:
+    """The gradient, shortened so that its Euclidean norm is at most `maximum` (as torch does)."""
+    norm = xp.sqrt(xp.sum(gradient * gradient))
+    return gradient * xp.clip(maximum / (norm + 1e-6), 0.0, 1.0)
+
+
+def add_decay(
+    xp: Any, gradient: Array, parameter: Array, *, coefficient: float, start: int, stop: int
+) -> Array:
+    """gradient + coefficient * parameter on [start, stop): the derivative of an L2 penalty."""
+    at = xp.arange(gradient.shape[0])
+    inside = (at >= start) & (at < stop)
+    return xp.where(inside, gradient + coefficient * parameter, gradient)
