@@ -32,7 +32,7 @@ class Plain(Binding):
         self, program: Program, state: State, block: DataBlock, limit: float | None = None
     ) -> None:
         self.program, self.state, self.block = program, state, block
-        self.limit = guard.bound(program.dtype) if limit is None else limit
+        self.limit = guard.largest_norm(program.dtype) if limit is None else limit
         self.results: dict[str, np.ndarray] = {}
 
     def run(self, control: Control) -> None:

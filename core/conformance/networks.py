@@ -13,7 +13,7 @@ from .. import losses
 from ..graph.graph import Node, make
 from ..layers import Context, Dense, Dropout, Flatten, Layer, Parameter, Standardize
 from ..optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
-from ..tracing import Traced, layout_of, predict_program, trace_layers, train_program
+from ..tracing import ForwardGraph, forward_graph, layout_of, predict_program, train_program
 
 
 @dataclass(frozen=True)
@@ -45,22 +45,22 @@ class Network:
     features: tuple[int, ...] = (4,)
     outputs: int = 3
 
-    def traced(self, dtype: str, training: bool) -> Traced:
+    def graph(self, dtype: str, training: bool) -> ForwardGraph:
         """The forward graph."""
-        return trace_layers(self.layers, self.features, dtype, training)
+        return forward_graph(self.layers, self.features, dtype, training)
 
     def layout(self, dtype: str) -> Layout:
         """Where its arrays lie."""
-        return layout_of(self.traced(dtype, True), self.optimizer.state())
+        return layout_of(self.graph(dtype, True), self.optimizer.state())
 
     def program(self, kind: str, dtype: str, capacity: int) -> Program:
         """The program that trains, evaluates, predicts, or gives gradients."""
-        traced, layout = self.traced(dtype, kind in ("train", "gradients")), self.layout(dtype)
+        graph, layout = self.graph(dtype, kind in ("train", "gradients")), self.layout(dtype)
         if kind == "predict":
-            return predict_program(traced, traced.prediction, layout, capacity)
+            return predict_program(graph, graph.prediction, layout, capacity)
         loss = losses.get(self.loss)
         return train_program(
-            traced,
+            graph,
             layout,
             loss,
             [losses.get_metric(name) for name in self.metrics],

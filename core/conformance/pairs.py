@@ -52,7 +52,7 @@ class Comparison:
         self.block = DataBlock(self.pair.backend, columns, weights, order, dtype)
         self.plain_block = DataBlock(get_backend("numpy"), wanted, weights, order, "float64")
         if self.binding is None:
-            limit = guard.bound(dtype)  # the oracle stops where the device has to
+            limit = guard.largest_norm(dtype)  # the oracle stops where the device has to
             self.binding = self.executable.bind(self.pair.state, self.block)
             self.plain = Plain(self.plain_program, self.pair.wanted, self.plain_block, limit)
         else:

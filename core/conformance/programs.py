@@ -173,7 +173,7 @@ def _nonfinite_gradient(backend: Backend, dtype: str) -> Iterator[str]:
         numbers[entry.offset : entry.offset + entry.size] *= 1e-9
         pair.write("parameters", numbers)
         data = REGRESSION.data(ROWS)
-        data.y[place] = 8.0 * guard.bound(dtype)
+        data.y[place] = 8.0 * guard.largest_norm(dtype)
         for what in pair.bind("train", data).run():
             yield f"from row {place} on, {what}"
 
