@@ -14,7 +14,7 @@ from ..backends.selection import Choice
 from ..backends.state import Control, State
 from ..kernels.errors import BadInput, ShapeError, unknown
 from ..kernels.spec import FLOATS
-from . import losses, optimizers, training, validation
+from . import inputs, losses, optimizers, training
 from .callbacks import Callback, check_callbacks
 from .checks import check_count, check_number
 from .data.tables import Encoding
@@ -97,7 +97,7 @@ class Sequential:
             raise unknown("dtype", dtype, FLOATS)
         if precision is not None:
             raise BadInput(f"precision={precision!r}: no backend here computes in it; use None")
-        seed = validation.seed_of(seed)
+        seed = inputs.seed_of(seed)
         self.session = Session(layers, lowered, rule, watched, dtype, seed, backend)
         self.stop_training = False
         self.history: History | None = None
@@ -200,7 +200,7 @@ class Sequential:
                 held = self._given(validation_data)
         else:
             examples = session.examples(x, y, sample_weight, class_weight)
-            validation.check_classes(examples.y, self.loss)
+            inputs.check_classes(examples.y, self.loss)
             if validation_data is not None:
                 held = self._given(validation_data)
             elif validation_split:

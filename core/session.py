@@ -19,7 +19,7 @@ from ..backends.selection import Choice, Selection, select
 from ..backends.state import Control, DataBlock, State
 from ..kernels.errors import BadInput, NotBuilt, ShapeError
 from ..kernels.spec import ROWS, Rows, Spec
-from . import initializers, validation
+from . import initializers, inputs
 from .examples import Examples
 from .graph.graph import Node
 from .layers import Layer
@@ -202,7 +202,7 @@ class Session:
         flat = self.state.read("parameters")
         for name, value in zip(names, weights, strict=True):
             entry = layout[name]
-            array = validation.cast(name, validation.host_array(name, value), self.dtype)
+            array = inputs.cast(name, inputs.host_array(name, value), self.dtype)
             if array.shape != entry.shape and array.shape != entry.shape[1:]:
                 raise ShapeError(f"set_weights: {name} has shape {entry.shape}, not {array.shape}")
             flat[entry.offset : entry.offset + entry.size] = array.reshape(-1)
@@ -212,20 +212,20 @@ class Session:
 
     def rows(self, x: Any) -> np.ndarray:
         """Checked and cast features of a built network."""
-        validation.frame_columns(x, self.columns)
-        return validation.features(x, self.dtype, self.features)
+        inputs.frame_columns(x, self.columns)
+        return inputs.features(x, self.dtype, self.features)
 
     def examples(
         self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None
     ) -> Examples:
         """Checked and cast features, targets and weights; the first ones build the network."""
-        named = validation.frame_columns(x, self.columns)
-        found = validation.features(x, self.dtype, self.features)
+        named = inputs.frame_columns(x, self.columns)
+        found = inputs.features(x, self.dtype, self.features)
         if self._state is None:
             self.build(found.shape[1:])
             self.columns = named
-        targets = validation.targets(y, len(found), self.loss, self.outputs, self.dtype)
-        weights = validation.weights(sample_weight, class_weight, targets, len(found))
+        targets = inputs.targets(y, len(found), self.loss, self.outputs, self.dtype)
+        weights = inputs.weights(sample_weight, class_weight, targets, len(found))
         return Examples(found, targets, weights)
 
     def learn(self, x: np.ndarray) -> None:

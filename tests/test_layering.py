@@ -27,6 +27,13 @@ CIRCLES = {  # modules that import each other -> why they may
         "a backend without an executor of its own is given the default one, when it compiles"
     ),
 }
+TYPES = {  # imports for types only that close a circle -> why the type is named
+    ("lamina.backends.state", "lamina.backends.contract"): "the device that holds a state",
+    ("lamina.core.callbacks", "lamina.core.model"): "a callback is told the model that trains",
+    ("lamina.core.checkpoint", "lamina.core.model"): "what is saved",
+    ("lamina.core.inspection", "lamina.core.model"): "what is looked at",
+    ("lamina.core.training", "lamina.core.model"): "whose history is written, and for callbacks",
+}
 FOREIGN = {  # floor -> libraries that are not its business
     "core": ("numba", "cupy", "cupyx", "jax", "torch"),
     "kernels": (),
@@ -96,38 +103,55 @@ def violations(root: Path) -> list[str]:
     return found
 
 
-def circles(root: Path) -> list[tuple[str, ...]]:
-    """Modules that import each other while something runs, on load or later; types do not count."""
+def imports(root: Path, types: bool) -> dict[str, set[str]]:
+    """Module -> the modules it imports, on load or later; with those for types only, or without."""
     files = {}
     for path in root.rglob("*.py"):
         parts = path.relative_to(root).with_suffix("").parts
         if len(parts) == 1 or parts[0] in FLOORS:
             parts = parts[:-1] if parts[-1] == "__init__" else parts
             files[".".join(("lamina", *parts))] = path
-    imports = {}
+    made = {}
     for module, path in files.items():
-        found = set()
-        for _, name in targets(path, root, types=False):
-            package = name.rpartition(".")[0]  # an attribute of a module counts as the module
-            found.add(name if name in files else package)
-        imports[module] = found & set(files) - {module}
+        names = {name for _, name in targets(path, root, types)}
+        # What is no module is an attribute of one.
+        found = {name if name in files else name.rpartition(".")[0] for name in names}
+        made[module] = found & set(files) - {module}
+    return made
 
-    def reached(module: str) -> set[str]:
-        seen: set[str] = set()
-        left = [module]
-        while left:
-            new = imports[left.pop()] - seen
-            seen |= new
-            left.extend(new)
-        return seen
 
-    reach = {module: reached(module) for module in files}
+def reach(graph: dict[str, set[str]], module: str) -> set[str]:
+    """All modules that one imports, directly or through others."""
+    seen: set[str] = set()
+    left = [module]
+    while left:
+        new = graph[left.pop()] - seen
+        seen |= new
+        left.extend(new)
+    return seen
+
+
+def circles(root: Path) -> list[tuple[str, ...]]:
+    """Modules that import each other while something runs; types do not count."""
+    graph = imports(root, types=False)
+    reached = {module: reach(graph, module) for module in graph}
     return sorted(
         {
-            tuple(sorted(other for other in reach[module] if module in reach[other]))
-            for module in files
-            if module in reach[module]
+            tuple(sorted(other for other in reached[module] if module in reached[other]))
+            for module in graph
+            if module in reached[module]
         }
+    )
+
+
+def circles_of_types(root: Path) -> list[tuple[str, str]]:
+    """(module, imported) where an import for types only closes a circle."""
+    graph, running = imports(root, types=True), imports(root, types=False)
+    return sorted(
+        (module, other)
+        for module in graph
+        for other in graph[module] - running[module]
+        if module in reach(graph, other)
     )
 
 
@@ -156,6 +180,7 @@ def test_imports_run_down_only() -> None:
 
 def test_imports_go_in_no_circle_but_those_with_a_reason() -> None:
     assert circles(ROOT) == sorted(CIRCLES)
+    assert circles_of_types(ROOT) == sorted(TYPES)
 
 
 def test_core_leaves_private_what_is_private() -> None:
@@ -265,8 +290,11 @@ def test_a_planted_circle_is_caught(file: str, line: str, among: str, tmp_path: 
 
 def test_a_circle_of_types_is_none(tmp_path: Path) -> None:
     copied(tmp_path, "core")
+    before = circles_of_types(tmp_path)
     plant(tmp_path / "core/layers.py", "if TYPE_CHECKING:\n    from .session import Session")
     assert circles(tmp_path) == []
+    (found,) = set(circles_of_types(tmp_path)) - set(before)
+    assert found == ("lamina.core.layers", "lamina.core.session")
 
 
 @pytest.mark.parametrize(

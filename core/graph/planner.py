@@ -1,6 +1,6 @@
 """From graph to program: values and instructions in order, and where each value may lie.
 
-The steps before, tracing, fusion and differentiation, are `model.py`'s and `autodiff.py`'s to call.
+The steps before, fusion and differentiation, are `tracing.py`'s and `autodiff.py`'s to call.
 """
 
 from __future__ import annotations
@@ -265,10 +265,10 @@ class _Heap:
         holes = self.holes.setdefault(kind, [])
         fitting = [h for h in holes if h[1] >= length]
         if fitting:
-            offset, room = min(fitting, key=lambda h: (h[1], h[0]))
-            holes.remove((offset, room))
-            if room > length:
-                holes.append((offset + length, room - length))
+            offset, free = min(fitting, key=lambda h: (h[1], h[0]))
+            holes.remove((offset, free))
+            if free > length:
+                holes.append((offset + length, free - length))
         else:
             offset = self.lengths.get(kind, 0)
             self.lengths[kind] = offset + length
