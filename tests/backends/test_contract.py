@@ -11,7 +11,9 @@ import lamina as lm
 import numpy as np
 import pytest
 import support
+from lamina.backends.conformance import check_operations
 from lamina.backends.dispatch import resolve
+from lamina.core.conformance import PROGRAMS, check_program
 from lamina.kernels.spec import Spec
 
 array_api_strict = pytest.importorskip("array_api_strict")  # of the test extra
@@ -226,6 +228,13 @@ def test_core_reaches_a_device_only_through_the_contract(kind: type[Recording]) 
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("kind", [Recording, Functional])
+def test_the_kit_s_programs_pass_there(kind: type[Recording], name: str, dtype: str) -> None:
+    assert check_program(kind(), name, dtype) == []
+
+
 def test_functions_of_one_s_own_too() -> None:
     seen.clear()
     backend = Recording()
@@ -338,6 +347,18 @@ def test_everything_else_works_on_a_namespace_alone(namespace: lm.Backend) -> No
     ]  # fmt: skip
     told = [m.fit(x, y, epochs=3, batch_size=8, verbose=0).history["loss"] for m in models]
     np.testing.assert_allclose(told[0], told[1], rtol=1e-11)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_kit_s_programs_pass_on_a_namespace_alone(namespace: lm.Backend, name: str) -> None:
+    for dtype in namespace.dtypes:
+        assert check_program(namespace, name, dtype) == []
+
+
+@pytest.mark.parametrize("kind", [Recording, Functional, Strict])
+def test_the_kit_s_operations_pass_without_kernels(kind: type[lm.Backend]) -> None:
+    failed = [str(f) for _, failures in check_operations(kind()) for f in failures]
+    assert failed == []
 
 
 def test_float32_stays_float32(namespace: lm.Backend) -> None:
