@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import lamina as lm
 import pytest
@@ -69,6 +71,17 @@ def test_the_contract_s_names() -> None:
         "value_and_grad", "trace", "check_gradients", "datasets",
     }  # fmt: skip
     assert names <= set(lm.__all__)
+
+
+def test_what_a_plug_in_needs_hangs_on_lamina_and_is_told() -> None:
+    names = {
+        "Backend", "Obstacle", "BackendStatus", "Kernel", "Program", "Instruction", "resolve",
+        "Executable", "Binding", "State", "DataBlock", "Control", "check_backend",
+    }  # fmt: skip
+    assert names <= set(lm.__all__)
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    section = readme.split("## Add a backend")[1].split("\n## ")[0]
+    assert set(re.findall(r"^\| `lm\.(\w+)` \|", section, re.MULTILINE)) == names
 
 
 def test_unknown_public_names() -> None:

@@ -137,6 +137,11 @@ EVERYTHING = Network(
     ),
     "cross_entropy", AdamW(epsilon=1e-3, clip_norm=0.5), ("accuracy",), features=(2, 2),
 )  # fmt: skip
+# Wide enough for vectors, for what is left over of them, and for what is kept of a weight.
+WIDE = Network(
+    (Dense(70, "relu"), Dense(33, "tanh"), Dense(3, "softmax")),
+    "cross_entropy", SGD(), ("accuracy",), features=(37,),
+)  # fmt: skip
 NETWORKS = {
     "a classifier": CLASSIFIER,
     "logistic regression": LOGISTIC,
@@ -144,4 +149,5 @@ NETWORKS = {
     "dropout between layers": DROPOUT,
     "a parameter used twice": SHARED,
     "every kind of layer": EVERYTHING,
+    "wide layers": WIDE,
 }

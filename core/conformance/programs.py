@@ -13,7 +13,7 @@ from ...backends import guard
 from ...backends.contract import Backend
 from ...backends.selection import get_backend
 from ...backends.state import Control
-from .networks import CLASSIFIER, DROPOUT, NETWORKS, REGRESSION, SHARED, Network
+from .networks import CLASSIFIER, DROPOUT, NETWORKS, REGRESSION, SHARED, WIDE, Network
 from .pairs import BATCH, ROWS, SEED, Comparison, Pair, rates
 
 Check = Callable[[Backend, str], Iterator[str]]
@@ -275,14 +275,15 @@ def _predict(backend: Backend, dtype: str) -> Iterator[str]:
 @program("predict, from new weights")
 def _new_weights(backend: Backend, dtype: str) -> Iterator[str]:
     """After an epoch of training, and after the parameters were replaced."""
-    pair = Pair(backend, CLASSIFIER, dtype)
-    training = pair.bind("train", CLASSIFIER.data(ROWS))
-    predicting = pair.bind("predict", CLASSIFIER.data(ROWS, seed=1), 32)
-    for _ in range(2):
-        yield from predicting.run(Control(batch=32))
-        yield from training.run()
-    pair.write("parameters", pair.wanted.read("parameters")[::-1].copy())
-    yield from predicting.run(Control(batch=32))
+    for network, rows in ((CLASSIFIER, ROWS), (WIDE, 3 * ROWS)):
+        pair = Pair(backend, network, dtype)
+        training = pair.bind("train", network.data(ROWS))
+        predicting = pair.bind("predict", network.data(rows, seed=1), 128)
+        for _ in range(2):
+            yield from predicting.run(Control(batch=128))
+            yield from training.run()
+        pair.write("parameters", pair.wanted.read("parameters")[::-1].copy())
+        yield from predicting.run(Control(batch=128))
 
 
 @program("predict, two models on one device")
@@ -317,7 +318,7 @@ def _small_calls(backend: Backend, dtype: str) -> Iterator[str]:
             given.append((got, both.plain.read("prediction")))
             yield from pair.off(f"the prediction of {rows} rows", *given[-1])
     for got, want in given:
-        yield from pair.off("a prediction, after later ones,", got, want)
+        yield from pair.off("an earlier prediction", got, want)
 
 
 @program("explain")

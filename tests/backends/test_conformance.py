@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import lamina as lm
+import numpy as np
 import pytest
 from lamina.backends.conformance import LAYOUTS, check
 from lamina.backends.registry import BUILTIN, status
@@ -26,3 +30,33 @@ def device(name: str):
 def test_every_op(backend: str, op: str, dtype: str, layout: str) -> None:
     failures = check(device(backend), op, dtype, layout)
     assert not failures, "\n".join(map(str, failures))
+
+
+def blind(out, x):
+    """A ReLU that takes all memory for row-major."""
+    strides = np.cumprod([x.itemsize, *x.shape[:0:-1]])[::-1]
+    np.maximum(np.lib.stride_tricks.as_strided(x, x.shape, strides), 0.0, out=out[0])
+
+
+class Elsewhere(lm.Backend):
+    """A device with a namespace of its own, whose upload makes every array row-major."""
+
+    name = "elsewhere"
+
+    @property
+    def xp(self):
+        return SimpleNamespace(**vars(np))
+
+    def asarray(self, host):
+        return np.array(host, order="C")
+
+    def kernels(self):
+        return {"relu": lm.Kernel("relu", blind)}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_are_made_on_the_device(layout):
+    failures = check(Elsewhere(), "relu", "float64", layout)
+    assert bool(failures) is (layout in ("transposed", "strided"))
+    assert all(str(f).startswith(f"[relu] float64, {layout}: y") for f in failures)
+    assert not check(Elsewhere(), "transpose", "float64", layout)

@@ -11,6 +11,7 @@ import lamina as lm
 import numpy as np
 import pytest
 import support
+from lamina.backends.conformance import check_operations
 from lamina.backends.dispatch import resolve
 from lamina.kernels.spec import Spec
 
@@ -183,6 +184,13 @@ def test_core_reaches_a_device_only_through_the_contract(kind: type[Recording]) 
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("kind", [Recording, Functional])
+def test_the_kit_s_programs_pass_there(kind: type[Recording], name: str, dtype: str) -> None:
+    assert check_program(kind(), name, dtype) == []
+
+
 def test_functions_of_one_s_own_too() -> None:
     seen.clear()
     backend = Recording()
@@ -213,6 +221,12 @@ def test_the_recording_backend_does_catch() -> None:
         with pytest.raises(AssertionError, match=r"lamina\.core\.sneaky touched the device"):
             eval(code, namespace)
     eval("backend.compile", namespace)
+
+
+@pytest.mark.parametrize("kind", [Recording, Functional])
+def test_the_kit_s_operations_pass_without_kernels(kind: type[lm.Backend]) -> None:
+    failed = [str(f) for _, failures in check_operations(kind()) for f in failures]
+    assert failed == []
 
 
 def test_one_dispatch() -> None:

@@ -9,7 +9,9 @@ import lamina as lm
 import numpy as np
 import pytest
 import support
+from lamina.backends.conformance import check_operations
 from lamina.backends.dispatch import resolve
+from lamina.core.conformance import PROGRAMS, check_program
 from lamina.kernels.spec import Spec
 
 array_api_strict = pytest.importorskip("array_api_strict")  # of the test extra
@@ -96,6 +98,17 @@ def test_everything_else_works_on_a_namespace_alone(namespace: lm.Backend) -> No
     ]  # fmt: skip
     told = [m.fit(x, y, epochs=3, batch_size=8, verbose=0).history["loss"] for m in models]
     np.testing.assert_allclose(told[0], told[1], rtol=1e-11)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_kit_s_programs_pass_on_a_namespace_alone(namespace: lm.Backend, name: str) -> None:
+    for dtype in namespace.dtypes:
+        assert check_program(namespace, name, dtype) == []
+
+
+def test_the_kit_s_operations_pass_on_a_namespace_alone() -> None:
+    failed = [str(f) for _, failures in check_operations(Strict()) for f in failures]
+    assert failed == []
 
 
 def test_float32_stays_float32(namespace: lm.Backend) -> None:
