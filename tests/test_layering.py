@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,16 +119,9 @@ def test_the_checker_sees_every_floor() -> None:
     ],
 )
 def test_a_planted_import_is_caught(file: str, line: str, tmp_path: Path) -> None:
-    for floor in FLOORS:
-        shutil.copytree(
-            ROOT / floor, tmp_path / floor, ignore=shutil.ignore_patterns("__pycache__")
-        )
-    for path in ROOT.glob("*.py"):
-        shutil.copy(path, tmp_path)
-    assert violations(tmp_path) == []
     planted = tmp_path / file
-    planted.parent.mkdir(exist_ok=True)
-    planted.write_text((planted.read_text() if planted.exists() else "") + f"\n{line}\n")
+    planted.parent.mkdir(parents=True, exist_ok=True)
+    planted.write_text(f"{(ROOT / file).read_text()}\n{line}\n")
     found = violations(tmp_path)
     assert len(found) == 1
     assert found[0].startswith(f"{file}:")
