@@ -12,6 +12,17 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+QUICK = {("float32", "contiguous"), ("float64", "strided")}  # of a sweep, in the quick run
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of tests that sweep over dtypes and layouts, all but a few are slow."""
+    for item in items:
+        swept = getattr(getattr(item, "callspec", None), "params", {})
+        if "layout" in swept and (swept.get("dtype", "float32"), swept["layout"]) not in QUICK:
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("cuda"):
         import lamina as lm

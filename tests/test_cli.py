@@ -123,6 +123,7 @@ def test_devices_check_runs_the_table() -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_table_from_file_to_prediction(tmp_path: Path) -> None:
     table, model, new = (tmp_path / name for name in ("t.csv", "m.safetensors", "n.csv"))
     rows = [f"{i % 7},{'ab'[i % 2]},{'yes' if i % 2 else 'no'}" for i in range(60)]
@@ -179,6 +180,7 @@ def test_a_run_is_repeated_from_its_report(tmp_path: Path) -> None:
     assert again["settings"] == first["settings"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path, default_interrupt: None) -> None:
     file, log = tmp_path / "m.safetensors", tmp_path / "log.csv"
@@ -208,6 +210,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, default_interrupt: None) -> No
     assert f"{epochs} epochs done" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_regression_in_its_own_units(tmp_path: Path) -> None:
     table, model = tmp_path / "t.csv", tmp_path / "m.safetensors"
     rows = [f"{i % 31},{'ab'[i % 2]},{1000 * (i % 31) + 5000 * (i % 2) + 0.5}" for i in range(200)]

@@ -13,6 +13,7 @@ import pytest
 import support
 from lamina.backends.conformance import check_operations
 from lamina.backends.dispatch import resolve
+from lamina.core.conformance import PROGRAMS, check_program
 from lamina.kernels.spec import Spec
 
 # What core may ask of a device by itself; the rest is for the floor of the backends.

@@ -355,7 +355,7 @@ def test_the_command_writes_what_is_asked(tmp_path: Path) -> None:
     path = saved(tmp_path, sample())
     done = run(path)
     assert done.exit_code == 0
-    assert f"wrote {tmp_path / 'a.html'}" in done.stderr
+    assert f"wrote {tmp_path / 'a.html'}" in done.output
     write([path], tmp_path / "same.html")
     assert (tmp_path / "a.html").read_text() == (tmp_path / "same.html").read_text()
     (tmp_path / "a.html").unlink()
@@ -385,7 +385,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
     ):
         done = run(*words_)
         assert done.exit_code != 0
-        assert told in done.stderr
+        assert told in done.output
         assert "Traceback" not in done.output
     assert Result.read(path).rows == sample().rows
 

@@ -79,6 +79,7 @@ def test_samples_have_the_size_that_was_asked_for() -> None:
             assert 0.8 * elements <= largest <= 1.25 * elements, op.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_all_ways_are_right(dtype: str) -> None:
     found = suite.measure_suite(
@@ -238,6 +239,7 @@ def test_rounds_are_interleaved_and_sized(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(turns) >= 5  # and not all rounds of one, then all of the other
 
 
+@pytest.mark.slow
 def test_a_result_follows_the_schema_and_comes_back(tmp_path: Path) -> None:
     target = tmp_path / "result.json"
     arguments = ["bench", "--op", "relu", "--op", "adam_update", "--size", "2000", "--json"]
@@ -260,6 +262,7 @@ def test_a_result_follows_the_schema_and_comes_back(tmp_path: Path) -> None:
         jsonschema.validate(document, schema)
 
 
+@pytest.mark.slow
 def test_baselines_of_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAMINA_CACHE_DIR", str(tmp_path))
     done = CliRunner().invoke(app, ["bench", "--op", "relu", "--size", "900", "--save", "before"])

@@ -51,6 +51,7 @@ def test_all_published_costs(backend: str) -> None:
     assert model.evaluate(x, y)["accuracy"] == pytest.approx(0.9, abs=0.01)
 
 
+@pytest.mark.slow
 def test_first_costs_on_loops() -> None:
     x, y = flower()
     history = course_model("loops").fit(x, y, epochs=1001, batch_size=400, shuffle=False, verbose=0)

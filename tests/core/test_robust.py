@@ -40,6 +40,7 @@ model.fit(data.x_train, data.y_train, epochs=100_000, verbose=0, callbacks=[lm.C
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_killed_at_any_moment(backend: str, tmp_path: Path) -> None:
     def untrained() -> lm.Sequential:
