@@ -6,6 +6,7 @@ The checkers read the sources without running anything.
 from __future__ import annotations
 
 import ast
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
