@@ -21,13 +21,14 @@ from typing import Any
 
 from numba.core import caching
 
+ROOT = Path(__file__).parent  # what machine code is made from lies in here, or runs when stale
+
 _told: set[str] = set()
 
 
 @cache
-def sources() -> str:
+def sources(root: Path = ROOT) -> str:
     """The digest of all sources that machine code is made from."""
-    root = Path(__file__).parent
     found = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
         found.update(path.relative_to(root).as_posix().encode() + path.read_bytes())

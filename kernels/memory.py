@@ -33,8 +33,8 @@ def aligned(elements: int, dtype: str) -> np.ndarray:
         raw = np.zeros(size + LINE, dtype=np.uint8)
         offset = -address(raw) % LINE
     else:
-        room = size + HUGE + PLACES * STAGGER  # what is not touched takes no memory
-        pages = mmap.mmap(-1, room, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        reserved = size + HUGE + PLACES * STAGGER  # what is not touched takes no memory
+        pages = mmap.mmap(-1, reserved, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         raw = np.frombuffer(pages, dtype=np.uint8)
         offset = -address(raw) % HUGE
         pages.madvise(mmap.MADV_HUGEPAGE, offset, size // HUGE * HUGE)

@@ -115,11 +115,11 @@ def matmul(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
     k2, n = b.shape[-2:] if not attrs["transpose_b"] else (b.shape[-1], b.shape[-2])
     leading = broadcast_shapes([a.shape[:-2], b.shape[:-2]])
     if k != k2 or leading is None:
-        turned = "".join(
+        sides = "".join(
             f", {n} transposed" for n in ("a", "b") if attrs[f"transpose_{n}"]
         )  # says which side to look at
         raise ShapeError(
-            f"[matmul] a has {k} columns but b has {k2} rows ({listing(('a', 'b'), specs)}{turned})"
+            f"[matmul] a has {k} columns but b has {k2} rows ({listing(('a', 'b'), specs)}{sides})"
         )
     return (Spec((*leading, m, n), kind),)
 

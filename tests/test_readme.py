@@ -15,6 +15,7 @@ from lamina.benchmarks.report import markdown
 ROOT = Path(__file__).parents[1]
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
 FLOORS = ("kernels", "backends", "core")
+AT_LEAST = 12  # examples in the docstrings of these
 MODULES = [
     module.name
     for floor in FLOORS
@@ -27,6 +28,20 @@ MODULES = [
 def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 4
     assert "lamina.core.graph.autodiff" in MODULES
+
+
+def test_the_docstrings_examples_are_found() -> None:
+    """As many as there are: a module that moved out of sight would take its examples along."""
+    finder, counted, named = doctest.DocTestFinder(), 0, 0
+    for floor in FLOORS:
+        for path in (Path(lamina.__file__).parent / floor).rglob("*.py"):
+            named += len(re.findall(r"^\s*>>> ", path.read_text(), re.M))
+    for name in MODULES:
+        if name != "lamina.backends.cupy":
+            for test in finder.find(import_module(name)):
+                counted += len(test.examples)
+    assert counted == named
+    assert counted >= AT_LEAST
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))

@@ -120,6 +120,36 @@ def test_small_arrays_and_one_thread_stay_whole(monkeypatch: pytest.MonkeyPatch)
     assert [rows for _, rows in seen] == [100, ROWS]
 
 
+def test_a_single_row_is_not_cut_along_itself(three_cores: None) -> None:
+    """Of rank 1, the only axis is the one that softmax sums over."""
+    seen: list[tuple[str, int]] = []
+    x = np.random.default_rng(5).standard_normal(ROWS, dtype=np.float32)
+    out = np.empty_like(x)
+    shared.shared(watched(numba_kernels()["softmax"], seen)).function((out,), x)
+    assert [rows for _, rows in seen] == [ROWS]
+    assert out.sum(dtype=np.float64) == pytest.approx(1.0, rel=1e-4)
+
+
+def test_an_input_that_is_broadcast_is_not_cut(three_cores: None) -> None:
+    """Its only axis is as long as the first one of the other, and is another."""
+    seen: list[tuple[str, int]] = []
+
+    def run(out: Any, a: Any, b: Any) -> None:
+        np.add(a, b, out=out[0])
+
+    side = 1500
+    a, b = np.ones((side, side), np.float32), np.arange(side, dtype=np.float32)
+    out = np.empty_like(a)
+    shared.shared(watched(Kernel("add", run), seen)).function((out,), a, b)
+    assert [rows for _, rows in seen] == [side]
+    np.testing.assert_array_equal(out, a + b)
+
+
+def test_a_kernel_whose_rows_need_each_other_stays_as_it_is() -> None:
+    kernel = numba_kernels()["clip_norm"]
+    assert shared.shared(kernel) is kernel
+
+
 def test_the_error_of_a_part_arrives_and_the_cores_come_back(three_cores: None) -> None:
     def run(out: Any, x: Any) -> None:
         if x[0] == 0.0:
