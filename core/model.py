@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import numpy as np
 
@@ -17,12 +17,14 @@ from ..kernels.spec import FLOATS
 from . import inputs, losses, optimizers, training
 from .callbacks import Callback, check_callbacks
 from .checks import check_count, check_number
-from .data.tables import Encoding
 from .examples import Examples
 from .history import History, check_verbose, reporter
 from .layers import Layer
 from .predictor import Predictor
 from .session import Session, means
+
+if TYPE_CHECKING:
+    from .data.tables import Encoding
 
 T = TypeVar("T")
 
