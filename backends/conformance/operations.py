@@ -32,10 +32,8 @@ def transposed(backend: Backend, host: np.ndarray) -> Any:
     """Column-major: a transposed view of an array that lies on the device."""
     if host.ndim < 2:
         return contiguous(backend, host)
-    turned = contiguous(backend, host.T)
-    if host.ndim == 2:
-        return turned.T
-    return backend.xp.permute_dims(turned, tuple(reversed(range(host.ndim))))
+    other_way_round = contiguous(backend, host.T)
+    return backend.xp.permute_dims(other_way_round, tuple(reversed(range(host.ndim))))
 
 
 def strided(backend: Backend, host: np.ndarray) -> Any:

@@ -45,10 +45,10 @@ for _name, _network in NETWORKS.items():
 
 @program("train, a last partial batch")
 def _partial(backend: Backend, dtype: str) -> Iterator[str]:
-    """In pieces, from the cursor on, and further than there are rows; then smaller batches."""
+    """In pieces from the cursor on, further than there are rows; down to a last batch of one."""
     pair = Pair(backend, CLASSIFIER, dtype)
     both = pair.bind("train", CLASSIFIER.data(ROWS), capacity=8)
-    for batch in (BATCH, 8, 3):
+    for batch in (BATCH, 8, 2):
         control = Control(batch=batch)
         for steps in (1, 2, 9):
             control.steps, control.learning_rates = steps, rates(steps)
@@ -159,8 +159,11 @@ def _nonfinite_loss(backend: Backend, dtype: str) -> Iterator[str]:
             entry = pair.wanted.layout[f"{layer}.weight"]
             numbers[entry.offset] = np.inf
             pair.write("parameters", numbers)
-        for what in pair.bind("train", data).run():
+        both = pair.bind("train", data)
+        for what in both.run():
             yield f"from row {place}, layer {layer} on, {what}"
+        if layer == 0:
+            yield from _goes_on(both)
 
 
 @program("train, a gradient that is not finite")
@@ -174,8 +177,17 @@ def _nonfinite_gradient(backend: Backend, dtype: str) -> Iterator[str]:
         pair.write("parameters", numbers)
         data = REGRESSION.data(ROWS)
         data.y[place] = 8.0 * guard.largest_norm(dtype)
-        for what in pair.bind("train", data).run():
+        both = pair.bind("train", data)
+        for what in both.run():
             yield f"from row {place} on, {what}"
+        yield from _goes_on(both)
+
+
+def _goes_on(both: Comparison) -> Iterator[str]:
+    """What differs in a pass over other rows after a run that stopped."""
+    both.use(both.pair.network.data(ROWS, seed=1))
+    for what in both.run():
+        yield f"with other rows after the stop, {what}"
 
 
 @program("train, a second data block")

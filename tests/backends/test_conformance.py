@@ -10,6 +10,7 @@ import pytest
 from lamina.backends.conformance import LAYOUTS, check
 from lamina.backends.registry import BUILTIN, status
 from lamina.backends.selection import get_backend
+from lamina.core.conformance import PROGRAMS, check_program
 from lamina.kernels import ops
 
 
@@ -30,6 +31,13 @@ def device(name: str):
 def test_every_op(backend: str, op: str, dtype: str, layout: str) -> None:
     failures = check(device(backend), op, dtype, layout)
     assert not failures, "\n".join(map(str, failures))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_program_on_several_threads(name, many_threads):
+    many_threads(3)
+    for dtype in ("float32", "float64"):
+        assert check_program(get_backend("numba"), name, dtype) == []
 
 
 def blind(out, x):

@@ -122,6 +122,17 @@ class LayerMistaken(Whole):
             control.nonfinite_instruction = len(self.program.forward) - 1
 
 
+class StoppedForGood(Whole):
+    """After a run that stopped none goes on."""
+
+    stopped = False
+
+    def run(self, control: lm.Control) -> None:
+        control.stop = self.stopped
+        super().run(control)
+        self.stopped = control.stop
+
+
 class OldBlock(Whole):
     """`use` keeps the data it had."""
 
@@ -331,6 +342,7 @@ FAULTS: list[tuple[type[Made] | type[Plain], str, str]] = [
     (GradientUnguarded, "train, a gradient that is not finite", "control.stop is False"),
     (StepMiscounted, "train, a gradient that is not finite", "nonfinite_step is 3 instead of 2"),
     (LayerMistaken, "train, a loss that is not finite", "nonfinite_instruction is"),
+    (StoppedForGood, "train, a loss that is not finite", "after the stop, control.stop is True"),
     (OldBlock, "train, a second data block", "the sum of loss: off by"),
     (OldBlock, "predict", r"prediction has shape \(16, 3\) instead of \(3, 3\)"),
     (BlockForgotten, "train, two models on one device", "model 1, "),
