@@ -54,6 +54,7 @@ def description(model: Sequential) -> dict[str, Any]:
         "learned": model._learned,
         "columns": None if model.columns is None else list(model.columns),
         "encoding": None if model.encoding is None else model.encoding.to_json(),
+        "origin": model.origin,
     }
 
 
@@ -203,6 +204,8 @@ def load(
             model.columns = tuple(str(name) for name in told["columns"])
         if told.get("encoding") is not None:
             model.encoding = Encoding.from_json(told["encoding"])
+        if told.get("origin") is not None:
+            model.origin = dict(told["origin"])
     except CheckpointError:
         raise
     except (LaminaError, KeyError, TypeError, ValueError, AttributeError) as error:

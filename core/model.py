@@ -21,7 +21,7 @@ from .callbacks import Callback, check_callbacks
 from .data.tables import Encoding
 from .history import History, check_verbose, reporter
 from .layers import Layer, check_count, check_number
-from .predictor import Predictor, capacity_for
+from .predictor import PROBABILITIES, Predictor, capacity_for, classes_of
 from .tracing import Traced, layout_of, predict_program, trace_layers, train_program
 
 INIT_STREAM = 0x1817
@@ -77,6 +77,7 @@ class Sequential:
         self.told_custom = False  # whether save has said what load will need
         self.columns: tuple[str, ...] | None = None  # of the data frame that it was built on
         self.encoding: Encoding | None = None  # how tables become features; saved with the model
+        self.origin: dict[str, Any] | None = None  # what `lamina train` began it with; saved too
         self.features: tuple[int, ...] | None = None
         self._state: State | None = None
         self._traced: dict[bool, Traced] = {}
@@ -218,6 +219,11 @@ class Sequential:
         width = self._trace().prediction.shape[-1]
         assert not isinstance(width, Rows)
         return width
+
+    @property
+    def output(self) -> str:
+        """The operation that the prediction ends in, such as "softmax"."""
+        return self._trace().prediction.op
 
     # Programs
 
@@ -453,14 +459,9 @@ class Sequential:
 
         Raises: BadInput when the last layer gives no probabilities.
         """
-        op = self._trace().prediction.op
-        if op not in ("softmax", "sigmoid"):
+        if self.output not in PROBABILITIES:
             raise BadInput("predict_classes needs a last layer that ends in softmax or sigmoid")
-        p = self.predict(x)
-        chosen: np.ndarray = np.argmax(p, axis=1) if op == "softmax" else p >= 0.5
-        if chosen.ndim == 2 and chosen.shape[1] == 1:
-            chosen = chosen[:, 0]
-        return chosen.astype(np.int32)
+        return classes_of(self.predict(x), self.output)
 
     def gradients(self, x: Any, y: Any, sample_weight: Any = None) -> list[dict[str, np.ndarray]]:
         """The cost's gradient, per layer and by name: [{"weight": ..., "bias": ...}, ...].
