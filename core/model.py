@@ -362,7 +362,9 @@ class Sequential:
             epochs=int(epochs),
             held=held,
             callbacks=callbacks,
-            reporter=reporter(verbose, int(epochs), source.rows),
+            reporter=reporter(
+                verbose, int(epochs), source.rows, self.state.epoch if self.built else 0
+            ),
         )
         return training.train(task)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backends.state import Control
+from ..kernels.compilation import clock
 from ..kernels.errors import BadInput, DivergenceError
 from .callbacks import Callback
 from .history import History, Silent
@@ -224,10 +225,10 @@ def _several_epochs(task: Task, history: History) -> bool:
     watched = task.callbacks or task.held is not None or type(task.reporter) is not Silent
     if watched or not isinstance(source, Rows):
         return False
-    start = time.perf_counter()
+    start = clock()
     found, control = source.several(left)
     state = task.model.state
-    seconds = (time.perf_counter() - start) / max(len(found), 1)
+    seconds = (clock() - start) / max(len(found), 1)
     for values in found:
         state.epoch += 1
         history.add(state.epoch, seconds, values)
@@ -238,7 +239,7 @@ def _several_epochs(task: Task, history: History) -> bool:
 
 def _one_epoch(task: Task, history: History, interrupt: Interrupt) -> None:
     model = task.model
-    start = time.perf_counter()
+    start = clock()
     control = task.source.epoch(interrupt, task.reporter)
     state = model.state
     if interrupt.asked:
@@ -250,7 +251,7 @@ def _one_epoch(task: Task, history: History, interrupt: Interrupt) -> None:
     if task.held is not None:
         found = model.assess(task.held)
         values.update({f"val_{name}": value for name, value in found.items()})
-    seconds = time.perf_counter() - start
+    seconds = clock() - start
     history.add(state.epoch, seconds, values)
     task.reporter.epoch(state.epoch, seconds, values)
     for callback in task.callbacks:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import typer
 
+from ...kernels import compilation
 from ...kernels.errors import BadInput, LaminaError, UnknownName
 
 USAGE, FAILED = 2, 1  # exit codes: a wrong argument, and a run that did not succeed
@@ -43,7 +44,10 @@ def in_the_shell(message: str) -> str:
 def honest() -> Iterator[None]:
     """Says what went wrong on the error stream, without a traceback, and exits accordingly."""
     try:
-        yield
+        try:
+            yield
+        finally:  # before an error, which is the last line
+            compilation.report()
     except BrokenPipeError:  # whoever read our output has enough
         raise typer.Exit(FAILED) from None
     except MemoryError:

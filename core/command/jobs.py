@@ -9,7 +9,6 @@ import io
 import math
 import os
 import textwrap
-import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ...kernels.compilation import clock
 from ...kernels.errors import BadInput
 from ..callbacks import Callback, Checkpoint, LogFile
 from ..checkpoint import load
@@ -236,7 +236,7 @@ def train(
     if save is not None:
         callbacks.append(Checkpoint(save))
     done = model.state.epoch if model.built else 0
-    start = time.perf_counter()
+    start = clock()
     try:
         history = model.fit(
             data.x_train,
@@ -252,7 +252,7 @@ def train(
         if save is not None and ended:
             way = f"{save} holds epoch {ended}: go on from it with --resume"
         raise KeyboardInterrupt(f"stopped in epoch {ended + 1}; {way}") from None
-    seconds = time.perf_counter() - start
+    seconds = clock() - start
     results = tested(model, data)
     _conclude(data, results, seconds, say)
     if save is not None:

@@ -16,6 +16,7 @@ from numba.core.ccallback import CFunc
 from numba.extending import get_cython_function_address
 
 from ...cache import DiskCache, disk_cache
+from ...compilation import compiling
 from ..jit import OPTIONS
 from . import interpreter, steps_data, steps_elements, steps_products, steps_rows, steps_updates
 
@@ -47,7 +48,19 @@ def _function(piece: Piece) -> Any:
     options = {name: value for name, value in OPTIONS.items() if name != "nogil"}
     made: Any = CFunc(function, (arguments, types.void), locals={}, options=options)
     made._cache = disk_cache(function)
+    compile_now = made._compile_uncached  # what is called when nothing is on disk
+
+    def told() -> Any:
+        with compiling(named(piece)):
+            return compile_now()
+
+    made._compile_uncached = told
     return made
+
+
+def named(piece: Piece) -> str:
+    """A piece in words."""
+    return " ".join(piece).strip()
 
 
 def load(piece: Piece) -> bool:
