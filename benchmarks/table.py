@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich import box
 from rich.console import Console
@@ -14,7 +14,7 @@ from .result import Result, Row
 
 NUMBERS = ("time", "from–to", "×", "GFLOP/s", "GB/s", "ceiling")
 DROPPED = ("GB/s", "GFLOP/s", "from–to", "ceiling", "×")  # first to last, where it is narrow
-TEXT = 20  # what a column of words has at least, or all that it says: it folds, numbers never do
+TEXT = 20  # what a column of words has at least: it folds between words, numbers never do
 BETWEEN = 3  # from column to column
 NEEDED = 2  # numbers beside which words may stand in two columns; with fewer they share one
 
@@ -99,9 +99,11 @@ def _table(
     ]
     names, shared = _columns(lines, width)
     table = Table(title=heading, title_justify="left", header_style="bold", box=box.SIMPLE)
-    table.add_column("work, computed by" if shared else "work")
-    if not shared:
-        table.add_column("computed by")
+    if shared:
+        table.add_column("work, computed by")
+    else:
+        table.add_column("work", min_width=_least([label for label, _, _ in lines]))
+        table.add_column("computed by", min_width=_least([who for _, who, _ in lines]))
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     for number, (label, who, cells) in enumerate(lines):
@@ -117,14 +119,19 @@ def _table(
     return table, names
 
 
+def _least(texts: Sequence[str]) -> int:
+    """The width that a column of words needs to be read: TEXT, its longest word or its longest."""
+    word = max((len(word) for text in texts for word in text.split()), default=0)
+    return max(word, min(max(map(len, texts), default=0), TEXT))
+
+
 def _columns(lines: list[tuple[str, str, Cells]], width: int) -> tuple[list[str], bool]:
     """The numbers there is room for, and whether work and who computed it share a column."""
 
     def longest(words: Iterable[str]) -> int:
         return max(map(len, words), default=0)
 
-    labels, who = longest(label for label, _, _ in lines), longest(who for _, who, _ in lines)
-    texts = [min(labels, TEXT), min(who, TEXT)]
+    texts = [_least([label for label, _, _ in lines]), _least([who for _, who, _ in lines])]
     names = list(NUMBERS)
 
     def needed(texts: list[int]) -> int:
