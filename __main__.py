@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from . import __version__
 from .benchmarks.commands.bench import bench
 from .core.command.console import FAILED, honest
 from .kernels.errors import BadInput
@@ -21,6 +22,23 @@ app = typer.Typer(
 )
 
 app.add_typer(bench, name="bench")
+
+
+def _version(asked: bool) -> None:
+    """Prints the version and ends."""
+    if asked:
+        typer.echo(f"lamina {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def lamina(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Say which version."),
+    ] = False,
+) -> None:
+    """What all commands share."""
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -60,7 +78,7 @@ def train(
     backend: Annotated[
         str, typer.Option(help="auto, loops, numpy, numba, cupy, cpu, cuda:0, or a list of them.")
     ] = "auto",
-    epochs: Annotated[int, typer.Option(min=0, help="Passes over the training data.")] = 60,
+    epochs: Annotated[int, typer.Option(min=0, help="Passes over the training data, in all.")] = 60,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows a step.")] = 32,
     learning_rate: Annotated[float, typer.Option(help="Adam's learning rate.")] = 1e-3,
     dropout: Annotated[float, typer.Option(help="Drop rate behind each hidden layer.")] = 0.2,
@@ -75,12 +93,17 @@ def train(
     impute: Annotated[
         bool, typer.Option("--impute", help="Fill missing cells: mean, or most frequent word.")
     ] = False,
-    test_size: Annotated[float, typer.Option(help="Share of the rows held out to test.")] = 0.2,
+    test_size: Annotated[
+        float, typer.Option(help="Share of the rows held out to test; 0 trains on all of them.")
+    ] = 0.2,
     save: Annotated[
         Path | None, typer.Option(help="Write the model to this file after every epoch.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the file of --save, where it exists.")
+        bool, typer.Option("--resume", help="Go on from the file of --save, if it is there.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin anew although the file of --save is there.")
     ] = False,
     log: Annotated[
         Path | None, typer.Option(help="Append a line per epoch to this .csv or .jsonl file.")
@@ -91,8 +114,13 @@ def train(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Trains a network and tests it on rows that it has not seen."""
+    """Trains a network and tests it on rows that it has not seen.
+
+    With --resume, options that are not given are those that the file was begun with; --epochs,
+    --batch-size, --learning-rate and --backend may be others than before.
+    """
     from .core.command import jobs
+    from .core.command.settings import NAMES, Settings
 
     def say(text: str) -> None:
         if not as_json:
@@ -101,28 +129,39 @@ def train(
     with honest():
         _check_target("--save", save)
         _check_target("--log", log)
+        given = _given(context)
         if repeat is not None:
-            _check_repeat(context)
-            settings = jobs.Settings.from_json(_report(repeat))
+            _check_repeat(given)
+            settings = Settings.from_json(_report(repeat))
+            given = set(NAMES)
         else:
-            settings = jobs.Settings(
+            settings = Settings(
                 data, label, task, impute, test_size, _sizes(hidden), activation, backend,
                 epochs, batch_size, learning_rate, dropout, dtype, seed,
             )  # fmt: skip
-        verbose = 0 if as_json else "auto"
-        report = jobs.train(settings, say, save=save, resume=resume, log=log, verbose=verbose)
+        report = jobs.train(
+            settings, say, save=save, resume=resume, overwrite=overwrite, log=log,
+            verbose=0 if as_json else "auto", given=given,
+        )  # fmt: skip
         if as_json:
             typer.echo(json.dumps(report))
 
 
-def _check_repeat(context: typer.Context) -> None:
+def _given(context: typer.Context) -> set[str]:
+    """The parameters that stand on the command line."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+
+
+def _check_repeat(given: set[str]) -> None:
     """Raises BadInput for a setting given beside --repeat, which would be another run."""
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        given = source is not None and source.name == "COMMANDLINE"
-        if given and name not in ("repeat", "save", "resume", "log", "as_json"):
-            word = "the data" if name == "data" else "--" + name.replace("_", "-")
-            raise BadInput(f"--repeat takes all settings from the report: leave {word} away")
+    from .core.command.settings import NAMES, option
+
+    for name in NAMES:
+        if name in given:
+            raise BadInput(
+                f"--repeat takes all settings from the report: leave {option(name)} away"
+            )
 
 
 def _report(path: Path) -> Any:

@@ -51,6 +51,7 @@ def description(model: Sequential) -> dict[str, Any]:
         "learned": model.session.learned,
         "columns": None if model.columns is None else list(model.columns),
         "encoding": None if model.encoding is None else model.encoding.to_json(),
+        "origin": model.origin,
     }
 
 

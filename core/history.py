@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
+from ..kernels.compilation import clock
 from ..kernels.errors import BadInput
 
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions
+    from rich.text import Text
+
+GAP = "  "  # between the parts of the progress line
+ALWAYS = 2  # parts of it that are never dropped: the epoch and the loss
+BAR, BAR_LEAST, BAR_MOST = "bar", 6, 24
 PLAIN_LINES = 20  # where there is no terminal, at most about so many lines a fit
 
 
@@ -53,61 +61,129 @@ class Silent:
 
 
 class Lines(Silent):
-    """Plain lines, for files and pipes: every epoch of a short training, some of a long one."""
+    """Plain lines, for files and pipes: every epoch of a short training, some of a long one.
 
-    def __init__(self, epochs: int, rows: int) -> None:
-        self.epochs, self.rows, self.count = epochs, rows, 0
+    before: epochs of the model's life that are done; epochs: how many are to come.
+    """
+
+    def __init__(self, epochs: int, rows: int, before: int = 0) -> None:
+        self.rows, self.first, self.last = rows, before + 1, before + epochs
         self.every = max(1, epochs // PLAIN_LINES)
 
     def epoch(self, number: int, seconds: float, values: Mapping[str, float]) -> None:
         """Prints a line when it is due."""
-        self.count += 1
-        if self.count % self.every == 0 or self.count in (1, self.epochs):
-            line = f"epoch {self.count}/{self.epochs}  {describe(values)}"
+        count = number - self.first + 1
+        if count % self.every == 0 or number in (self.first, self.last):
+            line = f"epoch {number}/{self.last}  {describe(values)}"
             line += f"  {seconds:.2f} s"
             if self.rows and seconds > 0:  # batches that come one by one are not counted before
                 line += f"  {self.rows / seconds:,.0f} examples/s"
             print(line, flush=True)
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A part of the progress line. rank: its importance, 0 the greatest."""
+
+    rank: int
+    text: str
+    style: str = ""
+
+
+def fitted(pieces: Sequence[Piece], width: int) -> list[Piece]:
+    """The pieces that a width has room for, in their order: the least important go first.
+
+    The two of the greatest importance always stay.
+    """
+    kept: list[Piece] = []
+    used = -len(GAP)
+    for piece in sorted(pieces, key=lambda piece: piece.rank):
+        used += len(GAP) + len(piece.text)
+        if used > width and len(kept) >= ALWAYS:
+            break
+        kept.append(piece)
+    return [piece for piece in pieces if piece in kept]
+
+
+def minutes(seconds: float) -> str:
+    """`1:05`, or `2:00:09`."""
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
 class Bar(Silent):
-    """One progress line on a terminal: loss, metrics, examples per second, time left."""
+    """One progress line on a terminal, as much of it as there is room for."""
 
-    def __init__(self, epochs: int, rows: int) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    def __init__(self, epochs: int, rows: int, before: int = 0) -> None:
+        from rich.console import Console
+        from rich.live import Live
 
-        self.epochs, self.rows, self.done = epochs, rows, 0
-        self.start = time.perf_counter()
-        self.progress = Progress(
-            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[values]}  {task.fields[rate]:,.0f} examples/s"),
-            TimeRemainingColumn(compact=True),
-        )
-        fields: dict[str, Any] = {"epoch": 1, "epochs": epochs, "values": "", "rate": 0.0}
-        self.task = self.progress.add_task("", total=epochs * rows or None, **fields)
-        self.progress.start()
-
-    def _show(self, seen: int, values: Mapping[str, float]) -> None:
-        total = self.done * self.rows + seen
-        rate = total / max(time.perf_counter() - self.start, 1e-9)
-        number = min(self.done + 1, self.epochs)
-        self.progress.update(
-            self.task, completed=total, epoch=number, values=describe(values), rate=rate
-        )
+        self.epochs, self.rows, self.before = epochs, rows, before
+        self.done, self.seen, self.rows_before = 0, 0, 0
+        self.values: Mapping[str, float] = {}
+        self.start, self.spent = clock(), 0.0
+        self.live = Live(self, console=Console(), refresh_per_second=10)
+        self.live.start()
 
     def batches(self, seen: int, values: Mapping[str, float]) -> None:
         """Moves the line within an epoch."""
-        self._show(seen, values)
+        self.seen, self.values = seen, values
+        self.spent = clock() - self.start  # here, not where it is drawn, in another thread
 
     def epoch(self, number: int, seconds: float, values: Mapping[str, float]) -> None:
         """Moves the line to the epoch's end."""
+        self.rows_before += self.rows or self.seen
         self.done += 1
-        self._show(0, values)
+        self.batches(0, values)
 
     def close(self) -> None:
         """Leaves the line as it is."""
-        self.progress.stop()
+        self.live.stop()
+
+    def pieces(self) -> list[Piece]:
+        """All parts of the line, from left to right."""
+        last = str(self.before + self.epochs)
+        number = min(self.before + self.done + 1, self.before + self.epochs)
+        found = [
+            Piece(0, f"epoch {number:>{len(last)}}/{last}"),
+            Piece(3, " " * BAR_LEAST, BAR),
+        ]
+        values = [f"{name} {value:.4f}" for name, value in self.values.items()]
+        found += [Piece(3 + at if at else 1, text) for at, text in enumerate(values)]
+        if self.spent > 0 and self.values:
+            rate = (self.rows_before + self.seen) / self.spent
+            found.append(Piece(1000, f"{rate:,.0f} examples/s", "dim"))
+        if self.done == self.epochs:
+            found.append(Piece(2, f"in {minutes(self.spent)}", "cyan"))
+        elif share := self.share():
+            left = self.spent * (1.0 - share) / share
+            found.append(Piece(2, f"{minutes(left)} left", "cyan"))
+        return found
+
+    def share(self) -> float:
+        """How much of the training is done."""
+        return (self.done + (self.seen / self.rows if self.rows else 0.0)) / self.epochs
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        from rich.text import Text
+
+        line = Text(no_wrap=True, overflow="ellipsis", end="")
+        kept = fitted(self.pieces(), options.max_width)
+        room = options.max_width - sum(len(p.text) for p in kept) - len(GAP) * (len(kept) - 1)
+        for number, piece in enumerate(kept):
+            line.append(GAP if number else "")
+            if piece.style != BAR:
+                line.append(piece.text, piece.style)
+                continue
+            width = min(BAR_LEAST + max(room, 0), BAR_MOST)
+            full = int(width * self.share())
+            mark = "-" if options.ascii_only else "━"
+            line.append(mark * full, "bar.complete")
+            # without colours the rest of the bar would look like what is done
+            plain = console.no_color or console.color_system is None
+            line.append((" " if plain else mark) * (width - full), "bar.back")
+        yield line
 
 
 def check_verbose(verbose: object) -> None:
@@ -116,8 +192,12 @@ def check_verbose(verbose: object) -> None:
         raise BadInput(f'verbose is "auto", True or False, not {verbose!r}')
 
 
-def reporter(verbose: bool | int | str, epochs: int, rows: int) -> Silent:
-    """What shows the training: "auto" is a line on a terminal and plain lines elsewhere."""
-    if verbose is False or verbose == 0 or epochs == 0:
+def reporter(verbose: bool | int | str, epochs: int, rows: int, before: int) -> Silent:
+    """What shows the training: "auto" is a line on a terminal and plain lines elsewhere.
+
+    before: the epochs that the model has behind it; they are counted over its life.
+    """
+    if verbose is False or verbose == 0 or epochs == 0 or sys.stdout is None:
         return Silent()
-    return Bar(epochs, rows) if sys.stdout.isatty() else Lines(epochs, rows)
+    drawn = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    return (Bar if drawn else Lines)(epochs, rows, before)

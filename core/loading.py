@@ -50,6 +50,8 @@ def load(
             model.columns = tuple(str(name) for name in told["columns"])
         if told.get("encoding") is not None:
             model.encoding = Encoding.from_json(told["encoding"])
+        if told.get("origin") is not None:
+            model.origin = dict(told["origin"])
     except CheckpointError:
         raise
     except (LaminaError, KeyError, TypeError, ValueError, AttributeError) as error:

@@ -20,7 +20,7 @@ from .checks import check_count, check_number
 from .examples import Examples
 from .history import History, check_verbose, reporter
 from .layers import Layer
-from .predictor import Predictor
+from .predictor import PROBABILITIES, Predictor, classes_of
 from .session import Session, means
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ class Sequential:
         self.history: History | None = None
         self.told_custom = False  # whether save has said what load will need
         self.encoding: Encoding | None = None  # how tables become features; saved with the model
+        self.origin: dict[str, Any] | None = None  # what `lamina train` began it with; saved too
         self._predictor: Predictor | None = None
 
     def to(self, backend: Choice) -> Sequential:
@@ -154,6 +155,11 @@ class Sequential:
         Raises: ShapeError, DtypeError, BadInput.
         """
         self.session.set_weights(weights)
+
+    @property
+    def output(self) -> str:
+        """The operation that the prediction ends in, such as "softmax"."""
+        return self.session.graph().prediction.op
 
     # Training
 
@@ -218,7 +224,8 @@ class Sequential:
             if epochs:
                 session.settle(batch)
             source = training.ArraySource(session, examples, batch, bool(shuffle))
-        shown = reporter(verbose, int(epochs), source.rows)
+        begun = self.state.epoch if self.built else 0
+        shown = reporter(verbose, int(epochs), source.rows, begun)
         return training.train(training.Fit(self, source, int(epochs), held, callbacks, shown))
 
     def _given(self, validation_data: Sequence[Any]) -> Examples:
@@ -278,14 +285,9 @@ class Sequential:
 
         x: (n, features). Raises: NotBuilt; BadInput when the last layer gives no probabilities.
         """
-        op = self.session.graph().prediction.op
-        if op not in ("softmax", "sigmoid"):
+        if self.output not in PROBABILITIES:
             raise BadInput("predict_classes needs a last layer that ends in softmax or sigmoid")
-        p = self.predict(x)
-        chosen: np.ndarray = np.argmax(p, axis=1) if op == "softmax" else p >= 0.5
-        if chosen.ndim == 2 and chosen.shape[1] == 1:
-            chosen = chosen[:, 0]
-        return chosen.astype(np.int32)
+        return classes_of(self.predict(x), self.output)
 
     def gradients(self, x: Any, y: Any, sample_weight: Any = None) -> list[dict[str, np.ndarray]]:
         """The cost's gradient, per layer and by name: [{"weight": ..., "bias": ...}, ...].

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..backends import batching
 from ..backends.state import Control
+from ..kernels.compilation import clock
 from ..kernels.errors import BadInput, DivergenceError
 from .callbacks import Callback
 from .examples import Examples
@@ -224,10 +225,10 @@ def _several_epochs(fit: Fit, history: History) -> bool:
     watched = fit.callbacks or fit.held is not None or type(fit.reporter) is not Silent
     if watched or not isinstance(source, ArraySource):
         return False
-    start = time.perf_counter()
+    start = clock()
     found, control = source.several(left)
     state = fit.model.state
-    seconds = (time.perf_counter() - start) / max(len(found), 1)
+    seconds = (clock() - start) / max(len(found), 1)
     for values in found:
         state.epoch += 1
         history.add(state.epoch, seconds, values)
@@ -238,7 +239,7 @@ def _several_epochs(fit: Fit, history: History) -> bool:
 
 def _one_epoch(fit: Fit, history: History, interrupt: Interrupt) -> None:
     model = fit.model
-    start = time.perf_counter()
+    start = clock()
     control = fit.source.epoch(interrupt, fit.reporter)
     state = model.state
     if interrupt.asked:
@@ -250,7 +251,7 @@ def _one_epoch(fit: Fit, history: History, interrupt: Interrupt) -> None:
     if fit.held is not None:
         found = model.session.evaluate(fit.held)
         values.update({f"val_{name}": value for name, value in found.items()})
-    seconds = time.perf_counter() - start
+    seconds = clock() - start
     history.add(state.epoch, seconds, values)
     fit.reporter.epoch(state.epoch, seconds, values)
     for callback in fit.callbacks:

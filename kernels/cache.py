@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-import sys
 import warnings
 from functools import cache
 from pathlib import Path
@@ -40,13 +39,6 @@ def say_once(kind: str, text: str) -> None:
     if kind not in _told:
         _told.add(kind)
         warnings.warn(text, RuntimeWarning, stacklevel=2)
-
-
-def compiling(name: str) -> None:
-    """Says once in a process that something is compiled, for it takes seconds."""
-    if "compiling" not in _told and sys.stderr is not None:
-        _told.add("compiling")
-        print("lamina: compiling kernels for this processor, once", file=sys.stderr, flush=True)
 
 
 class _Fresh:
@@ -122,8 +114,6 @@ class DiskCache(caching.FunctionCache):  # type: ignore[misc]
             say_once("read", f"machine code in {name} is damaged ({error}): compiled anew")
             found = None
             self._remove()
-        if found is None:
-            compiling(self._name)
         return found
 
     def _remove(self) -> None:

@@ -3,27 +3,58 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import typer
 
+from ...kernels import compilation
 from ...kernels.errors import BadInput, LaminaError, UnknownName
 
 USAGE, FAILED = 2, 1  # exit codes: a wrong argument, and a run that did not succeed
+
+# What messages of the library advise, for those who write Python, and what a shell has for it.
+ADVICE = (
+    (r"Lower the learning rate, set clip_norm, or put lm\.Standardize\(\) first",
+     "Give a lower --learning-rate"),
+    (r'dtype="(float\d\d)"', r"--dtype \1"),
+    (r"or train with imputation", "or train with --impute"),
+    (r"label and impute are for", "--label and --impute are for"),
+    (r"choose another label or task", "choose another --label or --task"),
+    (r"holds words: use classification", "holds words: use --task classification"),
+    (r"which training never saw: it knows (.*)",
+     r"which training never saw: it knows \1 (--allow-unseen takes it for none of them)"),
+    (r"pass custom=.* to load", "it can be used from Python alone, lm.load(..., custom=...)"),
+    (r"LogFile writes", "--log writes"),
+)  # fmt: skip
+
+
+def in_the_shell(message: str) -> str:
+    """A message of the library, its advice in options of the command line.
+
+    >>> in_the_shell('x has 1e+300 at row 1: scale it, or use dtype="float64"')
+    'x has 1e+300 at row 1: scale it, or use --dtype float64'
+    """
+    for python, shell in ADVICE:
+        message = re.sub(python, shell, message)
+    return message
 
 
 @contextlib.contextmanager
 def honest() -> Iterator[None]:
     """Says what went wrong on the error stream, without a traceback, and exits accordingly."""
     try:
-        yield
+        try:
+            yield
+        finally:  # before an error, which is the last line
+            compilation.report()
     except BrokenPipeError:  # whoever read our output has enough
         raise typer.Exit(FAILED) from None
     except MemoryError:
         typer.echo("lamina: the data or the network is too large for this machine", err=True)
         raise typer.Exit(FAILED) from None
     except (LaminaError, OSError) as error:
-        told = str(error)
+        told = in_the_shell(str(error))
         if isinstance(error, OSError) and error.filename is not None:
             told = f"{error.filename}: {error.strerror}"
         typer.echo(f"lamina: {told}", err=True)

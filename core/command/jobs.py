@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import io
+import math
 import os
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+import textwrap
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...kernels.compilation import clock
 from ...kernels.errors import BadInput
 from ..callbacks import Callback, Checkpoint, LogFile
 from ..data import datasets, tables
@@ -22,59 +25,10 @@ from ..layers import Dense, Dropout, Flatten, Layer, Standardize
 from ..loading import load
 from ..model import Sequential
 from ..optimizers import Adam
+from ..predictor import PROBABILITIES, classes_of
+from .settings import KEPT, NAMES, READING, Settings, begun, refuse_others, words
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything that a training depends on: with the same settings it can be repeated."""
-
-    data: str = "digits"
-    label: str | None = None
-    task: str = "auto"
-    impute: bool = False
-    test_size: float = 0.2
-    hidden: tuple[int, ...] = (128, 64)
-    activation: str = "relu"
-    backend: str = "auto"
-    epochs: int = 60
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    dropout: float = 0.2
-    dtype: str = "float32"
-    seed: int = 0
-
-    @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> Settings:
-        """The settings of a report; a backend that was chosen then is asked for now.
-
-        Raises: BadInput.
-        """
-        try:
-            words = dict(told["settings"])
-            words["hidden"] = tuple(words["hidden"])
-            found = cls(**words)
-            if found.backend == "auto" or "," in found.backend:
-                found = replace(found, backend=told["backend"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BadInput(f"this is no report of lamina train --json: {error!r}") from None
-        for field in fields(cls):
-            value = getattr(found, field.name)
-            if not _fits(value, field.default):
-                raise BadInput(f"this report's setting {field.name!r} cannot be {value!r}")
-        return found
-
-
-def _fits(value: Any, default: Any) -> bool:
-    """Whether a setting has the type of its default."""
-    if default is None:
-        return value is None or isinstance(value, str)
-    if isinstance(default, tuple):
-        return isinstance(value, tuple) and all(_fits(v, default[0]) for v in value)
-    if isinstance(value, bool) or isinstance(default, bool):
-        return isinstance(value, bool) and isinstance(default, bool)
-    return isinstance(value, (int, float) if isinstance(default, float) else type(default))
 
 
 def network(settings: Settings, data: Dataset) -> Sequential:
@@ -118,20 +72,37 @@ def open_data(settings: Settings) -> Dataset:
 
 
 def tested(model: Sequential, data: Dataset) -> dict[str, float]:
-    """Loss and accuracy, or mean absolute error and R^2 in the label's own units."""
+    """Loss and accuracy, or mean absolute error and R^2 in the label's own units.
+
+    Nothing where no rows were held out.
+    """
+    if not len(data.y_test):
+        return {}
     found = model.evaluate(data.x_test, data.y_test)
     if data.task != "regression":
         return found
     assert data.encoding is not None  # every regression comes from a file
     wanted = data.encoding.units(data.y_test)
     given = data.encoding.units(model.predict(data.x_test)[:, 0])
-    spread = float(((wanted - wanted.mean()) ** 2).sum())
-    error = float(((wanted - given) ** 2).sum())
     return {
         "loss": found["loss"],
         "mean_absolute_error": float(np.abs(wanted - given).mean()),
-        "r2": 1.0 - error / spread if spread else 0.0,
+        "r2": r2_score(wanted, given),
     }
+
+
+def r2_score(wanted: np.ndarray, given: np.ndarray) -> float:
+    """1 - squared error / spread, as scikit-learn defines it where the spread is zero.
+
+    A constant that is met exactly scores 1, one that is missed 0; one row alone has no score: NaN.
+    """
+    if len(wanted) < 2:
+        return math.nan
+    spread = float(((wanted - wanted.mean()) ** 2).sum())
+    error = float(((wanted - given) ** 2).sum())
+    if not spread:
+        return 0.0 if error else 1.0
+    return 1.0 - error / spread
 
 
 def _introduce(settings: Settings, data: Dataset, model: Sequential, say: Say) -> None:
@@ -155,37 +126,117 @@ def _introduce(settings: Settings, data: Dataset, model: Sequential, say: Say) -
     say(f"         chosen by {model.backend_reason}")
 
 
+def _digest(data: Dataset) -> str:
+    """What tells these rows, and how they are parted, from all others."""
+    found = hashlib.blake2b(digest_size=16)
+    for array in data:
+        found.update(f"{array.dtype} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
+
+
+def _begin(settings: Settings, save: Path | None) -> tuple[Sequential, Dataset]:
+    """A new model and its data; the model keeps what `_go_on` will need."""
+    data = open_data(settings)
+    model = network(settings, data)
+    if save is not None:
+        label = data.encoding.label if data.encoding and data.encoding.columns else None
+        kept = replace(settings, label=label, task=data.task)
+        model.origin = {"settings": kept.to_json(), "rows": _digest(data)}
+    return model, data
+
+
+def _go_on(
+    settings: Settings, given: Collection[str], save: Path, say: Say
+) -> tuple[Sequential, Dataset, Settings]:
+    """The model of a file, the rows that it was trained and tested on, and all settings.
+
+    What is not given is taken from the file. Raises: BadInput for what contradicts it.
+    """
+    model = load(save, settings.backend if "backend" in given else "auto")
+    kept, rows = begun(model.origin, str(save))
+    asked = {name: getattr(settings, name) for name in NAMES if name in given}
+    refuse_others(kept, settings, given, READING, str(save))
+    used = replace(kept, **{n: v for n, v in asked.items() if n not in KEPT})
+    if "backend" not in given:
+        model.to(used.backend)
+    data = open_data(used)
+    if model.encoding != data.encoding:
+        raise BadInput(
+            f"{save} was trained on a table with other columns: give another --save, or begin anew"
+            " with --overwrite"
+        )
+    refuse_others(kept, settings, given, KEPT, str(save))
+    if rows != _digest(data):
+        raise BadInput(
+            f"{save} was trained on other rows than {data.name} has now, so rows held out to test"
+            " could be among them: give another --save, or begin anew with --overwrite"
+        )
+    done = model.state.epoch
+    say(f"resumed  {save}, {done} epochs done, {max(used.epochs - done, 0)} to go")
+    if done >= used.epochs:
+        say(f"         nothing is left of --epochs {used.epochs}, which counts from the beginning")
+    taken = words(kept, [name for name in NAMES[1:] if name not in asked])
+    for line in textwrap.wrap(f"from the file: {taken}", 70, break_on_hyphens=False):
+        say(f"         {line}")
+    for name in ("batch_size", "learning_rate"):
+        if getattr(used, name) != getattr(kept, name):
+            say(f"         from now on: {words(used, [name])}, not {getattr(kept, name)}")
+    if "learning_rate" in asked:
+        model.optimizer = replace(model.optimizer, learning_rate=used.learning_rate)
+    model.origin = {
+        "settings": {**used.to_json(), "label": kept.label, "task": kept.task}, "rows": rows,
+    }  # fmt: skip
+    return model, data, used
+
+
+def check_file(save: Path | None, resume: bool, overwrite: bool) -> None:
+    """Raises BadInput where a trained file would be lost, or options contradict each other."""
+    if save is None:
+        if resume or overwrite:
+            word = "--resume goes on from" if resume else "--overwrite replaces"
+            raise BadInput(f"{word} the file that --save names")
+        return
+    if resume and overwrite:
+        raise BadInput("--resume goes on from the file, --overwrite begins anew: give one of them")
+    if save.exists() and not (resume or overwrite):
+        raise BadInput(
+            f"{save} is there already: go on from it with --resume, replace it with --overwrite,"
+            " or give another --save"
+        )
+
+
 def train(
     settings: Settings,
     say: Say,
     *,
     save: Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     log: Path | None = None,
     verbose: bool | int | str = "auto",
+    given: Collection[str] = NAMES,
 ) -> dict[str, Any]:
     """Trains, tests, and reports in words of JSON.
 
     save: the model's file, written after every epoch. resume: go on from that file, where it is,
-    until `settings.epochs` in all. log: a .csv or .jsonl file, a line for every epoch.
+    until `settings.epochs` in all. overwrite: begin anew although it is there. log: a .csv or
+    .jsonl file, a line for every epoch. given: the settings that were asked for; what a file to go
+    on from was begun with comes before the others.
     Raises: LaminaError, OSError.
     """
-    data = open_data(settings)
-    if resume and save is None:
-        raise BadInput("--resume goes on from the file that --save names")
+    settings.check()
+    check_file(save, resume, overwrite)
     if resume and save is not None and save.exists():
-        model = load(save, settings.backend)
-        if model.encoding != data.encoding:
-            raise BadInput(f"{save} was trained on a table with other columns: give another --save")
-        say(f"resumed  {save}, {model.state.epoch} epochs done")
+        model, data, settings = _go_on(settings, given, save, say)
     else:
-        model = network(settings, data)
+        model, data = _begin(settings, save)
     _introduce(settings, data, model, say)
     callbacks: list[Callback] = [] if log is None else [LogFile(log)]
     if save is not None:
         callbacks.append(Checkpoint(save))
     done = model.state.epoch if model.built else 0
-    start = time.perf_counter()
+    start = clock()
     try:
         history = model.fit(
             data.x_train,
@@ -201,21 +252,14 @@ def train(
         if save is not None and ended:
             way = f"{save} holds epoch {ended}: go on from it with --resume"
         raise KeyboardInterrupt(f"stopped in epoch {ended + 1}; {way}") from None
-    seconds = time.perf_counter() - start
+    seconds = clock() - start
     results = tested(model, data)
-    say(f"trained in {seconds:.1f} s; test loss {results['loss']:.4f}")
-    if data.task == "regression":
-        assert data.encoding is not None
-        unit = f"in units of {data.encoding.label!r}"
-        say(f"test mean absolute error {results['mean_absolute_error']:.4g} ({unit})")
-        say(f"test R2 {results['r2']:.4f}")
-    else:
-        say(f"test accuracy {results['accuracy']:.4f}")
+    _conclude(data, results, seconds, say)
     if save is not None:
         model.save(save)
         say(f"saved to {save}")
     return {
-        "settings": {**asdict(settings), "hidden": list(settings.hidden)},
+        "settings": settings.to_json(),
         "task": data.task,
         "why": data.why,
         "notes": list(data.notes),
@@ -225,11 +269,26 @@ def train(
         "rows": len(data.x_train),
         "features": int(np.prod(data.x_train.shape[1:])),
         "classes": list(data.class_names),
+        "epochs_before": done,
         "history": history.history,
         "seconds": seconds,
-        "test": results,
+        "test": {name: None if math.isnan(value) else value for name, value in results.items()},
         "saved": None if save is None else str(save),
     }
+
+
+def _conclude(data: Dataset, results: dict[str, float], seconds: float, say: Say) -> None:
+    if not results:
+        say(f"trained in {seconds:.1f} s; no rows were held out to test on")
+        return
+    say(f"trained in {seconds:.1f} s; test loss {results['loss']:.4f}")
+    if data.task == "regression":
+        assert data.encoding is not None
+        unit = f"in units of {data.encoding.label!r}"
+        say(f"test mean absolute error {results['mean_absolute_error']:.4g} ({unit})")
+        say(f"test R2 {results['r2']:.4f}")
+    else:
+        say(f"test accuracy {results['accuracy']:.4f}")
 
 
 def _features(model: Sequential, path: Path, allow_unseen: bool, say: Say) -> np.ndarray:
@@ -275,25 +334,27 @@ def predict(
     say: is told of columns that are not looked at.
     Raises: LaminaError, OSError.
     """
-    p = model.predict(_features(model, path, allow_unseen, say)).astype(np.float64)
+    p = model.predict(_features(model, path, allow_unseen, say))
+    op = model.output
+    chosen = classes_of(p, op) if op in PROBABILITIES else None
+    p = p.astype(np.float64)
     encoding = model.encoding
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    last = getattr(model.layers[-1], "activation", None)
-    if last not in ("softmax", "sigmoid") or (last == "sigmoid" and p.shape[1] > 1):
+    if chosen is None or chosen.ndim > 1:
         names = [f"y{i}" for i in range(p.shape[1])]
         if encoding is not None:
             names, p = [encoding.label], encoding.units(p)
         writer.writerow(names)
         writer.writerows(p.tolist())
         return text.getvalue()
-    if last == "sigmoid":
+    if op == "sigmoid":
         p = np.hstack([1.0 - p, p])
     classes = encoding.classes if encoding is not None else tuple(map(str, range(p.shape[1])))
     label = "class" if encoding is None else encoding.label
     writer.writerow([label, *(f"p({name})" for name in classes)])
-    for row in p:
-        writer.writerow([classes[int(row.argmax())], *(f"{value:.7g}" for value in row)])
+    for number, row in zip(chosen, p, strict=True):
+        writer.writerow([classes[number], *(f"{value:.7g}" for value in row)])
     return text.getvalue()
 
 

@@ -206,6 +206,8 @@ def _parts(
     label: str, y: np.ndarray, task: str, test_size: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The split for a task. Raises: BadInput when one of the parts would be empty."""
+    if not test_size:
+        return np.arange(len(y)), np.arange(0)
     if len(y) < 2:
         raise BadInput("one row is too few to train and to test on")
     if task != TASKS[0]:
@@ -307,7 +309,7 @@ def _npz(path: Path, task: str, test_size: float, seed: int) -> Dataset:
             f"{name} has {', '.join(arrays) or 'nothing'}: it needs x and y, or x_train, y_train,"
             " x_test and y_test"
         )
-    if not len(y) or (parted and not len(y_test)):
+    if not len(y) or (parted and test_size and not len(y_test)):
         raise BadInput(f"{name} has no rows to {'test' if len(y) else 'train'} on")
     if parted and x.shape[1:] != x_test.shape[1:]:
         raise BadInput(f"{name}: x_train and x_test have rows of different shapes")
@@ -356,7 +358,8 @@ def load(
         header; the path of an NPZ with x and y, or with x_train, y_train, x_test, y_test; a data
         frame. Targets of a regression are standardized (`encoding.units` turns them back).
     test_size, seed: the share of rows held out for testing, each class in its share, and the seed
-        that draws them; formulas draw new points for testing instead.
+        that draws them; with 0 all rows are for training. Formulas draw new points for testing
+        instead, and sources that come in two parts keep theirs.
     label: a table's label column, the last one if none is named. task: "classification",
         "regression", or "auto": words and at most 20 different whole numbers are classes.
     impute: fill missing cells with the column's mean or its most frequent word.
@@ -366,8 +369,6 @@ def load(
     <planar: 400 + 400 rows, 2 features, 2 classes>
     """
     check_number("datasets.load: test_size", test_size, 0.0, 1.0, open_high=True)
-    if test_size == 0:
-        raise BadInput("datasets.load: test_size must be above 0")
     check_count("datasets.load: seed", seed, least=0)
     if task not in (*TASKS, "auto"):
         raise unknown("task", task, (*TASKS, "auto"))

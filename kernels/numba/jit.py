@@ -21,6 +21,7 @@ from typing import Any, TypeVar, cast
 import numba
 
 from ..cache import disk_cache
+from ..compilation import compiling
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,4 +32,11 @@ def jit(function: F) -> F:
     """The function, compiled at its first call for the types of its arguments."""
     compiled = numba.njit(**OPTIONS)(function)
     compiled._cache = disk_cache(function)
+    compile_now = compiled._compiler.compile  # what is called when nothing is on disk
+
+    def told(*arguments: Any) -> Any:
+        with compiling(function.__name__):
+            return compile_now(*arguments)
+
+    compiled._compiler.compile = told
     return cast(F, compiled)

@@ -16,6 +16,7 @@ from contextlib import suppress
 from threading import Thread
 from typing import Any
 
+from ...compilation import compiling
 from . import compiled
 from .compiled import Piece
 
@@ -37,6 +38,12 @@ def prepare(wanted: Iterable[Piece], cores: int) -> None:
     """Makes pieces ready: from disk, or compiled. cores: those that may be used."""
     missing = [piece for piece in dict.fromkeys(wanted) if not compiled.load(piece)]
     missing.sort(key=lambda piece: LONG.index(piece[0]) if piece[0] in LONG else len(LONG))
+    with compiling(*map(compiled.named, missing)):
+        _make(missing, cores)
+
+
+def _make(missing: list[Piece], cores: int) -> None:
+    """Compiles pieces, by two processes where that is sooner."""
     left = deque(missing)
     other = None
     if cores > 1 and len(missing) >= FEW and compiled.kept(missing[0]):

@@ -15,6 +15,7 @@ from numba.core.ccallback import CFunc
 from numba.extending import get_cython_function_address
 
 from ...cache import DiskCache, disk_cache
+from ...compilation import compiling
 from ..jit import OPTIONS
 from . import (  # the steps register
     interpreter,
@@ -54,7 +55,19 @@ def _function(piece: Piece) -> Any:
     options = {name: value for name, value in OPTIONS.items() if name != "nogil"}
     made: Any = CFunc(function, (arguments, types.void), locals={}, options=options)
     made._cache = disk_cache(function)
+    compile_now = made._compile_uncached  # what is called when nothing is on disk
+
+    def told() -> Any:
+        with compiling(named(piece)):
+            return compile_now()
+
+    made._compile_uncached = told
     return made
+
+
+def named(piece: Piece) -> str:
+    """A piece in words."""
+    return " ".join(piece).strip()
 
 
 def load(piece: Piece) -> bool:

@@ -1,0 +1,159 @@
+"""The options of `lamina train`: checked, told in the shell's words, kept in the model's file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from ...kernels.errors import BadInput, CheckpointError, unknown
+from ...kernels.spec import FLOATS
+from ..data.datasets import TASKS
+from ..layers import check_activation, check_count, check_number
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a training depends on: with the same settings it can be repeated."""
+
+    data: str = "digits"
+    label: str | None = None
+    task: str = "auto"
+    impute: bool = False
+    test_size: float = 0.2
+    hidden: tuple[int, ...] = (128, 64)
+    activation: str = "relu"
+    backend: str = "auto"
+    epochs: int = 60
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    dropout: float = 0.2
+    dtype: str = "float32"
+    seed: int = 0
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Settings:
+        """The settings of a report; a backend that was chosen then is asked for now.
+
+        Raises: BadInput.
+        """
+        try:
+            words = dict(told["settings"])
+            words["hidden"] = tuple(words["hidden"])
+            found = cls(**words)
+            if found.backend == "auto" or "," in found.backend:
+                found = replace(found, backend=told["backend"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadInput(f"this is no report of lamina train --json: {error!r}") from None
+        for field in fields(cls):
+            value = getattr(found, field.name)
+            if not _fits(value, field.default):
+                raise BadInput(f"this report's setting {field.name!r} cannot be {value!r}")
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain words and numbers."""
+        return {**asdict(self), "hidden": list(self.hidden)}
+
+    def check(self) -> None:
+        """Raises BadInput or UnknownName for what no training can have, in the shell's words."""
+        check_number("--test-size", self.test_size, 0.0, 1.0, open_high=True)
+        check_number("--dropout", self.dropout, 0.0, 1.0, open_high=True)
+        check_number("--learning-rate", self.learning_rate, 0.0, float("inf"), open_high=True)
+        check_count("--epochs", self.epochs, least=0)
+        check_count("--batch-size", self.batch_size)
+        check_count("--seed", self.seed, least=0)
+        if self.seed >= 2**63:
+            raise BadInput(f"--seed must be below 2**63, not {self.seed}")
+        check_activation(self.activation)
+        if self.dtype not in FLOATS:
+            raise unknown("dtype", self.dtype, FLOATS)
+        if self.task not in (*TASKS, "auto"):
+            raise unknown("task", self.task, (*TASKS, "auto"))
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a setting has the type of its default."""
+    if default is None:
+        return value is None or isinstance(value, str)
+    if isinstance(default, tuple):
+        return isinstance(value, tuple) and all(_fits(v, default[0]) for v in value)
+    if isinstance(value, bool) or isinstance(default, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    return isinstance(value, (int, float) if isinstance(default, float) else type(default))
+
+
+NAMES = tuple(field.name for field in fields(Settings))
+READING = ("label", "task", "impute")  # how a table is read
+KEPT = (*READING, "test_size", "hidden", "activation", "dropout", "dtype", "seed")
+
+
+def option(name: str) -> str:
+    """A setting as the shell knows it.
+
+    >>> option("test_size")
+    '--test-size'
+    """
+    return "the data" if name == "data" else "--" + name.replace("_", "-")
+
+
+def words(settings: Settings, names: Iterable[str]) -> str:
+    """Settings as one would type them; those that say nothing are left out.
+
+    >>> words(Settings(hidden=(8, 4)), ("hidden", "label", "impute"))
+    '--hidden 8,4'
+    """
+    found = []
+    for name in names:
+        value = getattr(settings, name)
+        if value is True:
+            found.append(option(name))
+        elif value is not None and value is not False:
+            found.append(f"{option(name)} {_word(value)}")
+    return " ".join(found)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or '""'
+    return str(value)
+
+
+def begun(told: Any, path: str) -> tuple[Settings, str]:
+    """The settings that a model's file was begun with, and the digest of its rows.
+
+    told: what the file says. Raises: BadInput when it was written in another way, CheckpointError.
+    """
+    if told is None:
+        raise BadInput(
+            f"{path} was not written by lamina train, so which rows it was trained on is not"
+            " known: go on in Python, with lm.load and fit"
+        )
+    try:
+        found = Settings.from_json({"settings": told["settings"], "backend": "auto"})
+        return found, str(told["rows"])
+    except (BadInput, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} does not say how it was trained: {error}") from None
+
+
+def refuse_others(
+    kept: Settings, asked: Settings, given: Collection[str], names: Iterable[str], path: str
+) -> None:
+    """Raises BadInput where options that were given are not those that a file was begun with."""
+    odd = [
+        name
+        for name in names
+        if name in given
+        and getattr(asked, name) not in (None, "auto", getattr(kept, name))  # as it comes
+    ]
+    if not odd:
+        return
+    told = "; ".join(
+        f"{words(kept, [name]) or 'no ' + option(name)}, not"
+        f" {words(asked, [name]) or 'no ' + option(name)}"
+        for name in odd
+    )
+    raise BadInput(
+        f"--resume goes on with what {path} was begun with: {told}. Leave"
+        f" {', '.join(map(option, odd))} away, or begin anew with --overwrite"
+    )
