@@ -8,8 +8,9 @@ from typing import Any
 
 from ...kernels.errors import BadInput, CheckpointError, unknown
 from ...kernels.spec import FLOATS
+from ..checks import check_count, check_number
 from ..data.datasets import TASKS
-from ..layers import check_activation, check_count, check_number
+from ..layers import check_activation
 
 
 @dataclass(frozen=True)
