@@ -27,7 +27,7 @@ from typing import Any
 from ..backends.folder import folder
 from ..kernels.errors import BadInput
 from .result import Result, Row
-from .spread import NONE, Spread, Variance, between, identity, prior, timed
+from .spread import NONE, Spread, Variance, between, identity, prior, timed_by_key
 
 ALPHA = 0.01  # the chance that a comparison of a tree with itself calls any row changed
 RANKED = 0.05  # of the rank test, for one row
@@ -131,7 +131,7 @@ def compare(
     if spread is not None and (spread.processor, spread.cores) not in machines:
         notes.append(f"the spread kept here is of another machine ({spread.processor}): not used")
         spread = None
-    sides = [[timed(r) for r in side] for side in (old, new)]
+    sides = [[timed_by_key(r) for r in side] for side in (old, new)]
     keys = [dict.fromkeys(chain(*side)) for side in sides]
     broken = [
         f"{row.key}: {row.reason}"

@@ -43,7 +43,7 @@ class Variance:
 NONE = Variance(0.0, 0.0)
 
 
-def timed(result: Result) -> dict[str, Row]:
+def timed_by_key(result: Result) -> dict[str, Row]:
     """The rows with figures, by key."""
     return {row.key: row for row in result.rows if row.status == "ok" and row.seconds}
 
@@ -111,7 +111,7 @@ class Spread:
             raise BadInput("a calibration takes results of one tree on one machine, not of several")
         found: dict[str, list[float]] = {}
         for result in results:
-            for key, row in timed(result).items():
+            for key, row in timed_by_key(result).items():
                 found.setdefault(key, []).append(math.log(row.median))
         rows = {key: between(logs) for key, logs in found.items() if len(logs) > 1}
         prior(rows.values())  # refuses what nothing can be told from
