@@ -47,12 +47,12 @@ class Buffers:
         if not backend.functional:
             self.arenas = {
                 f"arena.{dtype}": backend.zeros(elements, dtype)
-                for dtype, elements in program.plan.arenas.items()
+                for dtype, elements in program.memory.arenas.items()
             }
 
     def array(self, id: ValueId, rows: int) -> Array:
         """A value's memory as an array for so many rows; a constant's is made anew each time."""
-        value, place = self.program.values[id], self.program.plan.places.get(id)
+        value, place = self.program.values[id], self.program.memory.places.get(id)
         spec = value.spec.at(rows)
         if value.kind == "constant":
             return self.backend.asarray(self.program.constants[id])

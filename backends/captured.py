@@ -18,7 +18,7 @@ import numpy as np
 
 from ..kernels.spec import Spec, length
 from . import batching, guard
-from .buffers import control_number, rate_of
+from .buffers import Plans, control_number, rate_of
 from .contract import Backend
 from .device import Array
 from .program import Program, ValueId
@@ -103,8 +103,9 @@ class ControlBlock:
 
 @dataclass
 class Capture:
-    """A plan's buffers of inputs, and what replays its step once it is recorded."""
+    """A plan, its buffers of inputs, and what replays its step once it is recorded."""
 
+    plan: WalkPlan
     inputs: dict[ValueId, Array]
     replay: Callable[[], None] | None = None
 
@@ -135,19 +136,16 @@ class CapturedBinding(WalkerBinding):
         self.graphs = graphs
         self.reads = reads(program)
         self.memory = ControlBlock(backend, len(program.sums))
-        self.captures: dict[int, Capture] = {}
+        self.captures: Plans[int, Capture] = Plans()
 
-    def _plan(self, rows: int) -> WalkPlan:
-        plan = super()._plan(rows)
-        self.captures = {kept: made for kept, made in self.captures.items() if kept in self.plans}
-        capture = self.captures[rows] = Capture(
-            {id: self.buffers.array(id, rows) for id in self.reads.inputs}
-        )
-        for id, array in capture.inputs.items():
+    def _capture(self, rows: int) -> Capture:
+        plan = self._plan(rows)
+        inputs = {id: self.buffers.array(id, rows) for id in self.reads.inputs}
+        for id, array in inputs.items():
             plan.env[id] = array
         for id, name in self.reads.numbers.items():
             plan.env[id] = self.memory.number[name]
-        return plan
+        return Capture(plan, inputs)
 
     # Recording
 
@@ -230,10 +228,10 @@ class CapturedBinding(WalkerBinding):
 
     def _replay(self, control: Control, number: int, rows: int, weights: list[float]) -> WalkPlan:
         """Has the device do one step: inputs, numbers, then what was recorded."""
-        plan = self.plans.get(rows)
-        if plan is None:
-            plan = self.plans.keep(rows, partial(self._plan, rows))
-        capture, rate = self.captures[rows], rate_of(control, number)
+        capture = self.captures.get(rows)
+        if capture is None:
+            capture = self.captures.keep(rows, partial(self._capture, rows))
+        plan, rate = capture.plan, rate_of(control, number)
         weights.append(self._load(plan, control, rows))
         for id, target in capture.inputs.items():
             self.backend.assign(target, plan.env[id])

@@ -151,7 +151,7 @@ class Program:
     layout: Layout
     dtype: str
     capacity: int
-    plan: MemoryPlan
+    memory: MemoryPlan
 
     def instructions(self) -> Iterator[tuple[str, Instruction]]:
         """Every instruction with the name of its segment, in order."""

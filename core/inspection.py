@@ -54,7 +54,7 @@ def explain(model: Sequential, batch_size: int = 32) -> str:
     program = model.session.program("train", batch_size, model.n_outputs)
     executable = model.backend.compile(program)
     rows: list[tuple[str, ...]] = [("segment", "operation", "runs as"), *executable.explain()]
-    plan = program.plan
+    plan = program.memory
     memory = ", ".join(f"{n:,} {kind}" for kind, n in plan.arenas.items())
     return (
         f"backend {model.backend.name} on {model.backend.device}\n"

@@ -162,7 +162,7 @@ def plan(
         layout=layout,
         dtype=dtype,
         capacity=capacity,
-        plan=memory(build.values, [*forward, *backward], made, kept, layout, capacity),
+        memory=memory(build.values, [*forward, *backward], made, kept, layout, capacity),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import support
 from lamina.backends.buffers import Buffers
-from lamina.backends.captured import CapturedBinding
+from lamina.backends.captured import Capture, CapturedBinding
 from lamina.backends.state import Control, DataBlock, State
 from lamina.backends.walker import WalkPlan
 from null_device import Freed, HostRead, NullBackend
@@ -176,23 +176,23 @@ def test_without_a_fault_the_steps_are_those_of_numpy() -> None:
 class GivenRate(CapturedBinding):
     """The learning rate of the first step, as a number of the host."""
 
-    def _plan(self, rows: int) -> WalkPlan:
-        plan = super()._plan(rows)
+    def _capture(self, rows: int) -> Capture:
+        capture = super()._capture(rows)
         for id, name in self.reads.numbers.items():
             if name == "learning_rate":
-                plan.env[id] = 0.1
-        return plan
+                capture.plan.env[id] = 0.1
+        return capture
 
 
 class UploadedRate(CapturedBinding):
     """The learning rate of the first step, as memory that nobody writes again."""
 
-    def _plan(self, rows: int) -> WalkPlan:
-        plan = super()._plan(rows)
+    def _capture(self, rows: int) -> Capture:
+        capture = super()._capture(rows)
         for id, name in self.reads.numbers.items():
             if name == "learning_rate":
-                plan.env[id] = self.kept = self.backend.asarray(np.array(0.1))
-        return plan
+                capture.plan.env[id] = self.kept = self.backend.asarray(np.array(0.1))
+        return capture
 
 
 class LateRate(CapturedBinding):
@@ -247,20 +247,19 @@ def test_recordings_of_a_step_are_the_same_whenever_it_is() -> None:
 
 def forget(binding: CapturedBinding) -> None:
     """Lets go of what a plan holds, as if nobody needed it once it is recorded."""
-    for plan in binding.plans.values():
-        plan.env = [None] * len(plan.env)
-        plan.segments.clear()
     for capture in binding.captures.values():
+        capture.plan.env = [None] * len(capture.plan.env)
+        capture.plan.segments.clear()
         capture.inputs.clear()
 
 
 class NewBuffers(CapturedBinding):
     """Memory for each number of rows, which takes the place of that before."""
 
-    def _plan(self, rows: int) -> WalkPlan:
+    def _capture(self, rows: int) -> Capture:
         self.buffers = Buffers(self.backend, self.program, self.state)
         forget(self)
-        return super()._plan(rows)
+        return super()._capture(rows)
 
 
 def test_a_replay_on_memory_that_was_let_go_is_found() -> None:
@@ -284,9 +283,8 @@ class AnyRows(CapturedBinding):
     """The first capture, whatever the number of rows."""
 
     def _replay(self, control: Control, number: int, rows: int, weights: list[float]) -> WalkPlan:
-        if self.plans and rows not in self.plans:
-            (first,) = self.plans
-            self.plans[rows], self.captures[rows] = self.plans[first], self.captures[first]
+        for first in list(self.captures):
+            self.captures[rows] = self.captures[first]
         return super()._replay(control, number, rows, weights)
 
 
@@ -302,7 +300,7 @@ def test_plans_that_are_forgotten_take_their_captures_along() -> None:
     binding = bound(device, capacity=16)
     for rows in range(1, 10):
         run(binding, (rows,))
-    assert list(binding.plans) == list(binding.captures) == list(range(2, 10))
+    assert list(binding.captures) == list(range(2, 10))
     run(binding, (9, 2))
     assert len(device.recordings) == 9
     run(binding, (1,))

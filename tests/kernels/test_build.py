@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from lamina.kernels.numba.native import build, compiled
+from lamina.kernels.numba.jit import jit
+from lamina.kernels.numba.native import build, compiled, steps_elements
+from lamina.kernels.numba.native.steps import STEPS, step
 
 PIECES = [(name, "float32") for name in ("copy", "total", "cast_boolean", "fill", "store_rows")]
 
@@ -78,3 +83,42 @@ def test_an_error_ends_the_other_process(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(KeyboardInterrupt):
         build.prepare(PIECES, cores=2)
     assert started[0].poll() is not None
+
+
+@jit
+def doubled(x: Any, out: Any) -> None:
+    for i in range(x.size):
+        out[i] = x[i] + x[i]
+
+
+@jit
+def weighed(x: Any, y: Any, out: Any) -> None:
+    for i in range(x.size):
+        out[i] = 3.0 * x[i] + y[i]
+
+
+@pytest.mark.parametrize(("kernel", "wanted"), [(doubled, [2.0, 4.0]), (weighed, [13.0, 26.0])])
+def test_an_elementwise_kernel_gives_its_step(
+    kernel: Any, wanted: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = kernel.__name__
+    monkeypatch.setitem(STEPS, name, steps_elements._derived(name, kernel))
+    for found in (0, 1):  # compiled, then from disk
+        monkeypatch.setattr(compiled, "_made", {})
+        made = compiled.make((name, "float64"))
+        assert made._cache_hits == found
+        x, y, out = np.array([1.0, 2.0]), np.array([10.0, 20.0]), np.zeros(2)
+        arrays = [x, out] if kernel is doubled else [x, y, out]
+        places = [one.ctypes.data for one in arrays]
+        record = np.array([places[0], 2, *places[1:]], np.int64)
+        ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(made.address)(
+            record.ctypes.data, None
+        )
+        assert out.tolist() == wanted
+
+
+def test_a_step_is_registered_once() -> None:
+    with pytest.raises(AssertionError, match="two steps are called copy"):
+
+        @step
+        def copy(a: Any, like: Any) -> None: ...

@@ -20,7 +20,7 @@ BYTES = VECTOR
 # cycles, (400, 2, 4) 1.7 µs in masks and 0.57 in narrower vectors (EPYC 9004, 2026-11-28).
 MASKS = BYTES == 64 and not AMD
 WIDE = 2 if BYTES == 32 else 4  # vectors of a tile: AVX has 16 registers, the others 32
-TALL = 6  # rows of a wide tile: 24 or 12 sums, and room for what is multiplied
+TALL = 6  # rows of a wide tile: 24 or 12 sums, and registers left for what is multiplied
 LONG = 12 if WIDE == 4 else 8  # rows of a tile of one vector, or of two
 
 CHAINS = 8  # sums kept apart in the tiles of few vectors

@@ -2,7 +2,7 @@
 
 out = A B, where B's rows are contiguous and A is read element by element, so either A or its
 transpose will do. BLAS copies both factors into an order of its own first, which pays only when
-they are used often enough: see `backends/lowering_products.py`.
+they are used often enough: see `backends/native/products.py`.
 """
 
 from __future__ import annotations

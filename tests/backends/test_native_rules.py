@@ -1,0 +1,27 @@
+"""What lowers an operation to native steps, and that every rule and step is found."""
+
+from __future__ import annotations
+
+import pytest
+from lamina.backends.native import lowering
+from lamina.kernels.numba.elementwise import ELEMENTWISE
+from lamina.kernels.numba.fused import CODES
+from lamina.kernels.numba.native.steps import STEPS
+from lamina.kernels.ops import OPS
+
+
+def test_what_is_registered_is_found() -> None:
+    rules = lowering.rules()
+    assert set(rules) <= set(OPS)
+    assert ELEMENTWISE
+    for name in ELEMENTWISE:  # by the kernel alone
+        assert name in STEPS
+        assert rules[name] is rules["gelu"]
+    for name in set(CODES) - {"linear"}:  # by the code alone
+        assert rules[name] is rules["relu"]
+        assert rules[f"{name}_backward"] is rules["relu_backward"]
+
+
+def test_an_operation_has_one_rule() -> None:
+    with pytest.raises(AssertionError, match="two rules lower dense"):
+        lowering.rule("dense")(lambda low, one, attrs: None)
