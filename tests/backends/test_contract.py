@@ -399,6 +399,11 @@ def test_a_dtype_that_the_device_lacks_is_refused_at_once() -> None:
     assert model.predict(support.classes(4)[0]).shape == (4, 3)
 
 
+def test_a_device_with_one_dtype_passes_the_kit() -> None:
+    found = [str(f) for _, failures in lm.check_backend(Single()) for f in failures]
+    assert found == []
+
+
 def test_one_dispatch() -> None:
     """A kernel that supports the call runs; else the reference, and the specs are checked first."""
     from lamina.kernels.op import Kernel
