@@ -147,3 +147,8 @@ def test_a_dtype_that_the_device_lacks_is_refused_at_once() -> None:
         model.to(Single())
     assert model.backend.name == "numpy"
     assert model.predict(support.classes(4)[0]).shape == (4, 3)
+
+
+def test_a_device_with_one_dtype_passes_the_kit() -> None:
+    found = [str(f) for _, failures in lm.check_backend(Single()) for f in failures]
+    assert found == []
