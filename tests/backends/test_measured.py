@@ -64,6 +64,7 @@ def test_the_size_of_a_step_decides(plant: Plant) -> None:
     assert "numpy wins from 1e+06 flops a step (here 1.65e+06)" in lm.explain(large)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["fit", "batch", "batches"])
 def test_weights_carry_over_exactly(plant: Plant, way: str) -> None:
     plant()
@@ -112,6 +113,7 @@ def test_resuming_is_bit_identical(plant: Plant, tmp_path: Path) -> None:
     assert support.same(whole.get_weights(), half.get_weights())
 
 
+@pytest.mark.slow
 def test_every_other_choice_wins(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant()
     assert train(support.classifier("numpy")).backend.name == "numpy"

@@ -22,7 +22,9 @@ VARIANTS: dict[str, Callable[[], dict[str, Kernel]]] = {
     "python": cache(loop_kernels),
     "compiled": cache(compiled_loop_kernels),  # a loop is compiled once for the whole file
 }
-variants = pytest.mark.parametrize("variant", VARIANTS)
+variants = pytest.mark.parametrize(
+    "variant", ["python", pytest.param("compiled", marks=pytest.mark.slow)]
+)
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
 
 
