@@ -8,8 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from ..kernels.spec import Spec, length
-from .contract import Backend
-from .device import Array
+from .device import Array, Device
 from .program import Place, Program, ValueId
 from .state import Control, State
 
@@ -40,7 +39,7 @@ class Buffers:
     of fewer rows uses the beginning of each. A functional device has none.
     """
 
-    def __init__(self, backend: Backend, program: Program, state: State) -> None:
+    def __init__(self, backend: Device, program: Program, state: State) -> None:
         self.backend, self.program, self.state = backend, program, state
         self.arenas: dict[str, Array] = {}
         self.own: dict[ValueId, Array] = {}  # of values that the memory plan takes for views

@@ -284,7 +284,7 @@ class Lowering:
         if any(i is None for i in ids[:-1]):
             return None
         attrs = concrete_attrs(one.attrs, self.rows)
-        rule = rules().get(one.op)
+        rule = RULES.get(one.op)
         if rule is None:
             return None
         if any(length(self.specs[i]) == 0 for i in (*ids, *one.outputs) if i is not None):
@@ -322,7 +322,7 @@ RULES: dict[str, Rule] = {}
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
-    """Registers how operations become steps."""
+    """Registers how operations become steps; `rules.py` lists the modules that do."""
 
     def register(function: Rule) -> Rule:
         for name in names:
@@ -331,13 +331,6 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
         return function
 
     return register
-
-
-def rules() -> Mapping[str, Rule]:
-    """Every rule by its operation: the modules that are named here register theirs."""
-    from . import elements, gradients, products, rows, updates  # noqa: F401
-
-    return RULES
 
 
 def stretches(rows: list[Shares], shares: int) -> list[list[Shares]]:

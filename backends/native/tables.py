@@ -20,6 +20,7 @@ from ..device import Array
 from ..dispatch import Call, resolve
 from ..program import Instruction, Program, ValueId
 from ..state import State
+from . import rules  # noqa: F401  what lowers an operation registers
 from .lowering import Lowering, Memory, Shares, Task, bits, stretches
 from .spans import ByteCount, moved, span
 

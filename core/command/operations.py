@@ -61,9 +61,8 @@ def _tables() -> dict[str, Mapping[str, Kernel] | None]:
 def _native_rules() -> Mapping[str, Callable[..., Any]]:
     """What turns an instruction into native steps, by operation; nothing where Numba is missing."""
     try:
-        import_module("...backends.native.executor", __package__)  # with it all rules register
         rules: Mapping[str, Callable[..., Any]] = import_module(
-            "...backends.native.lowering", __package__
+            "...backends.native.rules", __package__
         ).RULES
     except ImportError:
         return {}
