@@ -20,7 +20,7 @@ from ...kernels.spec import Spec, spec_of
 from ..graph.gradients import RULES, SMOOTHLESS
 
 ROOT = Path(__file__).parents[2]
-ROWS = 8  # of the sample that the cost is told for
+SAMPLE_ROWS = 8  # of the sample that the cost is told for
 CONSTANT = "zero: constant almost everywhere"
 WIDTH = 80
 LABEL = 14  # columns in front of what is told
@@ -85,7 +85,7 @@ def _derivative(name: str) -> str | None:
 
 def _cost(op: Op) -> dict[str, Any]:
     """Operations and bytes for the row's first sample in float32."""
-    sample = next(iter(op.samples(np.random.default_rng(0), "float32", ROWS)))
+    sample = next(iter(op.samples(np.random.default_rng(0), "float32", SAMPLE_ROWS)))
     attrs = op.complete(sample.attrs)
     given = [
         None if x is None else spec_of(x) if isinstance(x, np.ndarray) else Spec((), "float64")

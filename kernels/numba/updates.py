@@ -56,7 +56,7 @@ def dropout_words(
             out[at + 3] = scale if c3 >= bar else zero
 
 
-LANES = 128  # sums kept apart: of fewer, each addition would wait for the one before
+SQUARE_LANES = 128  # sums kept apart: of fewer, each addition would wait for the one before
 
 
 @jit
@@ -65,17 +65,17 @@ def squares_below(x: Array, limit: float) -> bool:
 
     In the dtype of x, and so only good enough for a limit that nobody comes near by training.
     """
-    if x.size < LANES:
+    if x.size < SQUARE_LANES:
         few = 0.0
         for i in range(x.size):
             few += x[i] * x[i]
         return few < limit
-    sums = np.zeros(LANES, x.dtype)
-    for start in range(0, x.size, LANES):
+    sums = np.zeros(SQUARE_LANES, x.dtype)
+    for start in range(0, x.size, SQUARE_LANES):
         part = x[start:]
-        for lane in range(min(LANES, part.size)):
+        for lane in range(min(SQUARE_LANES, part.size)):
             sums[lane] += part[lane] * part[lane]
-    half = LANES // 2
+    half = SQUARE_LANES // 2
     while half:
         for lane in range(half):
             sums[lane] += sums[lane + half]

@@ -145,12 +145,12 @@ def dense_backward(
         product(ones(g.shape[0], g.dtype), g, out[1])
 
 
-NARROW, ROWS = 32, 64  # classes, up to which rows are too short for NumPy's maximum along them
+NARROW, TALL = 32, 64  # classes, up to which rows are too short for NumPy's maximum along them
 
 
 def row_maxima(x: Array) -> Array:
     """The maximum along the last axis, which stays with length 1."""
-    if not 1 < x.shape[-1] <= NARROW or x.size < ROWS * x.shape[-1]:
+    if not 1 < x.shape[-1] <= NARROW or x.size < TALL * x.shape[-1]:
         return np.maximum.reduce(x, axis=-1, keepdims=True)
     columns = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
     return np.maximum.reduce(columns, axis=0).reshape((*x.shape[:-1], 1))
