@@ -86,6 +86,11 @@ def rate_of(control: Control, number: int) -> float:
     return 0.0 if rates is None else float(rates[number])
 
 
+def signed(word: int) -> int:
+    """A 64-bit number, such as a seed, as the signed one of the same bits."""
+    return word - (1 << 64) if word >= 1 << 63 else word
+
+
 def control_number(source: str, state: State, rate: float) -> float | int:
     """A number that the host gives to each step: learning_rate, step, seed or counter.
 

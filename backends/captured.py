@@ -18,7 +18,7 @@ import numpy as np
 
 from ..kernels.spec import Spec, length
 from . import batching, guard
-from .buffers import Plans, control_number, rate_of
+from .buffers import Plans, control_number, rate_of, signed
 from .contract import Backend
 from .device import Array
 from .program import Program, ValueId
@@ -92,10 +92,10 @@ class ControlBlock:
         self._write(self.sums, np.array(totals or [0.0]))
 
     def write(self, numbers: dict[str, float | int]) -> None:
-        """Sets the numbers of the next replay; a seed is 64 bits, with or without a sign."""
+        """Sets the numbers of the next replay."""
+        words = [signed(int(numbers[name])) for name in self.INTEGERS]
         self._write(self.reals, np.array([numbers[name] for name in self.REALS], dtype=np.float64))
-        words = [int(numbers[name]) & (1 << 64) - 1 for name in self.INTEGERS]
-        self._write(self.integers, np.array(words, dtype=np.uint64).view(np.int64))
+        self._write(self.integers, np.array(words, dtype=np.int64))
 
     def _write(self, target: Array, host: np.ndarray) -> None:
         self.backend.assign(target, self.backend.asarray(host))

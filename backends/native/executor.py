@@ -22,7 +22,7 @@ from ...kernels.memory import Address, address, aligned
 from ...kernels.numba.native import compiled, interpreter, slots
 from ...kernels.spec import concrete_attrs
 from .. import batching, guard
-from ..buffers import Plans, control_number, rate_of
+from ..buffers import Plans, control_number, rate_of, signed
 from ..contract import Backend, Binding, Executable
 from ..program import Program, ValueId
 from ..state import Control, DataBlock, State
@@ -38,6 +38,7 @@ COPIED = 8192  # elements of an input that are copied sooner than found
 # Looks after a helper that sleeps, each some ten nanoseconds: a run of many steps can wait for it,
 # one prediction is over by then.
 PATIENCE, HURRY = 1_000_000, 5_000
+NOTHING = nullcontext()
 
 
 def seconds(program: Program, rows: int) -> float:
@@ -243,8 +244,7 @@ class NativeBinding(Binding):
         steps_a_pass, width = batching.count(rows, batch), len(self.program.sums) + 1
         trace = np.zeros((count * steps_a_pass, width))
         self.control[slots.TRACE] = address(trace)
-        ordered = self.block.order is not None
-        self.control[slots.TOTAL] = 0 if ordered else rows
+        self.control[slots.TOTAL] = rows if self.block.order is None else 0
         try:
             done = self._batches(control, batch, count * steps_a_pass, 0)
         finally:
@@ -275,10 +275,11 @@ class NativeBinding(Binding):
         """Batches of one size; returns the number of steps that the run has done."""
         plan, c, f = self._plan(rows), self.control, self.numbers
         order = self.block.device_order
+        place = 0 if order is None else address(order)
         for at in range(len(self.columns)):
-            c[slots.COLUMNS + 2 * at + 1] = 0 if order is None else address(order)
-        c[slots.ORDER] = 0 if order is None else address(order)
-        c[slots.ROWS], c[slots.STOP], c[slots.SEED] = rows, 0, _signed(self.state.seed)
+            c[slots.COLUMNS + 2 * at + 1] = place
+        c[slots.ORDER] = place
+        c[slots.ROWS], c[slots.STOP], c[slots.SEED] = rows, 0, signed(self.state.seed)
         f[slots.WEIGHT], f[slots.WEIGHT_SUM] = rows, control.weight_sum
         names = list(self.program.sums)
         for at, name in enumerate(names):
@@ -290,7 +291,8 @@ class NativeBinding(Binding):
         whole = isinstance(plan.parts[0], Stretch) and not one_by_one
         pieces = [number] if whole else [1] * number
         read = self._prefetched(control.cursor, rows, len(pieces)) if self.block.streamed else None
-        with crew.blas() if plan.blas else nullcontext(), np.errstate(all="ignore"):
+        quiet = NOTHING if whole else np.errstate(all="ignore")  # native code warns of nothing
+        with crew.blas() if plan.blas else NOTHING, quiet:
             for count in pieces:
                 c[slots.STEPS], c[slots.CURSOR] = count, control.cursor
                 c[slots.FIRST_STEP] = self.state.step
@@ -395,8 +397,3 @@ class NativeBinding(Binding):
     def read(self, name: str) -> np.ndarray:
         """An output of the last run."""
         return self.results[name]
-
-
-def _signed(seed: int) -> int:
-    """A 64-bit seed as a signed number."""
-    return seed - (1 << 64) if seed >= 1 << 63 else seed
