@@ -146,7 +146,8 @@ class Kernel:
     op: the name of the op.
     function: (out, *inputs, **attributes) -> None writes every array of the tuple `out`. On a
         device whose arrays cannot be written, `out` is None and it returns the tuple instead.
-    supports: whether it takes this call; False sends it to the reference.
+    supports: (specs of the inputs, attrs) -> whether it takes this call; False sends it to the
+        reference.
     """
 
     op: str
