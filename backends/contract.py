@@ -22,7 +22,7 @@ CONTRACT_VERSION = 1
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Why a backend cannot run here, and the command or step that mends it."""
+    """Why a backend cannot run here (reason), and the command or step that mends it (fix)."""
 
     reason: str
     fix: str
@@ -55,10 +55,10 @@ class Binding(ABC):
 
     @abstractmethod
     def read(self, name: str) -> np.ndarray:
-        """An output of the program: stacked over the run's batches, or from the last batch."""
+        """The output `name` of the program: stacked over the run's batches, or of the last one."""
 
     def passes(self, control: Control, count: int) -> list[dict[str, float]] | None:
-        """Runs `count` whole passes over the order, and gives the means of each.
+        """Runs `count` whole passes over the order, as `control` says, and gives the means of each.
 
         The order has the rows of all passes, or is None. None where the executor cannot; then
         nothing has run. After a stop the list is short.
@@ -79,7 +79,7 @@ class Executable(ABC):
 
     @abstractmethod
     def bind(self, state: State, block: DataBlock) -> Binding:
-        """Ties the program to a state and to data."""
+        """Ties the program to a state and to a block of data."""
 
     @abstractmethod
     def explain(self) -> list[tuple[str, str, str]]:

@@ -48,8 +48,9 @@ def resolve(
 ) -> Call:
     """Finds what runs an operation: the only way from an operation to a kernel.
 
-    specs: concrete specs of the inputs, None for an optional one left out. kernels: those of one of
-        the backend's variants; None: its own.
+    op: its name in the table. specs: concrete specs of the inputs, None for an optional one left
+        out. attrs: its attributes; defaults are filled in.
+    kernels: those of one of the backend's variants; None: its own.
     Raises: UnknownName, ShapeError, DtypeError.
     """
     row = ops.get(op)

@@ -37,7 +37,11 @@ class Value:
 
 @dataclass(frozen=True)
 class Instruction:
-    """One operation: values in (None for an optional input left out), values out, attributes."""
+    """One operation: values in (None for an optional input left out), values out, attributes.
+
+    op: its name in the table. inputs, outputs: ids of values. attrs: all its attributes by name.
+    layer: the number of the layer that it is part of, in digits, or "".
+    """
 
     op: str
     inputs: tuple[ValueId | None, ...]
@@ -128,13 +132,15 @@ class Program:
 
     forward, backward, update: between backward and update lies the reduction point, where gradients
         of several workers would be summed.
+    values: by id. constants: the arrays of those that are constants, by id.
     columns: batch column name -> value. "weights" holds each row's weight over their sum.
     gradients: parameter entry name -> the value that holds its gradient.
     outputs: name -> value, readable after a run.
     sums: name -> value of rank 0: weighted means over the batch, which a run accumulates over
         batches, each times the batch's sum of weights.
     stacked: outputs whose rows a run collects over all batches.
-    capacity: the largest number of rows in a batch.
+    layout: where the model's arrays lie in the flat segments. dtype: of its floating numbers.
+    capacity: the largest number of rows in a batch. plan: where values may lie in memory.
     """
 
     name: str

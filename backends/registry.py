@@ -30,7 +30,11 @@ PROBE_SECONDS = 60.0  # the first CUDA context of a cold machine takes many seco
 
 @dataclass(frozen=True)
 class BackendStatus:
-    """Whether a backend can run here: its device, or the reason why not and what mends it."""
+    """Whether a backend can run here: its device, or the reason why not and what mends it.
+
+    name: what `backend=` takes. available: whether it can run. device: in words. reason: why it
+    cannot, fix: the command or step that mends it; both "" where it can.
+    """
 
     name: str
     available: bool

@@ -19,7 +19,8 @@ Array = Any
 class State:
     """Parameters, gradients, statistics and optimizer slots of one model on one device.
 
-    All programs of a model share it. Each segment is one flat array; `layout` says what lies where.
+    All programs of a model share it. Each segment is one flat array of that dtype on the backend;
+    `layout` says what lies where. `seed` keys the random words of a run.
     `step` counts optimizer updates and `epoch` passes over the data, both over the model's life.
     """
 
@@ -56,13 +57,13 @@ class State:
         return np.asarray(self.backend.to_numpy(self.flats[segment]), dtype=self.dtype).reshape(-1)
 
     def array(self, name: str, segment: str | None = None) -> np.ndarray:
-        """A host copy of one entry, from its own segment or from the gradients or a slot."""
+        """A host copy of the entry `name`, from its own segment or from the gradients or a slot."""
         entry = self.layout[name]
         flat = self.read(segment or entry.segment)
         return flat[entry.offset : entry.offset + entry.size].reshape(entry.shape)
 
     def moved(self, backend: Backend) -> State:
-        """The same state on another device."""
+        """The same state on another backend."""
         other = State(backend, self.layout, self.dtype, self.seed)
         other.step, other.epoch = self.step, self.epoch
         for segment in self.layout.segments:
@@ -71,7 +72,7 @@ class State:
 
 
 class DataBlock:
-    """Rows of data, and an order to visit them in.
+    """Rows of data for one backend, and an order to visit them in.
 
     columns: name -> host array with the rows along its first axis. Arrays in memory are uploaded
         once and stay on the device; a device that reads main memory reads them where they are. A

@@ -151,7 +151,7 @@ def always(specs: Specs, attrs: Attrs) -> bool:
 class Kernel:
     """An override of one op for one way of computing.
 
-    op: the name of the op.
+    op: the name of the op. `supports` is asked with specs and attrs of a call.
     function: (out, *inputs, **attributes) -> None writes every array of the tuple `out`. On a
         device whose arrays cannot be written, `out` is None and it returns the tuple instead.
     supports: whether it takes this call; False sends it to the reference.

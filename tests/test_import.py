@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import lamina as lm
@@ -29,6 +30,13 @@ def test_import_loads_nothing_heavy() -> None:
 
 def test_looking_at_the_names_loads_nothing_either() -> None:
     assert loaded_after("import lamina; dir(lamina); lamina.__version__").isdisjoint(HEAVY)
+
+
+def test_the_version_is_written_once() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    assert "version" not in project["project"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "lamina.__version__"}
+    assert re.fullmatch(r"\d+\.\d+\.\d+", lm.__version__)
 
 
 def test_a_bad_environment_does_not_break_the_import() -> None:
