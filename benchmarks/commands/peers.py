@@ -46,7 +46,7 @@ def bench_peers(
         for task in work:
             rows = measure_peers(chosen, task, processes, rounds, status.update)
             result.rows += rows
-            console.print(case_table(rows))
+            console.print(case_table(rows, console.width))
             for note in notes(rows):
                 console.print(note, markup=False, highlight=False)
             if json is not None:  # what was measured is kept if the next network is interrupted

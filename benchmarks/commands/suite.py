@@ -15,6 +15,8 @@ from ..result import Result
 from ..suite import Options, measure_suite
 from ..suite_table import show
 
+BAR_AND_TIME = 22  # columns that these two need on a narrow terminal
+
 
 def baseline(name: str) -> Path:
     """Where a baseline of that name lies. Raises: BadInput for what is no name."""
@@ -65,7 +67,9 @@ def bench_suite(options: Options, json: Path | None, save: str) -> int:
     if not console.is_terminal:  # a file or a pipe has no width of its own
         console = Console(width=130)
     result = Result(options.mode, {})
-    columns = (TextColumn("{task.description:<34.34}"), BarColumn(), TimeElapsedColumn())
+    name = max(min(errors.width - BAR_AND_TIME, 34), 8)
+    what = TextColumn(f"{{task.description:<{name}.{name}}}")
+    columns = (what, BarColumn(), TimeElapsedColumn())
     interrupted = False
     try:
         with Progress(*columns, console=errors, transient=True) as progress:

@@ -11,6 +11,7 @@ from ..result import Row, grouped
 from . import OWN, PREPARED
 
 NOISE = "~"
+WIDE = 76  # columns of a terminal from which on all of a table is shown
 
 
 def peer_label(row: Row) -> str:
@@ -33,16 +34,18 @@ def best_own(rows: Iterable[Row]) -> Row | None:
     return min(own, key=lambda row: row.median, default=None)
 
 
-def case_table(rows: list[Row]) -> Table:
+def case_table(rows: list[Row], width: int) -> Table:
     """One piece of work: the median of the rounds, their spread, and the factor to lamina's best.
 
-    A factor above 1 means that lamina is faster.
+    A factor above 1 means that lamina is faster. width: of the terminal; a narrow one has no room
+    for the spread.
     """
+    wide = width >= WIDE
     own = best_own(rows)
     table = Table(title=f"{rows[0].case}, {rows[0].dtype}", title_justify="left")
     table.add_column("")
-    for name in (f"per {rows[0].unit}", "low .. high", "of lamina's"):
-        table.add_column(name, justify="right")
+    for name in (f"per {rows[0].unit}", *(["low .. high"] if wide else []), "of lamina's"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         if not row.seconds:
             table.add_row(peer_label(row), row.status)
@@ -51,8 +54,8 @@ def case_table(rows: list[Row]) -> Table:
         if own is not None:
             noise = NOISE if row is not own and row.overlaps(own) else " "
             factor = f"{row.median / own.median:.2f}{noise}"
-        spread = f"{duration(row.low)} .. {duration(row.high)}"
-        table.add_row(peer_label(row), duration(row.median), spread, factor)
+        spread = [f"{duration(row.low)} .. {duration(row.high)}"] if wide else []
+        table.add_row(peer_label(row), duration(row.median), *spread, factor)
     return table
 
 

@@ -6,6 +6,7 @@ import io
 
 import pytest
 from lamina.benchmarks import suite_table
+from lamina.benchmarks.peers import table as peers
 from rich.console import Console
 
 from ..sample_result import sample
@@ -61,3 +62,15 @@ def test_a_work_of_several_rows_is_named_once() -> None:
     for width in WIDTHS:
         named = [line for line in shown(width) if "784-128-10, batch 64" in line]
         assert len(named) == 1
+
+
+@pytest.mark.parametrize(("width", "spread"), [(40, False), (60, False), (80, True), (130, True)])
+def test_peers_are_named_whole(width: int, spread: bool) -> None:
+    rows = [row for row in sample().rows if row.kind == "training" and row.case.startswith("784-5")]
+    text = io.StringIO()
+    Console(file=text, width=width).print(peers.case_table(rows, width))
+    lines = text.getvalue().splitlines()
+    assert "…" not in text.getvalue()
+    assert max(map(len, lines)) <= width
+    assert ("low .. high" in text.getvalue()) == spread
+    assert all(word in text.getvalue() for word in ("vectorised", "compile", "of lamina's"))

@@ -163,5 +163,5 @@ def test_compilation_is_no_training_time(
         assert time.perf_counter() - start > 0.3
     finally:
         del model.backend.compile
-    assert max(found.seconds) < 0.25
+    assert 0 <= min(found.seconds) <= max(found.seconds) < 0.25
     assert float(re.findall(r"(\S+) s  ", capsys.readouterr().out)[0]) < 0.25
