@@ -129,3 +129,7 @@ def test_places_of_what_is_not_ours() -> None:
     found = operations.place(test_all_as_json)
     assert found.startswith(("/", "tests/"))
     assert "test_operations_index.py:" in found
+
+
+def test_help_has_examples() -> None:
+    assert "lamina ops gelu" in called("--help")
