@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
+
 from ...kernels.errors import NotDifferentiable
 from ...kernels.ops import ACTIVATIONS
 from ...kernels.spec import FLOATS, Shape
@@ -108,6 +110,16 @@ def inputs(node: Node) -> list[Node]:
     return [n for n in node.inputs if n is not None]
 
 
+def chosen(condition: Node, gradient: Node) -> Node:
+    """The gradient where the condition holds, else 0: an infinite one too, which times 0 is NaN."""
+    return make("where", condition, gradient, constant(0.0, gradient.dtype))
+
+
+def smallest_normal(x: Node) -> float:
+    """What the losses take for the logarithm of a smaller probability."""
+    return float(np.finfo(x.dtype).smallest_normal)
+
+
 def ones_like(x: Node) -> Node:
     """Ones of a node's dtype, of shape ()."""
     return constant(1.0, x.dtype)
@@ -157,7 +169,7 @@ def _dense(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> 
 # Elementwise arithmetic
 
 
-@rule("add", "subtract", "multiply", "divide", "maximum", "minimum", "power")
+@rule("add", "subtract", "multiply", "divide")
 def _binary(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> list[Gradient]:
     g, (a, b) = first(gradients), inputs(node)
 
@@ -166,11 +178,7 @@ def _binary(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) ->
             return g
         if node.op == "multiply":
             return scaled(b, g)
-        if node.op == "divide":
-            return make("divide", g, b)
-        if node.op == "power":
-            return g * b * make("power", a, b - 1.0)
-        return g * make("cast", a >= b if node.op == "maximum" else a <= b, dtype=g.dtype)
+        return make("divide", g, b)
 
     def right() -> Node:
         if node.op == "add":
@@ -179,16 +187,55 @@ def _binary(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) ->
             return -g
         if node.op == "multiply":
             return scaled(a, g)
-        if node.op == "divide":
-            return -(g * node) / b
-        if node.op == "power":
-            return g * node * make("log", a)
-        return g * make("cast", a < b if node.op == "maximum" else a > b, dtype=g.dtype)
+        return -(g * node) / b
 
     return [
         sum_to(spread(left(), node.shape), a.shape) if needs[0] else None,
         sum_to(spread(right(), node.shape), b.shape) if needs[1] else None,
     ]
+
+
+@rule("maximum", "minimum")
+def _extreme(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> list[Gradient]:
+    """The larger (or smaller) input has the gradient, each of two equal ones a half of it."""
+    (a, b), upper = inputs(node), node.op == "maximum"
+    half = first(gradients) * 0.5
+
+    def share(mine: Node, other: Node) -> Node:
+        # relu_backward chooses as `where` does, and has a native step, which `where` has not.
+        parts = [
+            make("relu_backward", half, make("cast", beyond, dtype=half.dtype))
+            for beyond in (
+                (mine >= other, mine > other) if upper else (mine <= other, mine < other)
+            )
+        ]
+        return sum_to(parts[0] + parts[1], mine.shape)
+
+    return [share(a, b) if needs[0] else None, share(b, a) if needs[1] else None]
+
+
+@rule("power")
+def _power(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> list[Gradient]:
+    """b a**(b - 1) and a**b log(a); both 0 where a**0 and 0**b are constant."""
+    g, (a, b) = first(gradients), inputs(node)
+    da = db = None
+    if needs[0]:
+        da = g * b * make("power", a, b - 1.0)
+        if not nowhere_zero(b):
+            da = chosen(make("not_equal", b, 0.0), da)
+        da = sum_to(da, a.shape)
+    if needs[1]:
+        db = g * node * make("log", a)
+        if not nowhere_zero(a):
+            flat = make("equal", make("where", b >= 0.0, a, ones_like(a)), 0.0)  # 0**b, b >= 0
+            db = make("where", flat, constant(0.0, g.dtype), db)
+        db = sum_to(db, b.shape)
+    return [da, db]
+
+
+def nowhere_zero(x: Node) -> bool:
+    """Whether a node is a constant without a zero."""
+    return x.op == "constant" and bool(x.attrs["value"].all())
 
 
 def spread(gradient: Node, shape: Shape) -> Node:
@@ -224,9 +271,10 @@ for _name, (_argument, _alpha) in ACTIVATIONS.items():
 
 @rule("clip")
 def _clip(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> list[Gradient]:
-    g, (x,) = first(gradients), inputs(node)
-    inside = make("equal", x, node)
-    return [g * make("cast", inside, dtype=g.dtype)]
+    (x,) = inputs(node)
+    if node.attrs["low"] > node.attrs["high"]:
+        return [None]  # every element becomes `high`
+    return [chosen(make("equal", x, node), first(gradients))]
 
 
 @rule("where")
@@ -339,8 +387,8 @@ def _scatter(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -
 @rule("pick")
 def _pick(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> list[Gradient]:
     x, labels = inputs(node)
-    hot = make("one_hot", labels, classes=x.shape[-1], dtype=x.dtype)
-    return [hot * first(gradients), None]
+    hot = make("one_hot", labels, classes=x.shape[-1], dtype="bool")
+    return [chosen(hot, first(gradients)), None]
 
 
 # Losses
@@ -349,19 +397,21 @@ def _pick(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> l
 @rule("cross_entropy", "binary_cross_entropy", "mean_squared_error")
 def _row_loss(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> list[Gradient]:
     g, (p, t, *weights) = first(gradients), inputs(node)
-    unweighted = make(node.op, p, t)
+    unweighted, floor = make(node.op, p, t), smallest_normal(p)
     dp = dt = dw = None
     if node.op == "mean_squared_error":
         base = make("mean_squared_error_backward", p, t, *weights)
         dp = scaled(base, g)
         dt = -dp if needs[1] else None
     elif node.op == "cross_entropy":
-        hot = make("one_hot", t, classes=p.shape[-1], dtype=p.dtype)
-        dp = -(hot / p) * _weighted(g, weights)
+        hot = make("one_hot", t, classes=p.shape[-1], dtype="bool")
+        dp = chosen(hot, -(1.0 / make("maximum", p, floor)) * _weighted(g, weights))
     else:
         share = _weighted(g, weights) / float(p.shape[-1])  # type: ignore[arg-type]
-        dp = (p - t) / (p * (1.0 - p)) * share
-        dt = (make("log", 1.0 - p) - make("log", p)) * share if needs[1] else None
+        dp = (p - t) / make("maximum", p * (1.0 - p), floor) * share
+        if needs[1]:
+            no, yes = (make("log", make("clip", q, low=floor, high=1.0)) for q in (1.0 - p, p))
+            dt = (no - yes) * share
     if len(needs) > 2 and needs[2]:
         dw = unweighted * g
     return [dp if needs[0] else None, dt, dw][: len(needs)]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import philox
+from ..numpy.operations import scatter_rows
 from ..op import Attrs, Kernel, Specs, kernels
 from . import fused, updates
 
@@ -264,7 +265,7 @@ def numba_kernels() -> dict[str, Kernel]:
         ("momentum_update", momentum(False)), ("nesterov_update", momentum(True)),
         ("rmsprop_update", rmsprop_update), ("adam_update", adam_update),
         ("adamw_update", adamw_update), ("add_decay", add_decay), ("dense", dense),
-        ("dense_backward", dense_backward), ("softmax", softmax),
+        ("dense_backward", dense_backward), ("softmax", softmax), ("scatter_rows", scatter_rows),
     )  # fmt: skip
     names = [name for name in fused.CODES if name != "linear"]
     return kernels(

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import vectorized
 from ..op import Attrs, Kernel, Specs, kernels
 
 Array = Any
@@ -76,6 +77,15 @@ def gather_rows(out: Out, x: Array, indices: Array) -> None:
     """The rows at the indices, which come from an order that was made here: all are in range."""
     # mode="clip" writes straight into out; the default one goes through a buffer
     np.take(x, indices, axis=0, out=out[0], mode="clip")
+
+
+def scatter_rows(out: Out, x: Array, indices: Array, *, rows: int) -> None:
+    """The reference's product, or row after row where 0 times an infinite element would be NaN."""
+    if np.isfinite(x).all():
+        out[0][...] = vectorized.scatter_rows(np, x, indices, rows=rows)
+        return
+    out[0][...] = 0
+    np.add.at(out[0], indices, x)
 
 
 @lru_cache(maxsize=1024)
@@ -334,7 +344,7 @@ def out_kernels() -> dict[str, Kernel]:
         "sigmoid_backward": sigmoid_backward, "softmax_cross_entropy": softmax_cross_entropy,
         "softmax_cross_entropy_backward": softmax_cross_entropy_backward,
         "sigmoid_binary_cross_entropy": sigmoid_binary_cross_entropy, "leaky_relu": leaky_relu,
-        "leaky_relu_backward": leaky_relu_backward,
+        "leaky_relu_backward": leaky_relu_backward, "scatter_rows": scatter_rows,
     }  # fmt: skip
     return kernels(
         *map(ufunc, UFUNCS),
