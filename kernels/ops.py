@@ -135,7 +135,7 @@ def _arithmetic() -> None:
             overwrites=((0,),), hot=name == "exp",
         )  # fmt: skip
     row(
-        "clip: x -> y", rules.elementwise("clip", ("x",)),
+        "clip: x -> y", rules.clip,
         samples.elementwise(normal, low=-0.5, high=0.75),
         attrs={"low": REQUIRED, "high": REQUIRED}, overwrites=((0,),),
     )  # fmt: skip
