@@ -82,10 +82,10 @@ def slope(op: str, name: str, value: Any) -> float:
 def dtype(op: str, name: str, value: Any) -> str:
     """The name of a dtype that arrays can have. Raises: DtypeError."""
     try:
-        found = value if value in DTYPES else np.dtype(value).name
+        found = value if value is None else np.dtype(value).name  # NumPy takes None for float64
     except TypeError:
         found = value
-    if value is None or found not in DTYPES:
+    if found not in DTYPES:
         raise DtypeError(f"[{op}] {unknown(name, found, DTYPES)}")
     return str(found)
 

@@ -101,8 +101,8 @@ def clip(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
     bounds = attrs["low"], attrs["high"]
     if spec.dtype in INTEGERS:
         limits = np.iinfo(spec.dtype)
-        if not all(b % 1 == 0 and limits.min <= b <= limits.max for b in bounds):
-            raise DtypeError(f"[clip] bounds {bounds} are no numbers of x's dtype (x: {spec})")
+        if not all(isinstance(b, int) and limits.min <= b <= limits.max for b in bounds):
+            raise DtypeError(f"[clip] bounds {bounds} are no whole numbers like those of x: {spec}")
     return (spec,)
 
 
