@@ -83,18 +83,18 @@ def dtype(op: str, name: str, value: Any) -> str:
     """The name of a dtype that arrays can have. Raises: DtypeError."""
     try:
         found = value if value is None else np.dtype(value).name  # NumPy takes None for float64
-    except TypeError:
+    except (TypeError, ValueError):
         found = value
-    if found not in DTYPES:
+    if not isinstance(found, str) or found not in DTYPES:
         raise DtypeError(f"[{op}] {unknown(name, found, DTYPES)}")
     return str(found)
 
 
 def activation(op: str, name: str, value: Any) -> str:
     """The name of an activation that `dense` applies. Raises: UnknownName."""
-    if value not in ACTIVATIONS:
+    if not isinstance(value, str) or value not in ACTIVATIONS:
         raise unknown(name, value, ACTIVATIONS)
-    return str(value)
+    return value
 
 
 def truth(op: str, name: str, value: Any) -> bool:

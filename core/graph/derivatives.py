@@ -71,11 +71,6 @@ def chosen(condition: Node, gradient: Node) -> Node:
     return make("where", condition, gradient, constant(0.0, gradient.dtype))
 
 
-def smallest_normal(x: Node) -> float:
-    """What the losses take for the logarithm of a smaller probability."""
-    return float(np.finfo(x.dtype).smallest_normal)
-
-
 def ones_like(x: Node) -> Node:
     """Ones of a node's dtype, of shape ()."""
     return constant(1.0, x.dtype)
@@ -154,18 +149,14 @@ def _binary(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) ->
 @rule("maximum", "minimum")
 def _extreme(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> list[Gradient]:
     """The larger (or smaller) input has the gradient, each of two equal ones a half of it."""
-    (a, b), upper = inputs(node), node.op == "maximum"
-    half = first(gradients) * 0.5
+    (a, b), half = inputs(node), first(gradients) * 0.5
+    orders = ("greater", "greater_equal") if node.op == "maximum" else ("less", "less_equal")
 
     def share(mine: Node, other: Node) -> Node:
         # relu_backward chooses as `where` does, and has a native step, which `where` has not.
-        parts = [
-            make("relu_backward", half, make("cast", beyond, dtype=half.dtype))
-            for beyond in (
-                (mine >= other, mine > other) if upper else (mine <= other, mine < other)
-            )
-        ]
-        return sum_to(parts[0] + parts[1], mine.shape)
+        beyond = (make("cast", make(o, mine, other), dtype=half.dtype) for o in orders)
+        strictly, tied = (make("relu_backward", half, mask) for mask in beyond)
+        return sum_to(strictly + tied, mine.shape)
 
     return [share(a, b) if needs[0] else None, share(b, a) if needs[1] else None]
 
@@ -183,8 +174,8 @@ def _power(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> 
     if needs[1]:
         db = g * node * make("log", a)
         if not nowhere_zero(a):
-            flat = make("equal", make("where", b >= 0.0, a, ones_like(a)), 0.0)  # 0**b, b >= 0
-            db = make("where", flat, constant(0.0, g.dtype), db)
+            base = make("where", b >= 0.0, a, ones_like(a))  # 0 where a**b stays as b moves
+            db = chosen(make("not_equal", base, 0.0), db)
         db = sum_to(db, b.shape)
     return [da, db]
 
@@ -343,8 +334,12 @@ def _scatter(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -
 @rule("pick")
 def _pick(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> list[Gradient]:
     x, labels = inputs(node)
-    hot = make("one_hot", labels, classes=x.shape[-1], dtype="bool")
-    return [chosen(hot, first(gradients)), None]
+    return [chosen(_hot(labels, x), first(gradients)), None]
+
+
+def _hot(labels: Node, x: Node) -> Node:
+    """Where the label of each row stands."""
+    return make("one_hot", labels, classes=x.shape[-1], dtype="bool")
 
 
 # Losses
@@ -353,15 +348,15 @@ def _pick(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> l
 @rule("cross_entropy", "binary_cross_entropy", "mean_squared_error")
 def _row_loss(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> list[Gradient]:
     g, (p, t, *weights) = first(gradients), inputs(node)
-    unweighted, floor = make(node.op, p, t), smallest_normal(p)
+    unweighted = make(node.op, p, t)
+    floor = float(np.finfo(p.dtype).smallest_normal)  # as in the loss: a smaller p counts as this
     dp = dt = dw = None
     if node.op == "mean_squared_error":
         base = make("mean_squared_error_backward", p, t, *weights)
         dp = scaled(base, g)
         dt = -dp if needs[1] else None
     elif node.op == "cross_entropy":
-        hot = make("one_hot", t, classes=p.shape[-1], dtype="bool")
-        dp = chosen(hot, -(1.0 / make("maximum", p, floor)) * _weighted(g, weights))
+        dp = chosen(_hot(t, p), -(1.0 / make("maximum", p, floor)) * _weighted(g, weights))
     else:
         share = _weighted(g, weights) / float(p.shape[-1])  # type: ignore[arg-type]
         dp = (p - t) / make("maximum", p * (1.0 - p), floor) * share
