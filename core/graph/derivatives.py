@@ -1,7 +1,7 @@
 """The derivative of every operation, as a graph: one rule each.
 
 A rule takes the node, the gradients of its outputs (None where none arrives) and which inputs need
-one, and returns a gradient or None per input.
+one, and returns a gradient or None per input: torch's at the edges but where test_edges.py says so.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def first(gradients: Sequence[Gradient]) -> Node:
 
 
 def inputs(node: Node) -> list[Node]:
-    """The inputs of an operation that leaves none out."""
+    """The inputs that are given."""
     return [n for n in node.inputs if n is not None]
 
 
