@@ -147,7 +147,7 @@ def _arithmetic() -> None:
             ufunc=None if name == "erf" else name,  # NumPy has no error function
         )  # fmt: skip
     row(
-        "clip: x -> y", rules.elementwise("clip", ("x",)),
+        "clip: x -> y", rules.clip,
         samples.elementwise(normal, low=-0.5, high=0.75),
         attrs={"low": REQUIRED, "high": REQUIRED}, overwrites=((0,),), independent="elements",
     )  # fmt: skip

@@ -288,7 +288,7 @@ class NativeBinding(Binding):
         if rates is not None:
             rates = np.ascontiguousarray(rates, dtype=np.float64)
         one_by_one = len(plan.parts) > 1 or self.block.streamed
-        whole = isinstance(plan.parts[0], Stretch) and not one_by_one
+        whole = not one_by_one and bool(plan.parts) and isinstance(plan.parts[0], Stretch)
         pieces = [number] if whole else [1] * number
         read = self._prefetched(control.cursor, rows, len(pieces)) if self.block.streamed else None
         quiet = NOTHING if whole else np.errstate(all="ignore")  # native code warns of nothing

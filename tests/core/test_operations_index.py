@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from lamina.__main__ import app
 from lamina.core.command import operations
-from lamina.core.graph.gradients import RULES, SMOOTHLESS
+from lamina.core.graph.derivatives import RULES
+from lamina.core.graph.gradients import SMOOTHLESS
 from lamina.kernels.ops import OPS
 from typer.testing import CliRunner
 
