@@ -186,7 +186,8 @@ class Tables:
             # Programs that run at once may both pack it: the same numbers to the same places.
             place, kept = plan.addresses[w], self.state.packed
             if place not in kept:
-                kept[place] = aligned(length(self.program.values[w].spec), self.program.dtype)
+                made = aligned(length(self.program.values[w].spec), self.program.dtype)
+                kept.setdefault(place, made)  # another thread's may be there by now, and in use
             return address(kept[place])
 
         base = address(plan.nows)
