@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
+import secrets
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -85,14 +87,15 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     from safetensors.numpy import save as to_bytes
 
     state, tensors = model.state, {}
-    for entry in state.layout.entries:
-        tensors[entry.name] = state.array(entry.name)
-        for slot in state.layout.slots:
-            if entry.trainable:
-                tensors[f"{slot}/{entry.name}"] = state.array(entry.name, slot)
+    with state.turn:
+        for entry in state.layout.entries:
+            tensors[entry.name] = state.array(entry.name)
+            for slot in state.layout.slots:
+                if entry.trainable:
+                    tensors[f"{slot}/{entry.name}"] = state.array(entry.name, slot)
+        told = description(model)
     # safetensors writes the memory as it lies, so every array must be C-contiguous
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    told = description(model)
     words = json.dumps(told)
     own = own_names(told)
     if own and not model.told_custom:
@@ -110,14 +113,25 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     }
     target = Path(path)
     _sweep(target)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    with replacing(target) as file:
+        file.write(to_bytes(tensors, metadata))
+    _sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """A new file beside the target, which takes its place once it is on disk.
+
+    Its name is nobody else's and cannot be guessed, so neither another thread nor a link that lies
+    there has a part in it. Raises: OSError, with the old file whole.
+    """
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with beside.open("wb") as file:
-            file.write(to_bytes(tensors, metadata))
+        with beside.open("xb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         beside.replace(target)
-        _sync_folder(target.parent)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -134,7 +148,7 @@ def digest(tensors: Mapping[str, np.ndarray], words: str) -> str:
 
 def _sweep(target: Path) -> None:
     """Removes what a killed process left beside the file, once it is surely nobody's."""
-    for left in target.parent.glob(f".{target.name}.*.tmp"):
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > STALE_SECONDS:
                 left.unlink()

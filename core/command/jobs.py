@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import io
 import math
-import os
 import textwrap
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -19,6 +17,7 @@ import numpy as np
 from ...kernels.compilation import clock
 from ...kernels.errors import BadInput
 from ..callbacks import Callback, Checkpoint, LogFile
+from ..checkpoint import replacing
 from ..data import datasets, tables
 from ..data.datasets import Dataset
 from ..layers import Dense, Dropout, Flatten, Layer, Standardize
@@ -360,10 +359,5 @@ def predict(
 
 def write(path: Path, text: str) -> None:
     """Writes a file beside its place and renames it, so that an older one is whole or replaced."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            beside.unlink()
+    with replacing(path) as file:
+        file.write(text.encode("utf-8"))

@@ -53,7 +53,7 @@ def function(name: str) -> Callable[..., Node]:
         given.update(attrs)
         return make(name, *args[:count], **given)
 
-    apply.__name__ = apply.__qualname__ = name
+    apply.__name__, apply.__qualname__ = name, f"ops.{name}"  # where pickle finds it
     apply.__doc__ = f"{row.reference.__doc__}\n\n{row.signature}"
     return apply
 
