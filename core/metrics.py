@@ -244,8 +244,8 @@ def _by_name(name: str) -> Whole | None:
     if name == "calibration_error":
         return Whole(name, "probabilities", "min", calibration_error, word=name)
     if counted := re.fullmatch(r"top_([1-9]\d*)_accuracy", name):
-        call = partial(top_k_accuracy, k=int(counted[1]))
-        return Whole(name, "probabilities", "max", call, word=name)
+        told = (("k", int(counted[1])),)
+        return Whole(name, "probabilities", "max", top_k_accuracy, options=told, word=name)
     if name.startswith(PREFIX) and (plain := name.removeprefix(PREFIX)) in SCIKIT:
         return Whole(plain, SCIKIT[plain], direction(plain), scikit=plain, word=PREFIX)
     base: str = name
@@ -261,8 +261,8 @@ def _by_name(name: str) -> Whole | None:
         options["multi_class"] = "ovo" if name.endswith("ovo") else "ovr"
     if scikit in AVERAGED:
         options["zero_division"] = 0.0  # what it is without the word, which also warns
-    told = tuple(options.items())
-    return Whole(name, SCIKIT[scikit], direction(scikit), None, scikit, True, told, name)
+    told, needs, mode = tuple(options.items()), SCIKIT[scikit], direction(scikit)
+    return Whole(name, needs, mode, scikit=scikit, named=True, options=told, word=name)
 
 
 def _of_scikit(function: Any) -> bool:
@@ -351,8 +351,9 @@ def add(
 ) -> None:
     """Puts metrics from whole predictions among the values.
 
-    wanted: which. examples, p, op: see `Whole.measure`. values: by name. lenient: a metric that is not defined for these rows is NaN, with a
-    warning, and ends nothing. Raises: BadInput.
+    wanted: which. examples, p, op: see `Whole.measure`. values: by name.
+    lenient: a metric that is not defined for these rows is NaN, with a warning, and ends nothing.
+    Raises: BadInput.
     """
     for metric in wanted:
         try:
