@@ -29,6 +29,7 @@ _PUBLIC = {
     "Dropout": (".core.layers", "Dropout"),
     "initializers": (".core.initializers", ""),
     "schedules": (".core.schedules", ""),
+    "metrics": (".core.metrics", ""),
     "SGD": (".core.optimizers", "SGD"),
     "RMSprop": (".core.optimizers", "RMSprop"),
     "Adam": (".core.optimizers", "Adam"),
@@ -97,6 +98,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .backends.state import State as State
     from .backends.threads import set_threads as set_threads
     from .core import initializers as initializers
+    from .core import metrics as metrics
     from .core import schedules as schedules
     from .core.callbacks import Callback as Callback
     from .core.callbacks import Checkpoint as Checkpoint

@@ -161,11 +161,12 @@ class CapturedBinding(WalkerBinding):
         xp, memory = self.backend.xp, self.memory
         self._walk(plan.segments["forward"], plan.env)
         finite: Any = None
-        for total, id in zip(memory.totals, self.program.sums.values(), strict=True):
+        for total, (name, id) in zip(memory.totals, self.program.sums.items(), strict=True):
             value = xp.reshape(xp.astype(plan.env[id], xp.float64), (1,))
             self.backend.assign(total, total + value * memory.number["weight"])
-            fine = xp.isfinite(value)
-            finite = fine if finite is None else finite & fine
+            if name in self.program.watched:
+                fine = xp.isfinite(value)
+                finite = fine if finite is None else finite & fine
         if finite is not None:
             self._raise_flag(finite, AT_LOSS)
         if not self.program.update:

@@ -46,11 +46,11 @@ class Binding(ABC):
     def run(self, control: Control) -> None:
         """Runs up to `control.steps` batches from `control.cursor` on, and tells in `control`.
 
-        A loss or a gradient that is not finite ends the run before that step's update, with
-        `control.stop`; see `guard`. By the time this returns the host must know, not sooner: a
-        flag on the device that is read once a run is enough, where nothing of the later steps is
-        done while it is set. To wait at every sum and norm, as the walker does, is the default,
-        not the rule.
+        A loss (a watched sum) or a gradient that is not finite ends the run before that step's
+        update, with `control.stop`; see `guard`. A metric never does. By the time this returns the
+        host must know, not sooner: a flag on the device that is read once a run is enough, where
+        nothing of the later steps is done while it is set. To wait at every sum and norm, as the
+        walker does, is the default, not the rule.
         """
 
     @abstractmethod

@@ -138,6 +138,7 @@ class Program:
     outputs: name -> value, readable after a run.
     sums: name -> value of rank 0: weighted means over the batch, which a run accumulates over
         batches, each times the batch's sum of weights.
+    watched: the sums that must be finite for a run to go on: what training lowers, no metric.
     stacked: outputs whose rows a run collects over all batches.
     layout: where the model's arrays lie in the flat segments. dtype: of its floating numbers.
     capacity: the largest number of rows in a batch. plan: where values may lie in memory.
@@ -158,6 +159,7 @@ class Program:
     dtype: str
     capacity: int
     memory: MemoryPlan
+    watched: tuple[str, ...] = ()
 
     def instructions(self) -> Iterator[tuple[str, Instruction]]:
         """Every instruction with the name of its segment, in order."""

@@ -164,9 +164,9 @@ class Control:
     batch: rows a batch. cursor: the next row of the order. steps: batches to run at most.
     learning_rates: one number for each step of this run.
     sums: name -> the accumulated sum of value times weight; weight_sum: that of the weights.
-    stop: the run ended before an update, because a sum or the gradient was not finite: the state
-        is as it was before that step, and the cursor behind its rows, whenever the executor came
-        to know. nonfinite_step: which step of the run.
+    stop: the run ended before an update, because a watched sum or the gradient was not finite: the
+        state is as it was before that step, and the cursor behind its rows, whenever the executor
+        came to know. nonfinite_step: which step of the run.
         nonfinite_instruction: which instruction of the forward segment made the first value that
         was not finite; -1 where it was the gradient. nonfinite_layer: the layer's number, or "".
     """

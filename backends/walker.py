@@ -309,7 +309,8 @@ class WalkerBinding(Binding):
         for name, id in self.program.sums.items():
             value = float(self.backend.to_numpy(plan.env[id]))
             control.sums[name] = control.sums.get(name, 0.0) + value * weight
-            control.stop = control.stop or not math.isfinite(value)
+            if name in self.program.watched and not math.isfinite(value):
+                control.stop = True
         if self.program.sums:
             control.weight_sum += weight
         if control.stop:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from ..kernels.errors import CheckpointError
-from . import initializers, schedules
+from . import initializers, metrics, schedules
 from .layers import BUILTIN as LAYERS
 from .layers import plain
 from .optimizers import BUILTIN as OPTIMIZERS
@@ -43,7 +43,7 @@ def description(model: Sequential) -> dict[str, Any]:
     return {
         "layers": [{"class": type(la).__name__, **la.config()} for la in model.layers],
         "loss": plain(model.loss.function or model.loss.name),
-        "metrics": [plain(m.function or m.name) for m in model.metrics],
+        "metrics": [metrics.written(metric) for metric in model.metrics],
         "optimizer": plain(optimizer),
         "dtype": model.dtype,
         "seed": model.seed,
@@ -66,7 +66,7 @@ def own_names(told: Any) -> list[str]:
         if isinstance(value, dict):
             if value.get("class", "Dense") not in known:
                 found[value["class"]] = None
-            if set(value) == {"function"}:
+            if "function" in value and "class" not in value:
                 found[value["function"]] = None
             for inner in value.values():
                 look(inner)

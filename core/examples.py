@@ -26,11 +26,15 @@ class Examples:
 
     x: (n, features...) of the model's dtype, or a memory map of any. y: (n, 1) int32 class numbers,
     or (n, outputs) of the model's dtype. weights: (n,) float64, or None when all are equal.
+    given_y, given_weights: the targets of a regression and the row weights, (n,), before they were
+    cast and scaled: kept for metrics from whole predictions, where there are such.
     """
 
     x: np.ndarray
     y: np.ndarray
     weights: np.ndarray | None = None
+    given_y: np.ndarray | None = None
+    given_weights: np.ndarray | None = None
 
     @property
     def rows(self) -> int:
@@ -48,8 +52,9 @@ class Examples:
 
     def part(self, numbers: np.ndarray) -> Examples:
         """The rows of these numbers, copied."""
-        weights = None if self.weights is None else self.weights[numbers]
-        return Examples(self.x[numbers], self.y[numbers], weights)
+        others = (self.weights, self.given_y, self.given_weights)
+        parts = [None if each is None else each[numbers] for each in others]
+        return Examples(self.x[numbers], self.y[numbers], *parts)
 
     def split(self, seed: int, share: float) -> tuple[Examples, Examples]:
         """The rows for training and for validation; see `validation_split` of `fit`.

@@ -26,7 +26,8 @@ class History:
     """What one call of `fit` measured.
 
     history: name -> one number per epoch. "loss" and training metrics are running means over the
-        epoch, each batch taken before its update; "val_..." are taken after the epoch.
+        epoch, each batch taken before its update; "val_..." are taken after the epoch, and so are
+        metrics from whole predictions, which may be arrays, such as a confusion matrix.
     epochs: the numbers of the epochs, counted over the model's life from 1. seconds: per epoch.
     """
 
@@ -40,6 +41,11 @@ class History:
         self.seconds.append(seconds)
         for name, value in values.items():
             self.history.setdefault(name, []).append(value)
+
+
+def numbers(values: Mapping[str, float]) -> dict[str, float]:
+    """The values that are numbers, not arrays such as a confusion matrix."""
+    return {name: value for name, value in values.items() if not hasattr(value, "shape")}
 
 
 def describe(values: Mapping[str, float]) -> str:

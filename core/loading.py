@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from .data.tables import Encoding
 from .layers import BUILTIN as LAYERS
 from .layers import Layer
 from .losses import BUILTIN as LOSSES
-from .losses import METRICS
+from .metrics import read as read_metric
 from .model import Sequential
 from .optimizers import BUILTIN as OPTIMIZERS
 
@@ -64,7 +65,9 @@ def load(
 def _rebuilt(told: Mapping[str, Any], backend: Backend, custom: dict[str, Any]) -> Sequential:
     layers = [_object(each, {**LAYERS, **custom}, custom, "layer") for each in told["layers"]]
     loss = _function(told["loss"], LOSSES, custom, "loss")
-    metrics = [_function(m, METRICS, custom, "metric") for m in told["metrics"]]
+    metrics = [
+        read_metric(m, partial(_named, custom=custom, kind="metric")) for m in told["metrics"]
+    ]
     model = Sequential(
         layers,
         loss=loss,
@@ -78,7 +81,7 @@ def _rebuilt(told: Mapping[str, Any], backend: Backend, custom: dict[str, Any]) 
 
 
 def _function(told: Any, known: Mapping[str, Any], custom: Mapping[str, Any], kind: str) -> Any:
-    """A loss or metric: a built-in name, or a function of the user's."""
+    """A loss: a built-in name, or a function of the user's."""
     if isinstance(told, dict):
         return _named(told["function"], custom, kind)
     if told not in known:

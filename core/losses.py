@@ -129,8 +129,16 @@ class Metric:
 
     def total(self, y: Node, p: Node, weights: Node, loss: Loss) -> Node:
         """The weighted sum over rows, of shape ()."""
-        rows = METRICS[self.name](y, p, loss) if self.function is None else self.function(y, p)
-        return weighted_sum(f"metric {self.name}", rows, weights)
+        if self.function is None:
+            return weighted_sum(f"metric {self.name}", METRICS[self.name](y, p, loss), weights)
+        try:
+            return weighted_sum(f"metric {self.name}", self.function(y, p), weights)
+        except Exception as error:
+            error.add_note(
+                f"{self.name} was called with nodes, for one value a row; if it is a function of"
+                f" arrays with all rows, use metrics=(lm.metrics.whole({self.name}),)"
+            )
+            raise
 
 
 def get_metric(choice: str | Function) -> Metric:

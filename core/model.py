@@ -17,6 +17,7 @@ from ..backends.state import Control, State
 from ..kernels.errors import BadInput, ShapeError, unknown
 from ..kernels.spec import FLOATS
 from . import inputs, losses, optimizers, training
+from . import metrics as measures
 from .callbacks import Callback, check_callbacks
 from .checks import check_count, check_number
 from .examples import Examples
@@ -68,7 +69,14 @@ class Sequential:
     layers: objects of the Layer protocol, first to last.
     loss: "cross_entropy" (after softmax), "binary_cross_entropy" (after sigmoid),
         "mean_squared_error", or a function loss(y_true, y_pred) on nodes with one value a row.
-    optimizer: a name or an object such as `lm.Adam(1e-3)`. metrics: names or functions.
+    optimizer: a name or an object such as `lm.Adam(1e-3)`.
+    metrics: means over rows: "accuracy", "mean_absolute_error", "mean_squared_error", or a function
+        as the loss's; they cost nearly nothing. Or numbers from whole predictions: "f1", "roc_auc",
+        "r2", "confusion_matrix", "top_3_accuracy", ... (`lm.metrics.names()`), a function of
+        scikit-learn's as it is, a `functools.partial` of one, or `lm.metrics.whole(function)`.
+        By their names, F1, precision, recall and Jaccard of several classes are "macro" means
+        (others by a suffix, "f1_weighted"), 0 where nothing divides, and the area under the curve
+        is one against the rest. Weights: `sample_weight`, not `class_weight`.
     backend: see `lm.get_backend`; "auto" leaves the choice to `use_backend`, then LAMINA_BACKEND,
         then the first available of cupy, numba, numpy, or what was measured (LAMINA_AUTO=measured).
     dtype: "float32" or "float64". precision: reserved for devices that compute in less; None.
@@ -85,7 +93,7 @@ class Sequential:
     layers = Kept[tuple[Layer, ...]]()
     loss = Kept[losses.Loss]()
     optimizer = Kept[optimizers.Optimizer]()
-    metrics = Kept[tuple[losses.Metric, ...]]()
+    metrics = Kept[tuple[losses.Metric | measures.Whole, ...]]()
     dtype = Kept[str]()
     seed = Kept[int]()
     backend = Kept[Backend]()
@@ -98,7 +106,7 @@ class Sequential:
         layers: Sequence[Layer],
         loss: str | losses.Function,
         optimizer: str | optimizers.Optimizer = "adam",
-        metrics: Sequence[str | losses.Function] = (),
+        metrics: Sequence[str | losses.Function | measures.Whole] = (),
         backend: Choice = "auto",
         dtype: str = "float32",
         precision: str | None = None,
@@ -113,7 +121,7 @@ class Sequential:
         if isinstance(metrics, str):
             raise BadInput(f'metrics is a sequence of names: metrics=("{metrics}",)')
         lowered, rule = losses.get(loss), optimizers.get(optimizer)
-        watched = tuple(losses.get_metric(m) for m in metrics)
+        watched = tuple(measures.get(m) for m in metrics)
         names = ["loss", *(m.name for m in watched)]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
@@ -210,6 +218,7 @@ class Sequential:
         class_weight: Mapping[Any, float] | str | None = None,
         callbacks: Sequence[Callback] = (),
         verbose: bool | int | str = "auto",
+        steps_per_epoch: int | None = None,
     ) -> History:
         """Trains; a second call goes on with the same optimizer state and epoch counter.
 
@@ -219,6 +228,11 @@ class Sequential:
         x: (n, features); y: (n,) or (n, outputs). The last, smaller batch is trained on as well.
             A `np.memmap` is read batch by batch. Without y, x is an iterable of batches (x, y) or
             (x, y, sample_weight), or a function that returns one for every epoch.
+        steps_per_epoch: of an iterable, perhaps endless, so many batches are an epoch, and the next
+            epoch goes on with those after them; one that ends is begun anew where it can be.
+        Metrics from whole predictions (see `metrics`) cost a prediction of the training rows after
+            every epoch, which is then the value; of an iterable's rows, which are gone, there is
+            none, only `val_...`. Where one is not defined for the rows it is NaN, with a warning.
         validation_data: (x, y) or (x, y, sample_weight). validation_split: a share of the rows held
             out, drawn by the seed. class_weight: label -> factor, or "balanced".
         verbose: "auto" shows a line on a terminal and plain lines elsewhere; 0 nothing.
@@ -230,6 +244,10 @@ class Sequential:
         check_count("fit: batch_size", batch_size)
         check_number("fit: validation_split", validation_split, 0.0, 1.0, open_high=True)
         check_verbose(verbose)
+        if steps_per_epoch is not None:
+            check_count("fit: steps_per_epoch", steps_per_epoch)
+            if y is not None:
+                raise BadInput("steps_per_epoch is for an iterable of batches, not for arrays")
         callbacks = check_callbacks(callbacks)
         session, held = self.session, None
         source: training.ArraySource | training.StreamSource
@@ -239,7 +257,7 @@ class Sequential:
                     "fit on batches takes weights from the batches (x, y, sample_weight), and"
                     " validation_data instead of validation_split"
                 )
-            source = training.StreamSource(session, x, int(epochs))
+            source = training.StreamSource(session, x, int(epochs), steps_per_epoch)
             if validation_data is not None:
                 held = self._given(validation_data)
         else:
@@ -280,6 +298,8 @@ class Sequential:
     ) -> dict[str, float]:
         """One step on all the rows given; loss and metrics from before the update.
 
+        Metrics from whole predictions are left out.
+
         x, y, sample_weight, class_weight: as in `fit`.
         Raises: DivergenceError where the loss or the gradient is not finite; nothing is updated.
         ModelBusy while another thread trains the model.
@@ -300,7 +320,8 @@ class Sequential:
         Raises: NotBuilt, BadInput, ShapeError, DtypeError.
         """
         self.state  # noqa: B018  raises NotBuilt
-        return self.session.evaluate(self.session.examples(x, y, sample_weight))
+        examples = self.session.examples(x, y, sample_weight)
+        return training.measured(self, examples, self.session.evaluate(examples))
 
     def predict(self, x: Any) -> np.ndarray:
         """The last layer's output, (n, outputs): probabilities after sigmoid or softmax.

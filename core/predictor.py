@@ -10,22 +10,9 @@ from ..backends import batching
 from ..backends.contract import Binding
 from ..backends.state import Control, DataBlock
 from ..kernels.errors import DtypeError, ShapeError
+from .scores import PROBABILITIES as PROBABILITIES
+from .scores import classes_of as classes_of
 from .session import Session
-
-PROBABILITIES = ("softmax", "sigmoid")  # operations that a prediction of classes ends in
-
-
-def classes_of(p: np.ndarray, op: str) -> np.ndarray:
-    """Class numbers of probabilities, int32: the one rule for all that says a class.
-
-    p: (n, outputs), what the operation `op` gave. Of several outputs of a softmax the likeliest,
-    the first of equals: (n,). Of a sigmoid 1 from one half on, as the metric "accuracy" counts:
-    (n,) for one output, (n, outputs) for several.
-    """
-    chosen: np.ndarray = np.argmax(p, axis=1) if op == "softmax" else p >= 0.5
-    if chosen.ndim == 2 and chosen.shape[1] == 1:
-        chosen = chosen[:, 0]
-    return chosen.astype(np.int32)
 
 
 class Predictor:

@@ -25,6 +25,7 @@ from .examples import Examples
 from .graph.graph import Node
 from .layers import Layer
 from .losses import Loss, Metric, check_last
+from .metrics import Whole, of_all, of_rows
 from .optimizers import Optimizer
 from .ownership import Lease, Training
 from .tracing import ForwardGraph, forward_graph, layout_of, predict_program, train_program
@@ -80,7 +81,7 @@ class Session:
         layers: tuple[Layer, ...],
         loss: Loss,
         optimizer: Optimizer,
-        metrics: tuple[Metric, ...],
+        metrics: tuple[Metric | Whole, ...],
         dtype: str,
         seed: int,
         backend: Choice,
@@ -169,6 +170,8 @@ class Session:
     def _make(self, features: tuple[int, ...]) -> None:
         graphs = self._traced(features)
         check_last(self.loss, graphs[False].prediction, self.layers[-1].brief())
+        for metric in of_all(self.metrics):
+            metric.check(graphs[False].prediction.op)
         layout = layout_of(graphs[True], self.optimizer.state())
         state = State(self.backend, layout, self.dtype, self.seed)
         for segment in ("parameters", "statistics"):
@@ -236,7 +239,13 @@ class Session:
             self.columns = named
         targets = inputs.targets(y, len(found), self.loss, self.outputs, self.dtype)
         weights = inputs.weights(sample_weight, class_weight, targets, len(found))
-        return Examples(found, targets, weights)
+        if not of_all(self.metrics):
+            return Examples(found, targets, weights)
+        exact = None if self.loss.needs else inputs.host_array("y", y)
+        shares = None
+        if sample_weight is not None:
+            shares = inputs.host_array("sample_weight", sample_weight).reshape(-1)
+        return Examples(found, targets, weights, exact, shares)
 
     def gradients(self, examples: Examples) -> list[dict[str, np.ndarray]]:
         """The training cost's gradient, per layer and by name."""
@@ -292,7 +301,7 @@ class Session:
             graph,
             layout,
             self.loss,
-            self.metrics,
+            of_rows(self.metrics),
             Spec((ROWS, 1), "int32") if labels else Spec((ROWS, outputs), self.dtype),
             capacity,
             optimizer=self.optimizer if kind == "train" else None,
@@ -326,7 +335,7 @@ class Session:
             binding.run(control)
 
     def evaluate(self, examples: Examples) -> dict[str, float]:
-        """Loss and metrics, nothing trained."""
+        """Loss and the metrics that are means over rows, nothing trained."""
         block = examples.block(self.backend, self.dtype)
         capacity = batching.capacity(examples.rows)
         control = Control(batch=capacity, steps=batching.count(examples.rows, capacity))

@@ -113,6 +113,7 @@ def train_program(
         layout=layout,
         columns=(graph.x, target, weights),
         sums=fused,
+        watched=("loss",) if differentiated else (),  # an evaluation goes on to the last row
         gradients=gradients,
         updates=optimizer.updates(layout) if optimizer and entries else (),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,11 @@ from ..backends import batching
 from ..backends.state import Control
 from ..kernels.compilation import clock
 from ..kernels.errors import BadInput, DivergenceError
-from .callbacks import Callback
+from . import metrics
+from .callbacks import Callback, watch_batches
 from .examples import Examples
 from .examples import split as split  # of the rows that `fit` is given
-from .history import History, Silent
+from .history import History, Silent, numbers
 from .session import Session, means
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ class ArraySource:
         self._adapt(count * steps, time.perf_counter() - start)
         return found, control
 
-    def epoch(self, interrupt: Interrupt, reporter: Silent) -> Control:
-        """One pass over the rows."""
+    def epoch(self, interrupt: Interrupt, reporter: Silent, told: Told | None) -> Control:
+        """One pass over the rows; batch by batch where somebody is told of each."""
         session = self.session
         if session.state is not self.state:  # a callback moved the model
             self._bind()
@@ -89,6 +90,13 @@ class ArraySource:
         self.block.reorder(order)
         control = Control(batch=self.batch)
         while control.cursor < self.rows and not control.stop and not interrupt.asked:
+            if told is not None:
+                one = Control(self.batch, control.cursor)
+                one.learning_rates = session.optimizer.rates(state.step, 1)
+                self.binding.run(one)
+                if told.ends(control, one, control.cursor, reporter):
+                    break
+                continue
             left = batching.count(self.rows, self.batch, control.cursor)
             control.steps = min(self.binding.pace, left)
             control.learning_rates = session.optimizer.rates(state.step, control.steps)
@@ -112,28 +120,86 @@ class ArraySource:
         self.lease.close()
 
 
+class Told:
+    """Who is told of every batch, and the account of an epoch that is run one batch at a time."""
+
+    def __init__(self, model: Sequential, callbacks: Sequence[Callback]) -> None:
+        self.model, self.callbacks = model, callbacks
+        self.batch = 0
+
+    def begin(self) -> Told:
+        """Counts the batches of the next epoch."""
+        self.batch = 0
+        return self
+
+    def ends(self, whole: Control, one: Control, seen: int, reporter: Silent) -> bool:
+        """Adds one batch to the epoch's account, as a longer run does, and tells of it.
+
+        Returns whether a callback ended the epoch here.
+        """
+        for name, value in one.sums.items():
+            whole.sums[name] = whole.sums.get(name, 0.0) + value
+        whole.weight_sum += one.weight_sum
+        whole.cursor, whole.stop, whole.nonfinite_step = one.cursor, one.stop, one.nonfinite_step
+        whole.nonfinite_instruction = one.nonfinite_instruction
+        whole.nonfinite_layer = one.nonfinite_layer
+        self.batch += 1
+        reporter.batches(max(one.cursor, seen), means(whole))
+        if not one.stop:
+            for callback in self.callbacks:
+                callback.on_batch_end(self.model, self.batch, means(one))
+        return self.model.stop_training
+
+
 class StreamSource:
     """Batches that come one by one, from an iterable or from a function that returns one.
 
+    steps: batches an epoch, or None for all that there are; then what is begun is gone on with in
+    the next epoch, and begun anew where it ends.
     Raises: BadInput for what cannot be iterated, or not as often as there are epochs.
     """
 
-    def __init__(self, session: Session, stream: Any, epochs: int) -> None:
-        self.session, self.stream = session, stream
+    def __init__(self, session: Session, stream: Any, epochs: int, steps: int | None) -> None:
+        self.session, self.stream, self.steps = session, stream, steps
+        self.going: Iterator[Any] | None = None
         self.rows = 0  # not known before they came
         if hasattr(stream, "shape") or isinstance(stream, (list, tuple)):
             raise BadInput("fit needs y: fit(x, y); only an iterable of batches goes without")
         if not callable(stream) and not hasattr(stream, "__iter__"):
             raise BadInput(f"fit takes arrays, or an iterable of batches, not {stream!r}")
-        if epochs > 1 and not callable(stream) and iter(stream) is stream:
+        self.once = not callable(stream) and iter(stream) is stream
+        if epochs > 1 and self.once and steps is None:
             raise BadInput(
-                "an iterator ends after one epoch: pass a function that returns a new one for each"
+                "an iterator ends after one epoch: pass a function that returns a new one for each,"
+                " or say how many batches of it are an epoch, steps_per_epoch=..."
             )
 
-    def epoch(self, interrupt: Interrupt, reporter: Silent) -> Control:
+    def begun(self) -> Iterator[Any]:
+        """The batches from the first on."""
+        return iter(self.stream() if callable(self.stream) else self.stream)
+
+    def batches(self) -> Iterator[Any]:
+        """The batches of an epoch."""
+        if self.steps is None:
+            yield from self.begun()
+            return
+        self.going = self.going or self.begun()
+        for taken in range(self.steps):
+            batch = next(self.going, None)
+            if batch is None and not self.once:
+                self.going = self.begun()
+                batch = next(self.going, None)
+            if batch is None:
+                raise BadInput(
+                    f"the batches ended after {taken} of the {self.steps} of an epoch: lower"
+                    " steps_per_epoch or epochs, or pass a function that returns them anew"
+                )
+            yield batch
+
+    def epoch(self, interrupt: Interrupt, reporter: Silent, told: Told | None) -> Control:
         """One pass over the batches; each is checked when it comes."""
         session, control, seen = self.session, Control(batch=1), 0
-        for batch in self.stream() if callable(self.stream) else self.stream:
+        for batch in self.batches():
             if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
                 raise BadInput("each batch must be (x, y) or (x, y, sample_weight)")
             examples = session.examples(*batch)
@@ -142,9 +208,15 @@ class StreamSource:
                     "layers such as Standardize learn from all rows at once: call"
                     " fit(x, y, epochs=0) on a sample of them first"
                 )
-            session.step(examples, control)
             seen += examples.rows
-            reporter.batches(seen, means(control))
+            if told is not None:
+                one = Control(batch=1)
+                session.step(examples, one)
+                if told.ends(control, one, seen, reporter):
+                    break
+            else:
+                session.step(examples, control)
+                reporter.batches(seen, means(control))
             if control.stop or interrupt.asked:
                 break
         if not seen:
@@ -209,13 +281,17 @@ def train(fit: Fit) -> History:
     outer = model.history, model.stop_training
     history = model.history = History()
     model.stop_training = False
+    for metric in metrics.of_all(model.metrics):
+        metric.check_installed()
+    hooked = watch_batches(fit.callbacks)
+    told = Told(model, hooked) if hooked else None
     try:
         with Interrupt() as interrupt:
             for callback in fit.callbacks:
                 callback.on_fit_begin(model)
             while len(history.epochs) < fit.epochs:
                 if interrupt.asked or not _several_epochs(fit, history):
-                    _one_epoch(fit, history, interrupt)
+                    _one_epoch(fit, history, interrupt, told and told.begin())
                 if interrupt.asked:
                     raise KeyboardInterrupt(
                         f"stopped in epoch {model.state.epoch + 1}: the model keeps what it"
@@ -237,7 +313,7 @@ def _several_epochs(fit: Fit, history: History) -> bool:
     """Short epochs that nobody watches, in one run; False where there are none."""
     source, left = fit.source, fit.epochs - len(history.epochs)
     watched = fit.callbacks or fit.held is not None or type(fit.reporter) is not Silent
-    if watched or not isinstance(source, ArraySource):
+    if watched or metrics.of_all(fit.model.metrics) or not isinstance(source, ArraySource):
         return False
     start = clock()
     found, control = source.several(left)
@@ -251,10 +327,10 @@ def _several_epochs(fit: Fit, history: History) -> bool:
     return bool(found)
 
 
-def _one_epoch(fit: Fit, history: History, interrupt: Interrupt) -> None:
+def _one_epoch(fit: Fit, history: History, interrupt: Interrupt, told: Told | None) -> None:
     model = fit.model
     start = clock()
-    control = fit.source.epoch(interrupt, fit.reporter)
+    control = fit.source.epoch(interrupt, fit.reporter, told)
     state = model.state
     if interrupt.asked:
         return
@@ -262,14 +338,34 @@ def _one_epoch(fit: Fit, history: History, interrupt: Interrupt) -> None:
         raise diverged(model, control)
     values = means(control)
     state.epoch += 1
+    if isinstance(fit.source, ArraySource):
+        values = measured(model, fit.source.examples, values, lenient=True)
     if fit.held is not None:
-        found = model.session.evaluate(fit.held)
+        found = measured(model, fit.held, model.session.evaluate(fit.held), lenient=True)
         values.update({f"val_{name}": value for name, value in found.items()})
     seconds = clock() - start
     history.add(state.epoch, seconds, values)
-    fit.reporter.epoch(state.epoch, seconds, values)
+    fit.reporter.epoch(state.epoch, seconds, numbers(values))
     for callback in fit.callbacks:
         callback.on_epoch_end(model, state.epoch, values)
+
+
+def measured(
+    model: Sequential, examples: Examples, values: dict[str, Any], lenient: bool = False
+) -> dict[str, Any]:
+    """The values with the metrics from whole predictions, in the order that was asked for.
+
+    values: what programs computed. lenient: see `metrics.add`. One prediction of the examples is
+    what it costs, where there are such metrics. Raises: BadInput.
+    """
+    wanted = metrics.of_all(model.metrics)
+    if not wanted:
+        return values
+    for metric in wanted:
+        metric.check_installed()
+    p = model.prepare().run(examples.x)
+    metrics.add(wanted, examples, values, p, model.output, lenient)
+    return {name: values[name] for name in ("loss", *(m.name for m in model.metrics))}
 
 
 def diverged(model: Sequential, control: Control) -> DivergenceError:

@@ -65,7 +65,7 @@ class Plain(Binding):
         control.weight_sum += total if program.sums else 0.0
         for name, id in program.sums.items():
             control.sums[name] = control.sums.get(name, 0.0) + float(env[id]) * total
-        if not all(math.isfinite(env[id]) for id in program.sums.values()):
+        if not all(math.isfinite(env[program.sums[name]]) for name in program.watched):
             control.stop = True
             control.nonfinite_instruction = _first_nonfinite(program.forward, env)
             control.nonfinite_layer = guard.layer_at(program.forward, control.nonfinite_instruction)

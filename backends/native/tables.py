@@ -232,8 +232,9 @@ class Tables:
 
     def _account(self) -> Shares:
         spans = [self.low.whole(id) for id in self.program.sums.values()]
-        memory = self.low.memory
-        record = [memory.now[0], memory.control, len(spans), *[one.start for one in spans]]
+        memory, watched = self.low.memory, self.program.watched
+        mask = sum(1 << at for at, name in enumerate(self.program.sums) if name in watched)
+        record = [memory.now[0], memory.control, len(spans), mask, *[one.start for one in spans]]
         return self.low.first("account", record, spans, [])
 
     def _guard(self) -> list[Shares]:

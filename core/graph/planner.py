@@ -112,6 +112,7 @@ def plan(
     columns: Sequence[Node] = (),
     outputs: Mapping[str, Node] | None = None,
     sums: Mapping[str, Node] | None = None,
+    watched: Sequence[str] = (),
     stacked: Sequence[str] = (),
     gradients: Mapping[str, Node | None] | None = None,
     updates: Sequence[Update] = (),
@@ -119,7 +120,8 @@ def plan(
     """A program from nodes.
 
     outputs, sums, gradients: what to compute, by name. A gradient of None (no path to the
-    parameter) becomes zeros. columns: the batch leaves, in the data block's words.
+    parameter) becomes zeros. columns: the batch leaves, in the data block's words. watched: the
+    sums that must be finite for a run to go on.
     """
     outputs, sums, gradients = outputs or {}, sums or {}, gradients or {}
     build = _Builder(dtype, layout)
@@ -163,6 +165,7 @@ def plan(
         dtype=dtype,
         capacity=capacity,
         memory=memory(build.values, [*forward, *backward], made, kept, layout, capacity),
+        watched=tuple(watched),
     )
 
 

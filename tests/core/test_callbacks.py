@@ -81,15 +81,16 @@ def test_early_stopping_monitors_what_it_is_told() -> None:
         model.fit(**data, callbacks=[lm.EarlyStopping(monitor="val_f1")])
     x, y = support.classes(16)
     still = support.classifier(optimizer=lm.SGD(0.0))
-    history = still.fit(
-        x,
-        y,
-        epochs=9,
-        batch_size=16,
-        shuffle=False,
-        callbacks=[lm.EarlyStopping(patience=2)],
-        verbose=0,
-    )
+    with pytest.warns(UserWarning, match="EarlyStopping watches the training loss"):
+        history = still.fit(
+            x,
+            y,
+            epochs=9,
+            batch_size=16,
+            shuffle=False,
+            callbacks=[lm.EarlyStopping(patience=2)],
+            verbose=0,
+        )
     assert len(history.epochs) == 3  # without validation it watches the loss
 
 

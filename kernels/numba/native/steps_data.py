@@ -86,11 +86,11 @@ def load_weights(a: Record, like: Like) -> None:
 
 @step
 def account(a: Record, like: Like) -> None:
-    """Adds the batch's values to the sums; asks for a stop where one is not finite.
+    """Adds the batch's values to the sums; asks for a stop where a watched one is not finite.
 
     Where there is a trace, each step's values go there too, behind the step's weight.
 
-    0 now, 1 control, 2 number of sums, 3... their addresses.
+    0 now, 1 control, 2 number of sums, 3 a bit for each that is watched, 4... their addresses.
     """
     now, control, numbers = integers(a[0]), integers(a[1]), doubles(a[1])
     finite = True
@@ -100,11 +100,11 @@ def account(a: Record, like: Like) -> None:
         trace += 8 * (a[2] + 1) * now[NUMBER]
         doubles(trace)[0] = numbers[WEIGHT]
     for i in range(a[2]):
-        value = np.float64(pointer(a[3 + i], like)[0])
+        value = np.float64(pointer(a[4 + i], like)[0])
         numbers[SUMS + i] += value * numbers[WEIGHT]
         if trace != 0:
             doubles(trace)[1 + i] = value
-        if not abs(value) < np.inf:
+        if (a[3] >> i) & 1 != 0 and not abs(value) < np.inf:
             finite = False
     if not finite and control[STOP] == 0:
         control[STOP] = 2 * now[NUMBER] + 1
