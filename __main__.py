@@ -194,6 +194,7 @@ def predict(
     """Predicts for every row: class and probabilities, or the value, as CSV."""
     from .core.command import jobs
     from .core.loading import load
+    from .kernels.files import write
 
     with honest():
         _check_target("--output", output)
@@ -206,7 +207,7 @@ def predict(
         if output is None:
             typer.echo(text, nl=False)
         else:
-            jobs.write(output, text)
+            write(output, text)
             typer.echo(f"{text.count(chr(10)) - 1} rows written to {output}")
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..kernels.errors import BadInput
+from ..kernels.files import append
 from .checks import check_count, check_number
 from .history import History
 
@@ -169,7 +170,7 @@ class LogFile(Callback):
     def on_epoch_end(self, model: Sequential, epoch: int, values: Mapping[str, float]) -> None:
         """Writes the epoch's line."""
         path, row = Path(self.path), {"epoch": epoch, "step": model.state.step, **values}
-        with path.open("a", newline="", encoding="utf-8") as file:
+        with append(path) as file:
             if path.suffix == ".jsonl":
                 file.write(json.dumps(row) + "\n")
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..kernels.errors import CheckpointError
+from ..kernels.files import write
 from . import initializers, schedules
 from .layers import BUILTIN as LAYERS
 from .layers import plain
@@ -110,16 +112,7 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     }
     target = Path(path)
     _sweep(target)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with beside.open("wb") as file:
-            file.write(to_bytes(tensors, metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(target)
-        _sync_folder(target.parent)
-    finally:
-        beside.unlink(missing_ok=True)
+    write(target, to_bytes(tensors, metadata), sync=True)
 
 
 def digest(tensors: Mapping[str, np.ndarray], words: str) -> str:
@@ -134,20 +127,10 @@ def digest(tensors: Mapping[str, np.ndarray], words: str) -> str:
 
 def _sweep(target: Path) -> None:
     """Removes what a killed process left beside the file, once it is surely nobody's."""
-    for left in target.parent.glob(f".{target.name}.*.tmp"):
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > STALE_SECONDS:
+            if time.time() - left.lstat().st_mtime > STALE_SECONDS:
                 left.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the renaming itself survive a power cut, where the system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

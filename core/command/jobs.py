@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import io
 import math
-import os
 import textwrap
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -356,14 +354,3 @@ def predict(
     for number, row in zip(chosen, p, strict=True):
         writer.writerow([classes[number], *(f"{value:.7g}" for value in row)])
     return text.getvalue()
-
-
-def write(path: Path, text: str) -> None:
-    """Writes a file beside its place and renames it, so that an older one is whole or replaced."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            beside.unlink()
