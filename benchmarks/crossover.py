@@ -24,7 +24,7 @@ from ..backends import measured
 from ..backends.conformance import oracle, specs
 from ..backends.contract import Backend
 from ..backends.dispatch import resolve
-from ..backends.folder import write
+from ..backends.folder import read, write
 from ..backends.host import processor
 from ..backends.measured import Threshold, step_flops
 from ..backends.selection import get_backend
@@ -232,7 +232,7 @@ def _kept() -> dict[str, Any]:
     """The file as it is, where it holds for this machine."""
     if not measured.path().is_file() or measured.problem():
         return {}
-    found: dict[str, Any] = json.loads(measured.path().read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(read(measured.path()))
     return found
 
 

@@ -7,16 +7,16 @@ import glob
 import hashlib
 import json
 import os
-import secrets
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..kernels.errors import CheckpointError
+from ..kernels.files import write
 from . import initializers, metrics, schedules
 from .layers import BUILTIN as LAYERS
 from .layers import plain
@@ -28,13 +28,7 @@ if TYPE_CHECKING:
 FORMAT = "lamina"
 VERSION = 1
 STALE_SECONDS = 3600.0
-OBJECTS = {
-    **{
-        c.__name__: c
-        for c in (initializers.Constant, initializers.RandomNormal, initializers.VarianceScaling)
-    },
-    **schedules.BUILTIN,
-}
+OBJECTS = {**initializers.BUILTIN, **schedules.BUILTIN}
 
 
 def description(model: Sequential) -> dict[str, Any]:
@@ -113,27 +107,7 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     }
     target = Path(path)
     _sweep(target)
-    with replacing(target) as file:
-        file.write(to_bytes(tensors, metadata))
-    _sync_folder(target.parent)
-
-
-@contextlib.contextmanager
-def replacing(target: Path) -> Iterator[BinaryIO]:
-    """A new file beside the target, which takes its place once it is on disk.
-
-    Its name is nobody else's and cannot be guessed, so neither another thread nor a link that lies
-    there has a part in it. Raises: OSError, with the old file whole.
-    """
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with beside.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+    write(target, to_bytes(tensors, metadata), sync=True)
 
 
 def digest(tensors: Mapping[str, np.ndarray], words: str) -> str:
@@ -150,18 +124,8 @@ def _sweep(target: Path) -> None:
     """Removes what a killed process left beside the file, once it is surely nobody's."""
     for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > STALE_SECONDS:
+            if time.time() - left.lstat().st_mtime > STALE_SECONDS:
                 left.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the renaming itself survive a power cut, where the system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -169,7 +133,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
     Raises: CheckpointError when it is no model, is damaged, or comes from a later version.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     if not path.is_file():
         raise CheckpointError(f"there is no file {str(path)!r}")
@@ -177,14 +141,16 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, KeyError, OSError) as error:
+    except MemoryError:  # it is as large as it says
+        raise
+    except Exception as error:  # SafetensorError; dtypes that NumPy has not; a disk that fails
         raise CheckpointError(
             f"{str(path)!r} is no safetensors file, or is damaged: {error}"
         ) from None
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{str(path)!r} is a safetensors file, but no model of lamina")
     version = metadata.get("version", "")
-    if not version.isdigit() or int(version) > VERSION:
+    if version not in map(str, range(1, VERSION + 1)):
         raise CheckpointError(
             f"{str(path)!r} has format version {version!r}, this lamina reads up to {VERSION}:"
             " upgrade lamina"

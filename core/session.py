@@ -7,7 +7,7 @@ The model is its user's face; training, prediction, inspection and checkpoints w
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -158,24 +158,38 @@ class Session:
         """Whether there are weights."""
         return self._state is not None
 
-    def build(self, features: tuple[int, ...]) -> None:
+    def build(
+        self,
+        features: tuple[int, ...],
+        values: Callable[[Layout], Mapping[str, np.ndarray]] | None = None,
+    ) -> None:
         """Makes the weights for rows of that shape, where there are none.
 
+        values: gives the segments' first numbers, before any memory is taken; None draws them.
         Raises: ShapeError, BadInput when layers do not fit each other or the loss.
         """
         with self._building:
             if self._state is None:
-                self._make(features)
+                self._make(features, values)
 
-    def _make(self, features: tuple[int, ...]) -> None:
+    def _make(
+        self,
+        features: tuple[int, ...],
+        values: Callable[[Layout], Mapping[str, np.ndarray]] | None,
+    ) -> None:
         graphs = self._traced(features)
         check_last(self.loss, graphs[False].prediction, self.layers[-1].brief())
         for metric in of_all(self.metrics):
             metric.check(graphs[False].prediction.op)
         layout = layout_of(graphs[True], self.optimizer.state())
+        given = None if values is None else values(layout)
         state = State(self.backend, layout, self.dtype, self.seed)
-        for segment in ("parameters", "statistics"):
-            state.write(segment, first_values(graphs[True], layout, segment, self.seed))
+        if given is None:
+            for segment in ("parameters", "statistics"):
+                state.write(segment, first_values(graphs[True], layout, segment, self.seed))
+        else:
+            for segment, flat in given.items():
+                state.write(segment, flat)
         self.features, self._graphs, self._state = features, graphs, state
         self.learned = not layout.length("statistics")
 

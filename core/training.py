@@ -93,7 +93,8 @@ class ArraySource:
             if told is not None:
                 one = Control(self.batch, control.cursor)
                 one.learning_rates = session.optimizer.rates(state.step, 1)
-                self.binding.run(one)
+                with state.turn:
+                    self.binding.run(one)
                 if told.ends(control, one, control.cursor, reporter):
                     break
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 import threading
 import time
 from pathlib import Path
@@ -73,7 +74,7 @@ def test_a_process_that_ends(code: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_no_process_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
     build.prepare(PIECES, cores=2)
     assert ready()
 
