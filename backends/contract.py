@@ -55,7 +55,10 @@ class Binding(ABC):
 
     @abstractmethod
     def use(self, block: DataBlock) -> None:
-        """Exchanges the data for a block with the same columns; buffers stay."""
+        """Exchanges the data for a block with the same columns; buffers stay.
+
+        Raises: BadInput where a column that becomes indices is out of range: `bounds.check` says.
+        """
 
     @abstractmethod
     def read(self, name: str) -> np.ndarray:

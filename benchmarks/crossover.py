@@ -122,7 +122,7 @@ def op_contender(
 
     Raises: LaminaError where the result is off from the oracle.
     """
-    call = resolve(backend, op.name, specs(sample), sample.attrs)
+    call = resolve(backend, op.name, specs(sample), sample.attrs, trusted=True)
     with backend.active():
         inputs = [backend.asarray(v) if isinstance(v, np.ndarray) else v for v in sample.inputs]
         out = None

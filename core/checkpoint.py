@@ -29,6 +29,7 @@ FORMAT = "lamina"
 VERSION = 1
 STALE_SECONDS = 3600.0
 OBJECTS = {**initializers.BUILTIN, **schedules.BUILTIN}
+DEEPEST = 64  # levels of a description: layers of settings of objects need half a dozen
 
 
 def description(model: Sequential) -> dict[str, Any]:
@@ -128,6 +129,24 @@ def _sweep(target: Path) -> None:
                 left.unlink()
 
 
+def _deep(words: str) -> bool:
+    """Whether JSON nests deeper than any description does."""
+    try:
+        level = [json.loads(words)]
+    except RecursionError:
+        return True
+    except ValueError:
+        return False  # no JSON: that is said where the description is read
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, (dict, list))
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+    return bool(level)
+
+
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays and the metadata of a file.
 
@@ -157,4 +176,6 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         )
     if metadata.get("digest") != digest(tensors, metadata.get("model", "")):
         raise CheckpointError(f"{str(path)!r} is damaged: its checksum does not fit its contents")
+    if _deep(metadata.get("model", "")):
+        raise CheckpointError(f"{str(path)!r} does not describe a model: it nests too deeply")
     return tensors, metadata

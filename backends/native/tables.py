@@ -142,7 +142,8 @@ class Tables:
             self._close(plan, section)
             section = Section()
             specs = [None if s is None else s.at(rows) for s in program.specs(one)]
-            call = resolve(self.backend, one.op, specs, concrete_attrs(one.attrs, rows))
+            attrs, trusted = concrete_attrs(one.attrs, rows), position not in program.computed
+            call = resolve(self.backend, one.op, specs, attrs, trusted=trusted)
             plan.parts.append(Walked(call, one))
         if len(program.forward) == updates + len(program.update) and program.sums:
             section.check = len(section.rows)

@@ -65,7 +65,7 @@ def matmul(out: Out, a: Array, b: Array, *, transpose_a: bool, transpose_b: bool
 
 
 def gather_rows(out: Out, x: Array, indices: Array) -> None:
-    """The rows at the indices, which come from an order that was made here: all are in range."""
+    """The rows at the indices, which are in range."""
     # mode="clip" writes straight into out; the default one goes through a buffer
     np.take(x, indices, axis=0, out=out[0], mode="clip")
 
