@@ -106,7 +106,7 @@ def reported(target: Path) -> None:
 
 def tabled(target: Path) -> None:
     sample().write(target.with_name("in.json"))
-    words = [str(target.with_name("in.json")), "--tables", str(target)]
+    words = [str(target.with_name("in.json")), "--markdown", str(target)]
     done = CliRunner().invoke(app, ["bench", "report", *words])
     assert done.exit_code == 0, done.output
 
