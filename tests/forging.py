@@ -36,8 +36,8 @@ OBJECTS: list[Any] = [
     {"class": "WarmUp", "steps": 10**30, "after": 0.1},
     {"class": "WarmUp", "steps": 1, "after": {"class": "Constant"}},
     {"class": "Dense", "units": 50_000}, {"class": "Dropout", "rate": 0.5},
-    {"class": "Standardize"}, {"class": "RMSprop"}, {"function": "x"}, {"class": ["Dense"]},
-    {"class": {}}, {},
+    {"class": "Standardize"}, {"class": "RMSprop"}, {"function": "x"},
+    {"class": ["Dense"]}, {"class": {}}, {},
 ]  # fmt: skip
 
 
