@@ -72,6 +72,7 @@ _PUBLIC = {
     "UnknownName": (".kernels.errors", "UnknownName"),
     "BadInput": (".kernels.errors", "BadInput"),
     "NotBuilt": (".kernels.errors", "NotBuilt"),
+    "ModelBusy": (".kernels.errors", "ModelBusy"),
     "NotDifferentiable": (".kernels.errors", "NotDifferentiable"),
     "BackendUnavailable": (".kernels.errors", "BackendUnavailable"),
     "CheckpointError": (".kernels.errors", "CheckpointError"),
@@ -132,6 +133,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .kernels.errors import DivergenceError as DivergenceError
     from .kernels.errors import DtypeError as DtypeError
     from .kernels.errors import LaminaError as LaminaError
+    from .kernels.errors import ModelBusy as ModelBusy
     from .kernels.errors import NotBuilt as NotBuilt
     from .kernels.errors import NotDifferentiable as NotDifferentiable
     from .kernels.errors import ShapeError as ShapeError

@@ -168,7 +168,7 @@ def _report(path: Path) -> Any:
     """The JSON of an earlier run."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadInput(f"{path} is no JSON: give a file that lamina train --json printed") from None
 
 
@@ -189,11 +189,22 @@ def predict(
         bool,
         typer.Option("--allow-unseen", help="Take words that training never saw, as none of its."),
     ] = False,
+    escape_formulas: Annotated[
+        bool,
+        typer.Option(
+            "--escape-formulas",
+            help="Put ' before names that a spreadsheet would compute, such as =1+1.",
+        ),
+    ] = False,
     backend: Annotated[str, typer.Option(help="As in lamina train.")] = "auto",
 ) -> None:
-    """Predicts for every row: class and probabilities, or the value, as CSV."""
+    """Predicts for every row: class and probabilities, or the value, as CSV.
+
+    Names of classes are written exactly, for programs; for spreadsheets, see --escape-formulas.
+    """
     from .core.command import jobs
     from .core.loading import load
+    from .kernels.files import write
 
     with honest():
         _check_target("--output", output)
@@ -201,12 +212,13 @@ def predict(
             load(model, backend),
             data,
             allow_unseen=allow_unseen,
+            escape_formulas=escape_formulas,
             say=lambda note: typer.echo(f"note: {note}", err=True),  # the CSV stays clean
         )
         if output is None:
             typer.echo(text, nl=False)
         else:
-            jobs.write(output, text)
+            write(output, text)
             typer.echo(f"{text.count(chr(10)) - 1} rows written to {output}")
 
 

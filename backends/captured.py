@@ -117,8 +117,10 @@ class Captured(Walker):
         super().__init__(backend, program)
         self.graphs = graphs
 
-    def bind(self, state: State, block: DataBlock) -> CapturedBinding:
-        """Ties the program to a state and to data."""
+    def bind(self, state: State, block: DataBlock) -> WalkerBinding:
+        """Ties the program to a state and to data; one that must look at indices is walked."""
+        if self.program.computed:
+            return super().bind(state, block)
         return CapturedBinding(self.backend, self.program, state, block, self.graphs)
 
     def explain(self) -> list[tuple[str, str, str]]:

@@ -6,12 +6,16 @@ better it says by overriding: kernels for single operations, `compile` for whole
 
 from __future__ import annotations
 
+import io
+import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, SupportsIndex
 
 import numpy as np
 
+from ..kernels.errors import BadInput
 from ..kernels.op import Kernel
 from .device import Device
 from .program import Instruction, Program
@@ -51,7 +55,10 @@ class Binding(ABC):
 
     @abstractmethod
     def use(self, block: DataBlock) -> None:
-        """Exchanges the data for a block with the same columns; buffers stay."""
+        """Exchanges the data for a block with the same columns; buffers stay.
+
+        Raises: BadInput where a column that becomes indices is out of range: `bounds.check` says.
+        """
 
     @abstractmethod
     def read(self, name: str) -> np.ndarray:
@@ -86,10 +93,25 @@ class Executable(ABC):
         """(segment, operation, how it is run) for every instruction."""
 
 
+class Others(pickle.Pickler):
+    """Pickles what an object holds, itself left out."""
+
+    def __init__(self, one: object) -> None:
+        super().__init__(io.BytesIO())
+        self.one = one
+
+    def persistent_id(self, found: object) -> str | None:
+        """Something for the object itself."""
+        return "itself" if found is self.one else None
+
+
 class Backend(Device):
     """A device that runs programs.
 
     contract_version: the version of this contract that it was written for.
+
+    Copies of a model are on the same object. Pickles name a backend that was chosen by name; any
+    other is pickled as Python does it, its class by name.
     """
 
     contract_version: int = CONTRACT_VERSION
@@ -118,6 +140,23 @@ class Backend(Device):
     def warmup(self) -> Iterator[str]:
         """Compiles ahead what programs may need; yields the name of each thing done."""
         yield from ()
+
+    def __copy__(self) -> Backend:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
+        return self
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        told = super().__reduce_ex__(protocol)
+        try:
+            Others(self).dump(told[2:])
+        except Exception as error:
+            raise BadInput(
+                f"the backend {self.name!r} cannot be pickled ({error}): leave out what it makes"
+                " anew, in its __getstate__, or bring the model to another: model.to('numpy')"
+            ) from error
+        return told
 
     def __repr__(self) -> str:
         return f"<{self.name} backend on {self.device}>"

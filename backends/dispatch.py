@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..kernels import ops
+from ..kernels import bounds, ops
 from ..kernels.errors import DtypeError
 from ..kernels.op import Kernel
 from ..kernels.spec import Spec
@@ -45,12 +45,14 @@ def resolve(
     specs: Sequence[Spec | None],
     attrs: Mapping[str, Any],
     kernels: Mapping[str, Kernel] | None = None,
+    trusted: bool = False,
 ) -> Call:
     """Finds what runs an operation: the only way from an operation to a kernel.
 
     op: its name in the table. specs: concrete specs of the inputs, None for an optional one left
         out. attrs: its attributes; defaults are filled in.
     kernels: those of one of the backend's variants; None: its own.
+    trusted: indices are known to be in range; else the call raises BadInput where one is not.
     Raises: UnknownName, ShapeError, DtypeError.
     """
     row = ops.get(op)
@@ -61,11 +63,15 @@ def resolve(
             check_dtype(backend, op, spec)
     kernel = (backend.kernels() if kernels is None else kernels).get(op)
     given = [s for s in specs if s is not None]
-    if kernel is not None and kernel.supports(given, full):
+    supported = kernel is not None and kernel.supports(given, full)
+    function = kernel.function if kernel is not None and supported else row.reference
+    if not trusted:
+        function = bounds.guarded(row, given, full, function, backend.to_numpy)
+    if supported:
         writes = not backend.functional
         prefix = () if writes else (None,)
-        return Call(op, True, writes, outputs, kernel.function, full, prefix)
-    return Call(op, False, False, outputs, row.reference, full, (backend.xp,))
+        return Call(op, True, writes, outputs, function, full, prefix)
+    return Call(op, False, False, outputs, function, full, (backend.xp,))
 
 
 def check_dtype(backend: Device, op: str, spec: Spec) -> None:

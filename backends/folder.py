@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import re
-import tempfile
 from pathlib import Path
+
+from ..kernels import files
 
 
 def folder() -> Path:
-    """LAMINA_CACHE_DIR, else `lamina` in the user's cache folder; it may not exist yet."""
-    given = os.environ.get("LAMINA_CACHE_DIR")
-    if given:
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lamina"
+    """LAMINA_CACHE_DIR, else `lamina` in the user's cache folder; it may not exist yet.
+
+    Paths that are not absolute are none: they would be other folders in every current one.
+    """
+    given, cache = (Path(os.environ.get(n) or "") for n in ("LAMINA_CACHE_DIR", "XDG_CACHE_HOME"))
+    if given.is_absolute():
+        return given
+    return (cache if cache.is_absolute() else Path.home() / ".cache") / "lamina"
 
 
 def machine() -> str:
@@ -22,15 +27,16 @@ def machine() -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", platform.node() or "machine")
 
 
+def read(path: Path) -> str:
+    """A file that nobody else may write to. Raises: OSError; ValueError for no text in UTF-8."""
+    why = files.doubt(path.parent)
+    if why:
+        raise PermissionError(errno.EPERM, why, str(path))
+    return files.read(path).decode()
+
+
 def write(path: Path, text: str) -> Path:
     """Writes a file whole or not at all, its folder made where there is none; returns its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    files.make_folder(path.parent)
+    files.write(path, text, files.PRIVATE)
     return path

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..kernels.errors import unknown
-from .folder import folder, machine
+from . import folder
 from .host import processor
 from .registry import names, status
 
@@ -62,7 +62,7 @@ def step_flops(rows: int, parameters: int) -> float:
 
 def path() -> Path:
     """Where this machine's figures are kept."""
-    return folder() / f"crossover-{machine()}.json"
+    return folder.folder() / f"crossover-{folder.machine()}.json"
 
 
 def available() -> list[str]:
@@ -93,7 +93,7 @@ def problem() -> str:
 def _look() -> Crossover | str:
     """The figures, or what is wrong with the file."""
     try:
-        found = json.loads(path().read_text(encoding="utf-8"))
+        found = json.loads(folder.read(path()))
         stale = _stale(found)
         if stale:
             return stale
@@ -104,7 +104,7 @@ def _look() -> Crossover | str:
         return "there is no such file"
     except OSError as error:
         return f"it cannot be read ({error.strerror})"
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return "it is damaged"
 
 

@@ -127,6 +127,20 @@ class MemoryPlan:
 
 
 @dataclass(frozen=True)
+class Bound:
+    """What the numbers of a batch column must be for an operation that takes them for indices.
+
+    op: the operation; its indices are the column, after `steps` that only move or cast elements:
+        (operation, attributes) each. limit: they must be in [0, limit).
+    """
+
+    column: str
+    op: str
+    limit: int
+    steps: tuple[tuple[str, dict[str, Any]], ...] = ()
+
+
+@dataclass(frozen=True)
 class Program:
     """Instructions in three segments, the values they name, and what comes out.
 
@@ -142,6 +156,8 @@ class Program:
     stacked: outputs whose rows a run collects over all batches.
     layout: where the model's arrays lie in the flat segments. dtype: of its floating numbers.
     capacity: the largest number of rows in a batch. plan: where values may lie in memory.
+    bounds: what columns must hold to; a binding checks the rows it is given, once (`bounds.check`).
+    computed: positions of instructions whose indices a step makes, which the step must check.
     """
 
     name: str
@@ -160,6 +176,8 @@ class Program:
     capacity: int
     memory: MemoryPlan
     watched: tuple[str, ...] = ()
+    bounds: tuple[Bound, ...] = ()
+    computed: frozenset[int] = frozenset()
 
     def instructions(self) -> Iterator[tuple[str, Instruction]]:
         """Every instruction with the name of its segment, in order."""

@@ -7,12 +7,14 @@ Order of choosing: argument, `use_backend`, the environment variable LAMINA_BACK
 from __future__ import annotations
 
 import contextlib
+import copyreg
 import os
+import warnings
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Union
 
-from ..kernels.errors import BackendUnavailable, unknown
+from ..kernels.errors import BackendUnavailable, UnknownName, unknown
 from . import measured
 from .contract import Backend
 from .registry import ALIASES, BackendStatus, candidates, instance, names, status
@@ -64,11 +66,28 @@ def select(choice: Choice = None) -> Selection:
             said = "auto" if choice == "auto" else f"{origin} {choice!r}"
             skipped = "".join(f"; {s.name} not available: {s.reason}" for s in refused)
             later = "; LAMINA_AUTO=measured decides when training begins" if undecided else ""
-            return Selection(instance(name, index), f"{said}{skipped}{later}", undecided)
+            return Selection(_named(name, index), f"{said}{skipped}{later}", undecided)
         refused.append(found)
     reasons = "; ".join(f"{s.name}: {s.reason}. To mend it: {s.fix}" for s in refused)
     where = "" if origin == "asked for" else f" (from {origin})"
     raise BackendUnavailable(f"backend {choice!r}{where} cannot run here. {reasons}")
+
+
+def _named(name: str, index: int) -> Backend:
+    """The one object of a backend, which pickles as its name and the device's number."""
+    backend = instance(name, index)
+    copyreg.pickle(type(backend), lambda one: (restored, (name, one.index)))
+    return backend
+
+
+def restored(name: str, index: int) -> Backend:
+    """The backend that was pickled; where it cannot run, that of "auto", with a warning."""
+    try:
+        return select(f"{name}:{index}").backend
+    except (BackendUnavailable, UnknownName) as error:
+        other = select(None).backend
+        warnings.warn(f"{error}. What was pickled there is on {other.name} now", stacklevel=2)
+        return other
 
 
 def _apply_threads() -> None:
@@ -93,7 +112,7 @@ def choose(flops: float, dtype: str, ordinary: Backend) -> Selection:
     best = measured.winner(found.training, flops)
     told = f"{best.backend} wins from {best.start:.3g} flops a step (here {flops:.3g})"
     why = f"auto, LAMINA_AUTO=measured: measured on {found.date}: {told}"
-    backend = instance(best.backend)
+    backend = _named(best.backend, 0)
     if dtype not in backend.dtypes:
         return Selection(ordinary, f"auto; {why}, but it has no {dtype}")
     return Selection(backend, why)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,9 @@ class State:
     All programs of a model share it. Each segment is one flat array of that dtype on the backend;
     `layout` says what lies where. `seed` keys the random words of a run.
     `step` counts optimizer updates and `epoch` passes over the data, both over the model's life.
+    `turn` is held by a run that writes a segment, and by who wants all of one moment.
+
+    Copies and pickles have memory of their own, and the same numbers.
     """
 
     def __init__(self, backend: Backend, layout: Layout, dtype: str, seed: int) -> None:
@@ -32,6 +36,7 @@ class State:
         self.step = 0
         self.epoch = 0
         self.written = 0  # how often a segment was replaced
+        self.turn = threading.RLock()
         # A parameter's address -> its numbers as an executor likes them, once for all programs.
         self.packed: dict[int, Array] = {}
         self.flats: dict[str, Array] = {
@@ -41,11 +46,12 @@ class State:
     def write(self, segment: str, host: np.ndarray) -> None:
         """Replaces a whole segment by host numbers (cast to the state's dtype)."""
         array = np.ascontiguousarray(host, dtype=self.dtype).reshape(-1)
-        self.written += 1
-        if self.backend.functional:
-            self.flats[segment] = self.backend.asarray(array)
-        else:  # executables hold views of the segment, so its memory must stay
-            self.backend.assign(self.flats[segment], self.backend.asarray(array))
+        with self.turn:
+            if self.backend.functional:
+                self.flats[segment] = self.backend.asarray(array)
+            else:  # executables hold views of the segment, so its memory must stay
+                self.backend.assign(self.flats[segment], self.backend.asarray(array))
+            self.written += 1  # now: a run that copied the old numbers must see another version
 
     @property
     def version(self) -> tuple[int, int]:
@@ -63,12 +69,36 @@ class State:
         return flat[entry.offset : entry.offset + entry.size].reshape(entry.shape)
 
     def moved(self, backend: Backend) -> State:
-        """The same state on another backend."""
-        other = State(backend, self.layout, self.dtype, self.seed)
-        other.step, other.epoch = self.step, self.epoch
-        for segment in self.layout.segments:
-            other.write(segment, self.read(segment))
-        return other
+        """The same state on another backend, or a copy on the same one."""
+        return restored(backend, *self._numbers())
+
+    def _numbers(self) -> tuple[Layout, str, int, tuple[int, int], dict[str, np.ndarray]]:
+        """All of one moment, on the host."""
+        with self.turn:
+            segments = {name: self.read(name) for name in self.layout.segments}
+            return self.layout, self.dtype, self.seed, (self.step, self.epoch), segments
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> State:
+        return self.moved(self.backend)
+
+    def __reduce__(self) -> tuple[Callable[..., State], tuple[Any, ...]]:
+        return restored, (self.backend, *self._numbers())
+
+
+def restored(
+    backend: Backend,
+    layout: Layout,
+    dtype: str,
+    seed: int,
+    counters: tuple[int, int],
+    segments: Mapping[str, np.ndarray],
+) -> State:
+    """A state with that step and epoch, and those numbers in its segments."""
+    state = State(backend, layout, dtype, seed)
+    state.step, state.epoch = counters
+    for name, host in segments.items():
+        state.write(name, host)
+    return state
 
 
 class DataBlock:

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.bounds import OutOfRange
 from ..kernels.spec import Spec, concrete_attrs, spec_of
-from . import batching, guard
+from . import batching, bounds, guard
 from .buffers import Buffers, Plans, control_number, even_weights, rate_of
 from .contract import Backend, Binding, Executable
 from .device import Array
@@ -89,7 +90,7 @@ class WalkerBinding(Binding):
         self.backend = backend
         self.program = program
         self.state = state
-        self.block = block
+        self.use(block)
         self.plans: Plans[int, WalkPlan] = Plans()
         self.results: dict[str, np.ndarray] = {}
         self.buffers = Buffers(backend, program, state)
@@ -106,9 +107,10 @@ class WalkerBinding(Binding):
             if value.kind == "constant" or (writable and value.kind in ("parameter", "flat")):
                 plan.env[value.id] = buffers.array(value.id, rows)
         gradients = set(program.gradients.values())
-        for segment, one in program.instructions():
+        for position, (segment, one) in enumerate(program.instructions()):
             inputs = [None if i is None else specs[i] for i in one.inputs]
-            call = resolve(backend, one.op, inputs, concrete_attrs(one.attrs, rows))
+            attrs, trusted = concrete_attrs(one.attrs, rows), position not in program.computed
+            call = resolve(backend, one.op, inputs, attrs, trusted=trusted)
             launch = Launch(one, call)
             flat = program.values[one.outputs[0]].kind == "flat"
             launch.pinned = flat or bool(gradients.intersection(one.outputs))
@@ -120,7 +122,7 @@ class WalkerBinding(Binding):
                 continue
             column = self.block.columns[name]
             order = Spec((rows,), "int32")
-            call = resolve(backend, "gather_rows", [spec_of(column), order], {})
+            call = resolve(backend, "gather_rows", [spec_of(column), order], {}, trusted=True)
             out = (buffers.array(id, rows),) if call.writes else None
             plan.gather.append((id, name, call, out))
         plan.control = [(v.id, v.source) for v in program.values if v.kind == "control"]
@@ -214,11 +216,14 @@ class WalkerBinding(Binding):
             for value in program.values:
                 if value.kind == "parameter":
                     env[value.id] = self.buffers.array(value.id, rows)
-        self._walk(plan.segments["forward"], env)
-        self._account(plan, control, weight)
-        if control.stop:
-            return env
-        self._walk(plan.segments["backward"], env)
+        try:
+            self._walk(plan.segments["forward"], env)
+            self._account(plan, control, weight)
+            if control.stop:
+                return env
+            self._walk(plan.segments["backward"], env)
+        except OutOfRange as error:
+            raise bounds.in_data(error, self.block, control.cursor, rows) from None
         if program.gradients:
             self._reduce(env)
         if program.update and self._guarded(control, rate) and taken:
@@ -320,6 +325,7 @@ class WalkerBinding(Binding):
 
     def use(self, block: DataBlock) -> None:
         """Exchanges the data; see `Binding.use`."""
+        bounds.check(self.program, block)
         self.block = block
 
     def read(self, name: str) -> np.ndarray:

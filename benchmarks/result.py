@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..kernels.errors import BadInput
+from ..kernels.files import write
 
 SCHEMA = 1
 
@@ -145,7 +146,7 @@ class Result:
 
     def write(self, path: Path) -> None:
         """Writes the document."""
-        path.write_text(self.to_json(), encoding="utf-8")
+        write(path, self.to_json())
 
     @classmethod
     def read(cls, path: Path) -> Result:
@@ -163,5 +164,5 @@ class Result:
             return cls(found["mode"], found["environment"], rows, ceilings)
         except OSError as error:
             raise BadInput(f"{path} cannot be read: {error.strerror}") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BadInput(f"{path} is no result of lamina bench ({error})") from None

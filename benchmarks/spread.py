@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..backends.folder import folder, machine, write
+from ..backends import folder
 from ..kernels.errors import BadInput
 from .result import Result, Row
 
@@ -121,7 +121,7 @@ class Spread:
     def save(self) -> Path:
         """Keeps it as this machine's; returns the file."""
         document = {"schema": SCHEMA, **asdict(self)}
-        return write(path(), json.dumps(document, indent=1) + "\n")
+        return folder.write(path(), json.dumps(document, indent=1) + "\n")
 
     @classmethod
     def read(cls) -> Spread | None:
@@ -130,14 +130,16 @@ class Spread:
         Raises: BadInput for a damaged file.
         """
         try:
-            found = json.loads(path().read_text(encoding="utf-8"))
+            found = json.loads(folder.read(path()))
             if found.pop("schema") != SCHEMA:
                 raise BadInput(f"{path()} is of another version: calibrate again")
             rows = {key: Variance(**v) for key, v in found.pop("rows").items()}
             return cls(**found, rows=rows)
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except OSError as error:
+            raise BadInput(f"{path()} cannot be read: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             if isinstance(error, BadInput):
                 raise
             raise BadInput(f"{path()} is damaged: calibrate again ({error})") from None
@@ -145,7 +147,7 @@ class Spread:
 
 def path() -> Path:
     """Where this machine's spread is kept."""
-    return folder() / f"spread-{machine()}.json"
+    return folder.folder() / f"spread-{folder.machine()}.json"
 
 
 def identity(result: Result) -> tuple[str, int]:

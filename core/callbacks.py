@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..kernels import files
 from ..kernels.errors import BadInput
 from .checks import check_count, check_number
 from .history import History
@@ -203,7 +204,7 @@ class LogFile(Callback):
                 },
             )
             return
-        with path.open("a", encoding="utf-8") as file:
+        with files.append(path) as file:
             file.write(json.dumps(row, default=listed) + "\n")
 
 

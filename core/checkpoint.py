@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..kernels.errors import CheckpointError
+from ..kernels.files import write
 from . import initializers, metrics, schedules
 from .layers import BUILTIN as LAYERS
 from .layers import plain
@@ -26,13 +28,8 @@ if TYPE_CHECKING:
 FORMAT = "lamina"
 VERSION = 1
 STALE_SECONDS = 3600.0
-OBJECTS = {
-    **{
-        c.__name__: c
-        for c in (initializers.Constant, initializers.RandomNormal, initializers.VarianceScaling)
-    },
-    **schedules.BUILTIN,
-}
+OBJECTS = {**initializers.BUILTIN, **schedules.BUILTIN}
+DEEPEST = 64  # levels of a description: layers of settings of objects need half a dozen
 
 
 def description(model: Sequential) -> dict[str, Any]:
@@ -85,14 +82,15 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     from safetensors.numpy import save as to_bytes
 
     state, tensors = model.state, {}
-    for entry in state.layout.entries:
-        tensors[entry.name] = state.array(entry.name)
-        for slot in state.layout.slots:
-            if entry.trainable:
-                tensors[f"{slot}/{entry.name}"] = state.array(entry.name, slot)
+    with state.turn:
+        for entry in state.layout.entries:
+            tensors[entry.name] = state.array(entry.name)
+            for slot in state.layout.slots:
+                if entry.trainable:
+                    tensors[f"{slot}/{entry.name}"] = state.array(entry.name, slot)
+        told = description(model)
     # safetensors writes the memory as it lies, so every array must be C-contiguous
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    told = description(model)
     words = json.dumps(told)
     own = own_names(told)
     if own and not model.told_custom:
@@ -110,16 +108,7 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     }
     target = Path(path)
     _sweep(target)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with beside.open("wb") as file:
-            file.write(to_bytes(tensors, metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(target)
-        _sync_folder(target.parent)
-    finally:
-        beside.unlink(missing_ok=True)
+    write(target, to_bytes(tensors, metadata), sync=True)
 
 
 def digest(tensors: Mapping[str, np.ndarray], words: str) -> str:
@@ -134,20 +123,28 @@ def digest(tensors: Mapping[str, np.ndarray], words: str) -> str:
 
 def _sweep(target: Path) -> None:
     """Removes what a killed process left beside the file, once it is surely nobody's."""
-    for left in target.parent.glob(f".{target.name}.*.tmp"):
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > STALE_SECONDS:
+            if time.time() - left.lstat().st_mtime > STALE_SECONDS:
                 left.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
-    """Makes the renaming itself survive a power cut, where the system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def _deep(words: str) -> bool:
+    """Whether JSON nests deeper than any description does."""
+    try:
+        level = [json.loads(words)]
+    except RecursionError:
+        return True
+    except ValueError:
+        return False  # no JSON: that is said where the description is read
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, (dict, list))
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+    return bool(level)
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -155,7 +152,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
     Raises: CheckpointError when it is no model, is damaged, or comes from a later version.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     if not path.is_file():
         raise CheckpointError(f"there is no file {str(path)!r}")
@@ -163,18 +160,22 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, KeyError, OSError) as error:
+    except MemoryError:  # it is as large as it says
+        raise
+    except Exception as error:  # SafetensorError; dtypes that NumPy has not; a disk that fails
         raise CheckpointError(
             f"{str(path)!r} is no safetensors file, or is damaged: {error}"
         ) from None
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{str(path)!r} is a safetensors file, but no model of lamina")
     version = metadata.get("version", "")
-    if not version.isdigit() or int(version) > VERSION:
+    if version not in map(str, range(1, VERSION + 1)):
         raise CheckpointError(
             f"{str(path)!r} has format version {version!r}, this lamina reads up to {VERSION}:"
             " upgrade lamina"
         )
     if metadata.get("digest") != digest(tensors, metadata.get("model", "")):
         raise CheckpointError(f"{str(path)!r} is damaged: its checksum does not fit its contents")
+    if _deep(metadata.get("model", "")):
+        raise CheckpointError(f"{str(path)!r} does not describe a model: it nests too deeply")
     return tensors, metadata

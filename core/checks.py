@@ -18,7 +18,10 @@ def check_number(what: str, value: object, low: float, high: float, *, open_high
     """Raises BadInput unless the value is a finite number in the interval."""
     number = float("nan")
     if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number of hundreds of digits
+            number = float("inf")
     if not (low <= number and (number < high if open_high else number <= high)):
         end = ")" if open_high else "]"
         raise BadInput(f"{what} must be a number in [{low:g}, {high:g}{end}, not {value!r}")

@@ -115,3 +115,6 @@ def get(choice: Choice, activation: object = None) -> Initializer:
     if not callable(choice):
         raise BadInput(f"an initializer is a name or a function (shape, rng), not {choice!r}")
     return choice
+
+
+BUILTIN = {c.__name__: c for c in (Constant, RandomNormal, VarianceScaling)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -108,20 +109,19 @@ def profile(model: Sequential, x: Any, y: Any, steps: int = 20) -> Profile:
 
     Beside each stands its share of the ceiling that binds it: the rate of a large product, or that
     of a copy past the caches, measured now. Small instructions work in a cache, which is faster
-    than that copy. The model's parameters are put back afterwards.
+    than that copy. The steps are those of a copy of the model's state.
 
     model: built here if it is not. x: (n, features), y: (n,) or (n, outputs), as in `fit`.
-    steps: how many are timed, from 1. Raises: BadInput, ShapeError, DtypeError.
+    steps: how many are timed, from 1. Raises: BadInput, ShapeError, DtypeError, ModelBusy.
     """
     from ..backends.ceilings import ceiling
 
     check_count("profile: steps", steps)
     session = model.session
-    examples = session.examples(x, y)
-    session.learn(examples.x)
-    state, rows = session.state, examples.rows
-    kept = {segment: state.read(segment) for segment in state.layout.segments}
-    counters = (state.step, state.epoch)
+    with session.training:
+        examples = session.examples(x, y)
+        session.learn(examples.x)
+    state, rows = deepcopy(session.state), examples.rows
     program = session.program("train", rows, examples.outputs)
     block = examples.block(session.backend, session.dtype)
     binding = session.backend.compile(program).bind(state, block)
@@ -133,15 +133,10 @@ def profile(model: Sequential, x: Any, y: Any, steps: int = 20) -> Profile:
     def one() -> None:
         binding.run(Control(batch=rows, learning_rates=model.optimizer.rates(state.step, 1)))
 
-    try:
-        one()  # compiles, allocates
-        binding.watch = watch
-        for _ in range(steps):
-            one()
-    finally:
-        for segment, flat in kept.items():
-            state.write(segment, flat)
-        state.step, state.epoch = counters
+    one()  # compiles, allocates
+    binding.watch = watch
+    for _ in range(steps):
+        one()
     result = Profile(model.backend.name, steps, *ceiling(model.backend, model.dtype))
     for segment, one_instruction in program.instructions():
         seconds = float(np.median(times.get(id(one_instruction), [0.0])))

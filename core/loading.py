@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -12,9 +13,13 @@ from typing import Any
 import numpy as np
 
 from ..backends.contract import Backend
+from ..backends.program import Layout
 from ..backends.selection import Choice, select
-from ..kernels.errors import CheckpointError, LaminaError
-from .checkpoint import OBJECTS, read
+from ..kernels.errors import CheckpointError
+from . import initializers, schedules
+from .checkpoint import read
+from .checks import check_count
+from .data.datasets import TASKS
 from .data.tables import Encoding
 from .layers import BUILTIN as LAYERS
 from .layers import Layer
@@ -22,6 +27,8 @@ from .losses import BUILTIN as LOSSES
 from .metrics import read as read_metric
 from .model import Sequential
 from .optimizers import BUILTIN as OPTIMIZERS
+
+MOST_STEPS = 2**53  # what schedules and devices count exactly
 
 
 def load(
@@ -41,43 +48,106 @@ def load(
     words = dict(custom or {})
     chosen = select(None if backend == "auto" else backend)
     try:
-        told = json.loads(metadata["model"])
-        model = _rebuilt(told, chosen.backend, words)
+        told = json.loads(metadata["model"], parse_int=_whole)
+        model = _rebuilt(told, tensors, chosen.backend, words)
         model.session.adopt(chosen)
-        segments = _segments(model, tensors)
-        model.state.step, model.state.epoch = int(told["step"]), int(told["epoch"])
-        model.session.learned = bool(told["learned"])
-        if told.get("columns") is not None:
-            model.columns = tuple(str(name) for name in told["columns"])
-        if told.get("encoding") is not None:
-            model.encoding = Encoding.from_json(told["encoding"])
-        if told.get("origin") is not None:
-            model.origin = dict(told["origin"])
-    except CheckpointError:
+    except (CheckpointError, MemoryError):
         raise
-    except (LaminaError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except Exception as error:  # words of a stranger's may break anything
         raise CheckpointError(f"{str(path)!r} does not describe a model: {error}") from error
-    for segment, flat in segments.items():
-        model.state.write(segment, flat)
     return model
 
 
-def _rebuilt(told: Mapping[str, Any], backend: Backend, custom: dict[str, Any]) -> Sequential:
-    layers = [_object(each, {**LAYERS, **custom}, custom, "layer") for each in told["layers"]]
-    loss = _function(told["loss"], LOSSES, custom, "loss")
-    metrics = [
-        read_metric(m, partial(_named, custom=custom, kind="metric")) for m in told["metrics"]
-    ]
+def _whole(text: str) -> int:
+    """A whole number, of which none has more than 64 bits. Raises: ValueError."""
+    value = int(text)
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{text} has more than 64 bits")
+    return value
+
+
+def _rebuilt(
+    told: Mapping[str, Any],
+    tensors: Mapping[str, np.ndarray],
+    backend: Backend,
+    custom: dict[str, Any],
+) -> Sequential:
+    """The model of a description, with the arrays that must fit it."""
+    starts = {**initializers.BUILTIN, **custom}
+    rates = {**schedules.BUILTIN, **custom}
+    layers = [_object(each, {**LAYERS, **custom}, starts, custom) for each in told["layers"]]
+    for number, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            name = told["layers"][number]["class"]
+            raise CheckpointError(f"custom[{name!r}] must be a Layer class")
     model = Sequential(
         layers,
-        loss=loss,
-        optimizer=_object(told["optimizer"], {**OPTIMIZERS, **custom}, custom, "optimizer"),
-        metrics=metrics,
+        loss=_function(told["loss"], LOSSES, custom, "loss"),
+        optimizer=_object(told["optimizer"], {**OPTIMIZERS, **custom}, rates, custom),
+        metrics=[
+            read_metric(m, partial(_named, custom=custom, kind="metric")) for m in told["metrics"]
+        ],
         backend=backend,
         dtype=told["dtype"],
         seed=told["seed"],
     )
-    return model.build(told["features"])
+    features = told["features"]
+    if not isinstance(features, list) or not features:
+        raise CheckpointError(f"the shape of a row is a list of numbers, not {features!r}")
+    for size in features:
+        check_count("the number of features", size)
+    step, epoch = _counter(told, "step"), _counter(told, "epoch")
+    model.optimizer.rates(step, 1)  # a schedule that cannot be called
+    model.session.build(tuple(features), lambda layout: _segments(layout, model.dtype, tensors))
+    model.state.step, model.state.epoch = step, epoch
+    model.session.learned = told["learned"] is True
+    _add_data(model, told)
+    return model
+
+
+def _counter(told: Mapping[str, Any], name: str) -> int:
+    """A number of steps or epochs that training can go on from."""
+    check_count(name, told[name], least=0)
+    value = int(told[name])
+    if value > MOST_STEPS:
+        raise CheckpointError(f"{name} is {value}, more than any training has")
+    return value
+
+
+def _add_data(model: Sequential, told: Mapping[str, Any]) -> None:
+    """What the model knows of its data: names of columns, encoding, origin. Raises: ValueError."""
+    assert model.features is not None
+    columns, encoding, origin = (told.get(name) for name in ("columns", "encoding", "origin"))
+    if columns is not None:
+        if len(columns) != model.features[0]:
+            raise ValueError(f"{len(columns)} columns have names, not {model.features[0]}")
+        model.columns = tuple(str(name) for name in columns)
+    if encoding is not None:
+        made = Encoding.from_json(encoding)
+        _check_encoding(made)
+        if made.columns and (len(made.feature_names),) != model.features:
+            raise ValueError("the table's columns do not make the features of the model")
+        model.encoding = made
+    if origin is not None:
+        if not isinstance(origin, dict):
+            raise ValueError(f"its origin is {type(origin).__name__}, not a dictionary")
+        model.origin = origin
+
+
+def _check_encoding(made: Encoding) -> None:
+    """Raises: ValueError where tables could not be encoded, or predictions not turned back."""
+    words: list[Any] = [*made.classes]
+    for column in made.columns:
+        words += [column.name, *column.categories, "" if column.fill is None else column.fill]
+    if not all(isinstance(word, str) for word in words):
+        raise ValueError("names of columns, classes and categories are words")
+    names = [column.name for column in made.columns]
+    if len(set(names)) < len(names):
+        raise ValueError("two columns have the same name")
+    if made.task not in TASKS:
+        raise ValueError(f"the task is {made.task!r}, not one of {', '.join(TASKS)}")
+    if not (math.isfinite(made.mean) and math.isfinite(made.scale) and made.scale > 0.0):
+        raise ValueError("mean and scale of the label are finite, and the scale is above 0")
 
 
 def _function(told: Any, known: Mapping[str, Any], custom: Mapping[str, Any], kind: str) -> Any:
@@ -98,42 +168,50 @@ def _named(name: str, custom: Mapping[str, Any], kind: str) -> Any:
 
 
 def _object(
-    told: Mapping[str, Any], known: Mapping[str, Any], custom: dict[str, Any], kind: str
+    told: Mapping[str, Any],
+    known: Mapping[str, Any],
+    parts: Mapping[str, Any],
+    custom: Mapping[str, Any],
+    kind: str = "class",
 ) -> Any:
-    settings = {k: _setting(v, custom) for k, v in told.items() if k != "class"}
-    found = _named(told["class"], known, kind)(**settings)
-    if kind == "layer" and not isinstance(found, Layer):
-        raise CheckpointError(f"custom[{told['class']!r}] must be a Layer class")
-    return found
+    """An object of a known class; parts: the classes that its settings may be of."""
+    settings = {k: _setting(v, parts, custom) for k, v in told.items() if k != "class"}
+    return _named(told["class"], known, kind)(**settings)
 
 
-def _setting(value: Any, custom: dict[str, Any]) -> Any:
+def _setting(value: Any, parts: Mapping[str, Any], custom: Mapping[str, Any]) -> Any:
     if isinstance(value, dict) and "class" in value:
-        return _object(value, {**OBJECTS, **custom}, custom, "object")
+        return _object(value, parts, parts, custom)
     if isinstance(value, dict) and set(value) == {"function"}:
         return _named(value["function"], custom, "function")
-    return tuple(_setting(v, custom) for v in value) if isinstance(value, list) else value
+    return tuple(_setting(v, parts, custom) for v in value) if isinstance(value, list) else value
 
 
-def _segments(model: Sequential, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The flat segments put together, every array checked before anything is written."""
-    layout = model.state.layout
+def _segments(
+    layout: Layout, dtype: str, tensors: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The flat segments put together, once every array is known to fit.
+
+    So a description that promises more than the file has costs no memory.
+    """
     expected = {e.name: (e.segment, e) for e in layout.entries}
     for slot in layout.slots:
         expected.update({f"{slot}/{e.name}": (slot, e) for e in layout.entries if e.trainable})
     if set(tensors) != set(expected):
         odd = sorted(set(tensors) ^ set(expected))
         raise CheckpointError(f"the file's arrays do not fit its description: {', '.join(odd[:5])}")
+    for name, array in tensors.items():
+        _, entry = expected[name]
+        if array.shape != entry.shape or array.dtype.name != dtype:
+            raise CheckpointError(
+                f"{name} is {array.dtype}{list(array.shape)}, but the model needs"
+                f" {dtype}{list(entry.shape)}"
+            )
     segments = {
-        name: np.zeros(layout.length(name), dtype=model.dtype)
+        name: np.zeros(layout.length(name), dtype=dtype)
         for name in ("parameters", "statistics", *layout.slots)
     }
     for name, array in tensors.items():
         segment, entry = expected[name]
-        if array.shape != entry.shape or array.dtype.name != model.dtype:
-            raise CheckpointError(
-                f"{name} is {array.dtype}{list(array.shape)}, but the model needs"
-                f" {model.dtype}{list(entry.shape)}"
-            )
         segments[segment][entry.offset : entry.offset + entry.size] = array.reshape(-1)
     return segments

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
-import shutil
-import tempfile
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ..kernels import files
 
 
 def listed(value: Any) -> Any:
@@ -36,7 +38,7 @@ def append(path: Path, row: Mapping[str, Any]) -> None:
     if header and columns != header:
         _widen(path, columns)
         whole = True
-    with path.open("a", newline="", encoding="utf-8") as file:
+    with files.append(path) as file:
         if not whole:  # what ended the last training ended its line too
             file.write("\r\n")
         writer = csv.DictWriter(file, fieldnames=columns)
@@ -47,19 +49,10 @@ def append(path: Path, row: Mapping[str, Any]) -> None:
 
 def _widen(path: Path, columns: list[str]) -> None:
     """Gives a table more columns, empty in the rows that it has."""
-    target = path.resolve()  # a link stays one
-    with target.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))[1:]
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-    beside = Path(name)
-    try:
-        with os.fdopen(handle, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(old + [""] * (len(columns) - len(old)) for old in rows if old)
-            file.flush()
-            os.fsync(file.fileno())
-        shutil.copymode(target, beside)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows(old + [""] * (len(columns) - len(old)) for old in rows if old)
+    files.write(path, text.getvalue(), stat.S_IMODE(path.stat().st_mode), sync=True)

@@ -261,8 +261,8 @@ def _by_name(name: str) -> Whole | None:
         options["multi_class"] = "ovo" if name.endswith("ovo") else "ovr"
     if scikit in AVERAGED:
         options["zero_division"] = 0.0  # what it is without the word, which also warns
-    told, needs, mode = tuple(options.items()), SCIKIT[scikit], direction(scikit)
-    return Whole(name, needs, mode, scikit=scikit, named=True, options=told, word=name)
+    given, needs, mode = tuple(options.items()), SCIKIT[scikit], direction(scikit)
+    return Whole(name, needs, mode, scikit=scikit, named=True, options=given, word=name)
 
 
 def _of_scikit(function: Any) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 import numpy as np
 
@@ -27,6 +29,7 @@ from .session import Session, means
 if TYPE_CHECKING:
     from .data.tables import Encoding
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -47,6 +50,19 @@ class Kept(Generic[T]):
         setattr(model.session, self.name, value)
 
 
+def trains(
+    method: Callable[Concatenate[Sequential, P], T],
+) -> Callable[Concatenate[Sequential, P], T]:
+    """A method that is called only by who has the right to train the model."""
+
+    @wraps(method)
+    def alone(model: Sequential, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with model.session.training:
+            return method(model, *args, **kwargs)
+
+    return alone
+
+
 class Sequential:
     """A stack of layers, trained to lower a loss.
 
@@ -65,6 +81,13 @@ class Sequential:
         then the first available of cupy, numba, numpy, or what was measured (LAMINA_AUTO=measured).
     dtype: "float32" or "float64". precision: reserved for devices that compute in less; None.
     seed: keys initial weights, order of rows and dropout; None draws one, kept in `model.seed`.
+
+    Several threads may evaluate, predict, ask for gradients and save at once; each sees the weights
+    as they are then, those of a step that is under way among them. One thread trains at a time.
+    Copies (`copy.deepcopy`, and `copy.copy` as well) and pickles share no memory with the model and
+    go on as it would have, bit for bit. A pickle comes back on the same backend and device, or with
+    a warning on what "auto" takes where that one cannot run; functions and layers of one's own are
+    pickled by name, so they must stand at the top of a module.
     """
 
     layers = Kept[tuple[Layer, ...]]()
@@ -116,8 +139,17 @@ class Sequential:
         self.origin: dict[str, Any] | None = None  # what `lamina train` began it with; saved too
         self._predictor: Predictor | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_predictor": None}  # which is made anew from the session
+
+    def __copy__(self) -> Sequential:
+        return copy.deepcopy(self)
+
     def to(self, backend: Choice) -> Sequential:
-        """Moves the model, optimizer state included, to another device, in place; returns it."""
+        """Moves the model, optimizer state included, to another device, in place; returns it.
+
+        Not while other threads use it. Raises: UnknownName, BackendUnavailable, ModelBusy.
+        """
         self.session.choose(backend)
         return self
 
@@ -155,7 +187,8 @@ class Sequential:
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of the trainable arrays, [W1, b1, ...]; W: (n_in, n_out), b: (1, n_out)."""
-        return [self.state.array(name) for name in self.session.names]
+        with self.state.turn:
+            return [self.state.array(name) for name in self.session.names]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replaces the trainable arrays; a bias may be (n_out,). All or nothing.
@@ -171,6 +204,7 @@ class Sequential:
 
     # Training
 
+    @trains
     def fit(
         self,
         x: Any,
@@ -202,7 +236,9 @@ class Sequential:
         validation_data: (x, y) or (x, y, sample_weight). validation_split: a share of the rows held
             out, drawn by the seed. class_weight: label -> factor, or "balanced".
         verbose: "auto" shows a line on a terminal and plain lines elsewhere; 0 nothing.
-        Raises: BadInput, ShapeError, DtypeError, DivergenceError.
+        A callback may train the same model, in the same thread; its steps come between two epochs.
+        Raises: BadInput, ShapeError, DtypeError, DivergenceError; ModelBusy while another thread
+        trains the model.
         """
         check_count("fit: epochs", epochs, least=0)
         check_count("fit: batch_size", batch_size)
@@ -237,7 +273,7 @@ class Sequential:
                 warnings.warn(
                     f"batch_size {batch_size} is larger than the data:"
                     f" {rows} rows a batch are used",
-                    stacklevel=2,
+                    stacklevel=3,  # over the decorator
                 )
             if epochs:
                 session.settle(batch)
@@ -252,6 +288,7 @@ class Sequential:
             raise BadInput("validation_data must be (x, y) or (x, y, sample_weight)")
         return self.session.examples(*validation_data)
 
+    @trains
     def train_on_batch(
         self,
         x: Any,
@@ -265,6 +302,7 @@ class Sequential:
 
         x, y, sample_weight, class_weight: as in `fit`.
         Raises: DivergenceError where the loss or the gradient is not finite; nothing is updated.
+        ModelBusy while another thread trains the model.
         """
         session = self.session
         examples = session.examples(x, y, sample_weight, class_weight)
@@ -316,12 +354,7 @@ class Sequential:
         x, y, sample_weight: as in `fit`. Nothing is trained. A gradient has its array's shape;
         layers without parameters have an empty dictionary.
         """
-        session = self.session
-        session.cost(session.examples(x, y, sample_weight))
-        return [
-            {name: self.state.array(f"{i}.{name}", "gradients") for name in found}
-            for i, found in enumerate(session.graph().parameters)
-        ]
+        return self.session.gradients(self.session.examples(x, y, sample_weight))
 
     # Looking and keeping
 

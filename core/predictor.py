@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..backends import batching
@@ -17,7 +19,8 @@ class Predictor:
     """The prediction of a model as a function of rows; `model.prepare()` makes it.
 
     It uses the model's weights as they are when it is called, and may be called from several
-    threads at once: each call has buffers of its own, which are kept for the next.
+    threads at once: each call has buffers of its own, which are kept for the next. A copy or a
+    pickle of it brings a copy of the model's weights.
     """
 
     def __init__(self, session: Session) -> None:
@@ -26,6 +29,9 @@ class Predictor:
         self.dtype = np.dtype(session.dtype)
         self.features = session.features
         self.free: dict[tuple[int, bool], list[Binding]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "free": {}}
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """The last layer's output, (n, outputs).

@@ -6,7 +6,8 @@ The model is its user's face; training, prediction, inspection and checkpoints w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +27,7 @@ from .layers import Layer
 from .losses import Loss, Metric, check_last
 from .metrics import Whole, of_all, of_rows
 from .optimizers import Optimizer
+from .ownership import Lease, Training
 from .tracing import ForwardGraph, forward_graph, layout_of, predict_program, train_program
 
 INIT_STREAM = 0x1817
@@ -64,32 +66,14 @@ def means(control: Control) -> dict[str, float]:
     return {name: control.mean(name) for name in control.sums}
 
 
-class Lease:
-    """A binding that is nobody else's until it is given back; one that is not is forgotten."""
-
-    __slots__ = ("_free", "binding")
-
-    def __init__(self, binding: Binding, free: list[Binding]) -> None:
-        self.binding = binding
-        self._free = free
-
-    def close(self) -> None:
-        """Gives the binding back; once."""
-        self._free.append(self.binding)
-
-    def __enter__(self) -> Binding:
-        return self.binding
-
-    def __exit__(self, *details: object) -> None:
-        self.close()
-
-
 class Session:
     """One network on one device.
 
     features: the shape of a row, once built. columns: of the data frame that it was built on.
     learned: whether layers with statistics have seen the training data. backend, backend_reason:
-    the device, and why this one.
+    the device, and why this one. training: the right to train it, and to move it. Copies and
+    pickles have memory of their own; a pickle comes back on another device where this one cannot
+    run.
     """
 
     def __init__(
@@ -114,12 +98,29 @@ class Session:
         chosen = select_for(dtype, backend)
         self.backend, self.backend_reason = chosen.backend, chosen.why
         self._undecided = chosen.open
+        self.training, self._building = Training(), threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        found = {**self.__dict__, "_graphs": {}, "_free": {}, "was_on": self.backend.name}
+        del found["training"], found["_building"]
+        return found
+
+    def __setstate__(self, found: dict[str, Any]) -> None:
+        was_on = found.pop("was_on")
+        self.__dict__.update(found)
+        self.training, self._building = Training(), threading.Lock()
+        if self.backend.name != was_on:
+            self.backend_reason = f"auto: {was_on}, where it was pickled, cannot run here"
+            check_dtype(self.backend, "Sequential", Spec((1,), self.dtype))
+        if self.features is not None:
+            self._graphs = self._traced(self.features)
 
     # The device
 
     def choose(self, choice: Choice) -> None:
-        """Moves to the device of a choice."""
-        self.adopt(select_for(self.dtype, choice))
+        """Moves to the device of a choice. Raises: ModelBusy."""
+        with self.training:
+            self.adopt(select_for(self.dtype, choice))
 
     def adopt(self, chosen: Selection) -> None:
         """Takes a backend, and moves to it what there is."""
@@ -157,23 +158,46 @@ class Session:
         """Whether there are weights."""
         return self._state is not None
 
-    def build(self, features: tuple[int, ...]) -> None:
-        """Makes the weights for rows of that shape.
+    def build(
+        self,
+        features: tuple[int, ...],
+        values: Callable[[Layout], Mapping[str, np.ndarray]] | None = None,
+    ) -> None:
+        """Makes the weights for rows of that shape, where there are none.
 
+        values: gives the segments' first numbers, before any memory is taken; None draws them.
         Raises: ShapeError, BadInput when layers do not fit each other or the loss.
         """
-        graphs = {
-            mode: forward_graph(self.layers, features, self.dtype, mode) for mode in (True, False)
-        }
+        with self._building:
+            if self._state is None:
+                self._make(features, values)
+
+    def _make(
+        self,
+        features: tuple[int, ...],
+        values: Callable[[Layout], Mapping[str, np.ndarray]] | None,
+    ) -> None:
+        graphs = self._traced(features)
         check_last(self.loss, graphs[False].prediction, self.layers[-1].brief())
         for metric in of_all(self.metrics):
             metric.check(graphs[False].prediction.op)
         layout = layout_of(graphs[True], self.optimizer.state())
+        given = None if values is None else values(layout)
         state = State(self.backend, layout, self.dtype, self.seed)
-        for segment in ("parameters", "statistics"):
-            state.write(segment, first_values(graphs[True], layout, segment, self.seed))
+        if given is None:
+            for segment in ("parameters", "statistics"):
+                state.write(segment, first_values(graphs[True], layout, segment, self.seed))
+        else:
+            for segment, flat in given.items():
+                state.write(segment, flat)
         self.features, self._graphs, self._state = features, graphs, state
         self.learned = not layout.length("statistics")
+
+    def _traced(self, features: tuple[int, ...]) -> dict[bool, ForwardGraph]:
+        """The layers as graphs, by whether they train."""
+        return {
+            mode: forward_graph(self.layers, features, self.dtype, mode) for mode in (True, False)
+        }
 
     def graph(self, training: bool = False) -> ForwardGraph:
         """The layers as a graph. Raises: NotBuilt."""
@@ -202,11 +226,11 @@ class Session:
             raise BadInput(f"set_weights takes a list of arrays, not {type(weights).__name__}")
         if len(weights) != len(names):
             raise ShapeError(f"set_weights got {len(weights)} arrays, the model has {len(names)}")
-        flat = self.state.read("parameters")
+        flat = np.empty(layout.length("parameters"), dtype=self.dtype)
         for name, value in zip(names, weights, strict=True):
             entry = layout[name]
             array = inputs.cast(name, inputs.host_array(name, value), self.dtype)
-            if array.shape != entry.shape and array.shape != entry.shape[1:]:
+            if array.shape != entry.shape and (1, *array.shape) != entry.shape:
                 raise ShapeError(f"set_weights: {name} has shape {entry.shape}, not {array.shape}")
             flat[entry.offset : entry.offset + entry.size] = array.reshape(-1)
         self.state.write("parameters", flat)
@@ -236,6 +260,19 @@ class Session:
         if sample_weight is not None:
             shares = inputs.host_array("sample_weight", sample_weight).reshape(-1)
         return Examples(found, targets, weights, exact, shares)
+
+    def gradients(self, examples: Examples) -> list[dict[str, np.ndarray]]:
+        """The training cost's gradient, per layer and by name."""
+        layout, state = self.state.layout, self.state
+        with state.turn:
+            self.cost(examples)
+            flat = state.read("gradients")
+        found: list[dict[str, np.ndarray]] = []
+        for number, names in enumerate(self.graph().parameters):
+            entries = [layout[f"{number}.{name}"] for name in names]
+            arrays = [flat[e.offset : e.offset + e.size].reshape(e.shape).copy() for e in entries]
+            found.append(dict(zip(names, arrays, strict=True)))
+        return found
 
     def learn(self, x: np.ndarray) -> None:
         """Lets layers with statistics see their input over the training data, once."""
@@ -307,7 +344,8 @@ class Session:
         block = examples.block(self.backend, self.dtype)
         control.batch, control.cursor, control.steps = rows, 0, 1
         control.learning_rates = self.optimizer.rates(self.state.step, 1)
-        with self.lease("train", batching.whole(rows), block, examples.outputs) as binding:
+        lease = self.lease("train", batching.whole(rows), block, examples.outputs)
+        with lease as binding, self.state.turn:
             binding.run(control)
 
     def evaluate(self, examples: Examples) -> dict[str, float]:
@@ -320,10 +358,14 @@ class Session:
         return means(control)
 
     def cost(self, examples: Examples) -> float:
-        """The training cost; leaves the gradient in the state's segment."""
+        """The training cost; leaves the gradient in the state's segment.
+
+        Who reads it holds the state's turn, or another thread's gradient may be there.
+        """
         block = examples.block(self.backend, self.dtype)
         control = Control(batch=examples.rows)
         capacity = batching.whole(examples.rows)
-        with self.lease("gradients", capacity, block, examples.outputs) as binding:
+        lease = self.lease("gradients", capacity, block, examples.outputs)
+        with lease as binding, self.state.turn:
             binding.run(control)
         return control.mean("loss")

@@ -116,7 +116,14 @@ def train_program(
         watched=("loss",) if differentiated else (),  # an evaluation goes on to the last row
         gradients=gradients,
         updates=optimizer.updates(layout) if optimizer and entries else (),
+        classes=_classes(graph, loss),
     )
+
+
+def _classes(graph: ForwardGraph, loss: Loss) -> dict[str, int]:
+    """What `inputs.targets` has seen to: class numbers of the loss are below its outputs."""
+    width = graph.prediction.shape[-1]
+    return {"y": width} if loss.labels and isinstance(width, int) else {}
 
 
 def predict_program(graph: ForwardGraph, node: Node, layout: Layout, capacity: int) -> Program:

@@ -42,8 +42,13 @@ class ArraySource:
 
     def __init__(self, session: Session, examples: Examples, batch: int, shuffle: bool) -> None:
         self.session, self.batch, self.shuffle = session, batch, shuffle
-        self.rows = examples.rows
-        self.examples = examples
+        self.examples, self.rows = examples, examples.rows
+        self._bind()
+
+    def _bind(self) -> None:
+        """Takes a binding of its own, on the device where the model is."""
+        session, examples, batch = self.session, self.examples, self.batch
+        self.state = session.state
         self.block = examples.block(session.backend, session.dtype)
         self.lease = session.lease("train", batch, self.block, examples.outputs)
         self.binding = self.lease.binding
@@ -54,7 +59,7 @@ class ArraySource:
 
         Returns the means of each, and the control block; an empty list: do it one by one.
         """
-        session, state = self.session, self.session.state
+        session, state = self.session, self.state
         steps = batching.full(self.rows, self.batch)
         control = Control(batch=self.batch)
         count = min(self.binding.pace // steps, left) if self.short else 0
@@ -67,7 +72,8 @@ class ArraySource:
         self.block.reorder(order)
         control.learning_rates = session.optimizer.rates(state.step, count * steps)
         start = time.perf_counter()
-        found = self.binding.passes(control, count)
+        with state.turn:
+            found = self.binding.passes(control, count)
         if found is None:
             self.short = False  # and is not asked again
             return [], control
@@ -76,7 +82,10 @@ class ArraySource:
 
     def epoch(self, interrupt: Interrupt, reporter: Silent, told: Told | None) -> Control:
         """One pass over the rows; batch by batch where somebody is told of each."""
-        session, state = self.session, self.session.state
+        session = self.session
+        if session.state is not self.state:  # a callback moved the model
+            self._bind()
+        state = self.state
         order = row_order(state.seed, state.epoch, self.rows) if self.shuffle else None
         self.block.reorder(order)
         control = Control(batch=self.batch)
@@ -84,7 +93,8 @@ class ArraySource:
             if told is not None:
                 one = Control(self.batch, control.cursor)
                 one.learning_rates = session.optimizer.rates(state.step, 1)
-                self.binding.run(one)
+                with state.turn:
+                    self.binding.run(one)
                 if told.ends(control, one, control.cursor, reporter):
                     break
                 continue
@@ -92,7 +102,8 @@ class ArraySource:
             control.steps = min(self.binding.pace, left)
             control.learning_rates = session.optimizer.rates(state.step, control.steps)
             start = time.perf_counter()
-            self.binding.run(control)
+            with state.turn:
+                self.binding.run(control)
             self._adapt(control.steps, time.perf_counter() - start)
             reporter.batches(control.cursor, means(control))
         return control
@@ -268,6 +279,7 @@ def train(fit: Fit) -> History:
     `model.history`.
     """
     model = fit.model
+    outer = model.history, model.stop_training
     history = model.history = History()
     model.stop_training = False
     for metric in metrics.of_all(model.metrics):
@@ -293,6 +305,8 @@ def train(fit: Fit) -> History:
     finally:
         fit.source.close()
         fit.reporter.close()
+        if model.session.training.nested:  # a fit in a callback of another, whose these are
+            model.history, model.stop_training = outer
     return history
 
 

@@ -1,8 +1,9 @@
 """Machine code kept on disk: as Numba does it, but fresh, checked, and never an exception.
 
-Three things are done differently. The code is stale when any file of `kernels` changed, not only
+Four things are done differently. The code is stale when any file of `kernels` changed, not only
 the function's own. Every file carries a checksum, so a damaged one is compiled anew instead of run.
-Where nothing can be read or written, one warning says so and work goes on without the disk.
+What another user made or may write to is not believed, as whatever lies there would be run. Where
+nothing can be read or written, one warning says so and work goes on without the disk.
 
 LAMINA_CACHE_DIR, where it is set, is the folder; else the code lies in `__pycache__` beside the
 module, or in the user's cache folder.
@@ -10,15 +11,22 @@ module, or in the user's cache folder.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import os
 import pickle
+import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from numba.core import caching
+
+from . import files
 
 ROOT = Path(__file__).parent  # what machine code is made from lies in here, or runs when stale
 
@@ -41,14 +49,30 @@ def say_once(kind: str, text: str) -> None:
         warnings.warn(text, RuntimeWarning, stacklevel=2)
 
 
-class _Fresh:
-    """What all locators share: the stamp."""
+class _Checked:
+    """What all locators share: the stamp, and the check of the folder."""
+
+    mode = 0o700  # of a folder that is made
+    granted = ""  # a folder that is believed in any case
+    _cache_path: str
 
     def get_source_stamp(self) -> str:
         return sources()
 
+    def ensure_cache_path(self) -> None:
+        """Makes the folder. Raises: OSError where it is not believed, or cannot be written."""
+        path = self._cache_path
+        why = files.doubt(path, self.granted)  # before anything is made in it
+        if not why:
+            files.make_folder(path, self.mode)
+            why = files.doubt(path, self.granted)
+        if why:
+            say_once("doubt", f"machine code is not loaded from {path}, nor kept there: {why}")
+            raise PermissionError(errno.EPERM, why, path)
+        tempfile.TemporaryFile(dir=path).close()
 
-class _Given(_Fresh, caching.InTreeCacheLocator):  # type: ignore[misc]
+
+class _Given(_Checked, caching.InTreeCacheLocator):  # type: ignore[misc]
     """LAMINA_CACHE_DIR."""
 
     def __init__(self, function: Any, file: str) -> None:
@@ -61,16 +85,22 @@ class _Given(_Fresh, caching.InTreeCacheLocator):  # type: ignore[misc]
         if not os.environ.get("LAMINA_CACHE_DIR"):
             return None
         found = super().from_function(function, file)
-        if found is None:
+        if found is None and "doubt" not in _told:
             say_once("write", f"LAMINA_CACHE_DIR={os.environ['LAMINA_CACHE_DIR']} is not writable")
         return found
 
 
-class _Beside(_Fresh, caching.InTreeCacheLocator):  # type: ignore[misc]
+class _Beside(_Checked, caching.InTreeCacheLocator):  # type: ignore[misc]
     """The module's `__pycache__`."""
 
+    mode = 0o755  # Python's own folder, which others may read
 
-class _User(_Fresh, caching.UserWideCacheLocator):  # type: ignore[misc]
+    def __init__(self, function: Any, file: str) -> None:
+        super().__init__(function, file)
+        self.granted = str(Path(file).parent)  # whoever may write there has the module itself
+
+
+class _User(_Checked, caching.UserWideCacheLocator):  # type: ignore[misc]
     """The user's cache folder."""
 
 
@@ -79,14 +109,38 @@ class _Results(caching.CompileResultCacheImpl):  # type: ignore[misc]
 
 
 class _Files(caching.IndexDataCacheFile):  # type: ignore[misc]
-    """Data files end in the digest of what is before it."""
+    """Data files end in the digest of what is before it; none is read that another could write."""
+
+    def _read(self, path: str) -> bytes:
+        """What a file holds. Raises: FileNotFoundError where there is none that is believed."""
+        try:
+            return files.read(path)
+        except PermissionError as error:
+            say_once("doubt", f"machine code in {path} is not loaded: it {error.strerror}")
+            raise FileNotFoundError(errno.ENOENT, error.strerror, path) from None
+
+    def _load_index(self) -> Any:
+        try:
+            file = io.BytesIO(self._read(self._index_path))
+        except FileNotFoundError:
+            return {}
+        if pickle.load(file) != self._version:
+            return {}
+        stamp, overloads = pickle.load(file)
+        return overloads if stamp == self._source_stamp else {}
+
+    @contextmanager
+    def _open_for_write(self, path: str) -> Iterator[io.BytesIO]:
+        buffer = io.BytesIO()
+        yield buffer
+        files.write(path, buffer.getvalue(), files.PRIVATE)
 
     def _dump(self, content: Any) -> bytes:
         data: bytes = super()._dump(content)
         return data + hashlib.sha256(data).digest()
 
     def _load_data(self, name: str) -> Any:
-        data = Path(self._data_path(name)).read_bytes()
+        data = self._read(self._data_path(name))
         size = hashlib.sha256().digest_size
         if hashlib.sha256(data[:-size]).digest() != data[-size:]:
             raise ValueError("the checksum is wrong")

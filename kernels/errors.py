@@ -34,6 +34,10 @@ class NotBuilt(LaminaError, RuntimeError):
     """The model has no weights yet."""
 
 
+class ModelBusy(LaminaError, RuntimeError):
+    """Another thread is training the model."""
+
+
 class NotDifferentiable(LaminaError, TypeError):
     """A derivative was asked of an operation that has none."""
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .errors import ShapeError
-from .spec import Spec
+from .spec import Dim, Spec
 
 Attrs = Mapping[str, Any]
 Specs = Sequence[Spec]
@@ -44,6 +44,25 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Indices:
+    """Whole numbers that say where memory is read or written: each must be in [0, limit).
+
+    input: the input that holds them. noun: what they count. axis: of the first input, whose length
+        is the limit. attr: the attribute that is the limit, where no axis is.
+    """
+
+    input: int
+    noun: str
+    axis: int = 0
+    attr: str = ""
+
+    def limit(self, specs: Specs, attrs: Attrs) -> Dim:
+        """How many there are to choose from."""
+        found: Dim = attrs[self.attr] if self.attr else specs[0].shape[self.axis]
+        return found
+
+
+@dataclass(frozen=True)
 class Op:
     """One row of the operation table.
 
@@ -68,6 +87,7 @@ class Op:
     derivative: of an activation, the value, "x" or "y", that the row `NAME_backward` takes beside
         the gradient. With "y" alone the input need not be kept.
     ufunc: the name of NumPy's universal function that computes it, if there is one.
+    indices: which input says where, and up to where it may; no kernel looks at that itself.
     """
 
     name: str
@@ -86,6 +106,7 @@ class Op:
     independent: Literal["elements", "rows"] | None = None
     derivative: Literal["x", "y"] | None = None
     ufunc: str | None = None
+    indices: Indices | None = None
 
     @property
     def required(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from . import rules, samples
 from .errors import unknown
-from .op import REQUIRED, Attrs, Cost, Op, Specs, Tolerance
+from .op import REQUIRED, Attrs, Cost, Indices, Op, Specs, Tolerance
 from .rules import Rule
 from .samples import Maker
 from .spec import ITEMSIZE, Spec, size
@@ -147,7 +147,7 @@ def _arithmetic() -> None:
             ufunc=None if name == "erf" else name,  # NumPy has no error function
         )  # fmt: skip
     row(
-        "clip: x -> y", rules.elementwise("clip", ("x",)),
+        "clip: x -> y", rules.clip,
         samples.elementwise(normal, low=-0.5, high=0.75),
         attrs={"low": REQUIRED, "high": REQUIRED}, overwrites=((0,),), independent="elements",
     )  # fmt: skip
@@ -196,17 +196,20 @@ def _reductions_and_shapes() -> None:
     row(
         "gather_rows: x, indices -> y", rules.gather_rows, samples.gather_rows,
         tolerance=EXACT, cost=per_element(0.0), measured=samples.wide_gather, hot=True,
+        indices=Indices(1, "rows", axis=0),
     )  # fmt: skip
     row(
         "scatter_rows: x, indices -> y", rules.scatter_rows, samples.scatter_rows,
-        attrs={"rows": REQUIRED}, tolerance=SUMMED,
+        attrs={"rows": REQUIRED}, tolerance=SUMMED, indices=Indices(1, "rows", attr="rows"),
     )  # fmt: skip
     row(
         "pick: x, labels -> y", rules.pick, samples.pick, tolerance=EXACT, independent="rows",
+        indices=Indices(1, "columns", axis=-1),
     )  # fmt: skip
     row(
         "one_hot: labels -> y", rules.one_hot, samples.one_hot,
         attrs={"classes": REQUIRED, "dtype": REQUIRED}, tolerance=EXACT, independent="rows",
+        indices=Indices(0, "classes", attr="classes"),
     )  # fmt: skip
 
 
@@ -260,7 +263,8 @@ def _losses() -> None:
         rule = rules.row_loss(name, labels=labels, result=result)
         row(
             f"{name}: {first}, {target}, weights? -> {out}", rule, make,
-            tolerance=SUMMED, cost=per_element(10.0), hot=True, independent="rows", **more,
+            tolerance=SUMMED, cost=per_element(10.0), hot=True, independent="rows",
+            indices=Indices(1, "columns", axis=-1) if labels else None, **more,
         )  # fmt: skip
 
     classes = samples.row_loss(samples.simplex, classes=True)

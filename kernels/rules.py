@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from .errors import DtypeError, ShapeError
 from .op import Attrs, Specs
 from .spec import FLOATS, INTEGERS, Dim, Rows, Shape, Spec, broadcast_shapes, normal_axis, size
@@ -93,6 +95,17 @@ def along_last(op: str, names: tuple[str, ...]) -> Rule:
     return infer
 
 
+def clip(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
+    """Bounds of whole numbers are whole numbers."""
+    (spec,) = elementwise("clip", ("x",))(specs, attrs)
+    bounds = attrs["low"], attrs["high"]
+    if spec.dtype in INTEGERS:
+        limits = np.iinfo(spec.dtype)
+        if not all(isinstance(b, int) and limits.min <= b <= limits.max for b in bounds):
+            raise DtypeError(f"[clip] bounds {bounds} are no whole numbers like those of x: {spec}")
+    return (spec,)
+
+
 def where(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
     """A boolean condition and two inputs of one dtype."""
     names = ("condition", "a", "b")
@@ -129,8 +142,7 @@ def normal_axes(op: str, spec: Spec, attrs: Attrs) -> tuple[int, ...]:
     axis = attrs["axis"]
     if axis is None:
         return tuple(range(spec.rank))
-    if isinstance(axis, int):
-        axis = (axis,)
+    axis = (axis,) if isinstance(axis, int) else axis
     axes = tuple(sorted(normal_axis(op, a, spec) for a in axis))
     if len(set(axes)) < len(axes):
         raise ShapeError(f"[{op}] an axis stands twice in {axis} (x: {spec})")

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from ...kernels import ops
+from ...kernels.bounds import OutOfRange
 from ...kernels.memory import Address, address, aligned
 from ...kernels.numba.native import compiled, interpreter, slots
 from ...kernels.spec import concrete_attrs
-from .. import batching, guard
+from .. import batching, bounds, guard
 from ..buffers import Plans, control_number, rate_of, signed
 from ..contract import Backend, Binding, Executable
 from ..program import Program, ValueId
@@ -126,6 +127,7 @@ class NativeBinding(Binding):
 
     def use(self, block: DataBlock) -> None:
         """Exchanges the data; see `Binding.use`."""
+        bounds.check(self.program, block)
         self.block = block
         weights = block.weights
         self.weights = None
@@ -202,7 +204,8 @@ class NativeBinding(Binding):
 
     def _short_cut(self, x: np.ndarray) -> ShortCut | None:
         rows = len(x)
-        if not rows or self.columns != ["x"] or len(self.program.stacked) != 1:
+        program = self.program
+        if not rows or self.columns != ["x"] or len(program.stacked) != 1 or program.bounds:
             return None
         plan = self._plan(rows)
         part = plan.parts[0]
@@ -288,7 +291,7 @@ class NativeBinding(Binding):
         if rates is not None:
             rates = np.ascontiguousarray(rates, dtype=np.float64)
         one_by_one = len(plan.parts) > 1 or self.block.streamed
-        whole = isinstance(plan.parts[0], Stretch) and not one_by_one
+        whole = not one_by_one and bool(plan.parts) and isinstance(plan.parts[0], Stretch)
         pieces = [number] if whole else [1] * number
         read = self._prefetched(control.cursor, rows, len(pieces)) if self.block.streamed else None
         quiet = NOTHING if whole else np.errstate(all="ignore")  # native code warns of nothing
@@ -300,7 +303,10 @@ class NativeBinding(Binding):
                 if read is not None:
                     for at, array in next(read):
                         self._point(at, array, control.cursor)
-                self._parts(plan, rate_of(control, done))
+                try:
+                    self._parts(plan, rate_of(control, done))
+                except OutOfRange as error:
+                    raise bounds.in_data(error, self.block, control.cursor, rows) from None
                 failed = bool(c[slots.STOP])
                 finished = int(c[slots.FAILED]) if failed else count
                 if self.program.update:

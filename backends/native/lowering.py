@@ -285,7 +285,7 @@ class Lowering:
             return None
         attrs = concrete_attrs(one.attrs, self.rows)
         rule = RULES.get(one.op)
-        if rule is None:
+        if rule is None or position in self.program.computed:  # steps look at no index
             return None
         if any(length(self.specs[i]) == 0 for i in (*ids, *one.outputs) if i is not None):
             return None

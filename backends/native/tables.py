@@ -142,7 +142,8 @@ class Tables:
             self._close(plan, section)
             section = Section()
             specs = [None if s is None else s.at(rows) for s in program.specs(one)]
-            call = resolve(self.backend, one.op, specs, concrete_attrs(one.attrs, rows))
+            attrs, trusted = concrete_attrs(one.attrs, rows), position not in program.computed
+            call = resolve(self.backend, one.op, specs, attrs, trusted=trusted)
             plan.parts.append(Walked(call, one))
         if len(program.forward) == updates + len(program.update) and program.sums:
             section.check = len(section.rows)
@@ -172,29 +173,32 @@ class Tables:
                 plan.arrays[one.outputs[0]] = plan.arrays[source].reshape(shape)
 
     def _memory(self, plan: NativePlan) -> Memory:
+        program, every = self.program, self.state.packed
         spans = {}
         for name in self.columns:
             id = self.program.columns[name]
             spec = self.program.values[id].spec.at(plan.rows)
             spans[name] = span(plan.addresses[id], ByteCount(length(spec) * ITEMSIZE[spec.dtype]))
 
+        # These three know no tables, which would then be freed by the collector alone.
         def scratch(size: ByteCount) -> Address:
             plan.kept.append(aligned(-(-size // 8), "int64"))
             return address(plan.kept[-1])
 
         def panels(w: ValueId) -> Address:
             # Programs that run at once may both pack it: the same numbers to the same places.
-            place, kept = plan.addresses[w], self.state.packed
-            if place not in kept:
-                kept[place] = aligned(length(self.program.values[w].spec), self.program.dtype)
-            return address(kept[place])
+            place = plan.addresses[w]
+            if place not in every:
+                made = aligned(length(program.values[w].spec), program.dtype)
+                every.setdefault(place, made)  # another thread's may be there by now, and in use
+            return address(every[place])
 
         base = address(plan.nows)
         return Memory(
             plan.addresses, spans, self.control_address,
             [moved(base, ByteCount(8 * slots.NOW_SLOTS * share)) for share in range(plan.shares)],
             scratch, panels,
-            lambda routine: Address(compiled.blas(routine, self.program.dtype)),
+            lambda routine: Address(compiled.blas(routine, program.dtype)),
         )  # fmt: skip
 
     def _lower(self, plan: NativePlan) -> list[list[Shares] | None]:

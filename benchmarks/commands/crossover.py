@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...backends import measured
+from ...kernels.files import write
 from ..cases import hot_ops
 from ..crossover import document, measure_crossover, save, section
 
@@ -29,7 +30,7 @@ def bench_crossover(wanted: Sequence[str], training: bool, file: Path | None) ->
     made = document(found)
     save(made)
     if file is not None:
-        file.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+        write(file, json.dumps(made, indent=1) + "\n")
     table = Table(
         title=f"{made['processor']}, {made['cores']} cores: {', '.join(made['backends'])}"
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from ...kernels.errors import BadInput
+from ...kernels.files import write
 from .. import report
 from ..report import markdown
 
@@ -29,7 +30,7 @@ def bench_report(
     if tables == Path("-"):
         typer.echo(markdown.block(results, Path.cwd()))
     elif tables is not None:
-        tables.write_text(markdown.block(results, tables.parent) + "\n", encoding="utf-8")
+        write(tables, markdown.block(results, tables.parent) + "\n")
         _tell(tables)
     if readme is not None:
         markdown.rewrite(readme, results)

@@ -11,10 +11,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ...backends.folder import folder
 from ...kernels.errors import BadInput
+from ...kernels.files import make_folder
+from ...kernels.isolated import PACKAGE, command
 from ..result import Result
 from ..suite import Options, measure_suite
 from ..suite_table import show
 
+AGAIN = f"sys.argv[0] = 'lamina'\nfrom {PACKAGE}.__main__ import main\nmain()"
 BAR_AND_TIME = 22  # columns that these two need on a narrow terminal
 
 
@@ -33,15 +36,15 @@ def repeat_suite(save: str, runs: int) -> int:
     if not save:
         raise BadInput("--runs needs --save NAME: the runs are kept together as a baseline")
     place = baseline(save).with_suffix("")
-    place.mkdir(parents=True, exist_ok=True)
+    make_folder(place)
     for old in place.glob("*.json"):
         old.unlink()
     given = _without(sys.argv[1:], ("--runs", "--save", "--json"))
     worst = 0
     for number in range(1, runs + 1):
         target = place / f"{number}.json"
-        command = [sys.executable, "-m", "lamina", *given, "--json", str(target)]
-        worst = max(worst, subprocess.run(command, check=False).returncode)
+        started = command(AGAIN, *given, "--json", str(target))
+        worst = max(worst, subprocess.run(started, check=False).returncode)
     return worst
 
 
@@ -83,7 +86,7 @@ def bench_suite(options: Options, json: Path | None, save: str) -> int:
         interrupted = True
         errors.print("stopped: what was measured so far follows")
     for target in targets:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         result.write(target)
     wrong = [row for row in result.rows if row.status == "wrong"]
     if options.mode == "verify":

@@ -23,6 +23,7 @@ from typing import Annotated, Any
 import typer
 from lamina.core.command.console import honest
 from lamina.kernels.errors import BadInput, LaminaError
+from lamina.kernels.files import write
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SCHEMES = ("light", "dark")
@@ -166,7 +167,7 @@ class Browser:
         """Writes a piece of the page as PNG."""
         clip = {"x": 0, "y": top, "width": width, "height": height, "scale": 1}
         found = self.ask("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
-        target.write_bytes(base64.b64decode(found["data"]))
+        write(target, base64.b64decode(found["data"]))
 
 
 def _fault(said: dict[str, Any], address: str) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any
 
 from ...kernels.errors import LaminaError
+from ...kernels.isolated import command
 from ..timing import ROUND_SECONDS, Contender
 from . import Peer, Task
 
@@ -26,7 +26,7 @@ class Process:
         self.peer = peer
         self.errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  closed by close
         self.process = subprocess.Popen(
-            [sys.executable, "-m", f"{__package__}.worker"],
+            command(f"from {__package__}.worker import main\nmain()"),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
         )  # fmt: skip
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from ...kernels.files import write as write_file
 from ..result import Result
 from ..words import factor
 from . import charts, tables
@@ -180,4 +181,4 @@ def read(paths: Sequence[Path]) -> list[tuple[str, Result]]:
 
 def write(paths: Sequence[Path], target: Path) -> None:
     """Reads results and writes the page. Raises: BadInput, OSError."""
-    target.write_text(page(read(paths)), encoding="utf-8")
+    write_file(target, page(read(paths)))

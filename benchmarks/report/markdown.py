@@ -9,6 +9,7 @@ from pathlib import Path
 from textwrap import fill
 
 from ...kernels.errors import BadInput
+from ...kernels.files import write
 from ..result import Result, Row, grouped
 from ..words import NONE, count, factor, seconds, short
 from .factors import fastest, guessed, own_backends, timed, variant
@@ -149,4 +150,4 @@ def rewrite(readme: Path, paths: Sequence[Path]) -> None:
     if not (begin and end):
         raise BadInput(f"{readme} has no block: add the lines {BEGIN} and {END} where it goes")
     inside = block(paths, readme.parent)
-    readme.write_text(f"{before}{BEGIN}\n{inside}\n{END}{after}", encoding="utf-8")
+    write(readme, f"{before}{BEGIN}\n{inside}\n{END}{after}")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import io
 import math
-import os
 import textwrap
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ import numpy as np
 from ...kernels.compilation import clock
 from ...kernels.errors import BadInput
 from ..callbacks import Callback, Checkpoint, LogFile
-from ..data import datasets, tables
+from ..data import arrays, datasets, tables
 from ..data.datasets import Dataset
 from ..layers import Dense, Dropout, Flatten, Layer, Standardize
 from ..loading import load
@@ -29,6 +27,7 @@ from ..predictor import PROBABILITIES, classes_of
 from .settings import KEPT, NAMES, READING, Settings, begun, refuse_others, words
 
 Say = Callable[[str], None]
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # what they begin with
 
 
 def network(settings: Settings, data: Dataset) -> Sequential:
@@ -303,11 +302,8 @@ def _features(model: Sequential, path: Path, allow_unseen: bool, say: Say) -> np
             say(f"{table.name}: not looked at, as training had no such column: {', '.join(extra)}")
         return encoding.features(table, allow_unseen)
     try:
-        with path.open("rb") as handle:
-            found = np.load(handle, allow_pickle=False)
-            if not isinstance(found, np.ndarray):
-                found = {name: found[name] for name in found.files}
-    except datasets.NPZ_ERRORS as error:
+        found = arrays.read(path)
+    except BadInput as error:
         raise BadInput(
             f"{path} is no NPY or NPZ file of plain arrays ({error}); the model was not trained on"
             " a table, so it does not know columns by name"
@@ -325,13 +321,29 @@ def _unsaid(text: str) -> None:
     """Nobody listens."""
 
 
+def as_formula(word: str) -> bool:
+    """Whether a spreadsheet that opens a CSV would take a word for a formula, and compute it.
+
+    >>> [as_formula(word) for word in ("=1+1", "@sum", "-1+1", "-1", "a=b")]
+    [True, True, True, False, False]
+    """
+    return word.startswith(FORMULAS) and tables.number(word) is None
+
+
 def predict(
-    model: Sequential, path: Path, *, allow_unseen: bool = False, say: Say = _unsaid
+    model: Sequential,
+    path: Path,
+    *,
+    allow_unseen: bool = False,
+    escape_formulas: bool = False,
+    say: Say = _unsaid,
 ) -> str:
     """Predictions for a file as CSV: the class and a probability for each, or the value.
 
     allow_unseen: take a word that training never saw for none of the known, not for an error.
-    say: is told of columns that are not looked at.
+    escape_formulas: put an apostrophe before names that a spreadsheet would compute; else names are
+    written as they are, for programs that look for them.
+    say: is told of columns that are not looked at, and of formulas that are written.
     Raises: LaminaError, OSError.
     """
     p = model.predict(_features(model, path, allow_unseen, say))
@@ -344,26 +356,31 @@ def predict(
     if chosen is None or chosen.ndim > 1:
         names = [f"y{i}" for i in range(p.shape[1])]
         if encoding is not None:
-            names, p = [encoding.label], encoding.units(p)
+            names, p = _cells([encoding.label], escape_formulas, say), encoding.units(p)
         writer.writerow(names)
         writer.writerows(p.tolist())
         return text.getvalue()
     if op == "sigmoid":
         p = np.hstack([1.0 - p, p])
     classes = encoding.classes if encoding is not None else tuple(map(str, range(p.shape[1])))
+    if len(classes) < p.shape[1]:
+        raise BadInput(f"the model tells {p.shape[1]} classes, but has names for {len(classes)}")
     label = "class" if encoding is None else encoding.label
-    writer.writerow([label, *(f"p({name})" for name in classes)])
+    label, *told = _cells([label, *classes], escape_formulas, say)
+    writer.writerow([label, *(f"p({name})" for name in classes[: p.shape[1]])])
     for number, row in zip(chosen, p, strict=True):
-        writer.writerow([classes[number], *(f"{value:.7g}" for value in row)])
+        writer.writerow([told[number], *(f"{value:.7g}" for value in row)])
     return text.getvalue()
 
 
-def write(path: Path, text: str) -> None:
-    """Writes a file beside its place and renames it, so that an older one is whole or replaced."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            beside.unlink()
+def _cells(words: Sequence[str], escape: bool, say: Say) -> list[str]:
+    """Words as they are written; says where a spreadsheet would compute some."""
+    risky = [word for word in words if as_formula(word)]
+    if escape:
+        return ["'" + word if word in risky else word for word in words]
+    if risky:
+        say(
+            f"names such as {risky[0]!r} are formulas to a spreadsheet: --escape-formulas puts an"
+            " apostrophe before them"
+        )
+    return [*words]

@@ -17,7 +17,8 @@ from ...kernels import ops
 from ...kernels.errors import BackendUnavailable
 from ...kernels.op import Kernel, Op
 from ...kernels.spec import Spec, spec_of
-from ..graph.gradients import RULES, SMOOTHLESS
+from ..graph.derivatives import RULES
+from ..graph.gradients import SMOOTHLESS
 
 ROOT = Path(__file__).parents[2]
 SAMPLE_ROWS = 8  # of the sample that the cost is told for

@@ -16,8 +16,6 @@ from __future__ import annotations
 import gzip
 import math
 import os
-import tokenize
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,7 +27,7 @@ import numpy as np
 
 from ...kernels.errors import BadInput, unknown
 from ..checks import check_count, check_number
-from . import tables
+from . import arrays, tables
 from .tables import Encoding, Table
 
 
@@ -130,7 +128,7 @@ def rings(rows: int = 400, seed: int = 1, noise: float = 0.05) -> tuple[np.ndarr
 def _digits(test_size: float, seed: int) -> Dataset:
     with (
         resources.as_file(resources.files(__package__) / "digits.npz") as path,
-        np.load(path) as file,
+        np.load(path, allow_pickle=False) as file,
     ):
         x, y = file["x"].astype(np.float32) / 16.0, file["y"].astype(np.int64)
     train, test = stratified_split(y, test_size, seed)
@@ -148,9 +146,7 @@ NAMES = ("digits", "planar", "moons", "circles", "fashion-mnist")
 SUFFIXES = (".csv", ".tsv", ".txt", ".npz")
 TASKS = ("classification", "regression")
 MOST_CLASS_NUMBER = 65_535  # of an NPZ: beyond that y is no numbering of classes
-# What NumPy and zipfile raise for damage: for the archive, and for the header of an array.
-_ARCHIVE = (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, KeyError)
-NPZ_ERRORS = (*_ARCHIVE, ValueError, TypeError, SyntaxError, tokenize.TokenError)
+MOST_IDX = 16 + 60_000 * 28 * 28  # bytes
 FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
@@ -162,7 +158,9 @@ def _idx(path: Path) -> np.ndarray:
     """A gzipped IDX file of bytes (LeCun's format: magic number, sizes, data)."""
     try:
         with gzip.open(path) as file:
-            data = file.read()
+            data = file.read(MOST_IDX + 1)  # no more, however much was packed into it
+        if len(data) > MOST_IDX:
+            raise ValueError("it is larger than any of the data set")
         if data[:3] != b"\x00\x00\x08":
             raise ValueError("its magic number is wrong")
         sizes = [int.from_bytes(data[4 + 4 * i : 8 + 4 * i], "big") for i in range(data[3])]
@@ -271,13 +269,12 @@ def _table(
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an NPZ file. Raises: BadInput."""
     try:
-        with path.open("rb") as handle:
-            file = np.load(handle, allow_pickle=False)
-            if isinstance(file, np.ndarray):
-                raise ValueError("it is a single array, an NPY")
-            return {name: file[name] for name in file.files}
-    except (OSError, *NPZ_ERRORS) as error:
+        found = arrays.read(path)
+        if isinstance(found, np.ndarray):
+            raise BadInput("it is a single array, an NPY")
+    except (OSError, BadInput) as error:
         raise BadInput(f"{path} is no NPZ file of plain arrays: {error}") from None
+    return found
 
 
 def _pair(file: str, names: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -297,16 +294,16 @@ def _pair(file: str, names: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarr
 
 
 def _npz(path: Path, task: str, test_size: float, seed: int) -> Dataset:
-    arrays, name = _arrays(path), path.name
-    parted = {"x_train", "y_train", "x_test", "y_test"} <= set(arrays)
+    found, name = _arrays(path), path.name
+    parted = {"x_train", "y_train", "x_test", "y_test"} <= set(found)
     if parted:
-        x, y = _pair(name, "x_train and y_train", arrays["x_train"], arrays["y_train"])
-        x_test, y_test = _pair(name, "x_test and y_test", arrays["x_test"], arrays["y_test"])
-    elif {"x", "y"} <= set(arrays):
-        x, y = _pair(name, "x and y", arrays["x"], arrays["y"])
+        x, y = _pair(name, "x_train and y_train", found["x_train"], found["y_train"])
+        x_test, y_test = _pair(name, "x_test and y_test", found["x_test"], found["y_test"])
+    elif {"x", "y"} <= set(found):
+        x, y = _pair(name, "x and y", found["x"], found["y"])
     else:
         raise BadInput(
-            f"{name} has {', '.join(arrays) or 'nothing'}: it needs x and y, or x_train, y_train,"
+            f"{name} has {', '.join(found) or 'nothing'}: it needs x and y, or x_train, y_train,"
             " x_test and y_test"
         )
     if not len(y) or (parted and test_size and not len(y_test)):

@@ -46,10 +46,19 @@ def _inputs(f: Callable[..., Any], args: Sequence[Any]) -> list[Node]:
         if array.dtype.kind == "f" or (array.dtype.kind in "iu" and array.ndim == 0):
             found.append(constant(array, dtype, name))
         elif array.dtype.kind in "iub":
-            found.append(constant(array, "bool" if array.dtype.kind == "b" else "int32", name))
+            found.append(_counts(array, name))
         else:
             raise BadInput(f"argument {name} of dtype {array.dtype} is no number or array of them")
     return found
+
+
+def _counts(array: np.ndarray, name: str) -> Node:
+    """Whole numbers in 32 bits, which every device has, or in 64 where they are larger; truths."""
+    if array.dtype.kind == "b":
+        return constant(array, "bool", name)
+    limits = np.iinfo(np.int32)
+    fits = not array.size or (array.min() >= limits.min and array.max() <= limits.max)
+    return constant(array, "int32" if fits else "int64", name)
 
 
 def _call(f: Callable[..., Any], inputs: Sequence[Node]) -> Node:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...kernels import ops as table
 from ...kernels.errors import ShapeError
-from .graph import Node, axes, fill_shape, make
+from .graph import Node, fill_shape, make
 
 
 def _concatenate(arrays: Sequence[Node], axis: int = 0) -> Node:
@@ -20,12 +20,12 @@ def _concatenate(arrays: Sequence[Node], axis: int = 0) -> Node:
 
 def _transpose(x: Node, axes: Sequence[int] | None = None) -> Node:
     """x with its axes in another order, reversed when none is given."""
-    return x.T if axes is None else make("transpose", x, axes=tuple(axes))
+    return x.T if axes is None else make("transpose", x, axes=axes)
 
 
 def _reshape(x: Node, shape: Sequence[int]) -> Node:
     """x in another shape; one dimension may be -1."""
-    return make("reshape", x, shape=fill_shape(x, tuple(shape)))
+    return make("reshape", x, shape=fill_shape(x, shape))
 
 
 SPECIAL: dict[str, Callable[..., Node]] = {
@@ -47,13 +47,13 @@ def function(name: str) -> Callable[..., Node]:
 
     def apply(*args: Any, **attrs: Any) -> Node:
         count = len(row.inputs)
+        if len(args) > count + len(row.attrs):
+            raise ShapeError(f"[{name}] got {len(args)} arguments: {row.signature}")
         given = dict(zip(row.attrs, args[count:], strict=False))
         given.update(attrs)
-        if "axis" in row.attrs and "axis" in given and name != "argmax":
-            given["axis"] = axes(given["axis"])
         return make(name, *args[:count], **given)
 
-    apply.__name__ = apply.__qualname__ = name
+    apply.__name__, apply.__qualname__ = name, f"ops.{name}"  # where pickle finds it
     apply.__doc__ = f"{row.reference.__doc__}\n\n{row.signature}"
     return apply
 

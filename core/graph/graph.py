@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...kernels import ops
+from ...kernels import attributes, ops
 from ...kernels.errors import DtypeError, ShapeError
 from ...kernels.spec import FLOATS, INTEGERS, Dim, Rows, Shape, Spec, size
 
@@ -77,16 +77,15 @@ class Node:
 
     def reshape(self, *shape: Any) -> Node:
         """The same elements in another shape; one dimension may be -1."""
-        wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape
-        return make("reshape", self, shape=fill_shape(self, tuple(wanted)))
+        return make("reshape", self, shape=fill_shape(self, shape[0] if len(shape) == 1 else shape))
 
     def sum(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Node:
         """The sum over axes."""
-        return make("sum", self, axis=axes(axis), keepdims=keepdims)
+        return make("sum", self, axis=axis, keepdims=keepdims)
 
     def mean(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Node:
         """The mean over axes."""
-        return make("mean", self, axis=axes(axis), keepdims=keepdims)
+        return make("mean", self, axis=axis, keepdims=keepdims)
 
     def __repr__(self) -> str:
         return f"<{self.name or self.op}: {self.spec}>"
@@ -127,8 +126,8 @@ class Node:
         return make("divide", other, self)
 
     def __pow__(self, other: Any) -> Node:
-        if isinstance(other, int) and other == 2:
-            return make("multiply", self, self)  # exact, and defined for negative bases
+        if isinstance(other, (int, np.integer)) and other == 2:
+            return make("multiply", self, self)  # exact, and cheaper
         return make("power", self, other)
 
     def __rpow__(self, other: Any) -> Node:
@@ -162,17 +161,13 @@ class Node:
         return cut(self, index if isinstance(index, tuple) else (index,))
 
 
-def axes(axis: int | Sequence[int] | None) -> tuple[int, ...] | None:
-    """One axis or several as a tuple."""
-    if axis is None:
-        return None
-    return (axis,) if isinstance(axis, int) else tuple(axis)
-
-
-def fill_shape(x: Node, shape: tuple[Any, ...]) -> Shape:
+def fill_shape(x: Node, given: Any) -> Shape:
     """A shape with its -1 replaced by the number that fits. Raises: ShapeError."""
+    shape = attributes.wholes("reshape", "shape", given)
     if -1 not in shape:
         return shape
+    if shape.count(-1) > 1:
+        raise ShapeError(f"[reshape] only one length can be -1, not {shape.count(-1)} of {shape}")
     at = shape.index(-1)
     rest = size((*shape[:at], *shape[at + 1 :])) if len(shape) > 1 else 1
     total = size(x.shape)
@@ -195,17 +190,25 @@ def cut(x: Node, index: tuple[Any, ...]) -> Node:
     kept: list[int] = []
     for axis, length in enumerate(x.shape):
         part = index[axis] if axis < len(index) else slice(None)
+        if isinstance(part, (np.integer, np.ndarray)):
+            part = attributes.whole("slice", "indices", part)
         start, stop, step = 0, length, 1
         if isinstance(part, slice):
             if isinstance(length, int):
-                start, end, step = part.indices(length)
+                try:
+                    start, end, step = part.indices(length)
+                except (TypeError, ValueError):  # no whole numbers, a step of 0
+                    step = 0
                 if step < 1:
-                    raise ShapeError(f"[slice] steps must be positive (x: {x.spec}, {part})")
+                    raise ShapeError(
+                        f"[slice] bounds must be whole numbers and steps positive"
+                        f" (x: {x.spec}, {part})"
+                    )
                 stop = max(start, end)
             elif part != slice(None):
                 raise ShapeError(f"[slice] the batch axis cannot be cut (x: {x.spec})")
             kept.append(axis)
-        elif isinstance(part, int) and isinstance(length, int) and -length <= part < length:
+        elif type(part) is int and isinstance(length, int) and -length <= part < length:
             start = part % length
             stop = start + 1
         else:
@@ -226,7 +229,11 @@ def leaf(kind: str, spec: Spec, source: str, name: str = "") -> Node:
 
 def constant(value: Any, dtype: str | None = None, name: str = "") -> Node:
     """A leaf that is known now: a number or an array."""
-    array = np.asarray(value) if dtype is None else np.asarray(value, dtype=dtype)
+    array = np.asarray(value)
+    if dtype in INTEGERS and array.dtype.kind in "iu":
+        array = attributes.whole_array(name or "a constant", array, dtype)
+    elif dtype is not None:
+        array = np.asarray(array, dtype=dtype)
     if array.dtype == np.bool_ or array.dtype.name in (*FLOATS, *INTEGERS):
         return Node("constant", (), {"value": array}, (Spec(array.shape, array.dtype.name),), name)
     if np.issubdtype(array.dtype, np.number) and not np.iscomplexobj(array):
@@ -265,13 +272,13 @@ def make(op: str, *inputs: Any, **attrs: Any) -> Node:
     kinds = [n.dtype for n in inputs if isinstance(n, Node) and n.dtype != "bool"]
     dtype = kinds[0] if kinds else None
     nodes = tuple(
-        constant(value, "int32")
+        constant(attributes.whole_array(f"[{op}] {name}", value, "int32"))
         if name in COUNTERS and not isinstance(value, Node) and _whole(value)
         else _operand(value, dtype)
         for name, value in zip(row.inputs, inputs, strict=False)
     )
     nodes += tuple(_operand(value, dtype) for value in inputs[len(row.inputs) :])
-    full = row.complete(attrs)
+    full = attributes.normal(op, row.complete(attrs))
     specs = row.check([None if n is None else n.spec for n in nodes], full)
     return Node(op, nodes, full, specs)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...backends import bounds
 from ...backends.program import (
     Instruction,
     Kind,
@@ -116,12 +117,15 @@ def plan(
     stacked: Sequence[str] = (),
     gradients: Mapping[str, Node | None] | None = None,
     updates: Sequence[Update] = (),
+    classes: Mapping[str, int] | None = None,
 ) -> Program:
     """A program from nodes.
 
     outputs, sums, gradients: what to compute, by name. A gradient of None (no path to the
     parameter) becomes zeros. columns: the batch leaves, in the data block's words. watched: the
-    sums that must be finite for a run to go on.
+    sums that must be finite for a run to go on. classes: column -> the number that its class
+    numbers, which were checked, are below.
+    Raises: BadInput for constant indices that are out of range.
     """
     outputs, sums, gradients = outputs or {}, sums or {}, gradients or {}
     build = _Builder(dtype, layout)
@@ -149,6 +153,9 @@ def plan(
     output_ids = {key: build.id(node) for key, node in outputs.items()}
     sum_ids = {key: build.id(node) for key, node in sums.items()}
     kept = {*output_ids.values(), *sum_ids.values()}
+    found, computed = bounds.examine(
+        build.values, [*forward, *backward], build.constants, classes or {}
+    )
     return Program(
         name=name,
         values=tuple(build.values),
@@ -166,6 +173,8 @@ def plan(
         capacity=capacity,
         memory=memory(build.values, [*forward, *backward], made, kept, layout, capacity),
         watched=tuple(watched),
+        bounds=found,
+        computed=computed,
     )
 
 

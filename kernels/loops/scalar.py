@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..vectorized.activations import GELU_CUBIC, GELU_TANH, INV_SQRT_2PI, SQRT_HALF
+from ..vectorized.activations import FAR, GELU_CUBIC, GELU_TANH, INV_SQRT_2PI, SQRT_HALF
 
 Number = Any
 
@@ -242,7 +242,9 @@ def gelu_backward(gradient: Number, x: Number, alpha: Number) -> Number:
     half, one = number(0.5), number(1)
     density = number(INV_SQRT_2PI) * np.exp(-half * x * x)
     below = half * (one + number(math.erf(number(SQRT_HALF) * x)))
-    return gradient * (below + x * density)
+    far = number(FAR)
+    near = far if x > far else (-far if x < -far else x)  # infinity times density 0 would be NaN
+    return gradient * (below + near * density)
 
 
 def gelu_tanh(x: Number, alpha: Number) -> Number:
@@ -257,6 +259,8 @@ def gelu_tanh_backward(gradient: Number, x: Number, alpha: Number) -> Number:
     number = type(x)
     half, one, three = number(0.5), number(1), number(3)
     scale, cubic = number(GELU_TANH), number(GELU_CUBIC)
+    far = number(FAR)
+    x = far if x > far else (-far if x < -far else x)
     t = np.tanh(scale * (x + cubic * x * x * x))
     inner = scale * (one + three * cubic * x * x)
     return gradient * (half * (one + t) + half * x * (one - t * t) * inner)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..numpy.operations import scatter_rows
 from ..op import Kernel, always, kernels
 from ..ops import OPS
 from . import activations, dense, drivers, elementwise, losses, rows, updates
@@ -18,6 +19,7 @@ _ROWS: tuple[tuple[Any, ...], ...] = (
     ("dense", drivers.dense, dense.dense, known_activation),
     ("dense_backward", drivers.dense_backward, dense.dense_backward, known_activation),
     ("gather_rows", drivers.gather_rows(rows.gather_rows), rows.gather_rows, first_matrix),
+    ("scatter_rows", scatter_rows, scatter_rows),
     ("softmax", drivers.rowwise(rows.softmax), rows.softmax),
     ("log_softmax", drivers.rowwise(rows.log_softmax), rows.log_softmax),
     ("softmax_backward", drivers.rowwise(rows.softmax_backward), rows.softmax_backward),

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..op import Attrs, Specs
 from ..ops import OPS
+from ..vectorized import operations as vectorized
 
 Array = Any
 Out = tuple[Any, ...]
@@ -64,9 +65,18 @@ def matmul(out: Out, a: Array, b: Array, *, transpose_a: bool, transpose_b: bool
 
 
 def gather_rows(out: Out, x: Array, indices: Array) -> None:
-    """The rows at the indices, which come from an order that was made here: all are in range."""
+    """The rows at the indices, which are in range."""
     # mode="clip" writes straight into out; the default one goes through a buffer
     np.take(x, indices, axis=0, out=out[0], mode="clip")
+
+
+def scatter_rows(out: Out, x: Array, indices: Array, *, rows: int) -> None:
+    """The reference's product, or row after row where 0 times an infinite element would be NaN."""
+    if np.isfinite(x).all():
+        out[0][...] = vectorized.scatter_rows(np, x, indices, rows=rows)
+        return
+    out[0][...] = 0
+    np.add.at(out[0], indices, x)
 
 
 @lru_cache(maxsize=1024)

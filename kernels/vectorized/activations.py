@@ -17,6 +17,7 @@ SQRT_HALF = math.sqrt(0.5)
 INV_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 GELU_TANH = math.sqrt(2.0 / math.pi)
 GELU_CUBIC = 0.044715
+FAR = 40.0  # beyond it GELU's derivative is 0 or 1
 
 
 def sigmoid(xp: Any, x: Array) -> Array:
@@ -88,7 +89,8 @@ def gelu(xp: Any, x: Array) -> Array:
 def gelu_backward(xp: Any, gradient: Array, x: Array) -> Array:
     """gradient * (Phi(x) + x phi(x))."""
     phi = INV_SQRT_2PI * xp.exp(-0.5 * x * x)
-    return gradient * (0.5 * (1.0 + erf(xp, SQRT_HALF * x)) + x * phi)
+    near = xp.clip(x, -FAR, FAR)  # an infinite x times phi = 0 would be NaN
+    return gradient * (0.5 * (1.0 + erf(xp, SQRT_HALF * x)) + near * phi)
 
 
 def gelu_tanh(xp: Any, x: Array) -> Array:
@@ -98,9 +100,10 @@ def gelu_tanh(xp: Any, x: Array) -> Array:
 
 def gelu_tanh_backward(xp: Any, gradient: Array, x: Array) -> Array:
     """The gradient times the derivative of the tanh form."""
+    x = xp.clip(x, -FAR, FAR)  # an infinite one times 1 - t^2 = 0 would be NaN
     t = xp.tanh(GELU_TANH * (x + GELU_CUBIC * x * x * x))
     inner = GELU_TANH * (1.0 + 3.0 * GELU_CUBIC * x * x)
-    return gradient * (0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner)
+    return gradient * (0.5 * (1.0 + t + x * (1.0 - t * t) * inner))
 
 
 def softmax(xp: Any, x: Array) -> Array:

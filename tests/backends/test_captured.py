@@ -144,7 +144,7 @@ def bound(
     model = support.classifier(
         "numpy", optimizer=lm.Adam(0.1), layers=[*layers()[1:-1], lm.Dense(3, "softmax")]
     ).build(4)
-    program = model._program("train", capacity, 1)
+    program = model.session.program("train", capacity, 1)
     state = State(backend, program.layout, "float64", model.seed)
     for segment in program.layout.segments:
         state.write(segment, model.state.read(segment))

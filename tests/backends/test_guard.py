@@ -15,7 +15,7 @@ from lamina.backends.walker import Walker, WalkerBinding
 
 
 def program() -> Program:
-    return support.classifier("numpy").build(4)._program("train", 8, 1)
+    return support.classifier("numpy").build(4).session.program("train", 8, 1)
 
 
 @pytest.mark.parametrize("position", range(len(program().forward)))

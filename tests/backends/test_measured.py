@@ -13,7 +13,7 @@ import lamina as lm
 import numpy as np
 import pytest
 import support
-from lamina.backends import measured
+from lamina.backends import folder, measured
 from lamina.backends.host import processor
 from lamina.benchmarks import crossover
 
@@ -211,3 +211,37 @@ def test_a_foreign_file_is_not_kept(plant: Plant) -> None:
     made = crossover.document({"relu": [crossover.Point(10.0, {"numpy": 1e-6})]})
     assert made["training"] is None
     assert list(made["ops"]) == ["relu"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
+def test_a_file_that_others_may_write_to_is_not_believed(plant: Plant, tmp_path: Path) -> None:
+    path = plant()
+    assert measured.problem() == ""
+    path.chmod(0o666)
+    assert measured.problem() == "it cannot be read (can be written to by everybody)"
+    path.chmod(0o600)
+    tmp_path.chmod(0o777)
+    assert measured.problem() == f"it cannot be read ({tmp_path} can be written to by everybody)"
+    with pytest.warns(UserWarning, match="the ordinary automatic choice is used"):
+        assert measured.read() is None
+    tmp_path.chmod(0o700)
+    assert measured.read() is not None
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"schema": ' * 50_000])
+def test_a_file_that_nests_too_deeply_is_damaged(text: str, plant: Plant) -> None:
+    plant(text)
+    assert measured.problem() == "it is damaged"
+
+
+def test_paths_that_are_not_absolute_are_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LAMINA_CACHE_DIR", "here")
+    monkeypatch.setenv("XDG_CACHE_HOME", "there")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert folder.folder() == tmp_path / ".cache" / "lamina"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
+    assert folder.folder() == tmp_path / "x" / "lamina"
+    monkeypatch.setenv("LAMINA_CACHE_DIR", str(tmp_path))
+    assert folder.folder() == tmp_path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import lamina as lm
 import numpy as np
 import pytest
 from lamina.__main__ import app
+from lamina.backends import folder
 from lamina.benchmarks import spread as spreads
 from lamina.benchmarks.comparison import Comparison, compare, holm, read
 from lamina.benchmarks.result import Result, Row
@@ -262,3 +264,15 @@ def test_a_damaged_spread_says_what_to_do(cache: Path) -> None:
         code, told = run(cache / "a.json", cache / "a.json")
         assert code == 2
         assert "calibrate again" in told
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
+def test_a_spread_that_others_may_write_to_is_not_believed(cache: Path) -> None:
+    result(0).write(cache / "a.json")
+    folder.write(spreads.path(), "{}")
+    assert spreads.path().stat().st_mode & 0o777 == 0o600
+    assert spreads.path().parent.stat().st_mode & 0o777 == 0o700
+    spreads.path().chmod(0o622)
+    code, told = run(cache / "a.json", cache / "a.json")
+    assert code == 2
+    assert "can be written to by" in told

@@ -8,8 +8,9 @@ import lamina as lm
 import numpy as np
 import pytest
 from lamina.core.graph.autodiff import compute
+from lamina.core.graph.derivatives import RULES
 from lamina.core.graph.fusion import fuse
-from lamina.core.graph.gradients import RULES, SMOOTHLESS, differentiate
+from lamina.core.graph.gradients import SMOOTHLESS, differentiate
 from lamina.core.graph.graph import Node, constant, make, order, outputs
 from lamina.kernels.ops import OPS
 

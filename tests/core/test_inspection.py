@@ -31,7 +31,7 @@ def test_check_gradients_passes_and_fails() -> None:
 
 
 def test_check_gradients_catches_a_wrong_rule(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lamina.core.graph.gradients import RULES
+    from lamina.core.graph.derivatives import RULES
     from lamina.core.graph.graph import make
 
     def wrong(node: Any, gradients: Any, needs: Any) -> list[Any]:

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from lamina.__main__ import app
 from lamina.core.command import operations
-from lamina.core.graph.gradients import RULES, SMOOTHLESS
+from lamina.core.graph.derivatives import RULES
+from lamina.core.graph.gradients import SMOOTHLESS
 from lamina.kernels.ops import OPS
 from typer.testing import CliRunner
 
@@ -129,3 +130,7 @@ def test_places_of_what_is_not_ours() -> None:
     found = operations.place(test_all_as_json)
     assert found.startswith(("/", "tests/"))
     assert "test_operations_index.py:" in found
+
+
+def test_help_has_examples() -> None:
+    assert "lamina ops gelu" in called("--help")

@@ -98,11 +98,11 @@ def test_no_stream_is_no_error(monkeypatch: pytest.MonkeyPatch, stream: str | No
 SCRIPT = """
 import sys
 import numpy as np
-from lamina.kernels.numba import fused, streams
+from lamina.kernels.numba import activations
 x = np.ones(3, np.float32)
-fused.activate_flat(x, fused.TANH, 0.0, np.empty_like(x))
+activations.activate_flat(x, activations.TANH, 0.0, np.empty_like(x))
 x = np.ones(3)
-fused.activate_flat(x, fused.TANH, 0.0, np.empty_like(x))
+activations.activate_flat(x, activations.TANH, 0.0, np.empty_like(x))
 if len(sys.argv) > 1:
     raise ValueError("the last line")
 """

@@ -217,3 +217,10 @@ def test_every_reference_is_found_by_its_name() -> None:
         assert op.reference.__name__ == ("absolute" if name == "abs" else name)
     with pytest.raises(LookupError, match="no reference is called 'nothing'"):
         vectorized.reference("nothing")
+
+
+@pytest.mark.parametrize("name", ["dense", "dense_backward"])
+def test_a_layer_leaves_activations_that_it_does_not_know_to_the_reference(name: str) -> None:
+    for table in (numpy_kernels(), numba_kernels()):
+        assert table[name].supports([], {"activation": "relu"})
+        assert not table[name].supports([], {"activation": "written tomorrow"})

@@ -7,9 +7,7 @@ finds them. Where it cannot be started, or fails, this one compiles everything.
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,6 +15,7 @@ from threading import Thread
 from typing import Any
 
 from ...compilation import compiling
+from ...isolated import PACKAGE, command
 from . import compiled
 from .compiled import Piece
 
@@ -27,9 +26,8 @@ LONG = (
     "activate_backward", "log_softmax", "softmax", "lead", "arithmetic", "serve", "adam", "compare",
     "column_sums",
 )  # fmt: skip
-SERVE = """
-import sys
-from {package}.kernels.numba.native import build
+SERVE = f"""
+from {PACKAGE}.kernels.numba.native import build
 build.serve(sys.stdin, sys.stdout)
 """
 
@@ -79,13 +77,10 @@ def _next(left: deque[Piece]) -> Piece | None:
 
 def _start() -> subprocess.Popen[str] | None:
     """A process that waits for pieces to compile; None where there is none to be had."""
-    package = __name__.removesuffix(".kernels.numba.native.build")
-    path = os.pathsep.join(filter(None, sys.path))
     try:
         return subprocess.Popen(
-            [sys.executable, "-c", SERVE.format(package=package)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env={**os.environ, "PYTHONPATH": path},
+            command(SERVE), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
     except (OSError, ValueError):
         return None
