@@ -244,8 +244,8 @@ def _by_name(name: str) -> Whole | None:
     if name == "calibration_error":
         return Whole(name, "probabilities", "min", calibration_error, word=name)
     if counted := re.fullmatch(r"top_([1-9]\d*)_accuracy", name):
-        told = (("k", int(counted[1])),)
-        return Whole(name, "probabilities", "max", top_k_accuracy, options=told, word=name)
+        k = int(counted[1])
+        return Whole(name, "probabilities", "max", top_k_accuracy, options=(("k", k),), word=name)
     if name.startswith(PREFIX) and (plain := name.removeprefix(PREFIX)) in SCIKIT:
         return Whole(plain, SCIKIT[plain], direction(plain), scikit=plain, word=PREFIX)
     base: str = name

@@ -76,6 +76,24 @@ class LossUnguarded(Whole):
         return env
 
 
+class MetricGuarded(Whole):
+    """A metric that is not finite ends the training."""
+
+    def step(self, control: lm.Control, number: int, rows: np.ndarray) -> Any:
+        env = super().step(control, number, rows)
+        control.stop = control.stop or not np.isfinite([*control.sums.values()]).all()
+        return env
+
+
+class EvaluationGuarded(Whole):
+    """A loss that is not finite ends an evaluation."""
+
+    def step(self, control: lm.Control, number: int, rows: np.ndarray) -> Any:
+        env = super().step(control, number, rows)
+        control.stop = control.stop or not np.isfinite(control.sums.get("loss", 0.0))
+        return env
+
+
 class GradientUnguarded(Whole):
     """The step is taken although the gradient was not finite."""
 
@@ -319,6 +337,8 @@ FAULTS: list[tuple[type[Made] | type[Plain], str, str]] = [
     (NoWeights, "evaluate", "the sum of accuracy: off by"),
     (NoWeights, "gradients", "state, gradients: off by"),
     (LossUnguarded, "train, a loss that is not finite", "state, parameters: off by nan"),
+    (MetricGuarded, "a metric that is not finite", "control.stop is True instead of False"),
+    (EvaluationGuarded, "a metric that is not finite", "in evaluation.*control.stop is True"),
     (GradientUnguarded, "train, a gradient that is not finite", "control.stop is False"),
     (StepMiscounted, "train, a gradient that is not finite", "nonfinite_step is 3 instead of 2"),
     (LayerMistaken, "train, a loss that is not finite", "nonfinite_instruction is"),

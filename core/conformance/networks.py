@@ -41,7 +41,7 @@ class Network:
     layers: tuple[Layer, ...]
     loss: str
     optimizer: Optimizer
-    metrics: tuple[str, ...] = ()
+    metrics: tuple[str | losses.Function, ...] = ()
     features: tuple[int, ...] = (4,)
     outputs: int = 3
 
@@ -136,6 +136,12 @@ EVERYTHING = Network(
         Dense(5, "softplus", use_bias=False), Dense(3, "softmax"),
     ),
     "cross_entropy", AdamW(epsilon=1e-3, clip_norm=0.5), ("accuracy",), features=(2, 2),
+)  # fmt: skip
+# Its metric is infinite where a target is 0.
+UNBOUNDED = Network(
+    (Dense(5, "tanh"), Dense(2)),
+    "mean_squared_error", SGD(momentum=0.9), ("mean_absolute_error", lambda y, p: 1.0 / y),
+    outputs=2,
 )  # fmt: skip
 # Wide enough for vectors, for what is left over of them, and for what is kept of a weight.
 WIDE = Network(

@@ -13,7 +13,7 @@ from ...backends import guard
 from ...backends.contract import Backend
 from ...backends.selection import get_backend
 from ...backends.state import Control
-from .networks import CLASSIFIER, DROPOUT, NETWORKS, REGRESSION, SHARED, WIDE, Network
+from .networks import CLASSIFIER, DROPOUT, NETWORKS, REGRESSION, SHARED, UNBOUNDED, WIDE, Network
 from .pairs import BATCH, ROWS, SEED, Comparison, Pair, rates
 
 Check = Callable[[Backend, str], Iterator[str]]
@@ -164,6 +164,24 @@ def _nonfinite_loss(backend: Backend, dtype: str) -> Iterator[str]:
             yield f"from row {place}, layer {layer} on, {what}"
         if layer == 0:
             yield from _goes_on(both)
+
+
+@program("a metric that is not finite")
+def _nonfinite_metric(backend: Backend, dtype: str) -> Iterator[str]:
+    """It ends neither a training, in a run of one pass or of several, nor an evaluation."""
+    data = UNBOUNDED.data(4 * BATCH)
+    data.y[2 * BATCH] = 0.0
+    pair = Pair(backend, UNBOUNDED, dtype)
+    both = pair.bind("train", data)
+    yield from both.run()
+    yield from _some_passes(both, 3, ordered=True)
+    judging = pair.bind("evaluate", data)
+    for what in judging.run():
+        yield f"in evaluation, {what}"
+    data.x[0] = np.nan  # nor does a loss: that of all rows is what was asked for
+    judging.use(data)
+    for what in judging.run():
+        yield f"in evaluation, with a loss that is not finite either, {what}"
 
 
 @program("train, a gradient that is not finite")
