@@ -32,12 +32,14 @@ class Training:
     """The right to train a model: of one thread at a time, which may train within its training.
 
     Another thread is refused, not kept waiting: a callback may wait for that thread.
+    lock: what a single step takes and gives back itself, without waiting, in a third of the time
+    of a `with`.
     """
 
-    __slots__ = ("_depth", "_lock")
+    __slots__ = ("_depth", "lock")
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._depth = 0
 
     @property
@@ -46,13 +48,18 @@ class Training:
         return self._depth > 1
 
     def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=False):
-            raise ModelBusy(
-                "another thread is training this model: train it in one thread at a time, or train"
-                " a copy, copy.deepcopy(model)"
-            )
+        if not self.lock.acquire(False):
+            raise busy()
         self._depth += 1
 
     def __exit__(self, *details: object) -> None:
         self._depth -= 1
-        self._lock.release()
+        self.lock.release()
+
+
+def busy() -> ModelBusy:
+    """What is raised where another thread has the right."""
+    return ModelBusy(
+        "another thread is training this model: train it in one thread at a time, or train a copy,"
+        " copy.deepcopy(model)"
+    )
