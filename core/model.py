@@ -57,8 +57,13 @@ def trains(
 
     @wraps(method)
     def alone(model: Sequential, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with model.session.training:
+        lock = model.session.training.lock
+        if not lock.acquire(False):
+            raise busy()
+        try:
             return method(model, *args, **kwargs)
+        finally:
+            lock.release()
 
     return alone
 
