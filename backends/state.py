@@ -122,17 +122,20 @@ class DataBlock:
     ) -> None:
         self.backend = backend
         self.dtype = dtype
-        self.streamed = {n: c for n, c in columns.items() if isinstance(c, np.memmap)}
-        self.columns = {
-            name: backend.borrow(column)
-            for name, column in columns.items()
-            if name not in self.streamed
-        }
-        self.rows = len(next(iter(columns.values()))) if columns else 1
+        self.streamed: dict[str, np.ndarray] = {}
+        self.columns: dict[str, Array] = {}
+        self.rows = 1
+        for name, column in columns.items():
+            self.rows = len(column)
+            if isinstance(column, np.memmap):
+                self.streamed[name] = column
+            else:
+                self.columns[name] = backend.borrow(column)
         self.weights = weights
         self.order: np.ndarray | None = None
         self.device_order: Array | None = None
-        self.reorder(order)
+        if order is not None:
+            self.reorder(order)
 
     def reorder(self, order: np.ndarray | None) -> None:
         """Sets the order in which the next run visits the rows."""

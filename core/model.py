@@ -23,6 +23,7 @@ from .checks import check_count, check_number
 from .examples import Examples
 from .history import History, check_verbose, reporter
 from .layers import Layer
+from .ownership import busy
 from .predictor import PROBABILITIES, Predictor, classes_of
 from .session import Session, means
 
@@ -57,8 +58,13 @@ def trains(
 
     @wraps(method)
     def alone(model: Sequential, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with model.session.training:
+        lock = model.session.training.lock
+        if not lock.acquire(False):
+            raise busy()
+        try:
             return method(model, *args, **kwargs)
+        finally:
+            lock.release()
 
     return alone
 
@@ -288,7 +294,6 @@ class Sequential:
             raise BadInput("validation_data must be (x, y) or (x, y, sample_weight)")
         return self.session.examples(*validation_data)
 
-    @trains
     def train_on_batch(
         self,
         x: Any,
@@ -305,12 +310,18 @@ class Sequential:
         ModelBusy while another thread trains the model.
         """
         session = self.session
-        examples = session.examples(x, y, sample_weight, class_weight)
-        session.learn(examples.x)
-        control = Control(batch=examples.rows)
-        session.step(examples, control)
-        if control.stop:
-            raise training.diverged(self, control)
+        lock = session.training.lock
+        if not lock.acquire(False):
+            raise busy()
+        try:
+            examples = session.examples(x, y, sample_weight, class_weight)
+            session.learn(examples.x)
+            control = Control(batch=examples.rows)
+            session.step(examples, control)
+            if control.stop:
+                raise training.diverged(self, control)
+        finally:
+            lock.release()
         return means(control)
 
     def evaluate(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:

@@ -32,27 +32,27 @@ class Training:
     """The right to train a model: of one thread at a time, which may train within its training.
 
     Another thread is refused, not kept waiting: a callback may wait for that thread.
+    lock: what `fit` and single steps take and give back themselves, without waiting, in a third of
+    the time of a `with`. fits: how many are under way, each within a callback of the one before.
     """
 
-    __slots__ = ("_depth", "_lock")
+    __slots__ = ("fits", "lock")
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._depth = 0
-
-    @property
-    def nested(self) -> bool:
-        """Whether this is a training within another one, for who has the right."""
-        return self._depth > 1
+        self.lock = threading.RLock()
+        self.fits = 0
 
     def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=False):
-            raise ModelBusy(
-                "another thread is training this model: train it in one thread at a time, or train"
-                " a copy, copy.deepcopy(model)"
-            )
-        self._depth += 1
+        if not self.lock.acquire(False):
+            raise busy()
 
     def __exit__(self, *details: object) -> None:
-        self._depth -= 1
-        self._lock.release()
+        self.lock.release()
+
+
+def busy() -> ModelBusy:
+    """What is raised where another thread has the right."""
+    return ModelBusy(
+        "another thread is training this model: train it in one thread at a time, or train a copy,"
+        " copy.deepcopy(model)"
+    )

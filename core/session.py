@@ -341,11 +341,11 @@ class Session:
         """One training step on all rows as one batch; adds to the control block's sums."""
         rows = examples.rows
         self.settle(rows)
-        block = examples.block(self.backend, self.dtype)
+        state, block = self.state, examples.block(self.backend, self.dtype)
         control.batch, control.cursor, control.steps = rows, 0, 1
-        control.learning_rates = self.optimizer.rates(self.state.step, 1)
+        control.learning_rates = self.optimizer.rates(state.step, 1)
         lease = self.lease("train", batching.whole(rows), block, examples.outputs)
-        with lease as binding, self.state.turn:
+        with lease as binding, state.turn:
             binding.run(control)
 
     def evaluate(self, examples: Examples) -> dict[str, float]:

@@ -68,7 +68,8 @@ class ArraySource:
         order = None
         if self.shuffle:
             epochs = range(state.epoch, state.epoch + count)
-            order = np.concatenate([row_order(state.seed, n, self.rows) for n in epochs])
+            orders = [row_order(state.seed, n, self.rows) for n in epochs]
+            order = orders[0] if count == 1 else np.concatenate(orders)
         self.block.reorder(order)
         control.learning_rates = session.optimizer.rates(state.step, count * steps)
         start = time.perf_counter()
@@ -279,13 +280,14 @@ def train(fit: Fit) -> History:
     `model.history`.
     """
     model = fit.model
-    outer = model.history, model.stop_training
+    training, outer = model.session.training, (model.history, model.stop_training)
     history = model.history = History()
     model.stop_training = False
     for metric in metrics.of_all(model.metrics):
         metric.check_installed()
     hooked = watch_batches(fit.callbacks)
     told = Told(model, hooked) if hooked else None
+    training.fits += 1
     try:
         with Interrupt() as interrupt:
             for callback in fit.callbacks:
@@ -305,7 +307,8 @@ def train(fit: Fit) -> History:
     finally:
         fit.source.close()
         fit.reporter.close()
-        if model.session.training.nested:  # a fit in a callback of another, whose these are
+        training.fits -= 1
+        if training.fits:  # this one was in a callback of another, whose these are
             model.history, model.stop_training = outer
     return history
 
