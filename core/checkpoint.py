@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FORMAT = "lamina"
 VERSION = 1
+OFFSET, FACTOR = "host/offset", "host/factor"  # of `Shift`, where there is one
 STALE_SECONDS = 3600.0
 OBJECTS = {
     **{
@@ -90,6 +91,8 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
         for slot in state.layout.slots:
             if entry.trainable:
                 tensors[f"{slot}/{entry.name}"] = state.array(entry.name, slot)
+    if model.session.shift is not None:
+        tensors[OFFSET], tensors[FACTOR] = model.session.shift.offset, model.session.shift.factor
     # safetensors writes the memory as it lies, so every array must be C-contiguous
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     told = description(model)

@@ -13,7 +13,7 @@ import numpy as np
 from ..backends.contract import Backend
 from ..backends.selection import Choice, select
 from ..kernels.errors import CheckpointError, LaminaError
-from .checkpoint import OBJECTS, read
+from .checkpoint import FACTOR, OBJECTS, OFFSET, read
 from .data.tables import Encoding
 from .layers import BUILTIN as LAYERS
 from .layers import Layer
@@ -21,6 +21,7 @@ from .losses import BUILTIN as LOSSES
 from .losses import METRICS
 from .model import Sequential
 from .optimizers import BUILTIN as OPTIMIZERS
+from .standardization import Shift
 
 
 def load(
@@ -43,6 +44,7 @@ def load(
         told = json.loads(metadata["model"])
         model = _rebuilt(told, chosen.backend, words)
         model.session.adopt(chosen)
+        model.session.shift = _shift(model, tensors)
         segments = _segments(model, tensors)
         model.state.step, model.state.epoch = int(told["step"]), int(told["epoch"])
         model.session.learned = bool(told["learned"])
@@ -110,6 +112,20 @@ def _setting(value: Any, custom: dict[str, Any]) -> Any:
     if isinstance(value, dict) and set(value) == {"function"}:
         return _named(value["function"], custom, "function")
     return tuple(_setting(v, custom) for v in value) if isinstance(value, list) else value
+
+
+def _shift(model: Sequential, tensors: dict[str, np.ndarray]) -> Shift | None:
+    """What the host does to features, taken out of the file's arrays."""
+    offset, factor = tensors.pop(OFFSET, None), tensors.pop(FACTOR, None)
+    if offset is None and factor is None:
+        return None
+    shape, found = (1, *(model.features or ())), []
+    for array in (offset, factor):
+        fits = array is not None and array.shape == shape and array.dtype == np.float64
+        if array is None or not fits or not np.isfinite(array).all():
+            raise CheckpointError(f"{OFFSET} and {FACTOR} must be finite float64{list(shape)}")
+        found.append(array)
+    return Shift(*found)
 
 
 def _segments(model: Sequential, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

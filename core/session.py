@@ -6,7 +6,9 @@ The model is its user's face; training, prediction, inspection and checkpoints w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,14 +19,16 @@ from ..backends.dispatch import check_dtype
 from ..backends.program import Layout, Program
 from ..backends.selection import Choice, Selection, select
 from ..backends.state import Control, DataBlock, State
-from ..kernels.errors import BadInput, NotBuilt, ShapeError
+from ..kernels.errors import BadInput, LaminaError, NotBuilt, ShapeError
 from ..kernels.spec import ROWS, Rows, Spec
 from . import initializers, inputs
+from .arrays import frame_columns, host_array
 from .examples import Examples
 from .graph.graph import Node
-from .layers import Layer
+from .layers import Flatten, Layer, Standardize
 from .losses import Loss, Metric, check_last
 from .optimizers import Optimizer
+from .standardization import Shift, shifted
 from .tracing import ForwardGraph, forward_graph, layout_of, predict_program, train_program
 
 INIT_STREAM = 0x1817
@@ -63,6 +67,16 @@ def means(control: Control) -> dict[str, float]:
     return {name: control.mean(name) for name in control.sums}
 
 
+def _learned(layer: Layer, x: np.ndarray, weights: np.ndarray | None) -> Mapping[str, np.ndarray]:
+    """A layer's statistics; one that does not know weights is shown the rows that count."""
+    if weights is None:
+        return layer.learn(x)
+    if "weights" in inspect.signature(layer.learn).parameters:
+        return layer.learn(x, weights)
+    counted = weights > 0
+    return layer.learn(x if counted.all() else x[counted])
+
+
 class Lease:
     """A binding that is nobody else's until it is given back; one that is not is forgotten."""
 
@@ -87,8 +101,8 @@ class Session:
     """One network on one device.
 
     features: the shape of a row, once built. columns: of the data frame that it was built on.
-    learned: whether layers with statistics have seen the training data. backend, backend_reason:
-    the device, and why this one.
+    learned: whether layers with statistics have seen the training data. shift: what the host does
+    to features before they are rounded, or None. backend, backend_reason: the device, and why.
     """
 
     def __init__(
@@ -106,6 +120,7 @@ class Session:
         self.features: tuple[int, ...] | None = None
         self.columns: tuple[str, ...] | None = None
         self.learned = False
+        self.shift: Shift | None = None
         self._state: State | None = None
         self._graphs: dict[bool, ForwardGraph] = {}
         # Bindings that nobody uses now, by what they run and over which columns.
@@ -202,7 +217,7 @@ class Session:
         flat = self.state.read("parameters")
         for name, value in zip(names, weights, strict=True):
             entry = layout[name]
-            array = inputs.cast(name, inputs.host_array(name, value), self.dtype)
+            array = inputs.cast(name, host_array(name, value), self.dtype)
             if array.shape != entry.shape and array.shape != entry.shape[1:]:
                 raise ShapeError(f"set_weights: {name} has shape {entry.shape}, not {array.shape}")
             flat[entry.offset : entry.offset + entry.size] = array.reshape(-1)
@@ -212,36 +227,99 @@ class Session:
 
     def rows(self, x: Any) -> np.ndarray:
         """Checked and cast features of a built network."""
-        inputs.frame_columns(x, self.columns)
-        return inputs.features(x, self.dtype, self.features)
+        frame_columns(x, self.columns)
+        return inputs.features(x, self.dtype, self.features, self.shift)
 
-    def examples(
-        self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None
-    ) -> Examples:
-        """Checked and cast features, targets and weights; the first ones build the network."""
-        named = inputs.frame_columns(x, self.columns)
-        found = inputs.features(x, self.dtype, self.features)
-        if self._state is None:
+    def examples(self, x: Any, y: Any, sample_weight: Any = None, raw: bool = False) -> Examples:
+        """Checked and cast features, targets and weights; the first ones build the network.
+
+        raw: leave features as they came where statistics are still to be learned from them.
+        """
+        named = frame_columns(x, self.columns)
+        raw = raw and not self.learned
+        found = inputs.features(x, self.dtype, self.features, self.shift, raw)
+        fresh = self._state is None
+        if fresh:
             self.build(found.shape[1:])
             self.columns = named
-        targets = inputs.targets(y, len(found), self.loss, self.outputs, self.dtype)
-        weights = inputs.weights(sample_weight, class_weight, targets, len(found))
-        return Examples(found, targets, weights)
+        try:
+            targets = inputs.targets(y, found, self.loss, self.outputs, self.dtype)
+            weights, exponent = inputs.weights(sample_weight, len(found))
+        except LaminaError:
+            if fresh:  # the next call may come with other features
+                self._state, self.features, self.columns = None, None, None
+            raise
+        return Examples(found, targets, weights, exponent, raw)
 
-    def learn(self, x: np.ndarray) -> None:
-        """Lets layers with statistics see their input over the training data, once."""
+    def weighted(self, examples: Examples, class_weight: Any, whole: bool) -> Examples:
+        """The examples with the weights of their classes; validation never has them.
+
+        whole: these are all rows there are, so that each class must be among them.
+        """
+        if class_weight is None:
+            return examples
+        possible: Iterable[Any] | None = None
+        if not whole:  # a batch may lack a class that there is
+            known = self.loss.needs is not None
+            possible = range(max(self.outputs, 2)) if known else class_weight
+        weights = inputs.class_weights(examples.weights, class_weight, examples.y, possible)
+        return replace(examples, weights=weights, exponent=0)
+
+    def check_learned(self) -> None:
+        """Raises BadInput while layers such as Standardize have no statistics."""
+        if not self.learned:
+            raise BadInput(
+                "layers such as Standardize learn from all rows at once: call"
+                " fit(x, y, epochs=0) on a sample of them first"
+            )
+
+    def learn(self, examples: Examples) -> Examples:
+        """Lets layers with statistics see their input over the training data, once.
+
+        examples: of the whole training data, raw. Returns them ready to be trained on.
+        """
         if self.learned:
-            return
+            return self.ready(examples)
+        assert examples.raw
         flat, graph = self.state.read("statistics"), self.graph()
+        leading = next((n for n, la in enumerate(self.layers) if type(la) is not Flatten), -1)
+        ready: np.ndarray | None = None
+        found: Mapping[str, np.ndarray]
         for number, layer in enumerate(self.layers):
             if not graph.statistics[number]:
                 continue
-            seen = x if number == 0 else self._forward(x, graph.outputs[number - 1])
-            for name, value in layer.learn(seen).items():
+            if number == leading and type(layer) is Standardize:
+                x = examples.x if number == 0 else examples.x.reshape(examples.rows, -1)
+                self.shift, found = shifted(
+                    layer.learn(x, examples.weights), self.dtype, self.features or ()
+                )
+            else:
+                ready = self.ready(examples).x if ready is None else ready
+                seen = ready if number == 0 else self._forward(ready, graph.outputs[number - 1])
+                found = _learned(layer, seen, examples.weights)
+            for name, value in found.items():
                 entry = self.state.layout[f"{number}.{name}"]
                 flat[entry.offset : entry.offset + entry.size] = np.asarray(value).reshape(-1)
             self.state.write("statistics", flat)
         self.learned = True
+        return self.ready(examples)
+
+    def ready(self, examples: Examples) -> Examples:
+        """Examples in the model's dtype, once statistics are learned; a memory map stays one."""
+        if not examples.raw:
+            return examples
+        x = examples.x
+        if not isinstance(x, np.memmap):
+            x = inputs.cast("x", x, self.dtype) if self.shift is None else self.shift(x, self.dtype)
+        return replace(examples, x=x, raw=False)
+
+    def block(self, x: np.ndarray, examples: Examples | None = None) -> DataBlock:
+        """Rows of features on the device, with the targets and weights of examples."""
+        columns, weights = {"x": x}, None
+        if examples is not None:
+            columns, weights = {"x": x, "y": examples.y}, examples.weights
+        casts = None if self.shift is None else {"x": self.shift}
+        return DataBlock(self.backend, columns, weights, dtype=self.dtype, casts=casts)
 
     def _forward(self, x: np.ndarray, node: Node) -> np.ndarray:
         """One node of the forward graph over all rows."""
@@ -249,7 +327,7 @@ class Session:
             return x
         rows, capacity = len(x), batching.capacity(len(x))
         program = predict_program(self.graph(), node, self.state.layout, capacity)
-        block = DataBlock(self.backend, {"x": x}, dtype=self.dtype)
+        block = self.block(x)
         binding = self.backend.compile(program).bind(self.state, block)
         binding.run(Control(batch=capacity, steps=batching.count(rows, capacity)))
         return binding.read("prediction")
@@ -264,7 +342,7 @@ class Session:
         graph, layout = self.graph(training=kind in ("train", "gradients")), self.state.layout
         if kind == "predict":
             return predict_program(graph, graph.prediction, layout, capacity)
-        labels = self.loss.labels
+        labels = self.loss.labels and outputs == 1  # else rows of probabilities
         return train_program(
             graph,
             layout,
@@ -295,7 +373,7 @@ class Session:
         """One training step on all rows as one batch; adds to the control block's sums."""
         rows = examples.rows
         self.settle(rows)
-        block = examples.block(self.backend, self.dtype)
+        block = self.block(examples.x, examples)
         control.batch, control.cursor, control.steps = rows, 0, 1
         control.learning_rates = self.optimizer.rates(self.state.step, 1)
         with self.lease("train", batching.whole(rows), block, examples.outputs) as binding:
@@ -303,7 +381,7 @@ class Session:
 
     def evaluate(self, examples: Examples) -> dict[str, float]:
         """Loss and metrics, nothing trained."""
-        block = examples.block(self.backend, self.dtype)
+        block = self.block(examples.x, examples)
         capacity = batching.capacity(examples.rows)
         control = Control(batch=capacity, steps=batching.count(examples.rows, capacity))
         with self.lease("evaluate", capacity, block, examples.outputs) as binding:
@@ -312,7 +390,7 @@ class Session:
 
     def cost(self, examples: Examples) -> float:
         """The training cost; leaves the gradient in the state's segment."""
-        block = examples.block(self.backend, self.dtype)
+        block = self.block(examples.x, examples)
         control = Control(batch=examples.rows)
         capacity = batching.whole(examples.rows)
         with self.lease("gradients", capacity, block, examples.outputs) as binding:

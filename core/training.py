@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -42,7 +43,7 @@ class ArraySource:
     def __init__(self, session: Session, examples: Examples, batch: int, shuffle: bool) -> None:
         self.session, self.batch, self.shuffle = session, batch, shuffle
         self.rows = examples.rows
-        self.block = examples.block(session.backend, session.dtype)
+        self.block = session.block(examples.x, examples)
         self.lease = session.lease("train", batch, self.block, examples.outputs)
         self.binding = self.lease.binding
         self.short = batching.even(self.rows, batch) and self.rows // batch <= SHORT_PASS
@@ -101,6 +102,29 @@ class ArraySource:
         self.lease.close()
 
 
+class Sums:
+    """Sums over batches whose weights are each near one, in one unit: 2 ** exponent."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {}
+        self.weights = 0.0
+        self.exponent: int | None = None
+
+    def add(self, control: Control, exponent: int) -> None:
+        """Adds a batch's sums, and gives the control block those so far."""
+        if self.exponent is None:
+            self.exponent = exponent
+        if exponent > self.exponent:  # the larger unit: no sum of weights leaves the range
+            less = self.exponent - exponent
+            self.values = {name: math.ldexp(v, less) for name, v in self.values.items()}
+            self.weights, self.exponent = math.ldexp(self.weights, less), exponent
+        less = exponent - self.exponent
+        for name, value in control.sums.items():
+            self.values[name] = self.values.get(name, 0.0) + math.ldexp(value, less)
+        self.weights += math.ldexp(control.weight_sum, less)
+        control.sums, control.weight_sum = dict(self.values), self.weights
+
+
 class StreamSource:
     """Batches that come one by one, from an iterable or from a function that returns one.
 
@@ -121,17 +145,15 @@ class StreamSource:
 
     def epoch(self, interrupt: Interrupt, reporter: Silent) -> Control:
         """One pass over the batches; each is checked when it comes."""
-        session, control, seen = self.session, Control(batch=1), 0
+        session, total, seen = self.session, Sums(), 0
         for batch in self.stream() if callable(self.stream) else self.stream:
             if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
                 raise BadInput("each batch must be (x, y) or (x, y, sample_weight)")
             examples = session.examples(*batch)
-            if not session.learned:
-                raise BadInput(
-                    "layers such as Standardize learn from all rows at once: call"
-                    " fit(x, y, epochs=0) on a sample of them first"
-                )
+            session.check_learned()
+            control = Control(batch=1)
             session.step(examples, control)
+            total.add(control, examples.exponent)
             seen += examples.rows
             reporter.batches(seen, means(control))
             if control.stop or interrupt.asked:
