@@ -58,7 +58,8 @@ def host_array(what: str, data: Any) -> np.ndarray:
     looked = array.dtype.kind in "OUST" if names else array.dtype.kind == "O" and not own
     if looked and array.ndim in (1, 2):
         return _numbers(what, array, names)
-    raise _no_numbers(what, KINDS.get(array.dtype.kind, f"{array.dtype} objects"))
+    kind = KINDS.get(array.dtype.kind, f"{array.dtype} objects")
+    raise _no_numbers(f"column {names[0]!r} of {what}" if names else what, kind)
 
 
 def _as_array(what: str, data: Any) -> np.ndarray:
@@ -74,6 +75,8 @@ def _as_array(what: str, data: Any) -> np.ndarray:
 
 def _no_numbers(what: str, kind: str) -> DtypeError:
     way = "encode them as numbers first"
+    if kind == "object objects":
+        way += ", or use .astype(float) where they are some"
     if what == "y" and kind == "strings":
         way = (
             "`names, y = np.unique(y, return_inverse=True)` numbers the classes, and"

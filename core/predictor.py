@@ -72,8 +72,10 @@ class Predictor:
         return device.compile(program).bind(self.state, block)
 
     def _shifted(self, x: np.ndarray, shift: Shift) -> np.ndarray:
-        if x.dtype not in (self.dtype, np.float64) or x.shape[1:] != self.features:
+        if x.dtype not in (self.dtype, np.float64):
             self._refuse(x)
+        if x.shape[1:] != self.features:
+            self._refuse(x.astype(self.dtype))
         return x if isinstance(x, np.memmap) else shift(x, self.dtype.name)
 
     def _refuse(self, x: np.ndarray) -> None:
