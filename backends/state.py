@@ -110,6 +110,8 @@ class DataBlock:
     dtype: what a memory-mapped column of other numbers is cast to.
     weights: one non-negative number a row, on the host, or None when all rows weigh the same.
     order: row numbers to visit, or None for 0, 1, 2, ...
+    casts: by a memory-mapped column's name what makes its rows numbers of the dtype, in place of a
+        plain cast.
     """
 
     def __init__(
@@ -119,9 +121,11 @@ class DataBlock:
         weights: np.ndarray | None = None,
         order: np.ndarray | None = None,
         dtype: str = "float32",
+        casts: Mapping[str, Callable[[np.ndarray, str], np.ndarray]] | None = None,
     ) -> None:
         self.backend = backend
         self.dtype = dtype
+        self.casts = casts or {}
         self.streamed: dict[str, np.ndarray] = {}
         self.columns: dict[str, Array] = {}
         self.rows = 1
@@ -146,7 +150,8 @@ class DataBlock:
         """Rows [start, start + rows) of the order of a streamed column, on the device."""
         column, stop = self.streamed[name], start + rows
         part = column[start:stop] if self.order is None else column[self.order[start:stop]]
-        return self.backend.asarray(np.asarray(part, dtype=self.dtype))
+        cast = self.casts.get(name, np.asarray)
+        return self.backend.asarray(cast(part, self.dtype))
 
     def batch_weights(self, start: int, rows: int) -> np.ndarray | None:
         """The weights of the rows [start, start + rows) of the order, as a host array."""

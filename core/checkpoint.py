@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FORMAT = "lamina"
 VERSION = 1
+OFFSET, FACTOR = "host/offset", "host/factor"  # of `Shift`, where there is one
 STALE_SECONDS = 3600.0
 OBJECTS = {**initializers.BUILTIN, **schedules.BUILTIN}
 DEEPEST = 64  # levels of a description: layers of settings of objects need half a dozen
@@ -88,6 +89,8 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
             for slot in state.layout.slots:
                 if entry.trainable:
                     tensors[f"{slot}/{entry.name}"] = state.array(entry.name, slot)
+        if (shift := model.session.shift) is not None:
+            tensors[OFFSET], tensors[FACTOR] = shift.offset, shift.factor
         told = description(model)
     # safetensors writes the memory as it lies, so every array must be C-contiguous
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}

@@ -10,6 +10,7 @@ from typing import Protocol, Union
 import numpy as np
 
 from ..kernels.errors import BadInput, unknown
+from . import names
 
 
 class Initializer(Protocol):
@@ -108,9 +109,10 @@ def get(choice: Choice, activation: object = None) -> Initializer:
     if isinstance(choice, str):
         if choice == "auto":
             return he() if activation in RELU_FAMILY else xavier()
-        if choice not in NAMED:
+        name = names.own("initializer", choice)
+        if name not in NAMED:
             raise unknown("initializer", choice, (*NAMED, "auto"))
-        made: Initializer = NAMED[choice]()
+        made: Initializer = NAMED[name]()
         return made
     if not callable(choice):
         raise BadInput(f"an initializer is a name or a function (shape, rng), not {choice!r}")

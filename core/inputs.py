@@ -7,70 +7,19 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..kernels.errors import BadInput, DtypeError, ShapeError, unknown
+from ..kernels.errors import BadInput, ShapeError
+from .arrays import host_array
 from .checks import check_count
 from .losses import Loss
+from .standardization import Shift
 
 CHECKED_ROWS = 65_536  # rows of a memory map looked at together
-CPU_DEVICES = (1, 3)  # DLPack's numbers for main memory, plain and pinned
-
-
-def host_array(what: str, data: Any) -> np.ndarray:
-    """Any numeric host input as a NumPy array of numbers.
-
-    Raises: DtypeError for arrays on another device, strings, objects, complex numbers, dates and
-    masked arrays; ShapeError for ragged lists.
-    """
-    if hasattr(data, "__cuda_array_interface__") or _elsewhere(data):
-        raise DtypeError(
-            f"{what} lives on another device ({type(data).__name__}): bring it to the host first,"
-            " with .get() (CuPy), .cpu().numpy() (PyTorch) or numpy.asarray (JAX)"
-        )
-    if isinstance(data, np.ma.MaskedArray):
-        raise DtypeError(f"{what} is a masked array, whose mask would be ignored: fill it first")
-    if hasattr(data, "tocsr") or hasattr(data, "tocoo"):
-        raise DtypeError(f"{what} is a sparse matrix: pass {what}.toarray()")
-    try:
-        array = np.asarray(data)
-    except ValueError as error:
-        raise ShapeError(f"{what} is ragged: every row must have the same length") from error
-    if array.dtype.kind not in "biuf":
-        kinds = {"c": "complex numbers", "M": "dates", "m": "durations", "U": "strings"}
-        kind = kinds.get(array.dtype.kind, f"{array.dtype} objects")
-        raise DtypeError(f"{what} holds {kind}, not real numbers: encode them as numbers first")
-    return array
-
-
-def frame_columns(data: Any, expected: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """The column names of a data frame, which must be those that the model was built on.
-
-    Anything else has no names, and passes. Raises: BadInput for other names or another order.
-    """
-    if not hasattr(data, "columns") or not hasattr(data, "__getitem__"):
-        return None
-    names = tuple(str(name) for name in data.columns)
-    if expected is None or names == expected:
-        return names
-    for name in expected:
-        if name not in names:
-            raise unknown("column: the model was built on", name, names)
-    if len(names) == len(expected):
-        raise BadInput(
-            f"the columns come in another order, {', '.join(names)}: use x[{list(expected)!r}]"
-        )
-    extra = ", ".join(name for name in names if name not in expected)
-    raise BadInput(f"the model was not built on the column(s) {extra}: use x[{list(expected)!r}]")
-
-
-def _elsewhere(data: Any) -> bool:
-    if isinstance(data, np.ndarray) or not hasattr(data, "__dlpack_device__"):
-        return False
-    return int(data.__dlpack_device__()[0]) not in CPU_DEVICES
+ROUNDING = 1e-4  # by which a row of probabilities may miss 1
 
 
 def cast(what: str, array: np.ndarray, dtype: str, first_row: int = 0) -> np.ndarray:
@@ -80,23 +29,38 @@ def cast(what: str, array: np.ndarray, dtype: str, first_row: int = 0) -> np.nda
     Raises: BadInput for NaN and infinities, and for values beyond the dtype's range, naming the
     first place.
     """
+    _check_finite(what, array, first_row)
+    with np.errstate(over="ignore"):
+        result = np.ascontiguousarray(array, dtype=dtype)
+    if array.dtype.kind == "f" and array.dtype.itemsize > result.dtype.itemsize:
+        _check_range(what, array, np.isinf(result), dtype, first_row)
+    return result
+
+
+def check(what: str, array: np.ndarray, dtype: str) -> None:
+    """Raises what `cast` does, and casts nothing."""
+    _check_finite(what, array, 0)
+    if array.dtype.kind == "f" and array.dtype.itemsize > np.dtype(dtype).itemsize:
+        _check_range(what, array, np.abs(array) > np.finfo(dtype).max, dtype, 0)
+
+
+def _check_finite(what: str, array: np.ndarray, first_row: int) -> None:
     if not _sums_up(array) and not (finite := np.isfinite(array)).all():
         where = np.unravel_index(int(np.argmin(finite)), array.shape)
         raise BadInput(
             f"{what} has {_number(array[where])} at {_place(where, first_row)}: remove or fill it"
         )
-    with np.errstate(over="ignore"):
-        result = np.ascontiguousarray(array, dtype=dtype)
-    if array.dtype.kind == "f" and array.dtype.itemsize > result.dtype.itemsize:
-        beyond = np.isinf(result)
-        if beyond.any():
-            where = np.unravel_index(int(np.argmax(beyond)), array.shape)
-            raise BadInput(
-                f"{what} has {_number(array[where])} at {_place(where, first_row)}, beyond the"
-                f" range of"
-                f' {dtype}: scale it, or use dtype="float64"'
-            )
-    return result
+
+
+def _check_range(
+    what: str, array: np.ndarray, beyond: np.ndarray, dtype: str, first_row: int
+) -> None:
+    if beyond.any():
+        where = np.unravel_index(int(np.argmax(beyond)), array.shape)
+        raise BadInput(
+            f"{what} has {_number(array[where])} at {_place(where, first_row)}, beyond the"
+            f' range of {dtype}: scale it, or use dtype="float64"'
+        )
 
 
 def _sums_up(array: np.ndarray) -> bool:
@@ -121,9 +85,16 @@ def _place(where: tuple[Any, ...], first_row: int) -> str:
     return f"row {where[0]}" if len(where) == 1 else f"index {tuple(int(i) for i in where)}"
 
 
-def features(data: Any, dtype: str, expected: tuple[int, ...] | None = None) -> np.ndarray:
+def features(
+    data: Any,
+    dtype: str,
+    expected: tuple[int, ...] | None = None,
+    shift: Shift | None = None,
+    raw: bool = False,
+) -> np.ndarray:
     """x as (n, features...) of the model's dtype; `expected` is the shape of a row, once known.
 
+    shift: what the host does to x before it is rounded. raw: check x and leave it as it came.
     Raises: ShapeError, DtypeError, BadInput.
     """
     array = data if isinstance(data, np.memmap) else host_array("x", data)
@@ -139,32 +110,41 @@ def features(data: Any, dtype: str, expected: tuple[int, ...] | None = None) -> 
     if 0 in array.shape:
         raise BadInput(f"x has no columns (shape {array.shape})")
     if expected is not None and array.shape[1:] != expected:
+        turned = array.ndim == 2 and array.shape[:1] == expected
+        hint = ": it has features in rows, as in the course; use x.T" if turned else ""
         raise ShapeError(
             f"x has {_row(array.shape[1:])} but the model was built for {_row(expected)}"
-            f" (x: {array.dtype}[{', '.join(map(str, array.shape))}])"
+            f" (x: {array.dtype}[{', '.join(map(str, array.shape))}]){hint}"
         )
-    if not isinstance(array, np.memmap):
+    if isinstance(array, np.memmap):
+        for start in range(0, len(array), CHECKED_ROWS):  # checked now, cast when its turn comes
+            cast("x", np.asarray(array[start : start + CHECKED_ROWS]), dtype, first_row=start)
+        return array
+    if not raw and shift is None:
         return cast("x", array, dtype)
-    for start in range(0, len(array), CHECKED_ROWS):  # checked now, cast when its turn comes
-        cast("x", np.asarray(array[start : start + CHECKED_ROWS]), dtype, first_row=start)
-    return array
+    check("x", array, dtype)
+    return array if shift is None else shift(array, dtype)
 
 
 def _row(shape: tuple[int, ...]) -> str:
     return f"{shape[0]} columns" if len(shape) == 1 else f"rows of shape {shape}"
 
 
-def targets(data: Any, rows: int, loss: Loss, outputs: int, dtype: str) -> np.ndarray:
+def targets(data: Any, x: np.ndarray, loss: Loss, outputs: int, dtype: str) -> np.ndarray:
     """y as the program wants it: (n, 1) int32 class numbers, or (n, outputs) of the model's dtype.
 
-    Raises: ShapeError, DtypeError, BadInput.
+    x: the features, which have as many rows. Raises: ShapeError, DtypeError, BadInput.
     """
-    array = host_array("y", data)
+    array, rows = host_array("y", data), len(x)
     if array.ndim == 0 or array.shape[0] != rows:
         count = "no axis" if array.ndim == 0 else f"{array.shape[0]} rows"
-        raise ShapeError(f"x has {rows} rows but y has {count}: one target for every row")
+        raise ShapeError(
+            f"x has {rows} rows but y has {count}: one target for every row{_turned(x, array)}"
+        )
     if array.ndim == 1:
         array = array.reshape(-1, 1)
+    if loss.labels and array.ndim == 2 and array.shape[1] == outputs:
+        return _probabilities(array, dtype)
     if loss.labels:
         return _labels(array, outputs)
     if array.ndim != 2 or (loss.function is None and array.shape[1] != outputs):
@@ -183,6 +163,42 @@ def targets(data: Any, rows: int, loss: Loss, outputs: int, dtype: str) -> np.nd
                 ' with loss="cross_entropy" for more'
             )
     return result
+
+
+def _turned(x: np.ndarray, y: np.ndarray) -> str:
+    """A hint where x or y has examples in columns, as in the course."""
+    columns = x.shape[1] if x.ndim == 2 else 0
+    if y.ndim in (1, 2) and columns in y.shape and columns > 1:
+        turned = "x.T" if y.shape[0] == columns else "x.T and y.T"
+    elif y.ndim == 2 and y.shape[1] == len(x):
+        turned = "y.T"
+    else:
+        return ""
+    return f". Examples are rows here, columns in the course: use {turned}"
+
+
+def _probabilities(array: np.ndarray, dtype: str) -> np.ndarray:
+    """Rows of probabilities, one a class; class numbers where each row is sure of its class."""
+    result = cast("y", array, dtype)
+    sums = result.sum(axis=1, dtype=np.float64)
+    wrong = (result < 0).any(axis=1) | (np.abs(sums - 1.0) > ROUNDING)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise BadInput(
+            f"[cross_entropy] rows of y must be probabilities from 0 that add up to 1, but row"
+            f" {row} adds up to {sums[row]:g}, its least is {result[row].min():g}: for several"
+            ' classes at once use sigmoid with loss="binary_cross_entropy"'
+        )
+    if (result.max(axis=1) == 1.0).all() and (np.count_nonzero(result, axis=1) == 1).all():
+        result = result.argmax(axis=1).astype(np.int32).reshape(-1, 1)
+    return result
+
+
+def class_labels(y: np.ndarray, loss: Loss) -> np.ndarray | None:
+    """The targets where they are class numbers, one a row; None for any others."""
+    if loss.function is not None or loss.needs is None or y.shape[1] != 1:
+        return None
+    return y if loss.labels or ((y == 0) | (y == 1)).all() else None
 
 
 def check_classes(y: np.ndarray, loss: Loss) -> None:
@@ -224,67 +240,86 @@ def _labels(array: np.ndarray, classes: int) -> np.ndarray:
     return np.ascontiguousarray(column, dtype=np.int32).reshape(-1, 1)
 
 
-def weights(
-    sample_weight: Any,
-    class_weight: Mapping[Any, float] | str | None,
-    labels: np.ndarray,
-    rows: int,
-) -> np.ndarray | None:
-    """One non-negative float64 number a row, or None when all are equal.
+def weights(sample_weight: Any, rows: int) -> tuple[np.ndarray | None, int]:
+    """One non-negative float64 number a row near 1, or None when all are equal; and an exponent.
 
-    class_weight: label -> factor, or "balanced" (n / (classes * count), as in scikit-learn); it
-    multiplies sample_weight. labels: the targets as `targets` returned them.
-    Raises: ShapeError, BadInput.
+    Times 2 ** exponent the numbers are those given. Raises: ShapeError, DtypeError, BadInput.
     """
-    result: np.ndarray | None = None
-    if sample_weight is not None:
-        array = host_array("sample_weight", sample_weight)
-        if array.size != rows or array.ndim > 2:
-            raise ShapeError(
-                f"sample_weight has shape {array.shape} but x has {rows} rows: one weight a row"
-            )
-        result = cast("sample_weight", array.reshape(-1), "float64")
-        if (result < 0).any():
-            row = int(np.argmax(result < 0))
-            raise BadInput(f"sample_weight has {result[row]:g} at row {row}: none may be negative")
-        if not result.any():
-            raise BadInput("sample_weight is zero everywhere: at least one row must count")
-        result = _even_scale(result)
-    if class_weight is None:
-        return result
+    if sample_weight is None:
+        return None, 0
+    array = host_array("sample_weight", sample_weight)
+    if array.size != rows or array.ndim > 2:
+        raise ShapeError(
+            f"sample_weight has shape {array.shape} but x has {rows} rows: one weight a row"
+        )
+    result = cast("sample_weight", array.reshape(-1), "float64")
+    if (result < 0).any():
+        row = int(np.argmax(result < 0))
+        raise BadInput(f"sample_weight has {result[row]:g} at row {row}: none may be negative")
+    if not result.any():
+        raise BadInput("sample_weight is zero everywhere: at least one row must count")
+    return _even_scale(result)
+
+
+def class_weights(
+    given: np.ndarray | None,
+    class_weight: Mapping[Any, float] | str,
+    labels: np.ndarray,
+    classes: Iterable[int] | None = None,
+) -> np.ndarray:
+    """The weights of rows times those of their classes, near 1.
+
+    given: (n,) weights of rows, or None. class_weight: label -> factor, or "balanced"
+    (n / (classes * count), as in scikit-learn). labels: the targets as `targets` returned them.
+    classes: the labels that there may be; None means those that there are. Raises: BadInput.
+    """
     if labels.shape[1] != 1:
         raise BadInput("class_weight needs one label a row; use sample_weight for several outputs")
-    column = labels.reshape(-1)
-    found, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
+    found, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if isinstance(class_weight, str):
         if class_weight != "balanced":
             raise BadInput(f'class_weight is a dict or "balanced", not {class_weight!r}')
-        factors = rows / (len(found) * counts)
+        factors = len(labels) / (len(found) * counts)
     else:
-        try:
-            given = {float(label): float(factor) for label, factor in class_weight.items()}
-        except (AttributeError, TypeError, ValueError):
-            raise BadInput(
-                f'class_weight is a dict of label -> factor or "balanced", not {class_weight!r}'
-            ) from None
-        factors = np.array([given.get(float(label), 1.0) for label in found], dtype=np.float64)
-        if not np.isfinite(factors).all() or (factors < 0).any():
-            raise BadInput(f"class_weight must hold finite numbers from 0, not {class_weight!r}")
-    each = factors[inverse]
-    if not (each.any() if result is None else (result * (each > 0)).any()):
+        factors = _factors(class_weight, found, found if classes is None else classes)
+    each: np.ndarray = factors[inverse.reshape(-1)]
+    if not (each.any() if given is None else (given * (each > 0)).any()):
         raise BadInput("class_weight makes every row's weight zero: at least one row must count")
-    each = _even_scale(each)
-    return each if result is None else _even_scale(result * each)
+    each = _even_scale(each)[0]
+    return each if given is None else _even_scale(given * each)[0]
 
 
-def _even_scale(weights: np.ndarray) -> np.ndarray:
+def _factors(
+    class_weight: Mapping[Any, float], found: np.ndarray, classes: Iterable[Any]
+) -> np.ndarray:
+    try:
+        given = {float(label): float(factor) for label, factor in class_weight.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise BadInput(
+            f'class_weight is a dict of label -> factor or "balanced", not {class_weight!r}'
+        ) from None
+    factors = np.array(list(given.values()), dtype=np.float64)
+    if not np.isfinite(factors).all() or (factors < 0).any():
+        raise BadInput(f"class_weight must hold finite numbers from 0, not {class_weight!r}")
+    known = [float(label) for label in classes]
+    among = set(known)
+    for label in given:
+        if label not in among:
+            there = ", ".join(f"{one:g}" for one in known[:20])
+            more = ", ..." if len(known) > 20 else ""
+            raise BadInput(f"class_weight has {label:g}, but the classes are {there}{more}")
+    return np.array([given.get(float(label), 1.0) for label in found], dtype=np.float64)
+
+
+def _even_scale(weights: np.ndarray) -> tuple[np.ndarray, int]:
     """Weights of any scale brought near one, so that no sum of them leaves the range.
 
-    Only their ratios count; a power of two changes no digit.
+    Only their ratios count within a batch; a power of two, whose exponent is given back, changes
+    no digit.
     """
     _, exponent = math.frexp(float(weights.max()))
     scaled: np.ndarray = np.ldexp(weights, -exponent)
-    return scaled
+    return scaled, exponent
 
 
 def seed_of(seed: object) -> int:

@@ -119,11 +119,10 @@ def profile(model: Sequential, x: Any, y: Any, steps: int = 20) -> Profile:
     check_count("profile: steps", steps)
     session = model.session
     with session.training:
-        examples = session.examples(x, y)
-        session.learn(examples.x)
+        examples = session.learn(session.examples(x, y, raw=True))
     state, rows = deepcopy(session.state), examples.rows
     program = session.program("train", rows, examples.outputs)
-    block = examples.block(session.backend, session.dtype)
+    block = session.block(examples.x, examples)
     binding = session.backend.compile(program).bind(state, block)
     times: dict[int, list[float]] = {}
 
@@ -197,11 +196,12 @@ def check_gradients(
     copy = Session(
         model.layers, model.loss, model.optimizer, (), "float64", model.seed, model.backend
     )
-    examples = copy.examples(x, y, sample_weight)
-    copy.learn(examples.x)
     if model.built:
+        copy.build(model.features or ())
         copy.set_weights([w.astype(np.float64) for w in model.get_weights()])
         copy.state.write("statistics", model.state.read("statistics"))
+        copy.learned, copy.shift = True, model.session.shift
+    examples = copy.learn(copy.examples(x, y, sample_weight, raw=True))
     copy.state.step = model.state.step if model.built else 0
     copy.cost(examples)
     state, flat = copy.state, copy.state.read("parameters")

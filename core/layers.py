@@ -24,11 +24,11 @@ import numpy as np
 from ..kernels.errors import BadInput, ShapeError, unknown
 from ..kernels.ops import ACTIVATIONS
 from ..kernels.spec import ROWS, Rows, Shape, Spec, concrete, size
-from . import initializers
+from . import initializers, names
 from .checks import check_count, check_number
 from .graph.graph import Node, leaf, make
+from .standardization import moments, reciprocal
 
-LEARNED_ROWS = 65_536  # rows that a statistic is computed from at a time
 Activation = str | Callable[[Node], Node] | None
 
 
@@ -81,10 +81,11 @@ class Layer:
         """Arrays that are learned from the data once, at the first fit, and not trained."""
         return {}
 
-    def learn(self, x: np.ndarray) -> Mapping[str, np.ndarray]:
+    def learn(self, x: np.ndarray, weights: np.ndarray | None = None) -> Mapping[str, np.ndarray]:
         """The statistics by name, from x: this layer's input over the training data.
 
-        x: (n, ...) on the host, floating; perhaps a memory map.
+        x: (n, ...) numbers on the host; perhaps a memory map. weights: (n,) float64 from 0, or None
+            when all rows count alike. A layer whose `learn` takes x alone gets the rows that count.
         """
         return {}
 
@@ -137,20 +138,20 @@ def plain(value: Any) -> Any:
 
 def activate(x: Node, activation: Activation) -> Node:
     """The activation applied to a node. Raises: UnknownName with the nearest spelling."""
-    if activation is None or activation == "linear":
-        return x
-    if callable(activation):
-        return activation(x)
-    check_activation(activation)
-    return make(activation, x)
+    known = check_activation(activation)
+    if callable(known):
+        return known(x)
+    return x if known is None or known == "linear" else make(known, x)
 
 
-def check_activation(activation: Activation) -> None:
-    """Raises UnknownName for a name that is no activation."""
+def check_activation(activation: Activation) -> Activation:
+    """The activation, by the name that it has here. Raises: UnknownName for one that is none."""
     if activation is None or callable(activation):
-        return
-    if not isinstance(activation, str) or activation not in (*ACTIVATIONS, "linear"):
+        return activation
+    name = names.own("activation", activation) if isinstance(activation, str) else activation
+    if not isinstance(name, str) or name not in (*ACTIVATIONS, "linear"):
         raise unknown("activation", activation, (*ACTIVATIONS, "linear"))
+    return name
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ class Dense(Layer):
 
     def __post_init__(self) -> None:
         check_count("Dense: units", self.units)
-        check_activation(self.activation)
+        object.__setattr__(self, "activation", check_activation(self.activation))
         initializers.get(self.kernel_initializer)
         initializers.get(self.bias_initializer)
         check_number("Dense: weight_decay", self.weight_decay, 0.0, np.inf, open_high=True)
@@ -217,8 +218,10 @@ class Flatten(Layer):
 class Standardize(Layer):
     """(x - mean) / standard deviation per feature, learned from the training data at the first fit.
 
-    x keeps its shape, (n, ...). The deviation is that of the whole population (divided by n). A
-    feature that never changes is only centred. The statistics are saved with the model.
+    x keeps its shape, (n, ...). The deviation is that of the whole population (divided by n); rows
+    count as they do in the loss, by their weights. A feature that never changes is only centred.
+    The statistics are saved with the model. As the first layer it keeps apart what the model's
+    dtype would round together: the host takes a large mean off before the numbers are rounded.
     """
 
     def statistics(self, shape: tuple[int, ...]) -> Mapping[str, Parameter]:
@@ -226,15 +229,10 @@ class Standardize(Layer):
         row = (1, *shape)
         return {"mean": Parameter(row, "zeros"), "scale": Parameter(row, "ones")}
 
-    def learn(self, x: np.ndarray) -> Mapping[str, np.ndarray]:
+    def learn(self, x: np.ndarray, weights: np.ndarray | None = None) -> Mapping[str, np.ndarray]:
         """Computed in float64, in two passes over a few rows at a time (x may be on disk)."""
-        parts = [x[start : start + LEARNED_ROWS] for start in range(0, len(x), LEARNED_ROWS)]
-        mean = sum(p.sum(axis=0, keepdims=True, dtype=np.float64) for p in parts) / len(x)
-        squares = sum(((p - mean) ** 2).sum(axis=0, keepdims=True) for p in parts)
-        deviation = np.sqrt(squares / len(x))
-        # Rounding alone gives a constant column of large numbers a tiny deviation.
-        still = deviation <= 1e-12 * np.maximum(np.abs(mean), 1.0)
-        return {"mean": mean, "scale": 1.0 / np.where(still, 1.0, deviation)}
+        mean, deviation = moments(x, weights)
+        return {"mean": mean, "scale": reciprocal(deviation)}
 
     def forward(self, x: Node, parameters: Mapping[str, Node], context: Context) -> Node:
         """(x - mean) * scale."""

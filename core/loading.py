@@ -17,7 +17,7 @@ from ..backends.program import Layout
 from ..backends.selection import Choice, select
 from ..kernels.errors import CheckpointError
 from . import initializers, schedules
-from .checkpoint import read
+from .checkpoint import FACTOR, OFFSET, read
 from .checks import check_count
 from .data.datasets import TASKS
 from .data.tables import Encoding
@@ -27,6 +27,7 @@ from .losses import BUILTIN as LOSSES
 from .metrics import read as read_metric
 from .model import Sequential
 from .optimizers import BUILTIN as OPTIMIZERS
+from .standardization import Shift
 
 MOST_STEPS = 2**53  # what schedules and devices count exactly
 
@@ -98,9 +99,13 @@ def _rebuilt(
         check_count("the number of features", size)
     step, epoch = _counter(told, "step"), _counter(told, "epoch")
     model.optimizer.rates(step, 1)  # a schedule that cannot be called
-    model.session.build(tuple(features), lambda layout: _segments(layout, model.dtype, tensors))
+    arrays = dict(tensors)
+    shift = _shift(tuple(features), arrays)
+    if shift is not None and told["learned"] is not True:
+        raise CheckpointError(f"{OFFSET} is of statistics, which were not learned yet")
+    model.session.build(tuple(features), lambda layout: _segments(layout, model.dtype, arrays))
     model.state.step, model.state.epoch = step, epoch
-    model.session.learned = told["learned"] is True
+    model.session.learned, model.session.shift = told["learned"] is True, shift
     _add_data(model, told)
     return model
 
@@ -185,6 +190,20 @@ def _setting(value: Any, parts: Mapping[str, Any], custom: Mapping[str, Any]) ->
     if isinstance(value, dict) and set(value) == {"function"}:
         return _named(value["function"], custom, "function")
     return tuple(_setting(v, parts, custom) for v in value) if isinstance(value, list) else value
+
+
+def _shift(features: tuple[int, ...], tensors: dict[str, np.ndarray]) -> Shift | None:
+    """What the host does to features, taken out of the file's arrays."""
+    offset, factor = tensors.pop(OFFSET, None), tensors.pop(FACTOR, None)
+    if offset is None and factor is None:
+        return None
+    shape, found = (1, *features), []
+    for array in (offset, factor):
+        fits = array is not None and array.shape == shape and array.dtype == np.float64
+        if array is None or not fits or not np.isfinite(array).all():
+            raise CheckpointError(f"{OFFSET} and {FACTOR} must be finite float64{list(shape)}")
+        found.append(array)
+    return Shift(*found)
 
 
 def _segments(

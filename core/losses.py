@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ..kernels.errors import BadInput, ShapeError, unknown
 from ..kernels.spec import ROWS
+from . import names
 from .graph.graph import Node, constant, make
 
 Function = Callable[[Node, Node], Node]
@@ -21,7 +22,7 @@ class Loss:
     """A loss by name.
 
     needs: the activation that its predictions must come from, or None. labels: its targets are
-    class numbers, one a row; else they have the predictions' shape.
+    class numbers, one a row, or rows of probabilities; else they have the predictions' shape.
     """
 
     name: str
@@ -31,6 +32,10 @@ class Loss:
 
     def total(self, y: Node, p: Node, weights: Node) -> Node:
         """The weighted sum over rows, of shape ()."""
+        if self.labels and y.dtype != "int32":
+            (z,) = (n for n in p.inputs if n is not None)  # of the softmax: its logarithm is finite
+            rows = -(y * make("log_softmax", z)).sum(axis=1, keepdims=True)
+            return weighted_sum(f"loss {self.name}", rows, weights)
         if self.function is None:
             return make("sum", make(self.name, p, y, weights))
         return weighted_sum(f"loss {self.name}", self.function(y, p), weights)
@@ -61,9 +66,10 @@ BUILTIN = {
 def get(choice: str | Function) -> Loss:
     """The loss for a name or a function loss(y_true, y_pred). Raises: UnknownName, BadInput."""
     if isinstance(choice, str):
-        if choice not in BUILTIN:
+        name = names.own("loss", choice)
+        if name not in BUILTIN:
             raise unknown("loss", choice, BUILTIN)
-        return BUILTIN[choice]
+        return BUILTIN[name]
     if not callable(choice):
         raise BadInput(f"a loss is a name or a function loss(y_true, y_pred), not {choice!r}")
     return Loss(getattr(choice, "__name__", "loss"), function=choice)
@@ -94,7 +100,10 @@ def check_last(loss: Loss, prediction: Node, last: str) -> None:
 
 def _accuracy(y: Node, p: Node, loss: Loss) -> Node:
     if p.op == "softmax":
-        labels = y if y.dtype == "int32" else make("cast", y, dtype="int32")
+        if y.shape[1] != 1:  # rows of probabilities
+            labels = make("argmax", y, axis=-1, keepdims=True)
+        else:
+            labels = y if y.dtype == "int32" else make("cast", y, dtype="int32")
         return make("equal", make("argmax", p, axis=-1, keepdims=True), labels)
     if p.op == "sigmoid":
         half = constant(0.5, p.dtype)
@@ -144,9 +153,10 @@ class Metric:
 def get_metric(choice: str | Function) -> Metric:
     """The metric for a name or a function metric(y_true, y_pred). Raises: UnknownName, BadInput."""
     if isinstance(choice, str):
-        if choice not in METRICS:
+        name = names.own("metric", choice)
+        if name not in METRICS:
             raise unknown("metric", choice, METRICS)
-        return Metric(choice)
+        return Metric(name)
     if not callable(choice):
         raise BadInput(f"a metric is a name or a function metric(y_true, y_pred), not {choice!r}")
     return Metric(getattr(choice, "__name__", "metric"), choice)

@@ -118,6 +118,10 @@ class Sequential:
         precision: str | None = None,
         seed: int | None = None,
     ) -> None:
+        if isinstance(layers, Layer):
+            raise BadInput(
+                f"the layers go into a list: Sequential([{layers.brief()}, ...], loss=...)"
+            )
         layers = tuple(layers)
         if not layers:
             raise BadInput("Sequential needs at least one layer, such as lm.Dense(10)")
@@ -240,7 +244,10 @@ class Sequential:
             every epoch, which is then the value; of an iterable's rows, which are gone, there is
             none, only `val_...`. Where one is not defined for the rows it is NaN, with a warning.
         validation_data: (x, y) or (x, y, sample_weight). validation_split: a share of the rows held
-            out, drawn by the seed. class_weight: label -> factor, or "balanced".
+            out, drawn by the seed; of class numbers a share of every class.
+        class_weight: label -> factor, or "balanced"; it multiplies sample_weight in training, never
+            in validation. The weights of a batch are divided by their sum: they tell its rows
+            apart, and with batch_size=1 they cancel (the history's loss is weighted all the same).
         verbose: "auto" shows a line on a terminal and plain lines elsewhere; 0 nothing.
         A callback may train the same model, in the same thread; its steps come between two epochs.
         Raises: BadInput, ShapeError, DtypeError, DivergenceError; ModelBusy while another thread
@@ -267,13 +274,15 @@ class Sequential:
             if validation_data is not None:
                 held = self._given(validation_data)
         else:
-            examples = session.examples(x, y, sample_weight, class_weight)
+            examples = session.examples(x, y, sample_weight, raw=True)
             inputs.check_classes(examples.y, self.loss)
             if validation_data is not None:
                 held = self._given(validation_data)
             elif validation_split:
-                examples, held = examples.split(self.seed, validation_split)
-            session.learn(examples.x)
+                labels = inputs.class_labels(examples.y, self.loss)
+                examples, held = examples.split(self.seed, validation_split, labels)
+            examples = session.learn(session.weighted(examples, class_weight, whole=True))
+            held = None if held is None else session.ready(held)
             rows, batch = examples.rows, min(int(batch_size), examples.rows)
             if batch_size > rows:
                 warnings.warn(
@@ -292,7 +301,8 @@ class Sequential:
         """The validation examples that the user gave."""
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
             raise BadInput("validation_data must be (x, y) or (x, y, sample_weight)")
-        return self.session.examples(*validation_data)
+        x, y, sample_weight = (*validation_data, None)[:3]
+        return self.session.examples(x, y, sample_weight, raw=True)
 
     def train_on_batch(
         self,
@@ -305,17 +315,19 @@ class Sequential:
 
         Metrics from whole predictions are left out.
 
-        x, y, sample_weight, class_weight: as in `fit`.
-        Raises: DivergenceError where the loss or the gradient is not finite; nothing is updated.
-        ModelBusy while another thread trains the model.
+        x, y, sample_weight, class_weight: as in `fit`; the rows may lack a class that has a weight.
+        Raises: BadInput while a layer such as Standardize has no statistics, which come from `fit`;
+            DivergenceError where the loss or the gradient is not finite; nothing is updated.
+            ModelBusy while another thread trains the model.
         """
         session = self.session
         lock = session.training.lock
         if not lock.acquire(False):
             raise busy()
         try:
-            examples = session.examples(x, y, sample_weight, class_weight)
-            session.learn(examples.x)
+            examples = session.examples(x, y, sample_weight)
+            examples = session.weighted(examples, class_weight, whole=False)
+            session.check_learned()
             control = Control(batch=examples.rows)
             session.step(examples, control)
             if control.stop:

@@ -8,11 +8,12 @@ import numpy as np
 
 from ..backends import batching
 from ..backends.contract import Binding
-from ..backends.state import Control, DataBlock
+from ..backends.state import Control
 from ..kernels.errors import DtypeError, ShapeError
 from .scores import PROBABILITIES as PROBABILITIES
 from .scores import classes_of as classes_of
 from .session import Session
+from .standardization import Shift
 
 
 class Predictor:
@@ -36,9 +37,12 @@ class Predictor:
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """The last layer's output, (n, outputs).
 
-        x: (n, features), row-major and of the model's dtype. Its numbers are not looked at.
+        x: (n, features), row-major and of the model's dtype; float64 as well where the model keeps
+            features apart that its dtype does not. Its numbers are not looked at.
         Raises: ShapeError, DtypeError.
         """
+        if self.session.shift is not None:
+            x = self._shifted(x, self.session.shift)
         if x.dtype != self.dtype or x.shape[1:] != self.features or not x.flags.c_contiguous:
             self._refuse(x)
         return self.run(x)
@@ -55,7 +59,7 @@ class Predictor:
             binding = self._bound(capacity)
         result = None if streamed or rows > capacity else binding.apply(x)
         if result is None:
-            binding.use(DataBlock(self.state.backend, {"x": x}, dtype=self.state.dtype))
+            binding.use(self.session.block(x, backend=self.state.backend))
             binding.run(Control(batch=capacity, steps=batching.count(rows, capacity)))
             result = binding.read("prediction")
         free.append(binding)
@@ -63,10 +67,16 @@ class Predictor:
 
     def _bound(self, capacity: int) -> Binding:
         program = self.session.program("predict", capacity)
-        empty = np.zeros((1, *(self.features or ())), self.dtype)
-        state = self.state
-        block = DataBlock(state.backend, {"x": empty}, dtype=state.dtype)
-        return state.backend.compile(program).bind(state, block)
+        empty, device = np.zeros((1, *(self.features or ())), self.dtype), self.state.backend
+        block = self.session.block(empty, backend=device)
+        return device.compile(program).bind(self.state, block)
+
+    def _shifted(self, x: np.ndarray, shift: Shift) -> np.ndarray:
+        if x.dtype not in (self.dtype, np.float64):
+            self._refuse(x)
+        if x.shape[1:] != self.features:
+            self._refuse(x.astype(self.dtype))
+        return x if isinstance(x, np.memmap) else shift(x, self.dtype.name)
 
     def _refuse(self, x: np.ndarray) -> None:
         if x.dtype != self.dtype:

@@ -7,30 +7,39 @@ The model is its user's face; training, prediction, inspection and checkpoints w
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
 from ..backends import batching
-from ..backends.contract import Binding
+from ..backends.contract import Backend, Binding
 from ..backends.dispatch import check_dtype
 from ..backends.program import Layout, Program
 from ..backends.selection import Choice, Selection, select
 from ..backends.state import Control, DataBlock, State
 from ..kernels.errors import BadInput, NotBuilt, ShapeError
-from ..kernels.spec import ROWS, Rows, Spec
-from . import initializers, inputs
+from ..kernels.spec import ROWS, Spec
+from . import inputs
+from .arrays import frame_columns, host_array
 from .examples import Examples
-from .graph.graph import Node
 from .layers import Layer
 from .losses import Loss, Metric, check_last
 from .metrics import Whole, of_all, of_rows
 from .optimizers import Optimizer
 from .ownership import Lease, Training
-from .tracing import ForwardGraph, forward_graph, layout_of, predict_program, train_program
+from .standardization import Shift
+from .statistics import learn
+from .tracing import (
+    ForwardGraph,
+    first_values,
+    forward_graph,
+    layout_of,
+    predict_program,
+    train_program,
+)
 
-INIT_STREAM = 0x1817
 Kind = Literal["train", "gradients", "evaluate", "predict"]
 
 
@@ -42,25 +51,6 @@ def select_for(dtype: str, choice: Choice) -> Selection:
     return chosen
 
 
-def first_values(graph: ForwardGraph, layout: Layout, segment: str, seed: int) -> np.ndarray:
-    """A segment's first values, each array from a generator of its own. Raises: ShapeError."""
-    flat = np.zeros(layout.length(segment))
-    for number, pair in enumerate(zip(graph.parameters, graph.statistics, strict=True)):
-        both = {**pair[0], **pair[1]}
-        for index, (name, parameter) in enumerate(both.items()):
-            entry = layout[f"{number}.{name}"]
-            if entry.segment != segment:
-                continue
-            rng = np.random.default_rng([seed, INIT_STREAM, number, index])
-            drawn = np.asarray(initializers.get(parameter.initializer)(entry.shape, rng))
-            if drawn.shape != entry.shape:
-                raise ShapeError(
-                    f"the initializer of {entry.name} gave shape {drawn.shape}, not {entry.shape}"
-                )
-            flat[entry.offset : entry.offset + entry.size] = drawn.reshape(-1)
-    return flat
-
-
 def means(control: Control) -> dict[str, float]:
     """The weighted means of loss and metrics so far."""
     return {name: control.mean(name) for name in control.sums}
@@ -70,10 +60,10 @@ class Session:
     """One network on one device.
 
     features: the shape of a row, once built. columns: of the data frame that it was built on.
-    learned: whether layers with statistics have seen the training data. backend, backend_reason:
-    the device, and why this one. training: the right to train it, and to move it. Copies and
-    pickles have memory of their own; a pickle comes back on another device where this one cannot
-    run.
+    learned: whether layers with statistics have seen the training data. shift: what the host does
+    to features before they are rounded, or None. backend, backend_reason: the device, and why this
+    one. training: the right to train it, and to move it. Copies and pickles have memory of their
+    own; a pickle comes back on another device where this one cannot run.
     """
 
     def __init__(
@@ -91,6 +81,7 @@ class Session:
         self.features: tuple[int, ...] | None = None
         self.columns: tuple[str, ...] | None = None
         self.learned = False
+        self.shift: Shift | None = None
         self._state: State | None = None
         self._graphs: dict[bool, ForwardGraph] = {}
         # Bindings that nobody uses now, by what they run and over which columns.
@@ -162,25 +153,24 @@ class Session:
         self,
         features: tuple[int, ...],
         values: Callable[[Layout], Mapping[str, np.ndarray]] | None = None,
+        graphs: dict[bool, ForwardGraph] | None = None,
     ) -> None:
         """Makes the weights for rows of that shape, where there are none.
 
         values: gives the segments' first numbers, before any memory is taken; None draws them.
+        graphs: the layers for such rows, where somebody checked them already.
         Raises: ShapeError, BadInput when layers do not fit each other or the loss.
         """
         with self._building:
             if self._state is None:
-                self._make(features, values)
+                self._make(features, values, graphs or self._checked(features))
 
     def _make(
         self,
         features: tuple[int, ...],
         values: Callable[[Layout], Mapping[str, np.ndarray]] | None,
+        graphs: dict[bool, ForwardGraph],
     ) -> None:
-        graphs = self._traced(features)
-        check_last(self.loss, graphs[False].prediction, self.layers[-1].brief())
-        for metric in of_all(self.metrics):
-            metric.check(graphs[False].prediction.op)
         layout = layout_of(graphs[True], self.optimizer.state())
         given = None if values is None else values(layout)
         state = State(self.backend, layout, self.dtype, self.seed)
@@ -192,6 +182,14 @@ class Session:
                 state.write(segment, flat)
         self.features, self._graphs, self._state = features, graphs, state
         self.learned = not layout.length("statistics")
+
+    def _checked(self, features: tuple[int, ...]) -> dict[bool, ForwardGraph]:
+        """The layers as graphs that fit loss and metrics. Raises: ShapeError, BadInput."""
+        graphs = self._traced(features)
+        check_last(self.loss, graphs[False].prediction, self.layers[-1].brief())
+        for metric in of_all(self.metrics):
+            metric.check(graphs[False].prediction.op)
+        return graphs
 
     def _traced(self, features: tuple[int, ...]) -> dict[bool, ForwardGraph]:
         """The layers as graphs, by whether they train."""
@@ -207,9 +205,7 @@ class Session:
     @property
     def outputs(self) -> int:
         """The number of columns of the prediction."""
-        width = self.graph().prediction.shape[-1]
-        assert not isinstance(width, Rows)
-        return width
+        return self.graph().width
 
     @property
     def names(self) -> list[str]:
@@ -229,7 +225,7 @@ class Session:
         flat = np.empty(layout.length("parameters"), dtype=self.dtype)
         for name, value in zip(names, weights, strict=True):
             entry = layout[name]
-            array = inputs.cast(name, inputs.host_array(name, value), self.dtype)
+            array = inputs.cast(name, host_array(name, value), self.dtype)
             if array.shape != entry.shape and (1, *array.shape) != entry.shape:
                 raise ShapeError(f"set_weights: {name} has shape {entry.shape}, not {array.shape}")
             flat[entry.offset : entry.offset + entry.size] = array.reshape(-1)
@@ -239,27 +235,33 @@ class Session:
 
     def rows(self, x: Any) -> np.ndarray:
         """Checked and cast features of a built network."""
-        inputs.frame_columns(x, self.columns)
-        return inputs.features(x, self.dtype, self.features)
+        frame_columns(x, self.columns)
+        return inputs.features(x, self.dtype, self.features, self.shift)
 
-    def examples(
-        self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None
-    ) -> Examples:
-        """Checked and cast features, targets and weights; the first ones build the network."""
-        named = inputs.frame_columns(x, self.columns)
-        found = inputs.features(x, self.dtype, self.features)
-        if self._state is None:
-            self.build(found.shape[1:])
+    def examples(self, x: Any, y: Any, sample_weight: Any = None, raw: bool = False) -> Examples:
+        """Checked and cast features, targets and weights; the first ones build the network.
+
+        raw: leave features as they came where statistics are still to be learned from them.
+        """
+        named = frame_columns(x, self.columns)
+        raw = raw and not self.learned
+        found = inputs.features(x, self.dtype, self.features, None if raw else self.shift, raw)
+        features, fresh = found.shape[1:], self._state is None
+        # Wrong targets build nothing: the next call may come with other features.
+        graphs = self._checked(features) if fresh else self._graphs
+        targets = inputs.targets(y, found, self.loss, graphs[False].width, self.dtype)
+        weights, exponent = inputs.weights(sample_weight, len(found))
+        examples = Examples(found, targets, weights, exponent, raw)
+        if of_all(self.metrics):
+            exact = None if self.loss.needs else host_array("y", y)
+            shares = None
+            if sample_weight is not None:
+                shares = host_array("sample_weight", sample_weight).reshape(-1)
+            examples = replace(examples, given_y=exact, given_weights=shares)
+        if fresh:
+            self.build(features, graphs=graphs)
             self.columns = named
-        targets = inputs.targets(y, len(found), self.loss, self.outputs, self.dtype)
-        weights = inputs.weights(sample_weight, class_weight, targets, len(found))
-        if not of_all(self.metrics):
-            return Examples(found, targets, weights)
-        exact = None if self.loss.needs else inputs.host_array("y", y)
-        shares = None
-        if sample_weight is not None:
-            shares = inputs.host_array("sample_weight", sample_weight).reshape(-1)
-        return Examples(found, targets, weights, exact, shares)
+        return examples
 
     def gradients(self, examples: Examples) -> list[dict[str, np.ndarray]]:
         """The training cost's gradient, per layer and by name."""
@@ -274,31 +276,58 @@ class Session:
             found.append(dict(zip(names, arrays, strict=True)))
         return found
 
-    def learn(self, x: np.ndarray) -> None:
-        """Lets layers with statistics see their input over the training data, once."""
-        if self.learned:
-            return
-        flat, graph = self.state.read("statistics"), self.graph()
-        for number, layer in enumerate(self.layers):
-            if not graph.statistics[number]:
-                continue
-            seen = x if number == 0 else self._forward(x, graph.outputs[number - 1])
-            for name, value in layer.learn(seen).items():
-                entry = self.state.layout[f"{number}.{name}"]
-                flat[entry.offset : entry.offset + entry.size] = np.asarray(value).reshape(-1)
-            self.state.write("statistics", flat)
-        self.learned = True
+    def weighted(self, examples: Examples, class_weight: Any, whole: bool) -> Examples:
+        """The examples with the weights of their classes; validation never has them.
 
-    def _forward(self, x: np.ndarray, node: Node) -> np.ndarray:
-        """One node of the forward graph over all rows."""
-        if node.leaf:
-            return x
-        rows, capacity = len(x), batching.capacity(len(x))
-        program = predict_program(self.graph(), node, self.state.layout, capacity)
-        block = DataBlock(self.backend, {"x": x}, dtype=self.dtype)
-        binding = self.backend.compile(program).bind(self.state, block)
-        binding.run(Control(batch=capacity, steps=batching.count(rows, capacity)))
-        return binding.read("prediction")
+        whole: these are all rows there are, so that each class must be among them.
+        """
+        if class_weight is None:
+            return examples
+        possible: Iterable[Any] | None = None
+        if not whole:  # a batch may lack a class that there is
+            known = self.loss.needs is not None
+            possible = range(max(self.outputs, 2)) if known else class_weight
+        weights = inputs.class_weights(examples.weights, class_weight, examples.y, possible)
+        return replace(examples, weights=weights, exponent=0)
+
+    def check_learned(self) -> None:
+        """Raises BadInput while layers such as Standardize have no statistics."""
+        if not self.learned:
+            raise BadInput(
+                "layers such as Standardize learn from all rows at once: call"
+                " fit(x, y, epochs=0) on a sample of them first"
+            )
+
+    def learn(self, examples: Examples) -> Examples:
+        """Lets layers with statistics see their input over the training data, once.
+
+        examples: of the whole training data, raw. Returns them ready to be trained on.
+        """
+        if not self.learned:
+            learn(self, examples)
+        return self.ready(examples)
+
+    def ready(self, examples: Examples) -> Examples:
+        """Examples in the model's dtype, once statistics are learned; a memory map stays one."""
+        if not examples.raw:
+            return examples
+        x = examples.x
+        if not isinstance(x, np.memmap):
+            x = inputs.cast("x", x, self.dtype) if self.shift is None else self.shift(x, self.dtype)
+        return replace(examples, x=x, raw=False)
+
+    def block(
+        self, x: np.ndarray, examples: Examples | None = None, backend: Backend | None = None
+    ) -> DataBlock:
+        """Rows of features on the device, with the targets and weights of examples.
+
+        backend: another device than where the network is now.
+        """
+        columns, weights = {"x": x}, None
+        if examples is not None:
+            columns, weights = {"x": x, "y": examples.y}, examples.weights
+        casts = None if self.shift is None else {"x": self.shift}
+        return DataBlock(backend or self.backend, columns, weights, dtype=self.dtype, casts=casts)
 
     # Programs
 
@@ -310,7 +339,7 @@ class Session:
         graph, layout = self.graph(training=kind in ("train", "gradients")), self.state.layout
         if kind == "predict":
             return predict_program(graph, graph.prediction, layout, capacity)
-        labels = self.loss.labels
+        labels = self.loss.labels and outputs == 1  # else rows of probabilities
         return train_program(
             graph,
             layout,
@@ -341,7 +370,7 @@ class Session:
         """One training step on all rows as one batch; adds to the control block's sums."""
         rows = examples.rows
         self.settle(rows)
-        state, block = self.state, examples.block(self.backend, self.dtype)
+        state, block = self.state, self.block(examples.x, examples)
         control.batch, control.cursor, control.steps = rows, 0, 1
         control.learning_rates = self.optimizer.rates(state.step, 1)
         lease = self.lease("train", batching.whole(rows), block, examples.outputs)
@@ -350,7 +379,7 @@ class Session:
 
     def evaluate(self, examples: Examples) -> dict[str, float]:
         """Loss and the metrics that are means over rows, nothing trained."""
-        block = examples.block(self.backend, self.dtype)
+        block = self.block(examples.x, examples)
         capacity = batching.capacity(examples.rows)
         control = Control(batch=capacity, steps=batching.count(examples.rows, capacity))
         with self.lease("evaluate", capacity, block, examples.outputs) as binding:
@@ -362,7 +391,7 @@ class Session:
 
         Who reads it holds the state's turn, or another thread's gradient may be there.
         """
-        block = examples.block(self.backend, self.dtype)
+        block = self.block(examples.x, examples)
         control = Control(batch=examples.rows)
         capacity = batching.whole(examples.rows)
         lease = self.lease("gradients", capacity, block, examples.outputs)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..backends.program import Entry, Layout, Program
 from ..kernels.errors import ShapeError
-from ..kernels.spec import ROWS, Spec
+from ..kernels.spec import ROWS, Rows, Spec
+from . import initializers
 from .graph.fusion import fuse
 from .graph.gradients import differentiate
 from .graph.graph import Node, leaf, order
@@ -15,6 +18,8 @@ from .graph.planner import plan
 from .layers import Context, Layer, Parameter, extend
 from .losses import Loss, Metric, check_last
 from .optimizers import Optimizer
+
+INIT_STREAM = 0x1817
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,13 @@ class ForwardGraph:
     def prediction(self) -> Node:
         """The last layer's output."""
         return self.outputs[-1] if self.outputs else self.x
+
+    @property
+    def width(self) -> int:
+        """The number of columns of the prediction."""
+        width = self.prediction.shape[-1]
+        assert not isinstance(width, Rows)
+        return width
 
 
 def forward_graph(
@@ -67,6 +79,25 @@ def layout_of(graph: ForwardGraph, slots: tuple[str, ...]) -> Layout:
         offsets[trainable] += entry.size
         entries.append(entry)
     return Layout(tuple(entries), slots)
+
+
+def first_values(graph: ForwardGraph, layout: Layout, segment: str, seed: int) -> np.ndarray:
+    """A segment's first values, each array from a generator of its own. Raises: ShapeError."""
+    flat = np.zeros(layout.length(segment))
+    for number, pair in enumerate(zip(graph.parameters, graph.statistics, strict=True)):
+        both = {**pair[0], **pair[1]}
+        for index, (name, parameter) in enumerate(both.items()):
+            entry = layout[f"{number}.{name}"]
+            if entry.segment != segment:
+                continue
+            rng = np.random.default_rng([seed, INIT_STREAM, number, index])
+            drawn = np.asarray(initializers.get(parameter.initializer)(entry.shape, rng))
+            if drawn.shape != entry.shape:
+                raise ShapeError(
+                    f"the initializer of {entry.name} gave shape {drawn.shape}, not {entry.shape}"
+                )
+            flat[entry.offset : entry.offset + entry.size] = drawn.reshape(-1)
+    return flat
 
 
 def costs(
@@ -116,14 +147,15 @@ def train_program(
         watched=("loss",) if differentiated else (),  # an evaluation goes on to the last row
         gradients=gradients,
         updates=optimizer.updates(layout) if optimizer and entries else (),
-        classes=_classes(graph, loss),
+        classes=_classes(graph, loss, y),
     )
 
 
-def _classes(graph: ForwardGraph, loss: Loss) -> dict[str, int]:
+def _classes(graph: ForwardGraph, loss: Loss, y: Spec) -> dict[str, int]:
     """What `inputs.targets` has seen to: class numbers of the loss are below its outputs."""
     width = graph.prediction.shape[-1]
-    return {"y": width} if loss.labels and isinstance(width, int) else {}
+    numbers = loss.labels and y.dtype == "int32"  # else rows of probabilities
+    return {"y": width} if numbers and isinstance(width, int) else {}
 
 
 def predict_program(graph: ForwardGraph, node: Node, layout: Layout, capacity: int) -> Program:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import threading
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +19,7 @@ from .callbacks import Callback, watch_batches
 from .examples import Examples
 from .examples import split as split  # of the rows that `fit` is given
 from .history import History, Silent, numbers
+from .interrupt import Interrupt
 from .session import Session, means
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class ArraySource:
         """Takes a binding of its own, on the device where the model is."""
         session, examples, batch = self.session, self.examples, self.batch
         self.state = session.state
-        self.block = examples.block(session.backend, session.dtype)
+        self.block = session.block(examples.x, examples)
         self.lease = session.lease("train", batch, self.block, examples.outputs)
         self.binding = self.lease.binding
         self.short = batching.even(self.rows, batch) and self.rows // batch <= SHORT_PASS
@@ -89,14 +88,17 @@ class ArraySource:
         state = self.state
         order = row_order(state.seed, state.epoch, self.rows) if self.shuffle else None
         self.block.reorder(order)
-        control = Control(batch=self.batch)
+        account = Account(self.batch)
+        control = account.whole
         while control.cursor < self.rows and not control.stop and not interrupt.asked:
             if told is not None:
                 one = Control(self.batch, control.cursor)
                 one.learning_rates = session.optimizer.rates(state.step, 1)
                 with state.turn:
                     self.binding.run(one)
-                if told.ends(control, one, control.cursor, reporter):
+                account.add(one)
+                reporter.batches(control.cursor, means(control))
+                if told.ends(one):
                     break
                 continue
             left = batching.count(self.rows, self.batch, control.cursor)
@@ -122,8 +124,36 @@ class ArraySource:
         self.lease.close()
 
 
+class Account:
+    """An epoch that is run one batch at a time, told as one longer run.
+
+    whole: its control block, with sums in one unit, 2 ** exponent of the weights given.
+    """
+
+    def __init__(self, batch: int = 1) -> None:
+        self.whole = Control(batch=batch)
+        self.exponent: int | None = None
+
+    def add(self, one: Control, exponent: int = 0) -> None:
+        """Adds a batch, whose weights times 2 ** exponent are those given."""
+        whole = self.whole
+        if self.exponent is None:
+            self.exponent = exponent
+        if exponent > self.exponent:  # the larger unit: no sum of weights leaves the range
+            less = self.exponent - exponent
+            whole.sums = {name: math.ldexp(value, less) for name, value in whole.sums.items()}
+            whole.weight_sum, self.exponent = math.ldexp(whole.weight_sum, less), exponent
+        less = exponent - self.exponent
+        for name, value in one.sums.items():
+            whole.sums[name] = whole.sums.get(name, 0.0) + math.ldexp(value, less)
+        whole.weight_sum += math.ldexp(one.weight_sum, less)
+        whole.cursor, whole.stop, whole.nonfinite_step = one.cursor, one.stop, one.nonfinite_step
+        whole.nonfinite_instruction = one.nonfinite_instruction
+        whole.nonfinite_layer = one.nonfinite_layer
+
+
 class Told:
-    """Who is told of every batch, and the account of an epoch that is run one batch at a time."""
+    """Who is told of every batch."""
 
     def __init__(self, model: Sequential, callbacks: Sequence[Callback]) -> None:
         self.model, self.callbacks = model, callbacks
@@ -134,19 +164,9 @@ class Told:
         self.batch = 0
         return self
 
-    def ends(self, whole: Control, one: Control, seen: int, reporter: Silent) -> bool:
-        """Adds one batch to the epoch's account, as a longer run does, and tells of it.
-
-        Returns whether a callback ended the epoch here.
-        """
-        for name, value in one.sums.items():
-            whole.sums[name] = whole.sums.get(name, 0.0) + value
-        whole.weight_sum += one.weight_sum
-        whole.cursor, whole.stop, whole.nonfinite_step = one.cursor, one.stop, one.nonfinite_step
-        whole.nonfinite_instruction = one.nonfinite_instruction
-        whole.nonfinite_layer = one.nonfinite_layer
+    def ends(self, one: Control) -> bool:
+        """Tells of a batch; returns whether a callback ended the epoch here."""
         self.batch += 1
-        reporter.batches(max(one.cursor, seen), means(whole))
         if not one.stop:
             for callback in self.callbacks:
                 callback.on_batch_end(self.model, self.batch, means(one))
@@ -200,31 +220,25 @@ class StreamSource:
 
     def epoch(self, interrupt: Interrupt, reporter: Silent, told: Told | None) -> Control:
         """One pass over the batches; each is checked when it comes."""
-        session, control, seen = self.session, Control(batch=1), 0
+        session, account, seen = self.session, Account(), 0
         for batch in self.batches():
             if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
                 raise BadInput("each batch must be (x, y) or (x, y, sample_weight)")
             examples = session.examples(*batch)
-            if not session.learned:
-                raise BadInput(
-                    "layers such as Standardize learn from all rows at once: call"
-                    " fit(x, y, epochs=0) on a sample of them first"
-                )
+            session.check_learned()
+            one = Control(batch=1)
+            session.step(examples, one)
+            account.add(one, examples.exponent)
             seen += examples.rows
-            if told is not None:
-                one = Control(batch=1)
-                session.step(examples, one)
-                if told.ends(control, one, seen, reporter):
-                    break
-            else:
-                session.step(examples, control)
-                reporter.batches(seen, means(control))
-            if control.stop or interrupt.asked:
+            reporter.batches(seen, means(account.whole))
+            if told is not None and told.ends(one):
+                break
+            if one.stop or interrupt.asked:
                 break
         if not seen:
             raise BadInput("the iterable has no batches")
         self.rows = seen
-        return control
+        return account.whole
 
     def close(self) -> None:
         """Nothing is held between two batches."""
@@ -243,33 +257,6 @@ class Fit:
     held: Examples | None
     callbacks: Sequence[Callback]
     reporter: Silent
-
-
-class Interrupt:
-    """Lets Ctrl-C end a training between two runs, when the state is whole, not within one.
-
-    Only the main thread can do that; elsewhere, and where the program handles the signal itself,
-    nothing is changed. A second Ctrl-C interrupts at once.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def __enter__(self) -> Interrupt:
-        mine = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        self.installed = mine and threading.current_thread() is threading.main_thread()
-        if self.installed:
-            signal.signal(signal.SIGINT, self._note)
-        return self
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            signal.default_int_handler(number, frame)
-        self.asked = True
-
-    def __exit__(self, *details: object) -> None:
-        if self.installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def train(fit: Fit) -> History:

@@ -193,9 +193,9 @@ CATALOGUE: dict[str, tuple[Act, type[Exception], str]] = {
         "labels must be whole numbers, but y has NaN at row 6",
     ),
     "one-hot": (
-        fit(X, np.eye(3)[Y]),
+        fit(X, np.eye(4)[Y]),
         lm.ShapeError,
-        "a row, (n,) or (n, 1), not shape (12, 3): for one-hot rows use y.argmax(axis=1)",
+        "a row, (n,) or (n, 1), not shape (12, 4): for one-hot rows use y.argmax(axis=1)",
     ),
     "label strings": (fit(X, Y.astype(str)), lm.DtypeError, "y holds strings"),
     "binary outside": (

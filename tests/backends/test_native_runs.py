@@ -57,7 +57,8 @@ def test_short_epochs_in_one_run_are_the_same(
         options = {"shuffle": shuffle, "sample_weight": weights, "verbose": 0}
         model.fit(x, y, 20, 16, **options)
         session = model.session
-        block = session.examples(x, y, weights).block(session.backend, session.dtype)
+        examples = session.examples(x, y, weights)
+        block = session.block(examples.x, examples)
         with session.lease("train", 16, block) as binding:  # the one that was trained with
             assert binding.pace > 1
         passes = binding.passes

@@ -1,216 +1,234 @@
-"""NPZ and NPY files that claim more than they have, or that hold programs, are refused in words."""
+"""Frames, tensors and labels of other libraries, and the words for what cannot be taken."""
 
 from __future__ import annotations
 
-import io
-import os
-import pickle
-import struct
-import zipfile
-from pathlib import Path
+from decimal import Decimal
 from typing import Any
 
 import lamina as lm
 import numpy as np
 import pytest
 import support
-from lamina.core.command import jobs
-from lamina.core.data import arrays
+from lamina.core.arrays import host_array
 
-HEADER = "{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}, }}"
-
-
-def npy(shape: str, descr: str = "<f8", version: int = 1, body: bytes = b"\0" * 64) -> bytes:
-    """An NPY file with any header."""
-    text = HEADER.format(descr=descr, shape=shape).encode() + b"\n"
-    size = struct.pack("<H" if version == 1 else "<I", len(text))
-    return b"\x93NUMPY" + bytes([version, 0]) + size + text + body
+every_backend = pytest.mark.parametrize("backend", support.CPU)
 
 
-def npz(path: Path, pack: int = zipfile.ZIP_STORED, **members: bytes) -> Path:
-    with zipfile.ZipFile(path, "w", pack) as archive:
-        for name, data in members.items():
-            archive.writestr(f"{name}.npy", data)
-    return path
+class Frame:
+    """As pandas: columns of several dtypes make an array of objects."""
+
+    def __init__(self, **data: Any) -> None:
+        self.data, self.columns = data, list(data)
+
+    def __getitem__(self, name: str) -> Any:
+        return np.array(self.data[name])
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.array(list(zip(*self.data.values(), strict=True)), dtype=object)
 
 
-FORGED = {
-    "rows": npy("(10000000000000, 8)"),
-    "as many as a number can say": npy("(9223372036854775807,)"),
-    "more than a number can say": npy(f"({10**30}, 4)"),
-    "a product that wraps": npy("(4294967296, 4294967296, 2)"),
-    "one too many": npy("(9,)"),
-    "fewer than none": npy("(-1,)"),
-    "of no size": npy("(10000000000000,)", "|V0"),
-    "version 2": npy("(10000000000000, 8)", version=2),
-    "version 3": npy("(8,)", version=3),
-    "version 9": npy("(8,)", version=9),
-    "objects": npy("(1,)", "|O", body=pickle.dumps([1])),
-    "nested": npy("(" * 900 + "8," + ")" * 900),
-    "brackets": npy("(8,), 'x': " + "[" * 3000),
-    "no shape": npy("8"),
-    "words": npy("('a',)"),
-    "no header": b"\x93NUMPY\x01\x00",
-    "a header that is not there": b"\x93NUMPY\x02\x00\xff\xff\xff\x7f{",
-}
+class NAType:
+    """As pandas.NA."""
 
 
-@pytest.fixture(scope="module")
-def model() -> lm.Sequential:
-    return support.classifier().build(4)
+class Tensor:
+    """As a tensor of torch."""
+
+    def __init__(self, requires_grad: bool = False, dtype: str = "torch.float32") -> None:
+        self.requires_grad, self.dtype = requires_grad, dtype
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+    def float(self) -> np.ndarray:
+        return np.ones((4, 2), dtype=np.float32)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        raise TypeError("Got unsupported ScalarType")
 
 
-@pytest.mark.parametrize("name", FORGED)
-def test_forged_headers(name: str, tmp_path: Path, model: lm.Sequential) -> None:
-    path = tmp_path / "a.npz"
-    for pack in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        npz(path, pack, x=FORGED[name], y=npy("(8,)"))
-        with pytest.raises(lm.BadInput, match="no NPZ file of plain arrays"):
-            lm.datasets.load(path)
-        with pytest.raises(lm.BadInput, match="no NPY or NPZ file of plain arrays"):
-            jobs.predict(model, path)
-    single = tmp_path / "a.npy"
-    single.write_bytes(FORGED[name])
-    with pytest.raises(lm.BadInput, match="no NPY or NPZ file of plain arrays"):
-        jobs.predict(model, single)
+A, B = [1.0, 2.0, 3.0, 4.0], [True, False, True, False]
 
 
-def test_what_a_header_claims_is_said(tmp_path: Path) -> None:
-    (tmp_path / "a.npy").write_bytes(FORGED["rows"])
-    says = r"its header claims float64\[10000000000000, 8\], but 64 bytes follow it"
-    with pytest.raises(lm.BadInput, match=says):
-        arrays.read(tmp_path / "a.npy")
+def linear(x: Any, y: Any = A) -> lm.Sequential:
+    model = lm.Sequential([lm.Dense(1)], "mean_squared_error", backend="numpy", seed=0)
+    model.fit(x, y, batch_size=4, verbose=0)
+    return model
 
 
-def test_archives_that_claim_more_than_they_can_hold(tmp_path: Path) -> None:
-    path = npz(tmp_path / "a.npz", x=npy("(10000000000, 8)"), y=npy("(8,)"))
-    data = path.read_bytes()
-    size = len(npy("(10000000000, 8)"))
-    at = data.index(b"PK\x01\x02")
-    assert data[at + 24 : at + 28] == struct.pack("<I", size)
-    path.write_bytes(data[: at + 24] + struct.pack("<I", 2**32 - 2) + data[at + 28 :])
-    with pytest.raises(lm.BadInput, match=r"more than \d+ can hold"):
-        arrays.read(path)
+@pytest.mark.parametrize(
+    "frame",
+    [
+        Frame(a=A, b=B),
+        Frame(a=[1, 2, 3, 4], b=A),
+        Frame(a=[Decimal("1"), Decimal("2"), Decimal("3"), Decimal("4")], b=B),
+        Frame(a=[np.float32(v) for v in A], b=[np.bool_(v) for v in B]),
+    ],
+    ids=["bools", "integers", "decimals", "scalars"],
+)
+def test_frames_of_mixed_numbers_are_numbers(frame: Frame) -> None:
+    plain = np.array([frame.data["a"], frame.data["b"]], dtype=float).T
+    np.testing.assert_array_equal(linear(frame).predict(frame), linear(plain).predict(plain))
+    assert linear(frame).columns == ("a", "b")
 
 
-@pytest.mark.parametrize("pack", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_archives_that_numpy_does_not_write(pack: int, tmp_path: Path) -> None:
-    path = npz(tmp_path / "a.npz", pack, x=npy("(8,)"))
-    with pytest.raises(lm.BadInput, match="packed in another way"):
-        arrays.read(path)
+@pytest.mark.parametrize(
+    ("frame", "kind", "says"),
+    [
+        (
+            Frame(a=A, hue=["red", "blue", "red", "red"]),
+            lm.DtypeError,
+            "column 'hue' of x holds words, such as 'red': number them with pandas.get_dummies",
+        ),
+        (Frame(hue=list("abab")), lm.DtypeError, "column 'hue' of x holds words, such as 'a'"),
+        (Frame(a=["1", 2, 3, 4]), lm.DtypeError, "column 'a' of x holds words, such as '1'"),
+        (Frame(a=A, b=[1, None, 3, 4]), lm.BadInput, "column 'b' of x has a missing value at row"),
+        (Frame(a=[1, NAType(), 3, 4]), lm.BadInput, "column 'a' of x has a missing value at row"),
+        (Frame(a=A, b=[{}] * 4), lm.DtypeError, "column 'b' of x holds dict objects"),
+    ],
+)  # fmt: skip
+def test_frames_of_others_name_the_column(frame: Frame, kind: Any, says: str) -> None:
+    with pytest.raises(kind) as caught:
+        linear(frame)
+    assert str(caught.value).startswith(says)
 
 
-def test_members_that_are_no_arrays_are_not_looked_at(tmp_path: Path) -> None:
-    path = tmp_path / "a.npz"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("x", b"no array")
-        archive.writestr("y.npy", npy("(8,)"))
-    found = arrays.read(path)
-    assert list(found) == ["y"]
-    with pytest.raises(lm.BadInput, match="has y: it needs x and y"):
-        lm.datasets.load(path)
+@pytest.mark.parametrize("storage", ["float64[pyarrow]", "Float64", "Int64", "int8", "boolean"])
+def test_columns_of_pandas(storage: str) -> None:
+    pandas = pytest.importorskip("pandas")
+    if "pyarrow" in storage:
+        pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame({"a": [0, 1, 1, 0], "b": A, "c": B}).astype({"a": storage})
+    plain = frame.to_numpy(dtype=float)
+    np.testing.assert_array_equal(linear(frame).predict(frame), linear(plain).predict(plain))
+    series = linear(plain, frame["a"])
+    assert support.same(series.get_weights(), linear(plain, plain[:, 0]).get_weights())
 
 
-class Bomb:
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> Any:
-        return os.mkdir, (str(self.mark),)
-
-
-def test_a_planted_pickle_does_not_run(tmp_path: Path, model: lm.Sequential) -> None:
-    mark, path = tmp_path / "mark", tmp_path / "a.npz"
-    boxed = np.array([Bomb(mark)], dtype=object)
-    np.savez(path, x=boxed, y=boxed)
-    raw = pickle.dumps(Bomb(mark))
-    for _ in range(2):
-        with pytest.raises(lm.BadInput):
-            lm.datasets.load(path)
-        with pytest.raises(lm.BadInput):
-            jobs.predict(model, path)
-        path.write_bytes(raw)  # a bare pickle, which NumPy's `load` knows too
-    assert not mark.exists()
+def test_words_and_dates_of_pandas() -> None:
+    pandas = pytest.importorskip("pandas")
+    for column, says in (
+        (list("abab"), "column 'c' of x holds words, such as 'a'"),
+        (pandas.Categorical(list("abab")), "column 'c' of x holds words"),
+        (pandas.to_datetime(["2020-01-01"] * 4), "column 'c' of x holds dates"),
+    ):
+        for others in ({"a": A}, {}):
+            with pytest.raises(lm.DtypeError, match=says):
+                linear(pandas.DataFrame({**others, "c": column}))
 
 
-@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_all_that_numpy_writes_is_read(save: Any, tmp_path: Path) -> None:
+def test_frames_of_polars_and_tables_of_arrow() -> None:
+    polars = pytest.importorskip("polars")
+    pyarrow = pytest.importorskip("pyarrow")
+    plain = np.array([A, B], dtype=float).T
+    for frame in (polars.DataFrame({"a": A, "b": B}), pyarrow.table({"a": A, "b": B})):
+        model = linear(frame)
+        assert model.columns == ("a", "b")
+        np.testing.assert_array_equal(model.predict(frame), linear(plain).predict(plain))
+    with pytest.raises(lm.DtypeError, match="column 'b' of x holds words, such as 'u'"):
+        linear(polars.DataFrame({"a": A, "b": list("uvuv")}))
+
+
+def test_tensors_on_the_host() -> None:
+    with pytest.raises(lm.DtypeError, match=r"requires a gradient.*pass x\.detach\(\)"):
+        linear(Tensor(requires_grad=True))
+    with pytest.raises(lm.DtypeError, match=r"x \(Tensor\) cannot be read as an array: Got unsup"):
+        linear(Tensor())
+    assert host_array("x", Tensor(dtype="torch.bfloat16")).shape == (4, 2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16", "int64", "bool"])
+def test_tensors_of_torch(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.arange(8.0).reshape(4, 2).to(getattr(torch, dtype))
+    plain = x.to(torch.float64).numpy()
+    np.testing.assert_array_equal(linear(x).predict(x), linear(plain).predict(plain))
+
+
+def test_small_floats_of_jax() -> None:
+    small = pytest.importorskip("ml_dtypes")
+    x = np.arange(8.0).reshape(4, 2)
+    for kind in (small.bfloat16, small.float8_e4m3fn):
+        np.testing.assert_array_equal(host_array("x", x.astype(kind)), x)
+
+
+# Labels
+
+
+@pytest.mark.parametrize("y", [list("abab"), np.array(list("abab")), Frame(kind=list("abab"))])
+def test_words_for_labels_are_told_how(y: Any) -> None:
+    x = np.arange(8.0).reshape(4, 2)
+    model = lm.Sequential([lm.Dense(2, "softmax")], "cross_entropy", backend="numpy")
+    with pytest.raises(lm.DtypeError, match=r"y holds strings.*np\.unique\(y, return_inverse=True"):
+        model.fit(x, y, batch_size=4)
+    names, numbers = np.unique(np.array(list("abab")), return_inverse=True)
+    model.fit(x, numbers, batch_size=4, verbose=0)
+    assert set(names[model.predict_classes(x)]) <= {"a", "b"}
+
+
+def soft_labels(rows: int = 30) -> tuple[Any, Any]:
     rng = np.random.default_rng(0)
-    wanted: dict[str, Any] = {
-        "a": rng.standard_normal((3, 4)), "b": np.asfortranarray(rng.standard_normal((3, 4))),
-        "c": np.arange(5, dtype=">i2"), "d": np.zeros((0, 7)), "e": np.float32(3.0),
-        "f": np.array(["x", "yz"]), "g": np.array([True, False]), "h": np.zeros((2, 100_000)),
-    }  # fmt: skip
-    save(tmp_path / "a.npz", **wanted)
-    found = arrays.read(tmp_path / "a.npz")
-    assert isinstance(found, dict)
-    assert list(found) == list(wanted)
-    for name, array in wanted.items():
-        np.testing.assert_array_equal(found[name], array)
-        assert found[name].dtype == np.asarray(array).dtype
-        np.save(tmp_path / "one.npy", array)
-        np.testing.assert_array_equal(arrays.read(tmp_path / "one.npy"), array)
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, np.arange(6.0), version=(2, 0))
-    (tmp_path / "two.npy").write_bytes(buffer.getvalue())
-    np.testing.assert_array_equal(arrays.read(tmp_path / "two.npy"), np.arange(6.0))
+    y = np.exp(2.0 * rng.normal(size=(rows, 3)))
+    return rng.normal(size=(rows, 4)), y / y.sum(axis=1, keepdims=True)
 
 
-# Formulas in predictions
+@every_backend
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_of_probabilities_are_targets(backend: str, dtype: str) -> None:
+    x, y = soft_labels()
+    model = support.classifier(backend, dtype=dtype)
+    told = model.fit(x, y, 3, 8, validation_data=(x, y), verbose=0)
+    p = model.predict(x).astype(np.float64)
+    want = {
+        "loss": -(y * np.log(p)).sum(axis=1).mean(),
+        "accuracy": (p.argmax(axis=1) == y.argmax(axis=1)).mean(),
+    }
+    tolerance = 1e-5 if dtype == "float32" else 1e-12
+    assert model.evaluate(x, y) == pytest.approx(want, rel=tolerance)
+    assert told.history["val_loss"][-1] == pytest.approx(want["loss"], rel=tolerance)
+    assert lm.check_gradients(model, x, y)
+    assert np.isfinite(model.train_on_batch(x * 1e4, y)["loss"])  # where a probability is 0
 
 
-FORMULAS = ("=1+1", "@cmd", "+A1", "-2+3")
+@every_backend
+def test_rows_that_are_sure_are_class_numbers(backend: str) -> None:
+    x, y = support.classes(20)
+    for rows in (np.eye(3)[y], np.eye(3, dtype=int)[y], np.eye(3)[y].tolist()):
+        a, b = support.classifier(backend), support.classifier(backend)
+        a.fit(x, y, 2, 5, class_weight="balanced", validation_split=0.2, verbose=0)
+        b.fit(x, rows, 2, 5, class_weight="balanced", validation_split=0.2, verbose=0)
+        assert support.same(a.get_weights(), b.get_weights())
 
 
-@pytest.fixture
-def named(tmp_path: Path) -> tuple[lm.Sequential, Path]:
-    """A model of a table whose classes are formulas, and rows to predict for."""
-    table = tmp_path / "table.csv"
-    rows = [f"{i % 4},{FORMULAS[i % 4]}" for i in range(24)]
-    table.write_text("size,=kind\n" + "\n".join(rows) + "\n")
-    data = lm.datasets.load(table, task="classification")
-    model = lm.Sequential(
-        [lm.Standardize(), lm.Dense(4, "softmax")], "cross_entropy", lm.Adam(0.3), backend="numpy",
-        seed=0,
-    )  # fmt: skip
-    model.encoding = data.encoding
-    model.fit(data.x_train, data.y_train, epochs=60, batch_size=8, verbose=0)
-    new = tmp_path / "new.csv"
-    new.write_text("size\n0\n1\n2\n3\n")
-    return model, new
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [([0.5, 0.2, 0.1], "row 4 adds up to 0.8"), ([1.5, -0.5, 0.0], "its least is -0.5"),
+     ([1, 1, 0], "row 4 adds up to 2")],
+)  # fmt: skip
+def test_rows_that_are_no_probabilities_are_refused(row: Any, says: str) -> None:
+    x, y = soft_labels()
+    y[4] = row
+    with pytest.raises(lm.BadInput, match=says):
+        support.classifier().fit(x, y, batch_size=8)
 
 
-def test_names_are_written_exactly_and_it_is_said(named: tuple[lm.Sequential, Path]) -> None:
-    told: list[str] = []
-    lines = jobs.predict(*named, say=told.append).splitlines()
-    assert [line.split(",")[0] for line in lines] == ["=kind", *FORMULAS]
-    assert len(told) == 1
-    assert "--escape-formulas" in told[0]
+# What is the wrong way round
 
 
-def test_formulas_are_escaped_where_asked(named: tuple[lm.Sequential, Path]) -> None:
-    told: list[str] = []
-    lines = jobs.predict(*named, escape_formulas=True, say=told.append).splitlines()
-    assert [line.split(",")[0] for line in lines] == ["'=kind", *("'" + f for f in FORMULAS)]
-    assert lines[0].split(",")[1].startswith("p(")
-    assert told == []
-
-
-@pytest.mark.parametrize("word", ["-1", "+1.5", "-1e-3", "a=b", "", "x", "1-2"])
-def test_what_is_no_formula(word: str) -> None:
-    assert not jobs.as_formula(word)
-
-
-@pytest.mark.parametrize("word", ["=", "=1+1", "-1-1", "+x", "@", "\t=1", "\r=1", "＝1"])
-def test_what_is_a_formula(word: str) -> None:
-    assert jobs.as_formula(word)
-
-
-def test_a_class_without_a_name(named: tuple[lm.Sequential, Path]) -> None:
-    from dataclasses import replace
-
-    model, new = named
-    assert model.encoding is not None
-    model.encoding = replace(model.encoding, classes=("a",))
-    with pytest.raises(lm.BadInput, match="tells 4 classes, but has names for 1"):
-        jobs.predict(model, new)
+@pytest.mark.parametrize(
+    ("x", "y", "says"),
+    [
+        (np.ones((2, 8)), np.ones(8), "use x.T"),
+        (np.ones((2, 8)), np.ones((1, 8)), "use x.T and y.T"),
+        (np.ones((8, 2)), np.ones((1, 8)), "use y.T"),
+    ],
+)
+def test_examples_in_columns_get_a_hint(x: Any, y: Any, says: str) -> None:
+    model = lm.Sequential([lm.Dense(1)], "mean_squared_error", backend="numpy")
+    with pytest.raises(lm.ShapeError) as caught:
+        model.fit(x, y, batch_size=4)
+    assert str(caught.value).endswith(says)
+    assert not model.built  # and the right way round is taken afterwards
+    model.fit(np.ones((8, 2)), np.ones(8), batch_size=4, verbose=0)
+    with pytest.raises(lm.ShapeError, match=r"use x\.T$"):
+        model.predict(np.ones((2, 8)))

@@ -16,7 +16,8 @@ BACKENDS = pytest.mark.parametrize("backend", ["numpy", "numba"])
 
 def block(model: lm.Sequential, x: Any, y: Any) -> Any:
     session = model.session
-    return session.examples(x, y).block(session.backend, session.dtype)
+    examples = session.examples(x, y)
+    return session.block(examples.x, examples)
 
 
 @BACKENDS

@@ -174,7 +174,7 @@ def test_validation_split() -> None:
     assert len(history.history["val_loss"]) == 2
     from lamina.core.examples import split
 
-    kept, held = split(7, 40, 0.25)
+    kept, held = split(7, 40, 0.25, y)
     assert sorted([*kept, *held]) == list(range(40))
     assert len(held) == 10
     by_hand = support.classifier()
