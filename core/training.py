@@ -97,6 +97,10 @@ class ArraySource:
                     self.binding.run(one)
                 if told.ends(control, one, control.cursor, reporter):
                     break
+                if session.state is not state:
+                    self._bind()
+                    self.block.reorder(order)
+                    state = self.state
                 continue
             left = batching.count(self.rows, self.batch, control.cursor)
             control.steps = min(self.binding.pace, left)
