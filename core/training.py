@@ -100,6 +100,10 @@ class ArraySource:
                 reporter.batches(control.cursor, means(control))
                 if told.ends(one):
                     break
+                if session.state is not state:
+                    self._bind()
+                    self.block.reorder(order)
+                    state = self.state
                 continue
             left = batching.count(self.rows, self.batch, control.cursor)
             control.steps = min(self.binding.pace, left)

@@ -393,6 +393,15 @@ def test_fit_measures_after_the_epoch(backend: str) -> None:
     assert model.evaluate(*held)["f1"] == stop.best
 
 
+@pytest.mark.parametrize("metric", ["f1", "roc_auc", "log_loss"])
+def test_short_epochs_that_nobody_watches_are_measured_too(metric: str) -> None:
+    model, x, y, _ = two(metrics=(metric,))
+    for _ in range(3):  # the later ones would go in one run
+        told = model.fit(x, y, 4, 100, verbose=0).history
+        assert len(told[metric]) == len(told["loss"]) == 4
+        assert told[metric][-1] == model.evaluate(x, y)[metric]
+
+
 def test_split_rows_keep_their_exact_targets_and_weights() -> None:
     model, x, y, weights = numbers(metrics=("r2", "rmse"))
     told = model.fit(x, y, 2, 50, validation_split=0.25, sample_weight=weights, verbose=0).history
