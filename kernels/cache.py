@@ -103,6 +103,12 @@ class _Beside(_Checked, caching.InTreeCacheLocator):  # type: ignore[misc]
 class _User(_Checked, caching.UserWideCacheLocator):  # type: ignore[misc]
     """The user's cache folder."""
 
+    def __init__(self, function: Any, file: str) -> None:
+        super().__init__(function, file)
+        if not Path(self._cache_path).is_absolute():  # XDG_CACHE_HOME is empty, or no such path
+            folder = Path.home() / ".cache" / "numba"
+            self._cache_path = str(folder / self.get_suitable_cache_subpath(file))
+
 
 class _Results(caching.CompileResultCacheImpl):  # type: ignore[misc]
     _locator_classes = [_Given, _Beside, _User]  # noqa: RUF012
