@@ -31,6 +31,7 @@ from . import files
 ROOT = Path(__file__).parent  # what machine code is made from lies in here, or runs when stale
 
 _told: set[str] = set()
+_good: set[str] = set()  # folders that are believed
 
 
 @cache
@@ -62,13 +63,15 @@ class _Checked:
     def ensure_cache_path(self) -> None:
         """Makes the folder. Raises: OSError where it is not believed, or cannot be written."""
         path = self._cache_path
-        why = files.doubt(path, self.granted)  # before anything is made in it
-        if not why:
+        # Before anything is made in it; once, as nobody else can change what was found good.
+        why = "" if path in _good else files.doubt(path, self.granted)
+        if not why and not Path(path).is_dir():
             files.make_folder(path, self.mode)
             why = files.doubt(path, self.granted)
         if why:
             say_once("doubt", f"machine code is not loaded from {path}, nor kept there: {why}")
             raise PermissionError(errno.EPERM, why, path)
+        _good.add(path)
         tempfile.TemporaryFile(dir=path).close()
 
 
