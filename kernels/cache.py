@@ -31,6 +31,7 @@ from . import files
 ROOT = Path(__file__).parent  # what machine code is made from lies in here, or runs when stale
 
 _told: set[str] = set()
+_good: set[str] = set()  # folders that are believed
 
 
 @cache
@@ -62,13 +63,15 @@ class _Checked:
     def ensure_cache_path(self) -> None:
         """Makes the folder. Raises: OSError where it is not believed, or cannot be written."""
         path = self._cache_path
-        why = files.doubt(path, self.granted)  # before anything is made in it
-        if not why:
+        # Before anything is made in it; once, as nobody else can change what was found good.
+        why = "" if path in _good else files.doubt(path, self.granted)
+        if not why and not Path(path).is_dir():
             files.make_folder(path, self.mode)
             why = files.doubt(path, self.granted)
         if why:
             say_once("doubt", f"machine code is not loaded from {path}, nor kept there: {why}")
             raise PermissionError(errno.EPERM, why, path)
+        _good.add(path)
         tempfile.TemporaryFile(dir=path).close()
 
 
@@ -102,6 +105,12 @@ class _Beside(_Checked, caching.InTreeCacheLocator):  # type: ignore[misc]
 
 class _User(_Checked, caching.UserWideCacheLocator):  # type: ignore[misc]
     """The user's cache folder."""
+
+    def __init__(self, function: Any, file: str) -> None:
+        super().__init__(function, file)
+        if not Path(self._cache_path).is_absolute():  # XDG_CACHE_HOME is empty, or no such path
+            folder = Path.home() / ".cache" / "numba"
+            self._cache_path = str(folder / self.get_suitable_cache_subpath(file))
 
 
 class _Results(caching.CompileResultCacheImpl):  # type: ignore[misc]

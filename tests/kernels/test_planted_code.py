@@ -59,14 +59,14 @@ def place(tmp_path: Path) -> Iterator[Path]:
     tmp_path.chmod(0o700)
 
 
-def run(place: Path, given: str = "") -> str:
+def run(place: Path, given: str = "", **environment: str) -> str:
     """Runs the kernel; returns what was warned of."""
     done = subprocess.run(
         [sys.executable, "-W", "always::RuntimeWarning", "-c", RUN, str(place / "code")],
         capture_output=True, text=True, check=True, timeout=support.PATIENCE, cwd=place,
         env={
             **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "LAMINA_CACHE_DIR": given, "XDG_CACHE_HOME": str(place / "user"),
+            "LAMINA_CACHE_DIR": given, "XDG_CACHE_HOME": str(place / "user"), **environment,
         },
     )  # fmt: skip
     assert done.stdout == "[2.0, 2.0, 2.0]\n"
@@ -177,6 +177,16 @@ def test_a_folder_that_is_not_absolute(place: Path) -> None:
     assert "not absolute" in run(place, "cache")
     assert kept(place / "cache") == []
     assert len(kept(place / "code" / "__pycache__")) == 2
+
+
+@pytest.mark.parametrize("folder", ["", "relative"])
+def test_a_user_s_folder_that_is_not_absolute(folder: str, place: Path) -> None:
+    """Numba would take one in the current folder."""
+    (place / "code" / "__pycache__").write_text("no folder")
+    assert "RuntimeWarning" not in run(place, XDG_CACHE_HOME=folder, HOME=str(place / "home"))
+    assert len(kept(place / "home" / ".cache")) == 2
+    assert not (place / "numba").exists()
+    assert not (place / "relative").exists()
 
 
 def test_nothing_is_believed(place: Path) -> None:
