@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..backends.contract import Backend
+from ..backends.state import Casts, DataBlock
 from ..kernels.errors import BadInput
 
 SPLIT_STREAM = 0x59117
@@ -87,6 +89,11 @@ class Examples:
     def outputs(self) -> int:
         """The columns of the targets."""
         return int(self.y.shape[1])
+
+    def block(self, backend: Backend, dtype: str, casts: Casts | None = None) -> DataBlock:
+        """The rows on a device, in the order in which they came; casts: see `DataBlock`."""
+        columns = {"x": self.x, "y": self.y}
+        return DataBlock(backend, columns, self.weights, dtype=dtype, casts=casts)
 
     def part(self, numbers: np.ndarray) -> Examples:
         """The rows of these numbers, copied."""

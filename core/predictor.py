@@ -6,7 +6,7 @@ import numpy as np
 
 from ..backends import batching
 from ..backends.contract import Binding
-from ..backends.state import Control
+from ..backends.state import Control, DataBlock
 from ..kernels.errors import DtypeError, ShapeError
 from .session import Session
 from .standardization import Shift
@@ -66,7 +66,7 @@ class Predictor:
             binding = self._bound(capacity)
         result = None if streamed or rows > capacity else binding.apply(x)
         if result is None:
-            binding.use(self.session.block(x))
+            binding.use(self._block(x))
             binding.run(Control(batch=capacity, steps=batching.count(rows, capacity)))
             result = binding.read("prediction")
         free.append(binding)
@@ -74,8 +74,12 @@ class Predictor:
 
     def _bound(self, capacity: int) -> Binding:
         program = self.session.program("predict", capacity)
-        block = self.session.block(np.zeros((1, *(self.features or ())), self.dtype))
+        block = self._block(np.zeros((1, *(self.features or ())), self.dtype))
         return self.state.backend.compile(program).bind(self.state, block)
+
+    def _block(self, x: np.ndarray) -> DataBlock:
+        state, casts = self.state, self.session.casts
+        return DataBlock(state.backend, {"x": x}, dtype=state.dtype, casts=casts)
 
     def _shifted(self, x: np.ndarray, shift: Shift) -> np.ndarray:
         if x.dtype not in (self.dtype, np.float64):

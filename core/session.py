@@ -18,7 +18,7 @@ from ..backends.contract import Binding
 from ..backends.dispatch import check_dtype
 from ..backends.program import Layout, Program
 from ..backends.selection import Choice, Selection, select
-from ..backends.state import Control, DataBlock, State
+from ..backends.state import Casts, Control, DataBlock, State
 from ..kernels.errors import BadInput, LaminaError, NotBuilt, ShapeError
 from ..kernels.spec import ROWS, Rows, Spec
 from . import initializers, inputs
@@ -313,13 +313,10 @@ class Session:
             x = inputs.cast("x", x, self.dtype) if self.shift is None else self.shift(x, self.dtype)
         return replace(examples, x=x, raw=False)
 
-    def block(self, x: np.ndarray, examples: Examples | None = None) -> DataBlock:
-        """Rows of features on the device, with the targets and weights of examples."""
-        columns, weights = {"x": x}, None
-        if examples is not None:
-            columns, weights = {"x": x, "y": examples.y}, examples.weights
-        casts = None if self.shift is None else {"x": self.shift}
-        return DataBlock(self.backend, columns, weights, dtype=self.dtype, casts=casts)
+    @property
+    def casts(self) -> Casts | None:
+        """What makes rows of a memory map numbers of the dtype, where a plain cast will not do."""
+        return None if self.shift is None else {"x": self.shift}
 
     def _forward(self, x: np.ndarray, node: Node) -> np.ndarray:
         """One node of the forward graph over all rows."""
@@ -327,7 +324,7 @@ class Session:
             return x
         rows, capacity = len(x), batching.capacity(len(x))
         program = predict_program(self.graph(), node, self.state.layout, capacity)
-        block = self.block(x)
+        block = DataBlock(self.backend, {"x": x}, dtype=self.dtype, casts=self.casts)
         binding = self.backend.compile(program).bind(self.state, block)
         binding.run(Control(batch=capacity, steps=batching.count(rows, capacity)))
         return binding.read("prediction")
@@ -373,7 +370,7 @@ class Session:
         """One training step on all rows as one batch; adds to the control block's sums."""
         rows = examples.rows
         self.settle(rows)
-        block = self.block(examples.x, examples)
+        block = examples.block(self.backend, self.dtype, self.casts)
         control.batch, control.cursor, control.steps = rows, 0, 1
         control.learning_rates = self.optimizer.rates(self.state.step, 1)
         with self.lease("train", batching.whole(rows), block, examples.outputs) as binding:
@@ -381,7 +378,7 @@ class Session:
 
     def evaluate(self, examples: Examples) -> dict[str, float]:
         """Loss and metrics, nothing trained."""
-        block = self.block(examples.x, examples)
+        block = examples.block(self.backend, self.dtype, self.casts)
         capacity = batching.capacity(examples.rows)
         control = Control(batch=capacity, steps=batching.count(examples.rows, capacity))
         with self.lease("evaluate", capacity, block, examples.outputs) as binding:
@@ -390,7 +387,7 @@ class Session:
 
     def cost(self, examples: Examples) -> float:
         """The training cost; leaves the gradient in the state's segment."""
-        block = self.block(examples.x, examples)
+        block = examples.block(self.backend, self.dtype, self.casts)
         control = Control(batch=examples.rows)
         capacity = batching.whole(examples.rows)
         with self.lease("gradients", capacity, block, examples.outputs) as binding:

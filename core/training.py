@@ -43,7 +43,7 @@ class ArraySource:
     def __init__(self, session: Session, examples: Examples, batch: int, shuffle: bool) -> None:
         self.session, self.batch, self.shuffle = session, batch, shuffle
         self.rows = examples.rows
-        self.block = session.block(examples.x, examples)
+        self.block = examples.block(session.backend, session.dtype, session.casts)
         self.lease = session.lease("train", batch, self.block, examples.outputs)
         self.binding = self.lease.binding
         self.short = batching.even(self.rows, batch) and self.rows // batch <= SHORT_PASS
