@@ -79,6 +79,22 @@ def slope(op: str, name: str, value: Any) -> float:
     return found
 
 
+def amount(op: str, name: str, value: Any) -> float:
+    """A finite number of at least 0. Raises: BadInput."""
+    found = float(number(op, name, value))
+    if not 0.0 <= found < math.inf:
+        raise BadInput(f"[{op}] {name} must be finite and at least 0, not {value!r}")
+    return found
+
+
+def share(op: str, name: str, value: Any) -> float:
+    """A number in [0, 1): at 1 a running mean would never begin. Raises: BadInput."""
+    found = float(number(op, name, value))
+    if not 0.0 <= found < 1.0:
+        raise BadInput(f"[{op}] {name} must be in [0, 1), not {value!r}")
+    return found
+
+
 def dtype(op: str, name: str, value: Any) -> str:
     """The name of a dtype that arrays can have. Raises: DtypeError."""
     try:
@@ -108,6 +124,9 @@ READERS: dict[str, Reader] = {
     "axis": axis, "axes": wholes, "shape": lengths, "starts": wholes, "stops": wholes,
     "steps": wholes, "rows": length, "classes": length, "stream": whole, "alpha": slope,
     "low": number, "high": number, "rate": number, "dtype": dtype, "activation": activation,
+    "decayed": length, "start": length, "stop": length, "rho": share, "beta1": share,
+    "beta2": share, "epsilon": amount, "maximum": amount, "momentum": number,
+    "weight_decay": number, "coefficient": number,
     "keepdims": truth, "transpose_a": truth, "transpose_b": truth, "bias": truth, "input": truth,
 }  # fmt: skip
 

@@ -389,17 +389,25 @@ def dropout_mask(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
     """The shape and dtype are attributes."""
     if not 0.0 <= attrs["rate"] < 1.0:
         raise ShapeError(f"[dropout_mask] rate must be in [0, 1), not {attrs['rate']!r}")
+    if attrs["dtype"] not in FLOATS:
+        raise DtypeError(f"[dropout_mask] dtype must be floating, not {attrs['dtype']}")
     return (Spec(tuple(attrs["shape"]), attrs["dtype"]),)
+
+
+HOST_NUMBERS = ("learning_rate", "step")  # inputs that change from step to step
 
 
 def update(op: str, names: tuple[str, ...]) -> Rule:
     """Flat buffers of one length, then host numbers; all buffers but the gradient come back."""
 
     def infer(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
-        buffers = [s for s in specs if s.rank > 0]
-        floating(op, names, buffers)
-        if any(s.rank != 1 for s in buffers) or len({s.shape for s in buffers}) > 1:
+        buffers = {n: s for n, s in zip(names, specs, strict=True) if n not in HOST_NUMBERS}
+        floating(op, tuple(buffers), tuple(buffers.values()))
+        if any(s.rank != 1 for s in buffers.values()) or len(set(buffers.values())) > 1:
             raise ShapeError(f"[{op}] takes flat buffers of one length ({listing(names, specs)})")
-        return tuple(s for n, s in zip(names, buffers, strict=False) if n != "gradient")
+        if any(s.rank > 0 for n, s in zip(names, specs, strict=True) if n in HOST_NUMBERS):
+            numbers = " and ".join(n for n in names if n in HOST_NUMBERS)
+            raise ShapeError(f"[{op}] {numbers} are single numbers ({listing(names, specs)})")
+        return tuple(s for n, s in buffers.items() if n != "gradient")
 
     return infer

@@ -209,6 +209,8 @@ class Tables:
     def _loads(self, plan: NativePlan, weighted: bool, mixed: bool) -> list[Shares]:
         """Steps that bring the batch's rows and weights in."""
         low, found = self.low, []
+        # who reads an output that is a column looks for it in the buffer
+        buffered = mixed or len(self.program.outputs) > len(self.program.stacked)
         spans = {name: low.whole(self.program.columns[name]) for name in self.columns}
         # Rows of labels go where those of x go, though they are less work: to the share that needs
         # them, which then waits for no other.
@@ -221,7 +223,7 @@ class Tables:
             for share, (first, last) in enumerate(cuts):
                 record = [
                     low.memory.now[share], low.memory.control, number, words, whole.start,
-                    first, last - first, int(mixed), 0, 0,
+                    first, last - first, int(buffered), 0, 0,
                 ]  # fmt: skip
                 row.append(Task("load", record, [], [low.part(id, first, last)]))
             found.append(row)

@@ -30,17 +30,27 @@ def _update(
         yield row
 
 
+def _in_place(low: Lowering, one: Instruction) -> bool:
+    """Whether it works on segments of the state: what a step writes is then what it reads."""
+    kinds = {low.program.values[i].kind for i in (*one.inputs, *one.outputs) if i is not None}
+    return kinds <= {"flat", "control"}
+
+
 def _flats(low: Lowering, one: Instruction) -> list[ValueId]:
     return [i for i in one.inputs if i is not None and low.specs[i].rank == 1]
 
 
 @rule("sgd_update")
 def _sgd(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    if not _in_place(low, one):
+        return None
     return _update(low, _flats(low, one), "sgd", lambda p, n, now, _: [p[0], p[1], n, now])
 
 
 @rule("momentum_update", "nesterov_update")
 def _momentum(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    if not _in_place(low, one):
+        return None
     factor, nesterov = bits(attrs["momentum"]), int(one.op == "nesterov_update")
     return _update(
         low, _flats(low, one), "momentum",
@@ -50,6 +60,8 @@ def _momentum(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterato
 
 @rule("rmsprop_update")
 def _rmsprop(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    if not _in_place(low, one):
+        return None
     tail = [bits(attrs["rho"]), bits(1.0 - attrs["rho"]), bits(attrs["epsilon"])]
     return _update(
         low, _flats(low, one), "rmsprop",
@@ -59,6 +71,8 @@ def _rmsprop(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator
 
 @rule("adam_update", "adamw_update")
 def _adam(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    if not _in_place(low, one):
+        return None
     beta1, beta2, decay = attrs["beta1"], attrs["beta2"], attrs.get("weight_decay", 0.0)
     decayed = attrs.get("decayed", 0)
     tail = [bits(n) for n in (beta1, 1.0 - beta1, beta2, 1.0 - beta2, attrs["epsilon"])]
@@ -82,6 +96,8 @@ def _poke(address: Address, number: float) -> None:
 def _clip(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     (g,) = one.inputs
     assert g is not None
+    if not _in_place(low, one):
+        return None
     return _clip_tasks(low, g, bits(attrs["maximum"]))
 
 
@@ -109,6 +125,8 @@ def _add_decay(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterat
     g, p = one.inputs
     assert g is not None
     assert p is not None
+    if not _in_place(low, one) or attrs["stop"] > length(low.specs[g]):
+        return None
     first, last, factor = attrs["start"], attrs["stop"], bits(attrs["coefficient"])
     row: Shares = []
     for start, stop in low.cuts(last - first, 2.0 * (last - first), 16):

@@ -334,7 +334,7 @@ def clip_norm(out: Out, gradient: Array, *, maximum: float) -> None:
     ratio = maximum / (math.sqrt(updates.sum_of_squares(gradient)) + 1e-6)
     # written so that a NaN goes through, as it does through the reference's clip
     factor = 1.0 if ratio > 1.0 else ratio
-    updates.scale_by(gradient, gradient.dtype.type(factor), out[0])
+    updates.scale_by(gradient, gradient.dtype.type(factor), out[0].reshape(-1))
 
 
 def add_decay(
