@@ -250,7 +250,7 @@ def warmup(
 
 @app.command(epilog="Examples:\n\n  lamina devices\n\n  lamina devices --check numba")
 def devices(
-    probe: Annotated[bool, typer.Option("--probe", help="Probe again, and time it.")] = False,
+    probe: Annotated[bool, typer.Option("--probe", help="Say how long each probe took.")] = False,
     check: Annotated[
         str,
         typer.Option(
