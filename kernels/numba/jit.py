@@ -1,4 +1,4 @@
-"""How Numba compiles the kernels: every option, once.
+"""How Numba compiles kernels and compiled loops: every option, once.
 
 error_model="numpy"
     A division by zero gives infinity or NaN as IEEE says. With Python's model every division
