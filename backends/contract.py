@@ -1,6 +1,6 @@
 """The contract of a backend: a device, and how it makes programs ready and runs them.
 
-A backend needs an array namespace and three conversions; all else has a default. What it can do
+A backend needs an array namespace; all else has a default. What it can do
 better it says by overriding: kernels for single operations, `compile` for whole programs.
 """
 

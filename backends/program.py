@@ -1,7 +1,7 @@
 """What a device is asked to run, as plain data.
 
-A program is made from a graph by `core/planner.py`. It says nothing of how it is run: the default
-walker, a native executor or a captured CUDA graph all read the same tables.
+A program is made from a graph by `core/graph/planner.py`. It says nothing of how it is run: the
+default walker, a native executor or a captured CUDA graph all read the same tables.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class Program:
         batches, each times the batch's sum of weights.
     stacked: outputs whose rows a run collects over all batches.
     layout: where the model's arrays lie in the flat segments. dtype: of its floating numbers.
-    capacity: the largest number of rows in a batch. plan: where values may lie in memory.
+    capacity: the largest number of rows in a batch. memory: where values may lie in memory.
     """
 
     name: str

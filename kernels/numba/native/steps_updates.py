@@ -40,7 +40,7 @@ def rmsprop(a: Record, like: Like) -> None:
 @step
 def adam(a: Record, like: Like) -> None:
     """0 p, 1 g, 2 how many, 3 now, 4 m, 5 s, 6 beta1, 7 1 - beta1, 8 beta2, 9 1 - beta2,
-    10 epsilon, 11 weight decay, 12 how many of the first decay.
+    10 epsilon, 11 not read, 12 how many of the first decay, 13 beta1, beta2, decay (float64).
     """
     p = line(a[0], a[2], like)
     rate, step = doubles(a[3])[RATE], integers(a[3])[STEP]
