@@ -238,10 +238,10 @@ def warmup(
     backend: Annotated[str, typer.Option(help="As in lamina train.")] = "auto",
 ) -> None:
     """Compiles ahead what a first training would compile, and keeps it on disk."""
-    from .backends.selection import select
+    from .backends.selection import preferred
 
     with honest():
-        chosen = select(None if backend == "auto" else backend).backend
+        chosen = preferred(backend).backend
         start = time.perf_counter()
         count = sum(1 for _ in chosen.warmup())
         seconds = time.perf_counter() - start

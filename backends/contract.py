@@ -111,7 +111,7 @@ class Backend(Device):
 
     def compile(self, program: Program) -> Executable:
         """Makes a program ready to run; the default walks it instruction by instruction."""
-        from .walker import Walker
+        from .walker import Walker  # here: the walker is written against this contract
 
         return Walker(self, program)
 

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .device import Array, Device
 from .program import Layout
-
-if TYPE_CHECKING:
-    from .contract import Backend
-
-Array = Any
 
 
 class State:
@@ -24,7 +19,7 @@ class State:
     `step` counts optimizer updates and `epoch` passes over the data, both over the model's life.
     """
 
-    def __init__(self, backend: Backend, layout: Layout, dtype: str, seed: int) -> None:
+    def __init__(self, backend: Device, layout: Layout, dtype: str, seed: int) -> None:
         self.backend = backend
         self.layout = layout
         self.dtype = dtype
@@ -62,7 +57,7 @@ class State:
         flat = self.read(segment or entry.segment)
         return flat[entry.offset : entry.offset + entry.size].reshape(entry.shape)
 
-    def moved(self, backend: Backend) -> State:
+    def moved(self, backend: Device) -> State:
         """The same state on another backend."""
         other = State(backend, self.layout, self.dtype, self.seed)
         other.step, other.epoch = self.step, self.epoch
@@ -84,7 +79,7 @@ class DataBlock:
 
     def __init__(
         self,
-        backend: Backend,
+        backend: Device,
         columns: Mapping[str, np.ndarray],
         weights: np.ndarray | None = None,
         order: np.ndarray | None = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..backends.ceilings import ceiling
 from ..backends.program import Instruction
 from ..backends.state import Control
 from ..kernels import ops
@@ -113,8 +114,6 @@ def profile(model: Sequential, x: Any, y: Any, steps: int = 20) -> Profile:
     model: built here if it is not. x: (n, features), y: (n,) or (n, outputs), as in `fit`.
     steps: how many are timed, from 1. Raises: BadInput, ShapeError, DtypeError.
     """
-    from ..backends.ceilings import ceiling
-
     check_count("profile: steps", steps)
     session = model.session
     examples = session.examples(x, y)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.contract import Backend
-from ..backends.selection import Choice, select
+from ..backends.selection import Choice, preferred
 from ..kernels.errors import CheckpointError, LaminaError
 from .checkpoint import OBJECTS, read
 from .data.tables import Encoding
@@ -38,7 +38,7 @@ def load(
     """
     tensors, metadata = read(Path(path))
     words = dict(custom or {})
-    chosen = select(None if backend == "auto" else backend)
+    chosen = preferred(backend)
     try:
         told = json.loads(metadata["model"])
         model = _rebuilt(told, chosen.backend, words)

@@ -35,7 +35,7 @@ class Predictor:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.state = session.state
+        self.backend, self.state = session.backend, session.state
         self.dtype = np.dtype(session.dtype)
         self.features = session.features
         self.free: dict[tuple[int, bool], list[Binding]] = {}
@@ -73,7 +73,7 @@ class Predictor:
         empty = np.zeros((1, *(self.features or ())), self.dtype)
         state = self.state
         block = DataBlock(state.backend, {"x": empty}, dtype=state.dtype)
-        return state.backend.compile(program).bind(state, block)
+        return self.backend.compile(program).bind(state, block)
 
     def _refuse(self, x: np.ndarray) -> None:
         if x.dtype != self.dtype:
