@@ -14,17 +14,11 @@ from ..kernels import ops
 from ..kernels.errors import NotBuilt
 from ..kernels.spec import concrete_attrs
 from .checks import check_count
+from .columns import table
 from .session import Session
 
 if TYPE_CHECKING:
     from .model import Sequential
-
-
-def table(rows: list[tuple[str, ...]]) -> str:
-    """Columns of equal width; the first row is the head."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
-    return "\n".join(lines)
 
 
 def summary(model: Sequential) -> str:

@@ -228,20 +228,6 @@ def entropy(
     use(loop)(log, matrix(p), matrix(targets), rows_of(weights), matrix(out[0]))
 
 
-def cross_entropy(
-    use: Use, out: Out, p: Array, labels: Array, weights: Array | None = None
-) -> None:
-    """With a logarithm that is finite."""
-    entropy(training.cross_entropy, use, out, p, labels, weights)
-
-
-def binary_cross_entropy(
-    use: Use, out: Out, p: Array, targets: Array, weights: Array | None = None
-) -> None:
-    """With a logarithm that is finite."""
-    entropy(training.binary_cross_entropy, use, out, p, targets, weights)
-
-
 def dropout_mask(
     use: Use,
     out: Out,
