@@ -63,7 +63,7 @@ def squares(a: Record, like: Like) -> None:
 
 @step
 def clip(a: Record, like: Like) -> None:
-    """0 g, 1 how many, 2 the workers' sums of squares, 3 how many of them, 4 maximum."""
+    """0 g, 1 how many, 2 the shares' sums of squares, 3 how many of them, 4 maximum."""
     found = 0.0
     for i in range(a[3]):
         found += doubles(a[2])[i]
