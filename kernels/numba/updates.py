@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..philox import MULTIPLIERS, ROUNDS, WEYL
-from .fast_math import fma
+from .instructions import fma
 from .jit import jit
 from .losses import weighted_sum
 
