@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ...kernels.errors import NotDifferentiable
 from ...kernels.spec import FLOATS
+from . import loss_derivatives  # noqa: F401  # its rules register
 from .derivatives import RULES, Gradient
 from .graph import SELECT, Node, constant, make, order
 
