@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,12 +82,6 @@ def rows(op: Op, loop: Function, use: Use, out: Out, *inputs: Any, **attrs: Any)
     left_out = [None] * (len(op.inputs) - len(inputs))
     outputs = (matrix(o) if o.ndim else o for o in out)
     use(loop)(*map(rows_of, inputs), *left_out, *outputs)
-
-
-def entropy(op: Op, loop: Function, use: Use, out: Out, *inputs: Any) -> None:
-    """The same for a loop that takes a logarithm before the inputs: one that is finite."""
-    log = use(scalar.safe_log)
-    rows(op, loop, lambda given: partial(use(given), log), out, *inputs)
 
 
 def whole(op: Op, loop: Function, use: Use, out: Out, *inputs: Any, **attrs: Any) -> None:
@@ -225,6 +218,28 @@ def scatter_rows(use: Use, out: Out, x: Array, indices: Array, *, rows: int) -> 
     width = math.prod(x.shape[1:])
     y = out[0].reshape(rows, width)
     use(operations.scatter_rows)(x.reshape(len(x), width), indices, y)
+
+
+def entropy(
+    loop: Function, use: Use, out: Out, p: Array, targets: Array, weights: Array | None = None
+) -> None:
+    """A loss with a logarithm that is finite."""
+    log = use(scalar.safe_log)
+    use(loop)(log, matrix(p), matrix(targets), rows_of(weights), matrix(out[0]))
+
+
+def cross_entropy(
+    use: Use, out: Out, p: Array, labels: Array, weights: Array | None = None
+) -> None:
+    """With a logarithm that is finite."""
+    entropy(training.cross_entropy, use, out, p, labels, weights)
+
+
+def binary_cross_entropy(
+    use: Use, out: Out, p: Array, targets: Array, weights: Array | None = None
+) -> None:
+    """With a logarithm that is finite."""
+    entropy(training.binary_cross_entropy, use, out, p, targets, weights)
 
 
 def dropout_mask(

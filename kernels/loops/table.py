@@ -34,14 +34,8 @@ OWN: dict[str, tuple[Function, Function]] = {
     "concatenate": (drivers.concatenate, drivers.concatenate),
     "gather_rows": (drivers.gather_rows, operations.gather_rows),
     "scatter_rows": (drivers.scatter_rows, operations.scatter_rows),
-    "cross_entropy": (
-        partial(drivers.entropy, OPS["cross_entropy"], training.cross_entropy),
-        training.cross_entropy,
-    ),
-    "binary_cross_entropy": (
-        partial(drivers.entropy, OPS["binary_cross_entropy"], training.binary_cross_entropy),
-        training.binary_cross_entropy,
-    ),
+    "cross_entropy": (drivers.cross_entropy, training.cross_entropy),
+    "binary_cross_entropy": (drivers.binary_cross_entropy, training.binary_cross_entropy),
     "dropout_mask": (drivers.dropout_mask, training.dropout_mask),
     "adam_update": (drivers.adam_update, training.adam_update),
     "adamw_update": (
