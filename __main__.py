@@ -250,10 +250,10 @@ def warmup(
     backend: Annotated[str, typer.Option(help="As in lamina train.")] = "auto",
 ) -> None:
     """Compiles ahead what a first training would compile, and keeps it on disk."""
-    from .backends.selection import select
+    from .backends.selection import preferred
 
     with honest():
-        chosen = select(None if backend == "auto" else backend).backend
+        chosen = preferred(backend).backend
         start = time.perf_counter()
         count = sum(1 for _ in chosen.warmup())
         seconds = time.perf_counter() - start
@@ -262,7 +262,7 @@ def warmup(
 
 @app.command(epilog="Examples:\n\n  lamina devices\n\n  lamina devices --check numba")
 def devices(
-    probe: Annotated[bool, typer.Option("--probe", help="Probe again, and time it.")] = False,
+    probe: Annotated[bool, typer.Option("--probe", help="Say how long each probe took.")] = False,
     check: Annotated[
         str,
         typer.Option(

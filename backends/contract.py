@@ -1,6 +1,6 @@
 """The contract of a backend: a device, and how it makes programs ready and runs them.
 
-A backend needs an array namespace and three conversions; all else has a default. What it can do
+A backend needs an array namespace; all else has a default. What it can do
 better it says by overriding: kernels for single operations, `compile` for whole programs.
 """
 
@@ -133,7 +133,7 @@ class Backend(Device):
 
     def compile(self, program: Program) -> Executable:
         """Makes a program ready to run; the default walks it instruction by instruction."""
-        from .walker import Walker
+        from .walker import Walker  # here: the walker is written against this contract
 
         return Walker(self, program)
 

@@ -1,7 +1,7 @@
 """What a device is asked to run, as plain data.
 
-A program is made from a graph by `core/planner.py`. It says nothing of how it is run: the default
-walker, a native executor or a captured CUDA graph all read the same tables.
+A program is made from a graph by `core/graph/planner.py`. It says nothing of how it is run: the
+default walker, a native executor or a captured CUDA graph all read the same tables.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Program:
     watched: the sums that must be finite for a run to go on: what training lowers, no metric.
     stacked: outputs whose rows a run collects over all batches.
     layout: where the model's arrays lie in the flat segments. dtype: of its floating numbers.
-    capacity: the largest number of rows in a batch. plan: where values may lie in memory.
+    capacity: the largest number of rows in a batch. memory: where values may lie in memory.
     bounds: what columns must hold to; a binding checks the rows it is given, once (`bounds.check`).
     computed: positions of instructions whose indices a step makes, which the step must check.
     """

@@ -63,11 +63,6 @@ def _loader(name: str) -> Callable[[], type[Backend]]:
     raise unknown("backend", name, (*names(), *ALIASES, "auto"))
 
 
-def backend_class(name: str) -> type[Backend]:
-    """The class of a backend. Raises: UnknownName."""
-    return _loader(name)()
-
-
 @dataclass(frozen=True)
 class _Probed:
     """What a probe found; the backend it ran on, where it can run."""

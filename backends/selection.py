@@ -18,6 +18,7 @@ from ..kernels.errors import BackendUnavailable, UnknownName, unknown
 from . import measured
 from .contract import Backend
 from .registry import ALIASES, BackendStatus, candidates, instance, names, status
+from .threads import apply_environment
 
 Choice = Union[str, Backend, None]
 
@@ -27,7 +28,7 @@ class Selection:
     """A backend and why it was taken.
 
     open: "auto" took it by preference, and what was measured may take another one when the work
-        is known (see `choose`).
+        is known (see `choose_measured`).
     """
 
     backend: Backend
@@ -90,14 +91,20 @@ def restored(name: str, index: int) -> Backend:
         return other
 
 
+def preferred(choice: Choice = None) -> Selection:
+    """What `select` says, where "auto" leaves the choice to `use_backend`, then LAMINA_BACKEND.
+
+    choice, and what is raised: see `select`.
+    """
+    return select(None if isinstance(choice, str) and choice == "auto" else choice)
+
+
 def _apply_threads() -> None:
     if os.environ.get("LAMINA_THREADS"):
-        from .threads import apply_environment
-
         apply_environment()
 
 
-def choose(flops: float, dtype: str, ordinary: Backend) -> Selection:
+def choose_measured(flops: float, dtype: str, ordinary: Backend) -> Selection:
     """The backend that wins at so much work a training step; the ordinary one if that is unknown.
 
     dtype: what the backend must compute in. The figures are for float32.

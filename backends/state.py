@@ -5,16 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from .device import Array, Device
 from .program import Layout
-
-if TYPE_CHECKING:
-    from .contract import Backend
-
-Array = Any
 
 
 class State:
@@ -28,7 +24,7 @@ class State:
     Copies and pickles have memory of their own, and the same numbers.
     """
 
-    def __init__(self, backend: Backend, layout: Layout, dtype: str, seed: int) -> None:
+    def __init__(self, backend: Device, layout: Layout, dtype: str, seed: int) -> None:
         self.backend = backend
         self.layout = layout
         self.dtype = dtype
@@ -68,7 +64,7 @@ class State:
         flat = self.read(segment or entry.segment)
         return flat[entry.offset : entry.offset + entry.size].reshape(entry.shape)
 
-    def moved(self, backend: Backend) -> State:
+    def moved(self, backend: Device) -> State:
         """The same state on another backend, or a copy on the same one."""
         return restored(backend, *self._numbers())
 
@@ -86,7 +82,7 @@ class State:
 
 
 def restored(
-    backend: Backend,
+    backend: Device,
     layout: Layout,
     dtype: str,
     seed: int,
@@ -116,7 +112,7 @@ class DataBlock:
 
     def __init__(
         self,
-        backend: Backend,
+        backend: Device,
         columns: Mapping[str, np.ndarray],
         weights: np.ndarray | None = None,
         order: np.ndarray | None = None,

@@ -133,7 +133,7 @@ class WalkerBinding(Binding):
         return plan
 
     def _prebind(self, plan: WalkPlan) -> None:
-        """Gives steps the arrays that are the same in every batch, once."""
+        """Gives launches the arrays that are the same in every batch, once."""
         changing: set[int] = set(self.program.columns.values())
         changing.update(id for id, _ in plan.control)
         launches = list(chain.from_iterable(plan.segments.values()))

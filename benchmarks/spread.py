@@ -1,6 +1,6 @@
 """How much the figures of one tree differ from run to run on a machine.
 
-Rounds within one process share its memory layout, its threads and the machine's mood, so their
+Rounds within one process share its memory layout, its threads and the machine's load, so their
 scatter says nothing about the next process. What counts is the scatter of whole runs: the variance
 of the logarithm of each row's median over runs of the same tree. A few runs tell little about one
 row, so each row's variance is drawn towards that of all rows (empirical Bayes: Smyth, Statistical

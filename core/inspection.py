@@ -8,23 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..backends.ceilings import ceiling
 from ..backends.program import Instruction
 from ..backends.state import Control
 from ..kernels import ops
 from ..kernels.errors import NotBuilt
 from ..kernels.spec import concrete_attrs
 from .checks import check_count
+from .columns import table
 from .session import Session
 
 if TYPE_CHECKING:
     from .model import Sequential
-
-
-def table(rows: list[tuple[str, ...]]) -> str:
-    """Columns of equal width; the first row is the head."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
-    return "\n".join(lines)
 
 
 def summary(model: Sequential) -> str:
@@ -115,8 +110,6 @@ def profile(model: Sequential, x: Any, y: Any, steps: int = 20) -> Profile:
     model: built here if it is not. x: (n, features), y: (n,) or (n, outputs), as in `fit`.
     steps: how many are timed, from 1. Raises: BadInput, ShapeError, DtypeError, ModelBusy.
     """
-    from ..backends.ceilings import ceiling
-
     check_count("profile: steps", steps)
     session = model.session
     with session.training:

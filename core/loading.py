@@ -14,7 +14,7 @@ import numpy as np
 
 from ..backends.contract import Backend
 from ..backends.program import Layout
-from ..backends.selection import Choice, select
+from ..backends.selection import Choice, preferred
 from ..kernels.errors import CheckpointError
 from . import initializers, schedules
 from .checkpoint import FACTOR, OFFSET, read
@@ -47,7 +47,7 @@ def load(
     """
     tensors, metadata = read(Path(path))
     words = dict(custom or {})
-    chosen = select(None if backend == "auto" else backend)
+    chosen = preferred(backend)
     try:
         told = json.loads(metadata["model"], parse_int=_whole)
         model = _rebuilt(told, tensors, chosen.backend, words)

@@ -16,7 +16,7 @@ from ..backends.selection import Choice
 from ..backends.state import Control, State
 from ..kernels.errors import BadInput, ShapeError, unknown
 from ..kernels.spec import FLOATS
-from . import inputs, losses, optimizers, training
+from . import checkpoint, inputs, inspection, losses, optimizers, training
 from . import metrics as measures
 from .callbacks import Callback, check_callbacks
 from .checks import check_count, check_number
@@ -383,9 +383,7 @@ class Sequential:
 
     def summary(self) -> str:
         """A table of layers, output shapes and numbers of parameters; prints and returns it."""
-        from .inspection import summary
-
-        text = summary(self)
+        text = inspection.summary(self)
         print(text)
         return text
 
@@ -395,9 +393,7 @@ class Sequential:
         path: of the file; an older one is replaced once the new one is on disk.
         Raises: NotBuilt; OSError when the disk refuses, with the old file whole.
         """
-        from .checkpoint import save
-
-        save(self, path)
+        checkpoint.save(self, path)
 
     def __repr__(self) -> str:
         layers = ", ".join(layer.brief() for layer in self.layers)

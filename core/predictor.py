@@ -26,7 +26,7 @@ class Predictor:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.state = session.state
+        self.backend, self.state = session.backend, session.state
         self.dtype = np.dtype(session.dtype)
         self.features = session.features
         self.free: dict[tuple[int, bool], list[Binding]] = {}
@@ -59,7 +59,7 @@ class Predictor:
             binding = self._bound(capacity)
         result = None if streamed or rows > capacity else binding.apply(x)
         if result is None:
-            binding.use(self.session.block(x, backend=self.state.backend))
+            binding.use(self.session.block(x, backend=self.backend))
             binding.run(Control(batch=capacity, steps=batching.count(rows, capacity)))
             result = binding.read("prediction")
         free.append(binding)
@@ -67,9 +67,9 @@ class Predictor:
 
     def _bound(self, capacity: int) -> Binding:
         program = self.session.program("predict", capacity)
-        empty, device = np.zeros((1, *(self.features or ())), self.dtype), self.state.backend
-        block = self.session.block(empty, backend=device)
-        return device.compile(program).bind(self.state, block)
+        empty = np.zeros((1, *(self.features or ())), self.dtype)
+        block = self.session.block(empty, backend=self.backend)
+        return self.backend.compile(program).bind(self.state, block)
 
     def _shifted(self, x: np.ndarray, shift: Shift) -> np.ndarray:
         if x.dtype not in (self.dtype, np.float64):

@@ -16,8 +16,9 @@ import numpy as np
 from ..backends import batching
 from ..backends.contract import Backend, Binding
 from ..backends.dispatch import check_dtype
+from ..backends.measured import step_flops
 from ..backends.program import Layout, Program
-from ..backends.selection import Choice, Selection, select
+from ..backends.selection import Choice, Selection, choose_measured, preferred
 from ..backends.state import Control, DataBlock, State
 from ..kernels.errors import BadInput, NotBuilt, ShapeError
 from ..kernels.spec import ROWS, Spec
@@ -45,8 +46,7 @@ Kind = Literal["train", "gradients", "evaluate", "predict"]
 
 def select_for(dtype: str, choice: Choice) -> Selection:
     """The backend for a choice, "auto" leaving it to the later ones; it must know the dtype."""
-    open_choice = isinstance(choice, str) and choice == "auto"
-    chosen = select(None if open_choice else choice)
+    chosen = preferred(choice)
     check_dtype(chosen.backend, "Sequential", Spec((1,), dtype))
     return chosen
 
@@ -129,11 +129,8 @@ class Session:
         """
         if not self._undecided:
             return
-        from ..backends.measured import step_flops
-        from ..backends.selection import choose
-
         parameters = self.state.layout.length("parameters")
-        self.adopt(choose(step_flops(rows, parameters), self.dtype, self.backend))
+        self.adopt(choose_measured(step_flops(rows, parameters), self.dtype, self.backend))
 
     # Weights
 

@@ -28,7 +28,6 @@ CIRCLES = {  # modules that import each other -> why they may
     ),
 }
 TYPES = {  # imports for types only that close a circle -> why the type is named
-    ("lamina.backends.state", "lamina.backends.contract"): "the device that holds a state",
     ("lamina.core.callbacks", "lamina.core.model"): "a callback is told the model that trains",
     ("lamina.core.checkpoint", "lamina.core.model"): "what is saved",
     ("lamina.core.inspection", "lamina.core.model"): "what is looked at",

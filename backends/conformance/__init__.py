@@ -1,7 +1,7 @@
 """The conformance kit: what a device computes, against the float64 oracle.
 
 `operations` runs every row of the table; `plain` runs a program as it reads, which is what whole
-programs on a device are held against (core makes them: see `core/conformance.py`).
+programs on a device are held against (core makes them: see `core/conformance/`).
 """
 
 from __future__ import annotations

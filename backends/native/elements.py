@@ -145,13 +145,13 @@ def _dropout(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator
     if sources != ["seed", "counter"]:
         return None
     count, row = length(low.specs[out]), []
-    bar, scale = philox.threshold(attrs["rate"]), bits(1.0 / (1.0 - attrs["rate"]))
+    threshold, scale = philox.threshold(attrs["rate"]), bits(1.0 / (1.0 - attrs["rate"]))
     stream = attrs["stream"] & philox.WORD
     for share, (start, stop) in enumerate(low.cuts(count, 30.0 * count, 16)):
         write = span(moved(low.at(out), low.bytes(start)), low.bytes(stop - start))
         record = [
-            low.memory.now[share], low.memory.control, stream, bar, scale, start // 4, write.start,
-            stop - start,
+            low.memory.now[share], low.memory.control, stream, threshold, scale, start // 4,
+            write.start, stop - start,
         ]  # fmt: skip
         row.append(None if start == stop else low.task("dropout_mask", record, [], [write]))
     return iter([row])

@@ -22,12 +22,12 @@ from ...kernels.bounds import OutOfRange
 from ...kernels.memory import Address, address, aligned
 from ...kernels.numba.native import compiled, interpreter, slots
 from ...kernels.spec import concrete_attrs
-from .. import batching, bounds, guard
+from .. import batching, bounds, guard, threads
 from ..buffers import Plans, control_number, rate_of, signed
 from ..contract import Backend, Binding, Executable
 from ..program import Program, ValueId
 from ..state import Control, DataBlock, State
-from ..threads import count, crew
+from ..threads import crew
 from .spans import ByteCount, moved
 from .tables import NativePlan, Stretch, Tables, Walked
 
@@ -42,7 +42,7 @@ PATIENCE, HURRY = 1_000_000, 5_000
 NOTHING = nullcontext()
 
 
-def seconds(program: Program, rows: int) -> float:
+def estimate(program: Program, rows: int) -> float:
     """About how long one thread needs for one batch."""
     total = 0.0
     for _, one in program.instructions():
@@ -88,7 +88,7 @@ class ShortCut:
     """
 
     plan: NativePlan
-    program: Address
+    table: Address
     shares: int
     copy: np.ndarray | None
     source: Address
@@ -113,7 +113,7 @@ class NativeBinding(Binding):
         self.fields: Any = memoryview(self.control.data)  # sets a slot in half the time
         self.short_cuts: Plans[int, ShortCut] = Plans()
         self.columns = self.tables.columns
-        self.seconds: dict[int, float] = {}
+        self.estimates: dict[int, float] = {}  # rows -> seconds of a batch
         self.pointed: dict[int, np.ndarray] = {}  # rows that a column points to
         if block is not None:
             self.use(block)
@@ -141,12 +141,12 @@ class NativeBinding(Binding):
 
     def _shares(self, rows: int) -> int:
         """How many shares the work is worth: all threads, or one."""
-        threads = count()
-        if threads == 1:
+        most = threads.count()
+        if most == 1:
             return 1
-        if rows not in self.seconds:
-            self.seconds[rows] = seconds(self.program, rows)
-        return threads if self.seconds[rows] >= SPLIT_SECONDS else 1
+        if rows not in self.estimates:
+            self.estimates[rows] = estimate(self.program, rows)
+        return most if self.estimates[rows] >= SPLIT_SECONDS else 1
 
     def _plan(self, rows: int) -> NativePlan:
         key = (rows, self._shares(rows), self.weights is not None)
@@ -193,13 +193,13 @@ class NativeBinding(Binding):
             fields[slots.COLUMNS] = ready.source
         fields[slots.COLUMNS + 1] = 0
         fields[slots.RESULTS] = ready.target
-        fields[slots.STEPS], fields[slots.CURSOR], fields[slots.ROWS] = 1, 0, rows
+        fields[slots.BATCHES], fields[slots.CURSOR], fields[slots.ROWS] = 1, 0, rows
         if ready.plan.prepares:
             self._prepared(ready.plan)
         if ready.shares == 1:
-            self.lead(self.control_address, ready.program, 0, 0, 0)
+            self.lead(self.control_address, ready.table, 0, 0, 0)
         else:
-            self._lead(ready.plan, ready.program, HURRY)
+            self._lead(ready.plan, ready.table, HURRY)
         return ready.result.copy()
 
     def _short_cut(self, x: np.ndarray) -> ShortCut | None:
@@ -225,14 +225,14 @@ class NativeBinding(Binding):
         self.fields[slots.READY] = int(plan.version == version)
         plan.version = version
 
-    def _lead(self, plan: NativePlan, program: Address, patience: int) -> None:
+    def _lead(self, plan: NativePlan, table: Address, patience: int) -> None:
         """One native call on a core for each share, or on as many as are free."""
         taken = crew.take(plan.shares)
         try:
             for slot, helper in enumerate(taken):
                 plan.mailboxes[slot] = helper.address
             mailboxes = plan.mailboxes_address
-            self.lead(self.control_address, program, mailboxes, len(taken), patience)
+            self.lead(self.control_address, table, mailboxes, len(taken), patience)
         finally:
             crew.give(taken)
 
@@ -297,7 +297,7 @@ class NativeBinding(Binding):
         quiet = NOTHING if whole else np.errstate(all="ignore")  # native code warns of nothing
         with crew.blas() if plan.blas else NOTHING, quiet:
             for count in pieces:
-                c[slots.STEPS], c[slots.CURSOR] = count, control.cursor
+                c[slots.BATCHES], c[slots.CURSOR] = count, control.cursor
                 c[slots.FIRST_STEP] = self.state.step
                 c[slots.RATES] = 0 if rates is None else address(rates) + 8 * done
                 if read is not None:
@@ -336,7 +336,7 @@ class NativeBinding(Binding):
             if self.watch:
                 ticks = np.zeros(len(part.owners) or 1, dtype=np.int64)
                 begun = time.perf_counter()
-            part.program[interpreter.TICKS] = 0 if ticks is None else address(ticks)
+            part.table[interpreter.TICKS] = 0 if ticks is None else address(ticks)
             if plan.prepares:
                 self._prepared(plan)
             self._lead(plan, part.address, PATIENCE)

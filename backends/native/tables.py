@@ -36,7 +36,7 @@ class Stretch:
         the first task of each.
     """
 
-    program: np.ndarray
+    table: np.ndarray
     address: Address
     kept: list[np.ndarray]
     owners: list[int]
@@ -116,23 +116,22 @@ class Tables:
         plan = NativePlan(rows, shares, nows, memoryview(mailboxes.data), address(mailboxes))
         plan.kept.append(mailboxes)
         self._addresses(plan, weighted)
-        lowered = self._lower(plan)
+        low, lowered = self._lower(plan)
         if any(found is None for found in lowered) and plan.shares > 1:
             plan.shares = 1
-            lowered = self._lower(plan)
+            low, lowered = self._lower(plan)
         plan.lowered = lowered
         mixed = any(found is None for found in lowered)
-        low = self.low
         plan.prepares = bool(low.preparation)
         section = Section(prepared=len(low.preparation))
-        section.rows += [*low.preparation, *self._loads(plan, weighted, mixed), *low.prologue]
+        section.rows += [*low.preparation, *self._loads(low, plan, weighted, mixed), *low.prologue]
         updates = len(program.forward) + len(program.backward)
         for position, (_, one) in enumerate(program.instructions()):
             if position == len(program.forward) and program.sums:
                 section.check = len(section.rows)
-                section.rows.append(self._account())
+                section.rows.append(self._account(low))
             if position == updates:
-                section.rows += [*low.epilogue, *self._guard()]
+                section.rows += [*low.epilogue, *self._guard(low)]
                 section.update = len(section.rows)
                 section.guarded = section.update - 1
             found = lowered[position]
@@ -147,8 +146,8 @@ class Tables:
             plan.parts.append(Walked(call, one))
         if len(program.forward) == updates + len(program.update) and program.sums:
             section.check = len(section.rows)
-            section.rows.append(self._account())
-        section.rows += self._stores(plan)
+            section.rows.append(self._account(low))
+        section.rows += self._stores(low, plan)
         self._close(plan, section)
         return plan
 
@@ -201,14 +200,15 @@ class Tables:
             lambda routine: Address(compiled.blas(routine, program.dtype)),
         )  # fmt: skip
 
-    def _lower(self, plan: NativePlan) -> list[list[Shares] | None]:
-        self.low = Lowering(self.program, self._memory(plan), plan.rows, plan.shares)
+    def _lower(self, plan: NativePlan) -> tuple[Lowering, list[list[Shares] | None]]:
+        """Every instruction as rows of tasks, None where it has none, and what made them."""
+        low = Lowering(self.program, self._memory(plan), plan.rows, plan.shares)
         instructions = enumerate(self.program.instructions())
-        return [self.low.lower(one, position) for position, (_, one) in instructions]
+        return low, [low.lower(one, position) for position, (_, one) in instructions]
 
-    def _loads(self, plan: NativePlan, weighted: bool, mixed: bool) -> list[Shares]:
+    def _loads(self, low: Lowering, plan: NativePlan, weighted: bool, mixed: bool) -> list[Shares]:
         """Steps that bring the batch's rows and weights in."""
-        low, found = self.low, []
+        found = []
         # who reads an output that is a column looks for it in the buffer
         buffered = mixed or len(self.program.outputs) > len(self.program.stacked)
         spans = {name: low.whole(self.program.columns[name]) for name in self.columns}
@@ -233,16 +233,17 @@ class Tables:
             found.append(low.first("load_weights", record, [], [whole]))
         return found
 
-    def _account(self) -> Shares:
-        spans = [self.low.whole(id) for id in self.program.sums.values()]
-        memory, watched = self.low.memory, self.program.watched
+    def _account(self, low: Lowering) -> Shares:
+        """A step that adds to the sums of the run."""
+        spans = [low.whole(id) for id in self.program.sums.values()]
+        memory, watched = low.memory, self.program.watched
         mask = sum(1 << at for at, name in enumerate(self.program.sums) if name in watched)
         record = [memory.now[0], memory.control, len(spans), mask, *[one.start for one in spans]]
-        return self.low.first("account", record, spans, [])
+        return low.first("account", record, spans, [])
 
-    def _guard(self) -> list[Shares]:
+    def _guard(self, low: Lowering) -> list[Shares]:
         """Steps that look at what the update is to work on."""
-        low, found = self.low, []
+        found = []
         limit = bits(guard.largest_norm(self.program.dtype))
         for name in guard.watched(self.program):
             base = address(self.state.flats[name])
@@ -256,9 +257,9 @@ class Tables:
                 found.append(row)
         return found
 
-    def _stores(self, plan: NativePlan) -> list[Shares]:
+    def _stores(self, low: Lowering, plan: NativePlan) -> list[Shares]:
         """Steps that collect the rows of stacked outputs."""
-        low, found = self.low, []
+        found = []
         for number, name in enumerate(self.program.stacked):
             id = self.program.outputs[name]
             whole = low.whole(id)
@@ -309,17 +310,15 @@ class Tables:
             for number in (compiled.step(one.task.step, self.program.dtype), address(one.record))
         ]
         tables = [np.array(starts, dtype=np.int64), np.array(tasks or [0], dtype=np.int64)]
-        program = np.zeros(interpreter.PROGRAM_SLOTS, dtype=np.int64)
-        program[: interpreter.TICKS] = [
+        table = np.zeros(interpreter.PROGRAM_SLOTS, dtype=np.int64)
+        table[: interpreter.TICKS] = [
             1, plan.shares, len(cut), address(tables[0]), address(tables[1]),
             address(plan.nows), *checks, len(prepared),
         ]  # fmt: skip
         kept = [*(one.record for one in placed), *tables]
         owners = [one.task.owner for one in placed]
         shape = (plan.shares, len(cut) + 1)
-        plan.parts.append(
-            Stretch(program, address(program), kept, owners, tables[0].reshape(shape))
-        )
+        plan.parts.append(Stretch(table, address(table), kept, owners, tables[0].reshape(shape)))
 
     def _patches(self, placed: list[Placed]) -> Iterator[np.ndarray]:
         """Tells a share's loads which of its slots hold addresses of their columns."""

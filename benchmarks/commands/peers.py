@@ -11,9 +11,9 @@ from ...kernels.errors import BadInput, unknown
 from ...kernels.spec import FLOATS
 from ..environment import environment, title
 from ..networks import NETWORKS, parse
-from ..peers import choose
 from ..peers.measurement import measure_peers, tasks
 from ..peers.process import Processes
+from ..peers.registry import choose
 from ..peers.table import case_table, notes, summary
 from ..result import Result, Row
 

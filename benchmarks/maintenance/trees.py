@@ -31,7 +31,7 @@ from lamina.benchmarks.commands.compare import summary
 from lamina.benchmarks.comparison import Comparison, compare
 from lamina.benchmarks.memory_layout import padding
 from lamina.benchmarks.networks import NETWORKS, Network
-from lamina.benchmarks.peers import OWN, PREPARED
+from lamina.benchmarks.peers.peer import OWN, PREPARED
 from lamina.benchmarks.result import Result, Row
 from lamina.benchmarks.spread import Spread, between
 from lamina.benchmarks.suite import QUICK_OPS

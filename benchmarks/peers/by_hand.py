@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import BETA1, BETA2, CHECKED, EPSILON, RATE, Inference, Peer, Task, Workload
+from .peer import BETA1, BETA2, CHECKED, EPSILON, RATE, Inference, Peer, Task, Workload
 
 Array = np.ndarray
 # Each activation, and the derivative as a function of its value.

@@ -15,8 +15,9 @@ from ...kernels.spec import ITEMSIZE
 from ..networks import Network
 from ..result import Row
 from ..timing import interleave
-from . import EPOCHS, Peer, Task, lamina_peer
+from .peer import EPOCHS, Peer, Task
 from .process import PeerFailed, Processes, Remote
+from .registry import lamina_peer
 from .worker import digest
 
 ROUND_SECONDS = 0.05

@@ -12,7 +12,7 @@ from typing import Any
 from ...kernels.errors import LaminaError
 from ...kernels.isolated import command
 from ..timing import ROUND_SECONDS, Contender
-from . import Peer, Task
+from .peer import Peer, Task
 
 
 class PeerFailed(LaminaError, RuntimeError):

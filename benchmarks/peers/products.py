@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from . import Peer, Task, Workload
 from .by_hand import Training
+from .peer import Peer, Task, Workload
 
 Array = np.ndarray
 ALLOWED = {"float32": 1e-4, "float64": 1e-12}  # relative to the largest entry, in float64

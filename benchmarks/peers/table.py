@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from rich.table import Table
 
 from ..result import Row, grouped
-from . import OWN, PREPARED
+from ..words import seconds
+from .peer import OWN, PREPARED
 
 NOISE = "~"
 WIDE = 76  # columns of a terminal from which on all of a table is shown
@@ -17,15 +18,6 @@ WIDE = 76  # columns of a terminal from which on all of a table is shown
 def peer_label(row: Row) -> str:
     """`torch, eager`; `lamina numba`."""
     return f"lamina {row.backend}" if row.variant == OWN else f"{row.backend}, {row.variant}"
-
-
-def duration(seconds: float) -> str:
-    """With three digits, in the unit that suits: `5.49 µs`."""
-    for factor, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "µs")):
-        if seconds * factor >= 1.0 or unit == "µs":
-            value = seconds * factor
-            return f"{value:.{max(0, 2 - int(math.log10(max(value, 1.0))))}f} {unit}"
-    raise AssertionError
 
 
 def best_own(rows: Iterable[Row]) -> Row | None:
@@ -54,8 +46,8 @@ def case_table(rows: list[Row], width: int) -> Table:
         if own is not None:
             noise = NOISE if row is not own and row.overlaps(own) else " "
             factor = f"{row.median / own.median:.2f}{noise}"
-        spread = [f"{duration(row.low)} .. {duration(row.high)}"] if wide else []
-        table.add_row(peer_label(row), duration(row.median), *spread, factor)
+        spread = [f"{seconds(row.low)} .. {seconds(row.high)}"] if wide else []
+        table.add_row(peer_label(row), seconds(row.median), *spread, factor)
     return table
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from . import BETA1, BETA2, CHECKED, EPSILON, RATE, Inference, Peer, Task, Workload
+from .peer import BETA1, BETA2, CHECKED, EPSILON, RATE, Inference, Peer, Task, Workload
 
 ACTIVATIONS: dict[str, Any] = {
     "linear": lambda z: z,

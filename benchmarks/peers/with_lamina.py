@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..networks import model_for
-from . import CHECKED, PREPARED, Inference, Peer, Task, Workload
+from .peer import CHECKED, PREPARED, Inference, Peer, Task, Workload
 
 
 class Training:

@@ -8,7 +8,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from ...kernels.errors import BadInput
-from . import Inference, Peer, Task, Workload
+from .peer import Inference, Peer, Task, Workload
 
 ACTIVATIONS = {
     "linear": "Identity", "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu",

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.neural_network import MLPClassifier
 
 from ...kernels.errors import BadInput
-from . import BETA1, BETA2, EPSILON, RATE, Inference, Peer, Task, Workload
+from .peer import BETA1, BETA2, EPSILON, RATE, Inference, Peer, Task, Workload
 
 ACTIVATIONS = {"linear": "identity", "sigmoid": "logistic", "tanh": "tanh", "relu": "relu"}
 

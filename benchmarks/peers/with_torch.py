@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ...kernels.errors import BadInput
-from . import BETA1, BETA2, CHECKED, EPSILON, RATE, Inference, Peer, Task, Workload
+from .peer import BETA1, BETA2, CHECKED, EPSILON, RATE, Inference, Peer, Task, Workload
 
 ACTIVATIONS: dict[str, Any] = {
     "linear": nn.Identity,

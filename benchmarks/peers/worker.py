@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..networks import Network
-from . import Peer, Task, Workload
+from .peer import Peer, Task, Workload
 
 QUIET = 0.005  # seconds: a process that spins would use as much processor time
 LEAD_IN = 0.25  # seconds: a round of longer units needs no unmeasured unit before it

@@ -13,6 +13,7 @@ from ...backends.selection import Choice, get_backend
 from ...backends.state import Control, DataBlock, State
 from ...kernels.errors import BadInput, NotDifferentiable, ShapeError
 from ...kernels.spec import FLOATS
+from ..columns import table
 from .fusion import fuse
 from .gradients import differentiate
 from .graph import SELECT, Node, constant, order
@@ -53,7 +54,7 @@ def _inputs(f: Callable[..., Any], args: Sequence[Any]) -> list[Node]:
 
 
 def _counts(array: np.ndarray, name: str) -> Node:
-    """Whole numbers in 32 bits, which every device has, or in 64 where they are larger; truths."""
+    """Whole numbers in 32 bits, which every device has, larger ones in 64; booleans as they are."""
     if array.dtype.kind == "b":
         return constant(array, "bool", name)
     limits = np.iinfo(np.int32)
@@ -188,12 +189,7 @@ class Trace:
         ]
 
     def __str__(self) -> str:
-        table = [("node", "operation", "value", "derivative"), *self.rows()]
-        widths = [max(len(row[i]) for row in table) for i in range(4)]
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in table
-        )
+        return table([("node", "operation", "value", "derivative"), *self.rows()])
 
     def to_dot(self) -> str:
         """The graph in Graphviz' language, values and derivatives in the boxes."""

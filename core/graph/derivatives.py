@@ -1,15 +1,14 @@
 """The derivative of every operation, as a graph: one rule each.
 
 A rule takes the node, the gradients of its outputs (None where none arrives) and which inputs need
-one, and returns a gradient or None per input: torch's at the edges but where test_edges.py says so.
+one, and returns a gradient or None per input. At the edges it is what torch gives, except where
+`tests/core/test_edges.py` says otherwise. Those of losses are in `loss_derivatives.py`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-
-import numpy as np
 
 from ...kernels.errors import NotDifferentiable
 from ...kernels.ops import ACTIVATIONS, OPS
@@ -71,8 +70,8 @@ def chosen(condition: Node, gradient: Node) -> Node:
     return make("where", condition, gradient, constant(0.0, gradient.dtype))
 
 
-def ones_like(x: Node) -> Node:
-    """Ones of a node's dtype, of shape ()."""
+def one(x: Node) -> Node:
+    """The number 1 in a node's dtype, of shape ()."""
     return constant(1.0, x.dtype)
 
 
@@ -174,7 +173,7 @@ def _power(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> 
     if needs[1]:
         db = g * node * make("log", a)
         if not nowhere_zero(a):
-            base = make("where", b >= 0.0, a, ones_like(a))  # 0 where a**b stays as b moves
+            base = make("where", b >= 0.0, a, one(a))  # 0 where a**b stays as b moves
             db = chosen(make("not_equal", base, 0.0), db)
         db = sum_to(db, b.shape)
     return [da, db]
@@ -259,7 +258,7 @@ def _mean(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> l
     (x,) = inputs(node)
     g = make("broadcast_to", _kept(node, first(gradients)), shape=x.shape)
     # The number of elements averaged may be the batch's: let the device count it.
-    ones = make("broadcast_to", ones_like(x), shape=x.shape)
+    ones = make("broadcast_to", one(x), shape=x.shape)
     count = make("sum", ones, axis=node.attrs["axis"], keepdims=True)
     return [g / count]
 
@@ -337,67 +336,9 @@ def _scatter(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -
 @rule("pick")
 def _pick(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> list[Gradient]:
     x, labels = inputs(node)
-    return [chosen(_hot(labels, x), first(gradients)), None]
+    return [chosen(one_hot(labels, x), first(gradients)), None]
 
 
-def _hot(labels: Node, x: Node) -> Node:
+def one_hot(labels: Node, x: Node) -> Node:
     """Where the label of each row stands."""
     return make("one_hot", labels, classes=x.shape[-1], dtype="bool")
-
-
-# Losses
-
-
-@rule("cross_entropy", "binary_cross_entropy", "mean_squared_error")
-def _row_loss(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> list[Gradient]:
-    g, (p, t, *weights) = first(gradients), inputs(node)
-    unweighted = make(node.op, p, t)
-    floor = float(np.finfo(p.dtype).smallest_normal)  # as in the loss: a smaller p counts as this
-    dp = dt = dw = None
-    if node.op == "mean_squared_error":
-        base = make("mean_squared_error_backward", p, t, *weights)
-        dp = scaled(base, g)
-        dt = -dp if needs[1] else None
-    elif node.op == "cross_entropy":
-        dp = chosen(_hot(t, p), -(1.0 / make("maximum", p, floor)) * _weighted(g, weights))
-    else:
-        share = _weighted(g, weights) / float(p.shape[-1])  # type: ignore[arg-type]
-        dp = (p - t) / make("maximum", p * (1.0 - p), floor) * share
-        if needs[1]:
-            no, yes = (make("log", make("clip", q, low=floor, high=1.0)) for q in (1.0 - p, p))
-            dt = (no - yes) * share
-    if len(needs) > 2 and needs[2]:
-        dw = unweighted * g
-    return [dp if needs[0] else None, dt, dw][: len(needs)]
-
-
-def _weighted(gradient: Node, weights: Sequence[Node]) -> Node:
-    return scaled(weights[0], gradient) if weights else gradient
-
-
-def _row_losses(z: Node, t: Node) -> Node:
-    """The loss of every row from what stands before the activation: finite for saturated rows."""
-    if t.dtype not in FLOATS:
-        return -make("pick", make("log_softmax", z), t)
-    return (make("softplus", z) - z * t).mean(axis=-1, keepdims=True)
-
-
-@rule("softmax_cross_entropy", "sigmoid_binary_cross_entropy")
-def _fused_loss(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> list[Gradient]:
-    gp, g = gradients
-    p = outputs(node)[0]
-    z, t, *weights = inputs(node)
-    dz: Gradient = None
-    dt: Gradient = None
-    dw: Gradient = None
-    if g is not None:
-        base = make(node.op + "_backward", p, t, *weights)
-        dz = scaled(base, g)
-    if gp is not None:
-        through = make(node.op.split("_")[0] + "_backward", gp, p)
-        dz = through if dz is None else dz + through
-    if g is not None and needs[1] and t.dtype in FLOATS:  # the loss is linear in the targets
-        dt = -z * (_weighted(g, weights) / float(z.shape[-1]))  # type: ignore[arg-type]
-    if g is not None and len(needs) > 2 and needs[2]:
-        dw = _row_losses(z, t) * g
-    return [dz, dt, dw][: len(needs)]

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from ...kernels.errors import NotDifferentiable
 from ...kernels.spec import FLOATS
+from . import loss_derivatives  # noqa: F401  # its rules register
 from .derivatives import RULES, Gradient
 from .graph import SELECT, Node, constant, make, order
 
-SMOOTHLESS = (  # what is constant almost everywhere: its gradient is zero, so none is passed on
+PIECEWISE_CONSTANT = (  # their gradient is zero wherever there is one, so none is passed on
     "equal", "not_equal", "less", "less_equal", "greater", "greater_equal",
     "sign", "argmax", "one_hot", "dropout_mask",
 )  # fmt: skip
@@ -37,7 +38,7 @@ def differentiate(result: Node, wrt: Sequence[Node]) -> list[Gradient]:
             assert source is not None
             _add(arriving, source, node.attrs["index"], arriving[node][0])
             continue
-        if node.op in SMOOTHLESS:
+        if node.op in PIECEWISE_CONSTANT:
             continue
         if node.op not in RULES:
             raise NotDifferentiable(f"[{node.op}] has no derivative: {node!r}")

@@ -259,7 +259,7 @@ def memory(
 
 
 class _Heap:
-    """Arenas by dtype, with first-fit reuse of freed ranges."""
+    """Arenas by dtype, with best-fit reuse of freed ranges."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity

@@ -83,6 +83,6 @@ def loop_kernels(compile: Callable[[Any], Any] = identity) -> dict[str, Kernel]:
 
 def compiled_loop_kernels() -> dict[str, Kernel]:
     """The same loops, compiled for this processor without any rewriting for speed."""
-    from .compiled import compiled
+    from ..numba.jit import jit  # Numba is loaded for those alone who want these
 
-    return loop_kernels(compiled)
+    return loop_kernels(jit)

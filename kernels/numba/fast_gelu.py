@@ -22,7 +22,8 @@ import numpy as np
 from numba import types
 
 from ..vectorized.activations import GELU_CUBIC, GELU_TANH, INV_SQRT_2PI, SQRT_HALF
-from .fast_math import Number, compiled, exp_normal, fma, polynomial
+from .fast_math import exp_normal
+from .instructions import Number, compiled, fma, polynomial
 
 # Of a > 0, for float32. erfc(a / sqrt(2)) = P(a)^-4 to 1e-8: a form of Abramowitz and Stegun's,
 # 7.1.28. (1 - a h(a)) / 2, where h is the normal distribution's density over its share beyond a,

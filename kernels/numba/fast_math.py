@@ -18,122 +18,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import extending, types
-from numba.core import cgutils
+from numba import types
 
-intrinsic: Any = extending.intrinsic  # what they make says nothing of types
-overload: Any = extending.overload
-
-Number = Any
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-# One instruction each. Numba widens int32 + int32 to 64 bits, which halves the vector's width, so
-# the arithmetic on bits is built here in the width of the floating type.
-
-
-def _layout(kind: Any) -> tuple[Any, int, int, int]:
-    """Integer type, bits of the fraction, bias of the exponent and bits of sqrt(1/2)."""
-    if kind == types.float32:
-        return types.int32, 23, 127, int(np.float32(math.sqrt(0.5)).view(np.int32))
-    return types.int64, 52, 1023, int(np.float64(math.sqrt(0.5)).view(np.int64))
-
-
-def _power_of_two(typing_context: Any, shifted: Any) -> Any:
-    """2 ** n, where shifted = n + `_magic`: n and the exponent's bias stand in its lowest bits."""
-    integer, fraction, _, _ = _layout(shifted)
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        word = builder.bitcast(args[0], context.get_value_type(integer))
-        word = builder.shl(word, context.get_constant(integer, fraction))
-        return builder.bitcast(word, context.get_value_type(shifted))
-
-    return shifted(shifted), build
-
-
-_two_to: Any = intrinsic(_power_of_two)
-
-
-def _magic(kind: Any, more: int = 0) -> Any:
-    """What, added to a number, rounds it to n, so that `_two_to` of the sum is 2 ** (n + more)."""
-    _, fraction, bias, _ = _layout(kind)
-    number = np.float32 if kind == types.float32 else np.float64
-    return number(1.5 * 2.0**fraction + bias + more)
-
-
-def _split(part: str) -> Any:
-    """x = m * 2 ** e with m in [sqrt(1/2), sqrt(2)), for positive normal x: gives e or m."""
-
-    def split(typing_context: Any, x: Any) -> Any:
-        integer, fraction, _, root = _layout(x)
-
-        def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            width = context.get_constant(integer, fraction)
-            kind = context.get_value_type(x)
-            word = builder.bitcast(args[0], context.get_value_type(integer))
-            exponent = builder.ashr(builder.sub(word, context.get_constant(integer, root)), width)
-            if part == "exponent":
-                return builder.sitofp(exponent, kind)
-            return builder.bitcast(builder.sub(word, builder.shl(exponent, width)), kind)
-
-        return x(x), build
-
-    return intrinsic(split)
-
-
-_exponent, _mantissa = _split("exponent"), _split("mantissa")
-
-
-def _fused(builder: Any, kind: Any, *args: Any) -> Any:
-    """a * b + c, rounded once where the processor has an instruction for that, else twice."""
-    name = "llvm.fmuladd.f32" if kind == types.float32 else "llvm.fmuladd.f64"
-    number = args[0].type
-    function = ir.FunctionType(number, [number] * 3)
-    return builder.call(cgutils.get_or_insert_function(builder.module, function, name), args)
-
-
-@intrinsic
-def _fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _fused(builder, a, *args)
-
-    return a(a, a, a), build
-
-
-def fma(a: Number, b: Number, c: Number) -> Number:
-    """a * b + c in one instruction, where kernels want one: no other product is fused with a sum.
-
-    Left to the compiler, it would fuse one of the products of a * b + c * d in a vector loop, the
-    other in the loop over what is left, and each copy of a function as it likes: results would
-    change by a rounding with the place of an element in its array.
-    """
-    return a * b + c
-
-
-@overload(fma, strict=False)
-def _fma_in_kernels(a: Any, b: Any, c: Any) -> Any:
-    return lambda a, b, c: _fma(a, b, c)
-
-
-def polynomial(single: list[float], double: list[float]) -> Any:
-    """Horner's scheme over coefficients, lowest power first, unrolled while compiling."""
-
-    def evaluate(typing_context: Any, x: Any) -> Any:
-        coefficients = single if x == types.float32 else double
-
-        def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            total = context.get_constant(x, coefficients[-1])
-            for c in reversed(coefficients[:-1]):
-                total = _fused(builder, x, total, args[0], context.get_constant(x, c))
-            return total
-
-        return x(x), build
-
-    return intrinsic(evaluate)
+from .instructions import (
+    Number,
+    compiled,
+    exponent_of,
+    fused,
+    magic_of,
+    mantissa_of,
+    polynomial,
+    two_to,
+    with_sign,
+)
 
 
 def interpolated(
@@ -192,12 +92,6 @@ def _constants(x: Any) -> tuple[Any, ...]:
     return number, number(high), number(low), number(1.0 / math.log(2.0))
 
 
-def compiled(function: Callable[[Number], Number]) -> Callable[[F], F]:
-    """Registers what the function becomes in compiled code; inlined, or no loop is vectorised."""
-    options: Any = {"error_model": "numpy", "forceinline": True}
-    return cast(Callable[[F], F], overload(function, strict=False, jit_options=options))
-
-
 def exp(x: Number) -> Number:
     """e ** x."""
     return np.exp(x)
@@ -206,20 +100,20 @@ def exp(x: Number) -> Number:
 @compiled(exp)
 def _exp(x: Any) -> Any:
     number, high, low, inverse = _constants(x)
-    single, magic = x == types.float32, _magic(x)
+    single, magic = x == types.float32, magic_of(x)
     least, most = (number(-104.0), number(89.0)) if single else (number(-746.0), number(710.0))
     half_inverse, one = number(0.5) * inverse, number(1.0)
 
     def compute(x: Number) -> Number:
         x = least if x < least else x
         x = most if x > most else x
-        n = _fma(x, inverse, magic) - magic
+        n = fused(x, inverse, magic) - magic
         # Half of the exponent at a time: 2 ** n itself may be infinite or subnormal.
-        first = _fma(x, half_inverse, magic)
+        first = fused(x, half_inverse, magic)
         second = (n - (first - magic)) + magic
-        r = _fma(-n, low, _fma(-n, high, x))
-        value = _fma(r, _fma(r, _exp_tail(r), one), one)
-        return value * _two_to(first) * _two_to(second)
+        r = fused(-n, low, fused(-n, high, x))
+        value = fused(r, fused(r, _exp_tail(r), one), one)
+        return value * two_to(first) * two_to(second)
 
     return compute
 
@@ -235,15 +129,15 @@ def _exp_below(x: Any) -> Any:
     single = x == types.float32
     least = number(-104.0 if single else -746.0)
     lift = 32 if single else 64  # so that 2 ** n is not subnormal
-    magic, lowered, one = _magic(x, lift), number(2.0**-lift), number(1.0)
+    magic, lowered, one = magic_of(x, lift), number(2.0**-lift), number(1.0)
 
     def compute(x: Number) -> Number:
         x = least if x < least else x
-        shifted = _fma(x, inverse, magic)
+        shifted = fused(x, inverse, magic)
         n = shifted - magic
-        r = _fma(-n, low, _fma(-n, high, x))
-        value = _fma(r, _fma(r, _exp_tail(r), one), one)
-        return value * _two_to(shifted) * lowered
+        r = fused(-n, low, fused(-n, high, x))
+        value = fused(r, fused(r, _exp_tail(r), one), one)
+        return value * two_to(shifted) * lowered
 
     return compute
 
@@ -262,14 +156,14 @@ def exp_normal(x: Number) -> Number:
 def _exp_normal(x: Any) -> Any:
     number, high, low, inverse = _constants(x)
     least = number(-88.0 if x == types.float32 else -709.0)  # there 2 ** n is 0
-    magic, one = _magic(x), number(1.0)
+    magic, one = magic_of(x), number(1.0)
 
     def compute(x: Number) -> Number:
         x = least if x < least else x
-        shifted = _fma(x, inverse, magic)
+        shifted = fused(x, inverse, magic)
         n = shifted - magic
-        r = _fma(-n, low, _fma(-n, high, x))
-        return _fma(r, _fma(r, _exp_tail(r), one), one) * _two_to(shifted)
+        r = fused(-n, low, fused(-n, high, x))
+        return fused(r, fused(r, _exp_tail(r), one), one) * two_to(shifted)
 
     return compute
 
@@ -282,7 +176,7 @@ def expm1(x: Number) -> Number:
 @compiled(expm1)
 def _expm1(x: Any) -> Any:
     number, high, low, inverse = _constants(x)
-    single, magic = x == types.float32, _magic(x, -1)
+    single, magic = x == types.float32, magic_of(x, -1)
     least, most = (number(-20.0), number(89.0)) if single else (number(-40.0), number(710.0))
     small = number(2.0 ** (-25 if single else -54))
     half, two = number(0.5), number(2.0)
@@ -290,11 +184,11 @@ def _expm1(x: Any) -> Any:
     def compute(x: Number) -> Number:
         y = least if x < least else x
         y = most if y > most else y
-        shifted = _fma(y, inverse, magic)
+        shifted = fused(y, inverse, magic)
         n = shifted - magic
-        r = _fma(-n, low, _fma(-n, high, y))
-        scale = _two_to(shifted)  # half of 2 ** n, which may be infinite
-        value = _fma(scale, _fma(r * r, _expm1_tail(r), r), scale - half) * two
+        r = fused(-n, low, fused(-n, high, y))
+        scale = two_to(shifted)  # half of 2 ** n, which may be infinite
+        value = fused(scale, fused(r * r, _expm1_tail(r), r), scale - half) * two
         return x if abs(x) < small else value  # a subnormal number halved loses its last bit
 
     return compute
@@ -319,13 +213,13 @@ def _log(x: Any) -> Any:
     def compute(x: Number) -> Number:
         low_x = x < tiny
         y = x * lifted if low_x else x
-        e = _exponent(y) - (lift if low_x else zero)
-        f = _mantissa(y) - one
+        e = exponent_of(y) - (lift if low_x else zero)
+        f = mantissa_of(y) - one
         s = f / (two + f)
         square = half * f * f
         z = s * s
         tail = z * _log_tail(z)
-        value = _fma(e, high, f - (square - _fma(s, square + tail, e * low)))
+        value = fused(e, high, f - (square - fused(s, square + tail, e * low)))
         value = value if x < infinity else x  # NaN too
         value = value if x > zero or x != x else nan
         return -infinity if x == zero else value
@@ -365,7 +259,7 @@ def _log1p_unit(x: Any) -> Any:
     one, two = np.float32(1.0), np.float32(2.0)
 
     def compute(x: Number) -> Number:
-        return _fma(x, _log1p_ratio(_fma(x, two, -one)), x)
+        return fused(x, _log1p_ratio(fused(x, two, -one)), x)
 
     def wide(x: Number) -> Number:  # it would take twenty coefficients of more digits than these
         return log1p(x)
@@ -378,20 +272,10 @@ def tanh(x: Number) -> Number:
     return np.tanh(x)
 
 
-@intrinsic
-def _with_sign(typing_context: Any, size: Any, x: Any) -> Any:
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        name = "llvm.copysign.f32" if x == types.float32 else "llvm.copysign.f64"
-        function = ir.FunctionType(args[0].type, [args[0].type] * 2)
-        return builder.call(cgutils.get_or_insert_function(builder.module, function, name), args)
-
-    return x(x, x), build
-
-
 @compiled(tanh)
 def _tanh(x: Any) -> Any:
     number, high, low, inverse = _constants(x)
-    magic = _magic(x)
+    magic = magic_of(x)
     most = number(10.0 if x == types.float32 else 20.0)  # from there on it is 1
     one, two, half = number(1.0), number(2.0), number(0.5)
     double_inverse, half_high, half_low = two * inverse, half * high, half * low
@@ -400,12 +284,12 @@ def _tanh(x: Any) -> Any:
         y = abs(x)
         y = most if y > most else y
         # (e ** 2y - 1) / 2 as `expm1` has it, where 2 ** n is neither infinite nor subnormal.
-        shifted = _fma(y, double_inverse, magic)
+        shifted = fused(y, double_inverse, magic)
         n = shifted - magic
-        r = _fma(-n, half_low, _fma(-n, half_high, y))
-        scale = _two_to(shifted)
-        e = _fma(scale, _fma(r * r, _tanh_tail(r), r), _fma(scale, half, -half))
-        return _with_sign(e / (e + one), x)
+        r = fused(-n, half_low, fused(-n, half_high, y))
+        scale = two_to(shifted)
+        e = fused(scale, fused(r * r, _tanh_tail(r), r), fused(scale, half, -half))
+        return with_sign(e / (e + one), x)
 
     return compute
 

@@ -1,4 +1,4 @@
-"""How Numba compiles the kernels: every option, once.
+"""How Numba compiles kernels and compiled loops: every option, once.
 
 error_model="numpy"
     A division by zero gives infinity or NaN as IEEE says. With Python's model every division
@@ -10,7 +10,7 @@ the cache
 no fastmath
     "nnan" and "ninf" would let the compiler drop every test for NaN and infinity, "reassoc" would
     make sums depend on the width of the vector unit, and "contract" every a * b + c * d on whether
-    an element is in a vector. Kernels say themselves where they want `fast_math.fma`.
+    an element is in a vector. Kernels say themselves where they want `instructions.fma`.
 """
 
 from __future__ import annotations

@@ -5,73 +5,78 @@ An operation element by element needs no line here: its loop in `elementwise.py`
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..numpy.operations import scatter_rows
-from ..op import Kernel, always, kernels
+from ..op import Kernel, kernels
 from ..ops import OPS
 from . import activations, dense, drivers, elementwise, losses, rows, updates
 from .drivers import first_matrix, floats, known_activation, matrices
 
-# operation, driver, compiled function, and what calls it takes: all where nothing stands
-_ROWS: tuple[tuple[Any, ...], ...] = (
-    ("matmul", drivers.matmul, dense.matmul, matrices),
-    ("dense", drivers.dense, dense.dense, known_activation),
-    ("dense_backward", drivers.dense_backward, dense.dense_backward, known_activation),
-    ("gather_rows", drivers.gather_rows(rows.gather_rows), rows.gather_rows, first_matrix),
-    ("scatter_rows", scatter_rows, scatter_rows),
-    ("softmax", drivers.rowwise(rows.softmax), rows.softmax),
-    ("log_softmax", drivers.rowwise(rows.log_softmax), rows.log_softmax),
-    ("softmax_backward", drivers.rowwise(rows.softmax_backward), rows.softmax_backward),
-    (
+_KERNELS = (
+    Kernel("matmul", drivers.matmul, matrices, dense.matmul),
+    Kernel("dense", drivers.dense, known_activation, dense.dense),
+    Kernel("dense_backward", drivers.dense_backward, known_activation, dense.dense_backward),
+    Kernel("gather_rows", drivers.gather_rows(rows.gather_rows), first_matrix, rows.gather_rows),
+    Kernel("scatter_rows", scatter_rows),
+    Kernel("softmax", drivers.rowwise(rows.softmax), source=rows.softmax),
+    Kernel("log_softmax", drivers.rowwise(rows.log_softmax), source=rows.log_softmax),
+    Kernel(
+        "softmax_backward", drivers.rowwise(rows.softmax_backward), source=rows.softmax_backward,
+    ),
+    Kernel(
         "log_softmax_backward", drivers.rowwise(rows.log_softmax_backward),
-        rows.log_softmax_backward,
+        source=rows.log_softmax_backward,
     ),
-    ("cross_entropy", drivers.floored_loss(losses.cross_entropy), losses.cross_entropy),
-    (
+    Kernel(
+        "cross_entropy", drivers.floored_loss(losses.cross_entropy), source=losses.cross_entropy,
+    ),
+    Kernel(
         "binary_cross_entropy", drivers.floored_loss(losses.binary_cross_entropy),
-        losses.binary_cross_entropy,
+        source=losses.binary_cross_entropy,
     ),
-    ("mean_squared_error", drivers.loss(losses.mean_squared_error), losses.mean_squared_error),
-    ("mean_squared_error_backward", drivers.difference(2.0), losses.scaled_difference),
-    (
+    Kernel(
+        "mean_squared_error", drivers.loss(losses.mean_squared_error),
+        source=losses.mean_squared_error,
+    ),
+    Kernel(
+        "mean_squared_error_backward", drivers.difference(2.0), source=losses.scaled_difference,
+    ),
+    Kernel(
         "softmax_cross_entropy", drivers.total_loss(losses.softmax_cross_entropy),
-        losses.softmax_cross_entropy_sum,
+        source=losses.softmax_cross_entropy_sum,
     ),
-    (
+    Kernel(
         "softmax_cross_entropy_backward", drivers.loss(losses.softmax_cross_entropy_backward),
-        losses.softmax_cross_entropy_backward,
+        source=losses.softmax_cross_entropy_backward,
     ),
-    (
+    Kernel(
         "sigmoid_binary_cross_entropy", drivers.total_loss(losses.sigmoid_binary_cross_entropy),
-        losses.sigmoid_binary_cross_entropy_sum,
+        source=losses.sigmoid_binary_cross_entropy_sum,
     ),
-    ("sigmoid_binary_cross_entropy_backward", drivers.difference(1.0), losses.scaled_difference),
-    ("dropout_mask", drivers.dropout_mask, updates.dropout_words),
-    ("sgd_update", drivers.sgd_update, updates.sgd),
-    ("momentum_update", drivers.momentum_update(nesterov=False), updates.momentum),
-    ("nesterov_update", drivers.momentum_update(nesterov=True), updates.momentum),
-    ("rmsprop_update", drivers.rmsprop_update, updates.rmsprop),
-    ("adam_update", drivers.adam_update, updates.adam),
-    ("adamw_update", drivers.adamw_update, updates.adam),
-    ("clip_norm", drivers.clip_norm, updates.scale_by),
-    ("add_decay", drivers.add_decay, updates.add_scaled),
+    Kernel(
+        "sigmoid_binary_cross_entropy_backward", drivers.difference(1.0),
+        source=losses.scaled_difference,
+    ),
+    Kernel("dropout_mask", drivers.dropout_mask, source=updates.dropout_words),
+    Kernel("sgd_update", drivers.sgd_update, source=updates.sgd),
+    Kernel("momentum_update", drivers.momentum_update(nesterov=False), source=updates.momentum),
+    Kernel("nesterov_update", drivers.momentum_update(nesterov=True), source=updates.momentum),
+    Kernel("rmsprop_update", drivers.rmsprop_update, source=updates.rmsprop),
+    Kernel("adam_update", drivers.adam_update, source=updates.adam),
+    Kernel("adamw_update", drivers.adamw_update, source=updates.adam),
+    Kernel("clip_norm", drivers.clip_norm, source=updates.scale_by),
+    Kernel("add_decay", drivers.add_decay, source=updates.add_scaled),
 )  # fmt: skip
-
-
-def _row(name: str, driver: Any, source: Any, supports: Any = always) -> Kernel:
-    return Kernel(name, driver, supports, source)
 
 
 def numba_kernels() -> dict[str, Kernel]:
     """All Numba kernels, by operation; each is compiled at its first call."""
-    table = kernels(*(_row(*row) for row in _ROWS))
+    table = kernels(*_KERNELS)
     for name, loop in elementwise.ELEMENTWISE.items():
         table[name] = Kernel(name, drivers.elementwise(OPS[name], loop), floats, loop)
     for name, code in activations.CODES.items():
         if name != "linear":
-            ahead, back = drivers.activation(code), drivers.activation_backward(code)
+            forward, backward = drivers.activation(code), drivers.activation_backward(code)
             loop, back_loop = activations.activate_flat, activations.activate_backward_flat
-            table[name] = Kernel(name, ahead, floats, loop)
-            table[f"{name}_backward"] = Kernel(f"{name}_backward", back, floats, back_loop)
+            table[name] = Kernel(name, forward, floats, loop)
+            table[f"{name}_backward"] = Kernel(f"{name}_backward", backward, floats, back_loop)
     return table

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..philox import MULTIPLIERS, ROUNDS, WEYL
-from .fast_math import fma
+from .instructions import fma
 from .jit import jit
 from .losses import weighted_sum
 
@@ -22,15 +22,15 @@ WEYL_FIRST, WEYL_SECOND = (np.uint32(w) for w in WEYL)
 
 @jit
 def dropout_mask(
-    k0: Any, k1: Any, stream: Any, low: Any, high: Any, bar: Any, scale: Any, out: Array
+    k0: Any, k1: Any, stream: Any, low: Any, high: Any, threshold: Any, scale: Any, out: Array
 ) -> None:
-    """Philox4x32-10 (see `philox.py`): 0 where an element's word is below `bar`, else `scale`."""
-    dropout_words(k0, k1, stream, low, high, bar, scale, 0, out)
+    """Philox4x32-10 (`philox.py`): 0 where an element's word is below the threshold, else scale."""
+    dropout_words(k0, k1, stream, low, high, threshold, scale, 0, out)
 
 
 @jit
 def dropout_words(
-    k0: Any, k1: Any, stream: Any, low: Any, high: Any, bar: Any, scale: Any, skipped: int,
+    k0: Any, k1: Any, stream: Any, low: Any, high: Any, threshold: Any, scale: Any, skipped: int,
     out: Array,
 ) -> None:  # fmt: skip
     """The same from block number `skipped` on; a block makes four elements."""
@@ -47,13 +47,13 @@ def dropout_words(
             c1, c3 = np.uint32(second), np.uint32(first)
             a, b = np.uint32(a + WEYL_FIRST), np.uint32(b + WEYL_SECOND)
         at = 4 * block
-        out[at] = scale if c0 >= bar else zero
+        out[at] = scale if c0 >= threshold else zero
         if at + 1 < count:
-            out[at + 1] = scale if c1 >= bar else zero
+            out[at + 1] = scale if c1 >= threshold else zero
         if at + 2 < count:
-            out[at + 2] = scale if c2 >= bar else zero
+            out[at + 2] = scale if c2 >= threshold else zero
         if at + 3 < count:
-            out[at + 3] = scale if c3 >= bar else zero
+            out[at + 3] = scale if c3 >= threshold else zero
 
 
 SQUARE_LANES = 128  # sums kept apart: of fewer, each addition would wait for the one before

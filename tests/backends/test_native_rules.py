@@ -8,7 +8,7 @@ from lamina.backends.native.rules import RULES
 from lamina.kernels.numba.activations import CODES
 from lamina.kernels.numba.elementwise import ELEMENTWISE
 from lamina.kernels.numba.native.steps import STEPS
-from lamina.kernels.ops import OPS
+from lamina.kernels.ops import FUSABLE, OPS
 
 
 def test_what_is_registered_is_found() -> None:
@@ -21,6 +21,11 @@ def test_what_is_registered_is_found() -> None:
     for name in set(CODES) - {"linear"}:  # by the code alone
         assert rules[name] is rules["relu"]
         assert rules[f"{name}_backward"] is rules["relu_backward"]
+
+
+def test_a_fused_activation_has_a_number() -> None:
+    """Without one no rule takes a layer that ends in it, and all of the layer is walked."""
+    assert set(CODES) == set(FUSABLE)
 
 
 def test_an_operation_has_one_rule() -> None:

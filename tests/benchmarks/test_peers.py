@@ -12,18 +12,11 @@ import numpy as np
 import pytest
 from lamina.__main__ import app
 from lamina.benchmarks.networks import Network
-from lamina.benchmarks.peers import (
-    CHECKED,
-    PEERS,
-    Peer,
-    Task,
-    by_hand,
-    choose,
-    lamina_peer,
-    measurement,
-)
+from lamina.benchmarks.peers import by_hand, measurement
+from lamina.benchmarks.peers.peer import CHECKED, Peer, Task
 from lamina.benchmarks.peers.process import PeerFailed, Process, Processes, Remote
 from lamina.benchmarks.peers.products import Products
+from lamina.benchmarks.peers.registry import PEERS, choose, lamina_peer
 from lamina.benchmarks.peers.worker import digest
 from lamina.benchmarks.result import Result, Row
 from lamina.kernels.errors import BadInput, UnknownName

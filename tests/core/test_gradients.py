@@ -10,7 +10,7 @@ import pytest
 from lamina.core.graph.autodiff import compute
 from lamina.core.graph.derivatives import RULES
 from lamina.core.graph.fusion import fuse
-from lamina.core.graph.gradients import SMOOTHLESS, differentiate
+from lamina.core.graph.gradients import PIECEWISE_CONSTANT, differentiate
 from lamina.core.graph.graph import Node, constant, make, order, outputs
 from lamina.kernels.ops import OPS
 
@@ -118,9 +118,9 @@ def test_rule_against_finite_differences(name: str) -> None:
 
 
 def test_every_operation_is_accounted_for() -> None:
-    kinds = {name: (name in RULES, name in SMOOTHLESS, name in WITHOUT) for name in OPS}
+    kinds = {name: (name in RULES, name in PIECEWISE_CONSTANT, name in WITHOUT) for name in OPS}
     assert {name: kind for name, kind in kinds.items() if sum(kind) != 1} == {}
-    assert set(RULES) | set(SMOOTHLESS) | set(WITHOUT) == set(OPS)
+    assert set(RULES) | set(PIECEWISE_CONSTANT) | set(WITHOUT) == set(OPS)
     assert set(DIFFERENTIABLE) == set(RULES)  # every rule is tested above
 
 
@@ -133,7 +133,9 @@ def test_what_has_no_derivative_says_so(name: str) -> None:
         differentiate(total, [nodes[0]])
 
 
-@pytest.mark.parametrize("name", [n for n in SMOOTHLESS if n not in ("one_hot", "dropout_mask")])
+@pytest.mark.parametrize(
+    "name", [n for n in PIECEWISE_CONSTANT if n not in ("one_hot", "dropout_mask")]
+)
 def test_what_is_constant_almost_everywhere_passes_nothing_on(name: str) -> None:
     sample = next(iter(OPS[name].samples(np.random.default_rng(0), "float64", 2)))
     nodes = [constant(i) for i in sample.inputs]

@@ -15,7 +15,7 @@ import pytest
 from lamina.__main__ import app
 from lamina.core.command import operations
 from lamina.core.graph.derivatives import RULES
-from lamina.core.graph.gradients import SMOOTHLESS
+from lamina.core.graph.gradients import PIECEWISE_CONSTANT
 from lamina.kernels.ops import OPS
 from typer.testing import CliRunner
 
@@ -64,7 +64,7 @@ def test_every_operation(name: str) -> None:
     assert definitions(file)[int(line)] == op.reference.__name__
     assert file.startswith("kernels/vectorized/")
     assert found["kernels"]["loops"].startswith("kernels/loops/")
-    constant = operations.CONSTANT if name in SMOOTHLESS else None
+    constant = operations.CONSTANT if name in PIECEWISE_CONSTANT else None
     assert (found["derivative"] not in (None, constant)) == (name in RULES)
     for name_of_backend in ("numpy", "numba"):
         own = name in lm.get_backend(name_of_backend).kernels()

@@ -108,19 +108,34 @@ if len(sys.argv) > 1:
 """
 
 
-def test_a_process_tells_at_its_end(tmp_path: Path) -> None:
+LOOPS = """
+import numpy as np
+from lamina.kernels.loops.table import compiled_loop_kernels
+compiled_loop_kernels()["transpose"].function((np.empty((2, 3)),), np.ones((3, 2)), axes=(1, 0))
+"""
+
+
+def told(cache: Path, script: str, *words: str) -> list[str]:
+    """What a process says on its error stream, line by line."""
     env = {
-        **os.environ, "LAMINA_CACHE_DIR": str(tmp_path),
+        **os.environ, "LAMINA_CACHE_DIR": str(cache),
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }  # fmt: skip
+    command = [sys.executable, "-c", script, *words]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    return done.stderr.splitlines()
 
-    def told(*words: str) -> list[str]:
-        command = [sys.executable, "-c", SCRIPT, *words]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-        return done.stderr.splitlines()
 
-    first, last = told()
+def test_a_process_tells_at_its_end(tmp_path: Path) -> None:
+    first, last = told(tmp_path, SCRIPT)
     assert first == "lamina: compiling kernels for this processor: activate_flat, ..."
     assert last.startswith("lamina: compiled 2 kernels in ")
-    assert told() == []
-    assert told("fail")[-1] == "ValueError: the last line"
+    assert told(tmp_path, SCRIPT) == []
+    assert told(tmp_path, SCRIPT, "fail")[-1] == "ValueError: the last line"
+
+
+def test_compiled_loops_are_told_of_like_kernels(tmp_path: Path) -> None:
+    first, last = told(tmp_path, LOOPS)
+    assert first == "lamina: compiling kernels for this processor: copy, ..."
+    assert last.startswith("lamina: compiled 1 kernel in ")
+    assert told(tmp_path, LOOPS) == []

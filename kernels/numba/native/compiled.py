@@ -125,7 +125,7 @@ def server() -> Callable[[int], None]:
 
 @cache
 def blas(routine: str, dtype: str) -> int:
-    """The address of `gemm` or `gemv` in the BLAS that SciPy brings."""
+    """The address of a routine such as `gemm` in the BLAS that SciPy brings."""
     letter = "s" if dtype == "float32" else "d"
     address: int = get_cython_function_address("scipy.linalg.cython_blas", letter + routine)
     return address

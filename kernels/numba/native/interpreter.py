@@ -1,6 +1,6 @@
 """The loop of steps: what runs a whole epoch in one call, on one thread or in step with others.
 
-A program is cut into stretches at the points where one worker reads what another wrote. Each
+A program is cut into stretches at the points where one share reads what another wrote. Each
 stretch has a list of tasks (address of a step, address of its record) for every share of the
 work. There may be more shares than threads: a thread then runs several, one after the other, and
 the numbers are the same as if each had a thread of its own.
@@ -28,6 +28,7 @@ from .machine import (
 )
 from .slots import (
     BARRIER,
+    BATCHES,
     CURSOR,
     FIRST_STEP,
     LEADER,
@@ -40,7 +41,6 @@ from .slots import (
     ROW,
     ROWS,
     STEP,
-    STEPS,
     STOP,
     TOTAL,
 )
@@ -156,7 +156,7 @@ def run(control: int, program: int, thread: int, mailbox: int) -> None:
     check, guard = p[CHECK], p[GUARD]  # the stretches that may ask for a stop: loss, gradient
     clock = p[TICKS]  # where each task's time is added up, or 0
     mode = flush_subnormals()
-    for number in range(c[STEPS]):
+    for number in range(c[BATCHES]):
         for share in range(thread, shares, threads):
             now = p[NOWS] + 8 * NOW_SLOTS * share
             integers(now)[NUMBER] = number

@@ -15,7 +15,7 @@ Record = Any
 Like = Any
 
 (
-    STEPS, ROWS, ORDER, STOP, FAILED, RATES, FIRST_STEP, SEED, ROW_WEIGHTS, CURSOR, WEIGHT,
+    BATCHES, ROWS, ORDER, STOP, FAILED, RATES, FIRST_STEP, SEED, ROW_WEIGHTS, CURSOR, WEIGHT,
     WEIGHT_SUM, TOTAL, TRACE, READY,
 ) = range(15)  # fmt: skip
 LEADER = 15  # the core that the leading thread was last seen on

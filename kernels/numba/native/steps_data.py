@@ -31,7 +31,7 @@ from .steps import step
 
 @step
 def load(a: Record, like: Like) -> None:
-    """This worker's rows of a column: gathered in the order of the run, or read where they lie.
+    """This share's rows of a column: gathered in the order of the run, or read where they lie.
 
     0 now, 1 control, 2 column, 3 words a row, 4 buffer, 5 first row, 6 rows, 7 gather always,
     8 patches, 9 number of patches. A patch is the address of a slot that other steps read the

@@ -122,7 +122,7 @@ def cast_boolean(a: Record, like: Like) -> None:
 
 @step
 def dropout_mask(a: Record, like: Like) -> None:
-    """0 now, 1 control, 2 stream, 3 bar, 4 scale, 5 first block, 6 out, 7 how many."""
+    """0 now, 1 control, 2 stream, 3 threshold, 4 scale, 5 first block, 6 out, 7 how many."""
     control, now = integers(a[1]), integers(a[0])
     seed, counter = control[SEED], now[STEP] - 1
     updates.dropout_words(

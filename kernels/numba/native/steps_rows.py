@@ -47,7 +47,7 @@ def scaled_difference(a: Record, like: Like) -> None:
 
 @step
 def total(a: Record, like: Like) -> None:
-    """One number from the workers' sums. 0 the sums (float64), 1 how many, 2 out."""
+    """One number from the shares' sums. 0 the sums (float64), 1 how many, 2 out."""
     found = 0.0
     for i in range(a[1]):
         found += doubles(a[0])[i]

@@ -40,7 +40,7 @@ def rmsprop(a: Record, like: Like) -> None:
 @step
 def adam(a: Record, like: Like) -> None:
     """0 p, 1 g, 2 how many, 3 now, 4 m, 5 s, 6 beta1, 7 1 - beta1, 8 beta2, 9 1 - beta2,
-    10 epsilon, 11 weight decay, 12 how many of the first decay.
+    10 epsilon, 11 not read, 12 how many of the first decay, 13 beta1, beta2, decay (float64).
     """
     p = line(a[0], a[2], like)
     rate, step = doubles(a[3])[RATE], integers(a[3])[STEP]
@@ -63,7 +63,7 @@ def squares(a: Record, like: Like) -> None:
 
 @step
 def clip(a: Record, like: Like) -> None:
-    """0 g, 1 how many, 2 the workers' sums of squares, 3 how many of them, 4 maximum."""
+    """0 g, 1 how many, 2 the shares' sums of squares, 3 how many of them, 4 maximum."""
     found = 0.0
     for i in range(a[3]):
         found += doubles(a[2])[i]
