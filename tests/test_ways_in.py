@@ -14,8 +14,8 @@ import pytest
 import support
 from lamina.__main__ import app
 from lamina.benchmarks.commands import suite
-from lamina.benchmarks.peers import PEERS
 from lamina.benchmarks.peers.process import Process
+from lamina.benchmarks.peers.registry import PEERS
 from lamina.benchmarks.report import markdown
 from lamina.benchmarks.report import write as write_report
 from lamina.benchmarks.result import Result
