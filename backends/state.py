@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .contract import Backend
 
 Array = Any
+Casts = Mapping[str, Callable[[np.ndarray, str], np.ndarray]]  # by a column's name
 
 
 class State:
@@ -121,7 +122,7 @@ class DataBlock:
         weights: np.ndarray | None = None,
         order: np.ndarray | None = None,
         dtype: str = "float32",
-        casts: Mapping[str, Callable[[np.ndarray, str], np.ndarray]] | None = None,
+        casts: Casts | None = None,
     ) -> None:
         self.backend = backend
         self.dtype = dtype

@@ -52,7 +52,8 @@ def explain(model: Sequential, batch_size: int = 32) -> str:
     """
     if not model.built:
         raise NotBuilt("explain needs a built model: call fit(x, y), or build(n_features)")
-    program = model.session.program("train", batch_size, model.n_outputs)
+    columns = 1 if model.loss.labels else model.n_outputs  # of the targets
+    program = model.session.program("train", batch_size, columns)
     executable = model.backend.compile(program)
     rows: list[tuple[str, ...]] = [("segment", "operation", "runs as"), *executable.explain()]
     plan = program.memory
@@ -122,7 +123,7 @@ def profile(model: Sequential, x: Any, y: Any, steps: int = 20) -> Profile:
         examples = session.learn(session.examples(x, y, raw=True))
     state, rows = deepcopy(session.state), examples.rows
     program = session.program("train", rows, examples.outputs)
-    block = session.block(examples.x, examples)
+    block = examples.block(session.backend, session.dtype, session.casts)
     binding = session.backend.compile(program).bind(state, block)
     times: dict[int, list[float]] = {}
 

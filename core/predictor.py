@@ -8,7 +8,7 @@ import numpy as np
 
 from ..backends import batching
 from ..backends.contract import Binding
-from ..backends.state import Control
+from ..backends.state import Control, DataBlock
 from ..kernels.errors import DtypeError, ShapeError
 from .scores import PROBABILITIES as PROBABILITIES
 from .scores import classes_of as classes_of
@@ -59,7 +59,7 @@ class Predictor:
             binding = self._bound(capacity)
         result = None if streamed or rows > capacity else binding.apply(x)
         if result is None:
-            binding.use(self.session.block(x, backend=self.state.backend))
+            binding.use(self._block(x))
             binding.run(Control(batch=capacity, steps=batching.count(rows, capacity)))
             result = binding.read("prediction")
         free.append(binding)
@@ -67,9 +67,12 @@ class Predictor:
 
     def _bound(self, capacity: int) -> Binding:
         program = self.session.program("predict", capacity)
-        empty, device = np.zeros((1, *(self.features or ())), self.dtype), self.state.backend
-        block = self.session.block(empty, backend=device)
-        return device.compile(program).bind(self.state, block)
+        block = self._block(np.zeros((1, *(self.features or ())), self.dtype))
+        return self.state.backend.compile(program).bind(self.state, block)
+
+    def _block(self, x: np.ndarray) -> DataBlock:
+        state, casts = self.state, self.session.casts
+        return DataBlock(state.backend, {"x": x}, dtype=state.dtype, casts=casts)
 
     def _shifted(self, x: np.ndarray, shift: Shift) -> np.ndarray:
         if x.dtype not in (self.dtype, np.float64):

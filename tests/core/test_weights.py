@@ -25,7 +25,7 @@ def still(loss: Any, layers: Any, **settings: Any) -> lm.Sequential:
 # Rows of weight zero, and the statistics of layers
 
 
-@pytest.mark.parametrize("junk", [1e6, -1e30, 0.0])
+@pytest.mark.parametrize("junk", [1e6, -1e30, 1e200, 0.0])
 @every_backend
 def test_a_row_of_weight_zero_does_not_move_standardize(backend: str, junk: float) -> None:
     x = np.array([[0.0], [1.0], [2.0], [3.0], [junk]])
@@ -235,10 +235,10 @@ def test_a_draw_in_proportion_stays_as_it_is(seed: int) -> None:
 
 
 def test_a_class_too_small_stays_in_training() -> None:
-    labels = np.array([0] * 50 + [1] * 48 + [2, 3])
+    labels = np.array([0] * 50 + [1] * 47 + [2, 3, 3])
     for seed in range(30):
         kept, held = split(seed, 100, 0.2, labels)
-        assert {2, 3} <= set(labels[kept])
+        assert sorted(labels[kept])[-3:] == [2, 3, 3]
         assert len(held) == 20
 
 
