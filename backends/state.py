@@ -12,6 +12,8 @@ import numpy as np
 from .device import Array, Device
 from .program import Layout
 
+Casts = Mapping[str, Callable[[np.ndarray, str], np.ndarray]]  # by a column's name
+
 
 class State:
     """Parameters, gradients, statistics and optimizer slots of one model on one device.
@@ -117,7 +119,7 @@ class DataBlock:
         weights: np.ndarray | None = None,
         order: np.ndarray | None = None,
         dtype: str = "float32",
-        casts: Mapping[str, Callable[[np.ndarray, str], np.ndarray]] | None = None,
+        casts: Casts | None = None,
     ) -> None:
         self.backend = backend
         self.dtype = dtype

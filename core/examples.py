@@ -6,7 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..backends.contract import Backend
+from ..backends.state import Casts, DataBlock
 from ..kernels.errors import BadInput
+from .inputs import cast
+from .standardization import Shift
 
 SPLIT_STREAM = 0x59117
 
@@ -92,6 +96,20 @@ class Examples:
     def outputs(self) -> int:
         """The columns of the targets."""
         return int(self.y.shape[1])
+
+    def block(self, backend: Backend, dtype: str, casts: Casts | None = None) -> DataBlock:
+        """The rows on a device, in the order in which they came; casts: see `DataBlock`."""
+        columns = {"x": self.x, "y": self.y}
+        return DataBlock(backend, columns, self.weights, dtype=dtype, casts=casts)
+
+    def ready(self, shift: Shift | None, dtype: str) -> Examples:
+        """Raw ones in that dtype, behind what the host does; a memory map stays one."""
+        if not self.raw:
+            return self
+        x = self.x
+        if not isinstance(x, np.memmap):
+            x = cast("x", x, dtype) if shift is None else shift(x, dtype)
+        return replace(self, x=x, raw=False)
 
     def part(self, numbers: np.ndarray) -> Examples:
         """The rows of these numbers, copied."""

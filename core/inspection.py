@@ -116,7 +116,7 @@ def profile(model: Sequential, x: Any, y: Any, steps: int = 20) -> Profile:
         examples = session.learn(session.examples(x, y, raw=True))
     state, rows = deepcopy(session.state), examples.rows
     program = session.program("train", rows, examples.outputs)
-    block = session.block(examples.x, examples)
+    block = examples.block(session.backend, session.dtype, session.casts)
     binding = session.backend.compile(program).bind(state, block)
     times: dict[int, list[float]] = {}
 

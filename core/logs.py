@@ -36,6 +36,7 @@ def append(path: Path, row: Mapping[str, Any]) -> None:
             whole = raw.read(1) in b"\r\n"
     columns = [*header, *(name for name in row if name not in header)]
     if header and columns != header:
+        files.append(path).close()  # refuses a link, which a new file would take the place of
         _widen(path, columns)
         whole = True
     with files.append(path) as file:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..backends import batching
 from ..backends.contract import Binding
-from ..backends.state import Control
+from ..backends.state import Control, DataBlock
 from ..kernels.errors import DtypeError, ShapeError
 from .scores import PROBABILITIES as PROBABILITIES
 from .scores import classes_of as classes_of
@@ -59,7 +59,7 @@ class Predictor:
             binding = self._bound(capacity)
         result = None if streamed or rows > capacity else binding.apply(x)
         if result is None:
-            binding.use(self.session.block(x, backend=self.backend))
+            binding.use(self._block(x))
             binding.run(Control(batch=capacity, steps=batching.count(rows, capacity)))
             result = binding.read("prediction")
         free.append(binding)
@@ -67,9 +67,12 @@ class Predictor:
 
     def _bound(self, capacity: int) -> Binding:
         program = self.session.program("predict", capacity)
-        empty = np.zeros((1, *(self.features or ())), self.dtype)
-        block = self.session.block(empty, backend=self.backend)
+        block = self._block(np.zeros((1, *(self.features or ())), self.dtype))
         return self.backend.compile(program).bind(self.state, block)
+
+    def _block(self, x: np.ndarray) -> DataBlock:
+        casts = self.session.casts
+        return DataBlock(self.backend, {"x": x}, dtype=self.dtype.name, casts=casts)
 
     def _shifted(self, x: np.ndarray, shift: Shift) -> np.ndarray:
         if x.dtype not in (self.dtype, np.float64):

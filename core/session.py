@@ -14,12 +14,12 @@ from typing import Any, Literal
 import numpy as np
 
 from ..backends import batching
-from ..backends.contract import Backend, Binding
+from ..backends.contract import Binding
 from ..backends.dispatch import check_dtype
 from ..backends.measured import step_flops
 from ..backends.program import Layout, Program
 from ..backends.selection import Choice, Selection, choose_measured, preferred
-from ..backends.state import Control, DataBlock, State
+from ..backends.state import Casts, Control, DataBlock, State
 from ..kernels.errors import BadInput, NotBuilt, ShapeError
 from ..kernels.spec import ROWS, Spec
 from . import inputs
@@ -301,30 +301,18 @@ class Session:
         examples: of the whole training data, raw. Returns them ready to be trained on.
         """
         if not self.learned:
-            learn(self, examples)
+            self.shift = learn(self.backend, self.layers, self.graph(), self.state, examples)
+            self.learned = True
         return self.ready(examples)
 
     def ready(self, examples: Examples) -> Examples:
         """Examples in the model's dtype, once statistics are learned; a memory map stays one."""
-        if not examples.raw:
-            return examples
-        x = examples.x
-        if not isinstance(x, np.memmap):
-            x = inputs.cast("x", x, self.dtype) if self.shift is None else self.shift(x, self.dtype)
-        return replace(examples, x=x, raw=False)
+        return examples.ready(self.shift, self.dtype)
 
-    def block(
-        self, x: np.ndarray, examples: Examples | None = None, backend: Backend | None = None
-    ) -> DataBlock:
-        """Rows of features on the device, with the targets and weights of examples.
-
-        backend: another device than where the network is now.
-        """
-        columns, weights = {"x": x}, None
-        if examples is not None:
-            columns, weights = {"x": x, "y": examples.y}, examples.weights
-        casts = None if self.shift is None else {"x": self.shift}
-        return DataBlock(backend or self.backend, columns, weights, dtype=self.dtype, casts=casts)
+    @property
+    def casts(self) -> Casts | None:
+        """What makes rows of a memory map numbers of the dtype, where a plain cast will not do."""
+        return None if self.shift is None else {"x": self.shift}
 
     # Programs
 
@@ -367,7 +355,7 @@ class Session:
         """One training step on all rows as one batch; adds to the control block's sums."""
         rows = examples.rows
         self.settle(rows)
-        state, block = self.state, self.block(examples.x, examples)
+        state, block = self.state, examples.block(self.backend, self.dtype, self.casts)
         control.batch, control.cursor, control.steps = rows, 0, 1
         control.learning_rates = self.optimizer.rates(state.step, 1)
         lease = self.lease("train", batching.whole(rows), block, examples.outputs)
@@ -376,7 +364,7 @@ class Session:
 
     def evaluate(self, examples: Examples) -> dict[str, float]:
         """Loss and the metrics that are means over rows, nothing trained."""
-        block = self.block(examples.x, examples)
+        block = examples.block(self.backend, self.dtype, self.casts)
         capacity = batching.capacity(examples.rows)
         control = Control(batch=capacity, steps=batching.count(examples.rows, capacity))
         with self.lease("evaluate", capacity, block, examples.outputs) as binding:
@@ -388,7 +376,7 @@ class Session:
 
         Who reads it holds the state's turn, or another thread's gradient may be there.
         """
-        block = self.block(examples.x, examples)
+        block = examples.block(self.backend, self.dtype, self.casts)
         control = Control(batch=examples.rows)
         capacity = batching.whole(examples.rows)
         lease = self.lease("gradients", capacity, block, examples.outputs)

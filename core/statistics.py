@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ..backends import batching
-from ..backends.state import Control
+from ..backends.contract import Backend
+from ..backends.state import Control, DataBlock, State
 from .examples import Examples
 from .graph.graph import Node
 from .layers import Flatten, Layer, Standardize
-from .standardization import shifted
-from .tracing import predict_program
-
-if TYPE_CHECKING:
-    from .session import Session
+from .standardization import Shift, shifted
+from .tracing import ForwardGraph, predict_program
 
 
-def learn(session: Session, examples: Examples) -> None:
-    """Shows each layer with statistics its input, and leaves them in the session and its state.
+def learn(
+    backend: Backend,
+    layers: Sequence[Layer],
+    graph: ForwardGraph,
+    state: State,
+    examples: Examples,
+) -> Shift | None:
+    """Shows each layer with statistics its input, and leaves them in the state.
 
-    examples: of the whole training data, raw.
+    backend: where the state is. graph: of the layers. examples: of the whole training data, raw. Returns what the host has to do
+    to features before they are rounded.
     """
     assert examples.raw
-    session.shift = None
-    flat, graph, layers = session.state.read("statistics"), session.graph(), session.layers
+    flat, shift = state.read("statistics"), None
     leading = next((n for n, la in enumerate(layers) if type(la) is not Flatten), -1)
     ready: np.ndarray | None = None
     found: Mapping[str, np.ndarray]
@@ -36,18 +39,18 @@ def learn(session: Session, examples: Examples) -> None:
             continue
         if number == leading and type(layer) is Standardize:
             x = examples.x if number == 0 else examples.x.reshape(examples.rows, -1)
-            session.shift, found = shifted(
-                layer.learn(x, examples.weights), session.dtype, session.features or ()
-            )
+            features = examples.x.shape[1:]
+            shift, found = shifted(layer.learn(x, examples.weights), state.dtype, features)
         else:
-            ready = session.ready(examples).x if ready is None else ready
-            seen = ready if number == 0 else _forward(session, ready, graph.outputs[number - 1])
-            found = _learned(layer, seen, examples.weights)
+            ready = examples.ready(shift, state.dtype).x if ready is None else ready
+            behind = graph.outputs[number - 1] if number else graph.x
+            x = _forward(backend, graph, state, behind, ready, shift)
+            found = _learned(layer, x, examples.weights)
         for name, value in found.items():
-            entry = session.state.layout[f"{number}.{name}"]
+            entry = state.layout[f"{number}.{name}"]
             flat[entry.offset : entry.offset + entry.size] = np.asarray(value).reshape(-1)
-        session.state.write("statistics", flat)
-    session.learned = True
+        state.write("statistics", flat)
+    return shift
 
 
 def _learned(layer: Layer, x: np.ndarray, weights: np.ndarray | None) -> Mapping[str, np.ndarray]:
@@ -60,12 +63,21 @@ def _learned(layer: Layer, x: np.ndarray, weights: np.ndarray | None) -> Mapping
     return layer.learn(x if counted.all() else x[counted])
 
 
-def _forward(session: Session, x: np.ndarray, node: Node) -> np.ndarray:
+def _forward(
+    backend: Backend,
+    graph: ForwardGraph,
+    state: State,
+    node: Node,
+    x: np.ndarray,
+    shift: Shift | None,
+) -> np.ndarray:
     """One node of the forward graph over all rows."""
     if node.leaf:
         return x
     rows, capacity = len(x), batching.capacity(len(x))
-    program = predict_program(session.graph(), node, session.state.layout, capacity)
-    binding = session.backend.compile(program).bind(session.state, session.block(x))
+    program = predict_program(graph, node, state.layout, capacity)
+    casts = None if shift is None else {"x": shift}
+    block = DataBlock(backend, {"x": x}, dtype=state.dtype, casts=casts)
+    binding = backend.compile(program).bind(state, block)
     binding.run(Control(batch=capacity, steps=batching.count(rows, capacity)))
     return binding.read("prediction")

@@ -48,7 +48,7 @@ class ArraySource:
         """Takes a binding of its own, on the device where the model is."""
         session, examples, batch = self.session, self.examples, self.batch
         self.state = session.state
-        self.block = session.block(examples.x, examples)
+        self.block = examples.block(session.backend, session.dtype, session.casts)
         self.lease = session.lease("train", batch, self.block, examples.outputs)
         self.binding = self.lease.binding
         self.short = batching.even(self.rows, batch) and self.rows // batch <= SHORT_PASS

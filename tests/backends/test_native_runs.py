@@ -58,7 +58,7 @@ def test_short_epochs_in_one_run_are_the_same(
         model.fit(x, y, 20, 16, **options)
         session = model.session
         examples = session.examples(x, y, weights)
-        block = session.block(examples.x, examples)
+        block = examples.block(session.backend, session.dtype)
         with session.lease("train", 16, block) as binding:  # the one that was trained with
             assert binding.pace > 1
         passes = binding.passes

@@ -82,7 +82,7 @@ def test_a_model_is_freed_at_once(backend: Any, use: int) -> None:
     model, x, y = support.variety(backend if isinstance(backend, str) else backend())
     model.fit(x, y, batch_size=5, verbose=0)
     examples = model.session.examples(x, y)
-    block = model.session.block(examples.x, examples)
+    block = examples.block(model.backend, model.dtype)
     with model.session.lease("train", 5, block) as binding:
         bound = weakref.ref(binding)
     del binding

@@ -17,7 +17,7 @@ BACKENDS = pytest.mark.parametrize("backend", ["numpy", "numba"])
 def block(model: lm.Sequential, x: Any, y: Any) -> Any:
     session = model.session
     examples = session.examples(x, y)
-    return session.block(examples.x, examples)
+    return examples.block(session.backend, session.dtype)
 
 
 @BACKENDS

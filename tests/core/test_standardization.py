@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +172,100 @@ def test_a_single_batch_is_not_learned_from(layers: Any) -> None:
         model.build(1).train_on_batch(x, x)
     model.fit(x, x, epochs=0, batch_size=3, verbose=0)
     model.train_on_batch(x[:1], x[:1])
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+@every_backend
+def test_what_the_host_does_is_copied_pickled_and_moved(backend: str, way: Any) -> None:
+    y = (np.arange(60) >= 30).astype(float)
+    model = network(backend)
+    model.fit(SECONDS, y, 3, 10, verbose=0)
+    prepared, p = model.prepare(), model.predict(SECONDS)
+    twin, shift = way(model), model.session.shift
+    assert shift is not None
+    assert not np.shares_memory(shift.offset, twin.session.shift.offset)
+    assert not np.shares_memory(shift.factor, twin.session.shift.factor)
+    np.testing.assert_array_equal(way(prepared)(SECONDS + 0.0), p)
+    np.testing.assert_array_equal(twin.predict(SECONDS), p)
+    gone_on = [one.fit(SECONDS, y, 2, 10, verbose=0).history for one in (model, twin)]
+    assert gone_on[0] == gone_on[1]
+    assert support.same(model.get_weights(), twin.get_weights())
+    twin.session.shift.offset[...] = 0.0
+    p = model.predict(SECONDS)
+    other = "loops" if backend == "numpy" else "numpy"
+    np.testing.assert_allclose(model.to(other).predict(SECONDS), p, rtol=1e-5)
+    np.testing.assert_array_equal(prepared(SECONDS + 0.0), p)  # still where the model was
+
+
+def test_a_file_whose_offset_stands_alone_is_refused(tmp_path: Path) -> None:
+    from lamina.core.checkpoint import FACTOR, OFFSET, digest
+    from safetensors import safe_open
+    from safetensors.numpy import load_file, save_file
+
+    path = tmp_path / "m.safetensors"
+    standardized(SECONDS).save(path)
+    tensors = load_file(path)
+    with safe_open(path, framework="numpy") as file:
+        words = dict(file.metadata())
+
+    def forged(told: str, **others: Any) -> None:
+        found = {k: v for k, v in {**tensors, **others}.items() if v is not None}
+        save_file(found, path, {**words, "model": told, "digest": digest(found, told)})
+
+    told = words["model"]
+    for lacking in (OFFSET, FACTOR):
+        forged(told, **{lacking: None})
+        with pytest.raises(lm.CheckpointError, match="must be finite float64"):
+            lm.load(path)
+    forged(told.replace('"learned": true', '"learned": false'))
+    with pytest.raises(lm.CheckpointError, match="were not learned yet"):
+        lm.load(path)
+    forged(told)
+    lm.load(path)
+
+
+@dataclass(frozen=True)
+class Failing(lm.Layer):
+    """Learns nothing, loudly, the first time."""
+
+    def statistics(self, shape: tuple[int, ...]) -> Any:
+        return {"seen": lm.Parameter((1, *shape), "zeros")}
+
+    def learn(self, x: np.ndarray, weights: np.ndarray | None = None) -> Any:
+        if FAILS:
+            raise ValueError(FAILS.pop())
+        return {"seen": np.zeros((1, *x.shape[1:]))}
+
+    def forward(self, x: Any, parameters: Any, context: Any) -> Any:
+        return x
+
+
+FAILS: list[str] = []
+
+
+def test_a_fit_after_one_that_failed_learns_from_the_numbers_themselves() -> None:
+    y = (np.arange(60) >= 30).astype(float)
+    body = [lm.Standardize(), Failing(), lm.Dense(1, "sigmoid")]
+    model = lm.Sequential(body, "binary_cross_entropy", backend="numpy", seed=1)
+    FAILS.append("not now")
+    with pytest.raises(ValueError, match="not now"):
+        model.fit(SECONDS, y, verbose=0)
+    model.fit(SECONDS, y, epochs=0, verbose=0)
+    assert model.session.shift is not None
+    assert abs(model.session.shift.offset[0, 0] - SECONDS.mean()) < 1e-3
+
+
+def test_wrong_targets_build_nothing() -> None:
+    model = network("numpy")
+    with pytest.raises(lm.BadInput, match="targets must be in"):
+        model.fit(np.zeros((4, 3)), np.full(4, 2.0), verbose=0)
+    assert not model.built
+    assert model.features is None
+    model.fit(SECONDS, (np.arange(60) >= 30).astype(float), verbose=0)
+
+
+def test_the_profile_of_a_new_model_learns_first() -> None:
+    model = network("numpy")
+    lm.profile(model, SECONDS, (np.arange(60) >= 30).astype(float), steps=1)
+    assert model.session.learned
+    assert model.state.step == 0

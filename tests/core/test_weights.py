@@ -263,3 +263,54 @@ def test_targets_that_are_no_classes_are_split_as_drawn() -> None:
         model = still(loss, [layer], backend="numpy")
         told = model.fit(x, y, 1, 8, validation_split=0.25, verbose=0).history["val_loss"][0]
         assert told == pytest.approx(model.evaluate(x[held], y[held])["loss"], rel=1e-12)
+
+
+class Noted(lm.Callback):
+    """Is told of every batch."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def on_batch_end(self, model: lm.Sequential, batch: int, values: Mapping[str, float]) -> None:
+        self.losses.append(values["loss"])
+
+
+@every_backend
+def test_being_told_of_batches_changes_no_weighted_loss(backend: str) -> None:
+    x, y = support.classes(20)
+    weights = np.repeat([1e-6, 3.0, 1e9, 0.5], 5)
+
+    def parts() -> Any:
+        for start in range(0, 20, 5):
+            rows = slice(start, start + 5)
+            yield x[rows], y[rows], weights[rows]
+
+    plain, told, noted = (*(support.classifier(backend) for _ in range(2)), Noted())
+    wanted = plain.fit(parts, epochs=2, steps_per_epoch=4, verbose=0).history
+    found = told.fit(parts, epochs=2, steps_per_epoch=4, callbacks=[noted], verbose=0).history
+    assert found == wanted
+    assert len(noted.losses) == 8
+    for at, loss in enumerate(wanted["loss"]):
+        mean = np.average(noted.losses[4 * at : 4 * at + 4], weights=[1e-6, 3.0, 1e9, 0.5])
+        np.testing.assert_allclose(loss, mean, rtol=1e-6)
+
+
+def _weighed(y: Any, p: Any, sample_weight: Any = None) -> float:
+    return float(np.average(np.square(y - p), weights=sample_weight))
+
+
+def test_metrics_from_whole_predictions_have_the_weights_and_the_rows_given() -> None:
+    seconds = 1_700_000_000 + np.arange(40)[:, None]
+    y = np.arange(40) % 2 + 0.0
+    weights = np.arange(40) + 1.0
+    model = lm.Sequential(
+        [lm.Standardize(), lm.Dense(1, "sigmoid")], "binary_cross_entropy",
+        metrics=(lm.metrics.whole(_weighed, needs="probabilities"),), backend="numpy", seed=1,
+    )  # fmt: skip
+    told = model.fit(
+        seconds, y, 2, 8, validation_split=0.25, sample_weight=weights, class_weight={1: 9.0},
+        verbose=0,
+    ).history  # fmt: skip
+    for name, rows in zip(("_weighed", "val__weighed"), split(1, 40, 0.25, y), strict=True):
+        wanted = _weighed(y[rows], model.predict(seconds[rows])[:, 0], weights[rows])
+        np.testing.assert_allclose(told[name][-1], wanted, rtol=1e-6)
