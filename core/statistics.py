@@ -26,8 +26,8 @@ def learn(
 ) -> Shift | None:
     """Shows each layer with statistics its input, and leaves them in the state.
 
-    backend: where the state is. graph: of the layers. examples: of the whole training data, raw. Returns what the host has to do
-    to features before they are rounded.
+    backend: where the state is. graph: of the layers. examples: of the whole training data, raw.
+    Returns what the host has to do to features before they are rounded.
     """
     assert examples.raw
     flat, shift = state.read("statistics"), None
