@@ -335,7 +335,7 @@ def _updates() -> None:
         attrs={"maximum": REQUIRED}, tolerance=SUMMED, overwrites=((0,),), cost=per_element(3.0),
     )  # fmt: skip
     row(
-        "add_decay: gradient, parameter -> gradient", flat("add_decay", names),
+        "add_decay: gradient, parameter -> gradient", rules.flat("add_decay", names),
         samples.flat(2, coefficient=0.3, start=2, stop=9),
         attrs={"coefficient": REQUIRED, "start": REQUIRED, "stop": REQUIRED},
         overwrites=((0,),), cost=per_element(2.0),

@@ -82,6 +82,19 @@ def like_first(op: str, names: tuple[str, ...]) -> Rule:
     return infer
 
 
+def flat(op: str, names: tuple[str, ...]) -> Rule:
+    """As `like_first`, of rank 1."""
+    same = like_first(op, names)
+
+    def infer(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
+        result = same(specs, attrs)
+        if specs[0].rank != 1:
+            raise ShapeError(f"[{op}] takes flat buffers ({listing(names, specs)})")
+        return result
+
+    return infer
+
+
 def along_last(op: str, names: tuple[str, ...]) -> Rule:
     """As `like_first`, and there must be a last axis that is not empty."""
     same = like_first(op, names)

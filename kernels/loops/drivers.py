@@ -263,6 +263,11 @@ def dropout_mask(
     use(training.dropout_mask)(words, philox.threshold(rate), scale, mask)
 
 
+def clip_norm(use: Use, out: Out, gradient: Array, *, maximum: float) -> None:
+    """All elements in a row, of whatever rank."""
+    use(training.clip_norm)(gradient.reshape(-1), maximum, out[0].reshape(-1))
+
+
 def adam_update(
     use: Use, out: Out, *inputs: Any, beta1: float, beta2: float, epsilon: float
 ) -> None:

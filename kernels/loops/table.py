@@ -37,6 +37,7 @@ OWN: dict[str, tuple[Function, Function]] = {
     "cross_entropy": (drivers.cross_entropy, training.cross_entropy),
     "binary_cross_entropy": (drivers.binary_cross_entropy, training.binary_cross_entropy),
     "dropout_mask": (drivers.dropout_mask, training.dropout_mask),
+    "clip_norm": (drivers.clip_norm, training.clip_norm),
     "adam_update": (drivers.adam_update, training.adam_update),
     "adamw_update": (
         partial(drivers.whole, OPS["adamw_update"], training.adam_update), training.adam_update,
