@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..kernels.errors import CheckpointError
-from . import initializers, schedules
+from . import averages, initializers, schedules
 from .layers import BUILTIN as LAYERS
 from .layers import plain
 from .optimizers import BUILTIN as OPTIMIZERS
@@ -32,6 +32,7 @@ OBJECTS = {
         for c in (initializers.Constant, initializers.RandomNormal, initializers.VarianceScaling)
     },
     **schedules.BUILTIN,
+    **averages.BUILTIN,
 }
 
 
@@ -49,6 +50,7 @@ def description(model: Sequential) -> dict[str, Any]:
         "step": model.state.step,
         "epoch": model.state.epoch,
         "learned": model.session.learned,
+        "rates": model.session.rates,
         "columns": None if model.columns is None else list(model.columns),
         "encoding": None if model.encoding is None else model.encoding.to_json(),
         "origin": model.origin,

@@ -74,6 +74,7 @@ def _rebuilt(told: Mapping[str, Any], backend: Backend, custom: dict[str, Any]) 
         dtype=told["dtype"],
         seed=told["seed"],
     )
+    model.session.rates = {str(k): float(v) for k, v in told.get("rates", {}).items()}
     return model.build(told["features"])
 
 

@@ -14,7 +14,7 @@ from ..backends.selection import Choice
 from ..backends.state import Control, State
 from ..kernels.errors import BadInput, ShapeError, unknown
 from ..kernels.spec import FLOATS
-from . import inputs, losses, optimizers, training
+from . import inputs, losses, optimizers, sources, training
 from .callbacks import Callback, check_callbacks
 from .checks import check_count, check_number
 from .examples import Examples
@@ -156,6 +156,49 @@ class Sequential:
         """
         self.session.set_weights(weights)
 
+    def set_rates(self, rates: Mapping[int | str, float]) -> Sequential:
+        """Puts factors on the learning rate of layers or of single arrays; returns the model.
+
+        rates: {0: 0.1, "2.bias": 0.0}: of all arrays of a layer by its number, or of one by the
+            layer's number and its name; 0 freezes. It holds for what is trained from now on, and
+            is saved with the model. Not for within a fit.
+        Raises: NotBuilt, BadInput.
+        """
+        names, found = self.session.names, {}
+        for which, rate in rates.items():
+            check_number(f"set_rates: the factor of {which!r}", rate, 0.0, np.inf, open_high=True)
+            chosen = [n for n in names if which in (n, int(n.split(".")[0]))]
+            if not chosen:
+                raise BadInput(f"set_rates: no layer or array {which!r}: there are {names}")
+            found.update(dict.fromkeys(chosen, float(rate)))
+        self.session.set_rates(found)
+        return self
+
+    def freeze(self, *which: int | str) -> Sequential:
+        """Lets arrays stay as they are, whatever is trained; returns the model.
+
+        which: layers by number or arrays by name, as in `set_rates`; none: all that there are.
+        Raises: NotBuilt, BadInput.
+        """
+        return self.set_rates(dict.fromkeys(which or self.session.names, 0.0))
+
+    def unfreeze(self, *which: int | str) -> Sequential:
+        """Lets arrays be trained again, at the whole learning rate; returns the model.
+
+        which: as in `freeze`. Raises: NotBuilt, BadInput.
+        """
+        return self.set_rates(dict.fromkeys(which or self.session.names, 1.0))
+
+    def averaged(self) -> Sequential:
+        """A model of its own with the averaged weights, to evaluate, predict with and save.
+
+        It has the average that the optimizer keeps (see `lm.EMA` and `lm.SWA`); this model stays
+        as it is. Raises: NotBuilt; BadInput where nothing was averaged.
+        """
+        from .averages import averaged
+
+        return averaged(self)
+
     @property
     def output(self) -> str:
         """The operation that the prediction ends in, such as "softmax"."""
@@ -176,6 +219,7 @@ class Sequential:
         class_weight: Mapping[Any, float] | str | None = None,
         callbacks: Sequence[Callback] = (),
         verbose: bool | int | str = "auto",
+        accumulate: int = 1,
     ) -> History:
         """Trains; a second call goes on with the same optimizer state and epoch counter.
 
@@ -188,12 +232,15 @@ class Sequential:
         validation_data: (x, y) or (x, y, sample_weight). validation_split: a share of the rows held
             out, drawn by the seed. class_weight: label -> factor, or "balanced".
         verbose: "auto" shows a line on a terminal and plain lines elsewhere; 0 nothing.
+        accumulate: batches whose gradients are joined to one step, as if they were one batch; the
+            last step of an epoch takes what is left.
         Raises: BadInput, ShapeError, DtypeError, DivergenceError.
         """
         check_count("fit: epochs", epochs, least=0)
         check_count("fit: batch_size", batch_size)
         check_number("fit: validation_split", validation_split, 0.0, 1.0, open_high=True)
         check_verbose(verbose)
+        check_count("fit: accumulate", accumulate)
         callbacks = check_callbacks(callbacks)
         session, held = self.session, None
         source: training.ArraySource | training.StreamSource
@@ -203,7 +250,7 @@ class Sequential:
                     "fit on batches takes weights from the batches (x, y, sample_weight), and"
                     " validation_data instead of validation_split"
                 )
-            source = training.StreamSource(session, x, int(epochs))
+            source = sources.of_stream(session, x, int(epochs), int(accumulate))
             if validation_data is not None:
                 held = self._given(validation_data)
         else:
@@ -223,7 +270,7 @@ class Sequential:
                 )
             if epochs:
                 session.settle(batch)
-            source = training.ArraySource(session, examples, batch, bool(shuffle))
+            source = sources.of_arrays(session, examples, batch, bool(shuffle), int(accumulate))
         begun = self.state.epoch if self.built else 0
         shown = reporter(verbose, int(epochs), source.rows, begun)
         return training.train(training.Fit(self, source, int(epochs), held, callbacks, shown))
@@ -293,12 +340,16 @@ class Sequential:
         """The cost's gradient, per layer and by name: [{"weight": ..., "bias": ...}, ...].
 
         x, y, sample_weight: as in `fit`. Nothing is trained. A gradient has its array's shape;
-        layers without parameters have an empty dictionary.
+        layers without parameters have an empty dictionary, and frozen arrays are left out.
         """
         session = self.session
         session.cost(session.examples(x, y, sample_weight))
         return [
-            {name: self.state.array(f"{i}.{name}", "gradients") for name in found}
+            {
+                name: self.state.array(f"{i}.{name}", "gradients")
+                for name in found
+                if self.state.layout[f"{i}.{name}"].trainable
+            }
             for i, found in enumerate(session.graph().parameters)
         ]
 

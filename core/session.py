@@ -6,7 +6,7 @@ The model is its user's face; training, prediction, inspection and checkpoints w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from ..backends.state import Control, DataBlock, State
 from ..kernels.errors import BadInput, NotBuilt, ShapeError
 from ..kernels.spec import ROWS, Rows, Spec
 from . import initializers, inputs
+from .averages import AVERAGE
 from .examples import Examples
 from .graph.graph import Node
 from .layers import Layer
@@ -106,6 +107,7 @@ class Session:
         self.features: tuple[int, ...] | None = None
         self.columns: tuple[str, ...] | None = None
         self.learned = False
+        self.rates: dict[str, float] = {}  # by array: factors that are not the layers' own
         self._state: State | None = None
         self._graphs: dict[bool, ForwardGraph] = {}
         # Bindings that nobody uses now, by what they run and over which columns.
@@ -165,12 +167,36 @@ class Session:
             mode: forward_graph(self.layers, features, self.dtype, mode) for mode in (True, False)
         }
         check_last(self.loss, graphs[False].prediction, self.layers[-1].brief())
-        layout = layout_of(graphs[True], self.optimizer.state())
+        layout = layout_of(graphs[True], self.optimizer.segments(), self.rates)
         state = State(self.backend, layout, self.dtype, self.seed)
         for segment in ("parameters", "statistics"):
             state.write(segment, first_values(graphs[True], layout, segment, self.seed))
         self.features, self._graphs, self._state = features, graphs, state
-        self.learned = not layout.length("statistics")
+        self.learned = not any(graphs[True].statistics)
+
+    def set_rates(self, rates: Mapping[str, float]) -> None:
+        """Puts other factors on the learning rate of arrays; of 0: they are frozen.
+
+        What the optimizer keeps of an array is forgotten when that is frozen.
+        """
+        old = self.state
+        layout = layout_of(
+            self.graph(training=True), self.optimizer.segments(), {**self.rates, **rates}
+        )
+        state = State(self.backend, layout, self.dtype, self.seed)
+        state.step, state.epoch = old.step, old.epoch
+        flats = {name: state.read(name) for name in layout.segments}
+        for entry in layout.entries:
+            place = slice(entry.offset, entry.offset + entry.size)
+            flats[entry.segment][place] = old.array(entry.name).reshape(-1)
+            for slot in layout.slots if entry.trainable else ():
+                moved = old.layout[entry.name].trainable and slot in old.layout.slots
+                if moved or slot == AVERAGE:
+                    kept = old.array(entry.name, slot if moved else None)
+                    flats[slot][place] = kept.reshape(-1)
+        for name, flat in flats.items():
+            state.write(name, flat)
+        self.rates, self._state, self._free = {**self.rates, **rates}, state, {}
 
     def graph(self, training: bool = False) -> ForwardGraph:
         """The layers as a graph. Raises: NotBuilt."""
@@ -199,14 +225,16 @@ class Session:
             raise BadInput(f"set_weights takes a list of arrays, not {type(weights).__name__}")
         if len(weights) != len(names):
             raise ShapeError(f"set_weights got {len(weights)} arrays, the model has {len(names)}")
-        flat = self.state.read("parameters")
+        flats = {name: self.state.read(name) for name in ("parameters", "statistics")}
         for name, value in zip(names, weights, strict=True):
             entry = layout[name]
             array = inputs.cast(name, inputs.host_array(name, value), self.dtype)
             if array.shape != entry.shape and array.shape != entry.shape[1:]:
                 raise ShapeError(f"set_weights: {name} has shape {entry.shape}, not {array.shape}")
+            flat = flats[entry.segment]
             flat[entry.offset : entry.offset + entry.size] = array.reshape(-1)
-        self.state.write("parameters", flat)
+        for segment, flat in flats.items():
+            self.state.write(segment, flat)
 
     # What comes in
 

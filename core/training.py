@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from .callbacks import Callback
 from .examples import Examples
 from .examples import split as split  # of the rows that `fit` is given
 from .history import History, Silent
-from .session import Session, means
+from .session import Kind, Session, means
 
 if TYPE_CHECKING:
     from .model import Sequential
@@ -39,11 +39,13 @@ def row_order(seed: int, epoch: int, rows: int) -> np.ndarray:
 class ArraySource:
     """Arrays with all rows: each epoch visits them in a new order, many steps in one run."""
 
+    kind: ClassVar[Kind] = "train"  # of the program that it runs
+
     def __init__(self, session: Session, examples: Examples, batch: int, shuffle: bool) -> None:
         self.session, self.batch, self.shuffle = session, batch, shuffle
         self.rows = examples.rows
         self.block = examples.block(session.backend, session.dtype)
-        self.lease = session.lease("train", batch, self.block, examples.outputs)
+        self.lease = session.lease(self.kind, batch, self.block, examples.outputs)
         self.binding = self.lease.binding
         self.short = batching.even(self.rows, batch) and self.rows // batch <= SHORT_PASS
 
@@ -131,7 +133,7 @@ class StreamSource:
                     "layers such as Standardize learn from all rows at once: call"
                     " fit(x, y, epochs=0) on a sample of them first"
                 )
-            session.step(examples, control)
+            self.step(examples, control)
             seen += examples.rows
             reporter.batches(seen, means(control))
             if control.stop or interrupt.asked:
@@ -139,7 +141,16 @@ class StreamSource:
         if not seen:
             raise BadInput("the iterable has no batches")
         self.rows = seen
+        if not control.stop and not interrupt.asked:
+            self.finish(control)
         return control
+
+    def step(self, examples: Examples, control: Control) -> None:
+        """What is done with a batch."""
+        self.session.step(examples, control)
+
+    def finish(self, control: Control) -> None:
+        """What is done after the last batch of an epoch."""
 
     def close(self) -> None:
         """Nothing is held between two batches."""

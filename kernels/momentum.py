@@ -12,7 +12,7 @@ NEGLIGIBLE = 1e-18  # beside one
 
 def warmed(step: int, beta1: float, decay: float) -> float:
     """The momentum of a step, from 1: beta1 (1 - 0.96 ** (step decay) / 2)."""
-    return beta1 * (1.0 - 0.5 * BASE ** (step * decay))
+    return float(beta1 * (1.0 - 0.5 * BASE ** (step * decay)))
 
 
 @cache

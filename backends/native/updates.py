@@ -38,7 +38,7 @@ def _flats(low: Lowering, one: Instruction) -> list[ValueId]:
 def _numbers(low: Lowering, *numbers: float) -> Address:
     """Float64 numbers in memory that stays, where a slot holds but the program's dtype."""
     place = low.memory.scratch(ByteCount(8 * len(numbers)))
-    (ctypes.c_double * len(numbers)).from_address(place)[:] = numbers
+    (ctypes.c_double * len(numbers)).from_address(place)[:] = list(numbers)
     return place
 
 

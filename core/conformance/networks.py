@@ -51,7 +51,7 @@ class Network:
 
     def layout(self, dtype: str) -> Layout:
         """Where its arrays lie."""
-        return layout_of(self.graph(dtype, True), self.optimizer.state())
+        return layout_of(self.graph(dtype, True), self.optimizer.segments())
 
     def program(self, kind: str, dtype: str, capacity: int) -> Program:
         """The program that trains, evaluates, predicts, or gives gradients."""
