@@ -202,6 +202,7 @@ def check_gradients(
     copy = Session(
         model.layers, model.loss, model.optimizer, (), "float64", model.seed, model.backend
     )
+    copy.rates = dict(model.session.rates)
     examples = copy.examples(x, y, sample_weight)
     copy.learn(examples.x)
     if model.built:

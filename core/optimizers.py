@@ -36,7 +36,7 @@ class Optimizer:
     slots: ClassVar[tuple[str, ...]] = ()
 
     learning_rate: Rate = 0.01
-    average: Average | None = field(default=None, kw_only=True)
+    average: Average | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         name = type(self).__name__
