@@ -76,14 +76,12 @@ BUILTIN = {c.__name__: c for c in (EMA, SWA)}
 
 def averaged(model: Sequential) -> Sequential:
     """Another model with the averaged weights. Raises: NotBuilt, BadInput."""
-    from .model import Sequential
-
     state, average = model.state, model.optimizer.average
     if average is None or AVERAGE not in state.layout.slots:
         raise BadInput("the model keeps no average: give it lm.Adam(1e-3, average=lm.EMA()), say")
     if state.step < average.start + average.every:
         raise BadInput(f"nothing is averaged yet: the model is at step {state.step} ({average!r})")
-    other = Sequential(
+    other = type(model)(
         model.layers,
         loss=model.loss.function or model.loss.name,
         optimizer=replace(model.optimizer, average=None),

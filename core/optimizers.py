@@ -243,7 +243,8 @@ class NAdam(Optimizer):
     Adam, a = (1 - u_t) / (1 - u_1 ... u_t) and b = u_(t+1) / (1 - u_1 ... u_(t+1)), where
     u_t = beta1 * (1 - 0.96 ** (t * momentum_decay) / 2) (torch.optim.NAdam).
 
-    momentum_decay: how fast the momentum warms up, from 0. The other settings are Adam's.
+    learning_rate: a number from 0, or a schedule. beta1, beta2, epsilon: as in Adam.
+    momentum_decay: how fast the momentum warms up, from 0. clip_norm, average: as in SGD.
     Raises: BadInput.
     """
 

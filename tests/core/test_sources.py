@@ -124,6 +124,28 @@ def test_lbfgs_says_what_it_is_not_for() -> None:
         model.fit(x, y, batch_size=4, verbose=0)
 
 
+def test_arrays_that_are_never_written_accumulate_too() -> None:
+    strict = pytest.importorskip("array_api_strict")
+
+    class Strict(lm.Backend):
+        name = "strict"
+        functional = True
+
+        @property
+        def xp(self) -> Any:
+            return strict
+
+    x, y = support.classes(25)
+    optimizer = lm.AdamW(0.01, amsgrad=True, average=lm.EMA(0.9))
+    told = []
+    for backend in (Strict(), "numpy"):
+        model = support.classifier(backend, optimizer=optimizer).build(4).set_rates({0: 0.5})
+        model.fit(x, y, epochs=2, batch_size=4, verbose=0, accumulate=3)
+        told.append([*model.get_weights(), *model.averaged().get_weights()])
+    for a, b in zip(*told, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
 def test_accumulate_is_a_count() -> None:
     x, y = support.classes(20)
     with pytest.raises(lm.BadInput, match="fit: accumulate must be"):
