@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from ..kernels.errors import BadInput
 from .checks import check_count, check_number
-
-if TYPE_CHECKING:
-    from .model import Sequential
 
 AVERAGE = "average"  # the flat segment that it is kept in
 
@@ -72,30 +69,3 @@ class EMA(Average):
 
 
 BUILTIN = {c.__name__: c for c in (EMA, SWA)}
-
-
-def averaged(model: Sequential) -> Sequential:
-    """Another model with the averaged weights. Raises: NotBuilt, BadInput."""
-    state, average = model.state, model.optimizer.average
-    if average is None or AVERAGE not in state.layout.slots:
-        raise BadInput("the model keeps no average: give it lm.Adam(1e-3, average=lm.EMA()), say")
-    if state.step < average.start + average.every:
-        raise BadInput(f"nothing is averaged yet: the model is at step {state.step} ({average!r})")
-    other = type(model)(
-        model.layers,
-        loss=model.loss.function or model.loss.name,
-        optimizer=replace(model.optimizer, average=None),
-        metrics=[m.function or m.name for m in model.metrics],
-        backend=model.backend,
-        dtype=model.dtype,
-        seed=model.seed,
-    )
-    other.session.rates = dict(model.session.rates)
-    other.build(model.features or ())
-    for segment in ("parameters", "statistics", *other.state.layout.slots):
-        source = AVERAGE if segment == "parameters" else segment
-        other.state.write(segment, state.read(source))
-    other.state.step, other.state.epoch = state.step, state.epoch
-    other.session.learned = model.session.learned
-    other.columns, other.encoding, other.origin = model.columns, model.encoding, model.origin
-    return other

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..backends.state import Control, State
 from ..kernels.errors import BadInput, ShapeError, unknown
 from ..kernels.spec import FLOATS
 from . import inputs, losses, optimizers, sources, training
+from .averages import AVERAGE
 from .callbacks import Callback, check_callbacks
 from .checks import check_count, check_number
 from .examples import Examples
@@ -195,9 +197,24 @@ class Sequential:
         It has the average that the optimizer keeps (see `lm.EMA` and `lm.SWA`); this model stays
         as it is. Raises: NotBuilt; BadInput where nothing was averaged.
         """
-        from .averages import averaged
-
-        return averaged(self)
+        state, average = self.state, self.optimizer.average
+        if average is None or AVERAGE not in state.layout.slots:
+            raise BadInput("the model keeps no average: lm.Adam(1e-3, average=lm.EMA()) does, say")
+        if state.step < average.start + average.every:
+            raise BadInput(f"nothing is averaged yet, at step {state.step}: {average!r}")
+        other = Sequential(
+            self.layers, self.loss.function or self.loss.name,
+            replace(self.optimizer, average=None), [m.function or m.name for m in self.metrics],
+            self.backend, self.dtype, seed=self.seed,
+        )  # fmt: skip
+        other.session.rates = dict(self.session.rates)
+        other.build(self.features or ())
+        for segment in ("parameters", "statistics", *other.state.layout.slots):
+            other.state.write(segment, state.read(AVERAGE if segment == "parameters" else segment))
+        other.state.step, other.state.epoch = state.step, state.epoch
+        other.session.learned = self.session.learned
+        other.columns, other.encoding, other.origin = self.columns, self.encoding, self.origin
+        return other
 
     @property
     def output(self) -> str:
