@@ -52,7 +52,8 @@ def explain(model: Sequential, batch_size: int = 32) -> str:
     """
     if not model.built:
         raise NotBuilt("explain needs a built model: call fit(x, y), or build(n_features)")
-    program = model.session.program("train", batch_size, model.n_outputs)
+    outputs = 1 if model.loss.labels else model.n_outputs
+    program = model.session.program("train", batch_size, outputs)
     executable = model.backend.compile(program)
     rows: list[tuple[str, ...]] = [("segment", "operation", "runs as"), *executable.explain()]
     plan = program.memory
@@ -196,6 +197,7 @@ def check_gradients(
     copy = Session(
         model.layers, model.loss, model.optimizer, (), "float64", model.seed, model.backend
     )
+    copy.rates = dict(model.session.rates)
     if model.built:
         copy.build(model.features or ())
         copy.set_weights([w.astype(np.float64) for w in model.get_weights()])

@@ -392,14 +392,14 @@ def dropout_mask(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
     return (Spec(tuple(attrs["shape"]), attrs["dtype"]),)
 
 
-def update(op: str, names: tuple[str, ...]) -> Rule:
-    """Flat buffers of one length, then host numbers; all buffers but the gradient come back."""
+def update(op: str, names: tuple[str, ...], outputs: tuple[str, ...]) -> Rule:
+    """Flat buffers of one length, then host numbers; buffers that are outputs come back."""
 
     def infer(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
         buffers = [s for s in specs if s.rank > 0]
         floating(op, names, buffers)
         if any(s.rank != 1 for s in buffers) or len({s.shape for s in buffers}) > 1:
             raise ShapeError(f"[{op}] takes flat buffers of one length ({listing(names, specs)})")
-        return tuple(s for n, s in zip(names, buffers, strict=False) if n != "gradient")
+        return tuple(s for n, s in zip(names, buffers, strict=False) if n in outputs)
 
     return infer

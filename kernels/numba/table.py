@@ -10,7 +10,7 @@ from typing import Any
 from ..numpy.operations import scatter_rows
 from ..op import Kernel, always, kernels
 from ..ops import OPS
-from . import activations, dense, drivers, elementwise, losses, rows, updates
+from . import activations, dense, drivers, elementwise, losses, rows, update_drivers, updates
 from .drivers import first_matrix, floats, known_activation, matrices
 
 # operation, driver, compiled function, and what calls it takes: all where nothing stands
@@ -48,14 +48,21 @@ _ROWS: tuple[tuple[Any, ...], ...] = (
     ),
     ("sigmoid_binary_cross_entropy_backward", drivers.difference(1.0), losses.scaled_difference),
     ("dropout_mask", drivers.dropout_mask, updates.dropout_words),
-    ("sgd_update", drivers.sgd_update, updates.sgd),
-    ("momentum_update", drivers.momentum_update(nesterov=False), updates.momentum),
-    ("nesterov_update", drivers.momentum_update(nesterov=True), updates.momentum),
-    ("rmsprop_update", drivers.rmsprop_update, updates.rmsprop),
-    ("adam_update", drivers.adam_update, updates.adam),
-    ("adamw_update", drivers.adamw_update, updates.adam),
-    ("clip_norm", drivers.clip_norm, updates.scale_by),
-    ("add_decay", drivers.add_decay, updates.add_scaled),
+    ("sgd_update", update_drivers.sgd_update, updates.sgd),
+    ("momentum_update", update_drivers.momentum_update(nesterov=False), updates.momentum),
+    ("nesterov_update", update_drivers.momentum_update(nesterov=True), updates.momentum),
+    ("rmsprop_update", update_drivers.rmsprop_update, updates.rmsprop),
+    ("adam_update", update_drivers.adam_update, updates.adam),
+    ("adamw_update", update_drivers.adamw_update, updates.adam),
+    ("adagrad_update", update_drivers.adagrad_update, updates.rmsprop),
+    ("amsgrad_update", update_drivers.amsgrad_update, updates.amsgrad),
+    ("nadam_update", update_drivers.nadam_update, updates.nadam),
+    ("lion_update", update_drivers.lion_update, updates.lion),
+    ("shrink", update_drivers.shrink, updates.shrink),
+    ("average_update", update_drivers.average_update, updates.approach),
+    ("rescale", update_drivers.rescale, updates.retract),
+    ("clip_norm", update_drivers.clip_norm, updates.scale_by),
+    ("add_decay", update_drivers.add_decay, updates.add_scaled),
 )  # fmt: skip
 
 
