@@ -15,6 +15,8 @@ from .optimizers import LBFGS
 from .session import Kind, means
 from .sources import ArraySource
 
+MOST = 2**31 - 1  # that SciPy counts to
+
 
 class FullBatch(ArraySource):
     """Arrays, minimised over all rows by SciPy's L-BFGS-B."""
@@ -53,8 +55,8 @@ class FullBatch(ArraySource):
         if first.stop:
             return first
         options = {
-            "maxiter": settings.iterations, "maxcor": settings.history, "ftol": 0.0,
-            "gtol": settings.tolerance, "maxfun": 25 * settings.iterations,
+            "maxiter": min(settings.iterations, MOST), "maxcor": settings.history, "ftol": 0.0,
+            "gtol": settings.tolerance, "maxfun": min(25 * settings.iterations, MOST),
         }  # fmt: skip
         try:
             found = minimize(

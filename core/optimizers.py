@@ -22,6 +22,7 @@ from .checks import check_count, check_number
 from .graph.planner import CONTROLS, Update
 
 Rate = float | Callable[[int], float]
+MOST_HISTORY = 1000  # SciPy's memory grows with its square
 
 
 @dataclass(frozen=True)
@@ -328,8 +329,8 @@ class LBFGS(Optimizer):
     and data without noise; dropout masks stay the same for an epoch.
 
     iterations: at most, of an epoch, from 1. history: how many steps the curvature is taken from,
-        from 1. tolerance: an epoch ends where no derivative is larger, from 0. learning_rate and
-        average are not used.
+        from 1 to 1000. tolerance: an epoch ends where no derivative is larger, from 0.
+        learning_rate and average are not used.
     Raises: BadInput, for `train_on_batch`, batches from an iterable, and layers with a `rate`
     between 0 and 1.
     """
@@ -344,6 +345,8 @@ class LBFGS(Optimizer):
         super().__post_init__()
         check_count("LBFGS: iterations", self.iterations)
         check_count("LBFGS: history", self.history)
+        if self.history > MOST_HISTORY:
+            raise BadInput(f"LBFGS: history must be at most {MOST_HISTORY}, not {self.history!r}")
         check_number("LBFGS: tolerance", self.tolerance, 0.0, np.inf, open_high=True)
 
     def rates(self, first_step: int, count: int) -> np.ndarray:

@@ -73,6 +73,132 @@ def test_masks_differ_from_batch_to_batch_of_a_group() -> None:
     assert not support.same(*(model.get_weights() for model in models))
 
 
+class Told(lm.Callback):
+    """Keeps what it is told of batches and epochs, and does something more."""
+
+    def __init__(self, more: Any = None) -> None:
+        self.batches: list[Any] = []
+        self.epochs: list[Any] = []
+        self.more = more
+
+    def on_batch_end(self, model: Any, batch: int, values: Any) -> None:
+        self.batches.append((batch, model.state.step, values["loss"]))
+        if self.more is not None:
+            self.more(model, batch)
+
+    def on_epoch_end(self, model: Any, epoch: int, values: Any) -> None:
+        self.epochs.append(dict(values))
+
+
+@every_backend
+def test_accumulation_is_told_of_every_batch(backend: str) -> None:
+    """11 batches of 4 or fewer rows are groups of 3, 3, 3 and 2; metrics are of whole epochs."""
+    x, y = support.classes(43)
+    told, models = Told(), []
+    for callbacks in ((told,), ()):
+        model = support.classifier(backend, metrics=("accuracy", "f1"))
+        model.fit(x, y, 2, 4, callbacks=callbacks, verbose=0, accumulate=3)
+        models.append(model)
+    assert support.same(*(model.get_weights() for model in models))
+    assert models[0].history.history == models[1].history.history
+    assert [batch for batch, _, _ in told.batches] == [*range(1, 12)] * 2
+    assert [step for _, step, _ in told.batches[:11]] == [0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert models[0].state.step == 8
+    assert told.epochs[-1]["f1"] == models[0].evaluate(x, y)["f1"]
+    assert np.average([v for _, _, v in told.batches[:11]], weights=[4] * 10 + [3]) == (
+        pytest.approx(told.epochs[0]["loss"], rel=1e-12)
+    )
+
+
+@every_backend
+def test_epochs_of_a_stream_s_batches_accumulate(backend: str) -> None:
+    """steps_per_epoch counts batches; the rows are those of an endless iterable, in turn."""
+    x, y = support.classes(24)
+
+    def endless(rows: int) -> Any:
+        while True:
+            for start in range(0, 24, rows):
+                yield x[start : start + rows], y[start : start + rows]
+
+    told = Told()
+    models = [support.classifier(backend, metrics=("accuracy", "f1")) for _ in range(2)]
+    models[0].fit(
+        endless(4), epochs=2, steps_per_epoch=6, accumulate=2, verbose=0, callbacks=[told],
+        validation_data=(x, y),
+    )  # fmt: skip
+    models[1].fit(endless(8), epochs=2, steps_per_epoch=3, verbose=0, validation_data=(x, y))
+    assert models[0].state.step == models[1].state.step == 6
+    assert [batch for batch, _, _ in told.batches] == [*range(1, 7)] * 2
+    assert told.epochs[-1]["val_f1"] == models[0].evaluate(x, y)["f1"]
+    for a, b in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_weights_of_any_size_accumulate(scale: float, dtype: str) -> None:
+    """A batch's weights are told apart from those of another: here one batch hardly counts."""
+    x, y = support.classes(16)
+    weights = np.linspace(0.5, 1.5, 16)
+    weights[:8] *= scale
+    models = [support.classifier(optimizer="sgd", dtype=dtype) for _ in range(2)]
+    parts = [slice(0, 8), slice(8, 16)]
+    models[0].fit(iter([(x[p], y[p], weights[p]) for p in parts]), verbose=0, accumulate=2)
+    models[1].fit(iter([(x, y, weights)]), verbose=0)
+    for a, b in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5 if dtype == "float32" else 1e-10, atol=1e-6)
+
+
+@every_backend
+def test_accumulations_within_each_other_do_not_mix(backend: str) -> None:
+    """What a callback accumulates is another sum; here it puts all else back as it was."""
+    x, y = support.classes(16)
+
+    def within(model: Any, batch: int) -> None:
+        kept, counters = model.get_weights(), (model.state.step, model.state.epoch)
+        model.fit(x[::-1], y[::-1], 1, 4, verbose=0, accumulate=2)
+        model.set_weights(kept)
+        model.state.step, model.state.epoch = counters
+
+    models = []
+    for more in (None, within):
+        model = support.classifier(backend, optimizer="sgd")
+        model.fit(x, y, 2, 4, verbose=0, accumulate=3, callbacks=[Told(more)])
+        assert not any(name.startswith("accumulated") for name in model.state.flats)
+        models.append(model.get_weights())
+    assert support.same(*models)
+
+
+@every_backend
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_callback_may_freeze_within_a_fit(backend: str, accumulate: int) -> None:
+    x, y = support.classes(20)
+    kept: list[Any] = []
+
+    def freezing(model: Any, batch: int) -> None:
+        if batch == 2 and not kept:
+            kept.extend(model.freeze(0).get_weights())
+
+    model = support.classifier(backend)
+    model.fit(x, y, 3, 5, verbose=0, callbacks=[Told(freezing)], accumulate=accumulate)
+    assert support.same(model.get_weights()[:2], kept[:2])
+    assert not support.same(model.get_weights()[2:], kept[2:])
+    assert model.state.epoch == 3
+    assert model.state.step == 12 // accumulate
+
+
+@every_backend
+def test_lbfgs_is_told_of_and_measured(backend: str) -> None:
+    x, y = support.classes(30)
+    told = Told()
+    layers = [lm.Standardize(), lm.Dense(3, "softmax")]
+    model = support.classifier(backend, layers=layers, optimizer="lbfgs", metrics=("f1",))
+    model.fit(x, y, 2, 8, verbose=0, callbacks=[told], validation_data=(x, y))
+    assert [batch for batch, _, _ in told.batches] == [1, 1]
+    assert told.epochs[-1]["val_loss"] < told.epochs[0]["loss"]
+    assert told.epochs[-1]["f1"] == told.epochs[-1]["val_f1"]
+
+
 @every_backend
 @pytest.mark.parametrize("batch", [7, 40])
 def test_lbfgs_finds_what_scipy_finds(backend: str, batch: int) -> None:
@@ -185,3 +311,18 @@ def test_a_search_ends_where_the_loss_blows_up() -> None:
         lm.find_learning_rate(model, x, y, lowest=0.0)
     with pytest.raises(lm.BadInput, match="begin with a smaller rate"):
         lm.find_learning_rate(model, x * 1e30, y)
+
+
+def test_a_search_leaves_no_statistics() -> None:
+    """What Standardize learned for it is forgotten, and what it knew before comes back."""
+    x, y = support.classes(40)
+    layers = [lm.Standardize(), lm.Dense(3, "softmax")]
+    model = support.classifier(layers=layers)
+    lm.find_learning_rate(model, x * 100.0, y, steps=20)
+    with pytest.raises(lm.BadInput, match="learn from all rows at once"):
+        model.train_on_batch(x, y)
+    fresh = support.classifier(layers=layers)
+    told = [each.fit(x, y, verbose=0).history for each in (model, fresh)]
+    assert told[0] == told[1]
+    lm.find_learning_rate(model, x * 100.0, y, steps=20)
+    assert model.evaluate(x, y) == fresh.evaluate(x, y)
