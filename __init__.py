@@ -34,6 +34,13 @@ _PUBLIC = {
     "RMSprop": (".core.optimizers", "RMSprop"),
     "Adam": (".core.optimizers", "Adam"),
     "AdamW": (".core.optimizers", "AdamW"),
+    "NAdam": (".core.optimizers", "NAdam"),
+    "Adagrad": (".core.optimizers", "Adagrad"),
+    "Lion": (".core.optimizers", "Lion"),
+    "LBFGS": (".core.optimizers", "LBFGS"),
+    "EMA": (".core.averages", "EMA"),
+    "SWA": (".core.averages", "SWA"),
+    "find_learning_rate": (".core.rates", "find_learning_rate"),
     "Callback": (".core.callbacks", "Callback"),
     "EarlyStopping": (".core.callbacks", "EarlyStopping"),
     "Checkpoint": (".core.callbacks", "Checkpoint"),
@@ -100,6 +107,8 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .core import initializers as initializers
     from .core import metrics as metrics
     from .core import schedules as schedules
+    from .core.averages import EMA as EMA
+    from .core.averages import SWA as SWA
     from .core.callbacks import Callback as Callback
     from .core.callbacks import Checkpoint as Checkpoint
     from .core.callbacks import EarlyStopping as EarlyStopping
@@ -123,10 +132,15 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .core.layers import Standardize as Standardize
     from .core.loading import load as load
     from .core.model import Sequential as Sequential
+    from .core.optimizers import LBFGS as LBFGS
     from .core.optimizers import SGD as SGD
+    from .core.optimizers import Adagrad as Adagrad
     from .core.optimizers import Adam as Adam
     from .core.optimizers import AdamW as AdamW
+    from .core.optimizers import Lion as Lion
+    from .core.optimizers import NAdam as NAdam
     from .core.optimizers import RMSprop as RMSprop
+    from .core.rates import find_learning_rate as find_learning_rate
     from .kernels.errors import BackendUnavailable as BackendUnavailable
     from .kernels.errors import BadInput as BadInput
     from .kernels.errors import CheckpointError as CheckpointError

@@ -40,7 +40,7 @@ def watched(program: Program) -> tuple[str, ...]:
 
     Decay multiplies parameters, which too large a rate makes grow without any gradient.
     """
-    decays = any(one.op in ("add_decay", "adamw_update") for one in program.update)
+    decays = any(one.op in ("add_decay", "adamw_update", "shrink") for one in program.update)
     return ("gradients", "parameters") if decays else ("gradients",)
 
 

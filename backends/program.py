@@ -59,6 +59,7 @@ class Entry:
     trainable: whether it lies in "parameters" (and has a gradient) or in "statistics".
     decayed: whether weight decay applies to it (biases are left alone).
     decay: the layer's own L2 coefficient.
+    rate: a factor on the learning rate; what stands still (0) lies in "statistics".
     """
 
     name: str
@@ -68,6 +69,7 @@ class Entry:
     trainable: bool
     decayed: bool
     decay: float = 0.0
+    rate: float = 1.0
 
     @property
     def size(self) -> int:
@@ -100,7 +102,20 @@ class Layout:
     @property
     def segments(self) -> tuple[str, ...]:
         """The names of all flat segments."""
-        return ("parameters", "gradients", "statistics", *self.slots)
+        before = ("before",) if self.rescaled else ()
+        return ("parameters", "gradients", "statistics", *self.slots, *before)
+
+    @property
+    def rescaled(self) -> list[tuple[float, int, int]]:
+        """(factor on the learning rate, start, stop) for ranges where it is not one."""
+        found: list[tuple[float, int, int]] = []
+        moving = [e for e in self.entries if e.trainable and e.rate != 1.0]
+        for entry in sorted(moving, key=lambda e: e.offset):
+            start, stop = entry.offset, entry.offset + entry.size
+            if found and found[-1][0] == entry.rate and found[-1][2] == start:
+                start = found.pop()[1]
+            found.append((entry.rate, start, stop))
+        return found
 
     def __getitem__(self, name: str) -> Entry:
         return next(e for e in self.entries if e.name == name)

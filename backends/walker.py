@@ -224,7 +224,7 @@ class WalkerBinding(Binding):
             self._walk(plan.segments["backward"], env)
         except OutOfRange as error:
             raise bounds.in_data(error, self.block, control.cursor, rows) from None
-        if program.gradients:
+        if program.gradients or program.update:
             self._reduce(env)
         if program.update and self._guarded(control, rate) and taken:
             self._walk(plan.segments["update"], env)
@@ -299,9 +299,10 @@ class WalkerBinding(Binding):
         if not self.backend.functional:
             return  # they were written into the flat segment
         xp = self.backend.xp
-        entries = [e for e in program.layout.entries if e.trainable]
-        pieces = [xp.reshape(env[program.gradients[e.name]], (-1,)) for e in entries]
-        self.state.flats["gradients"] = xp.concat(pieces)
+        entries = [e for e in program.layout.entries if e.name in program.gradients]
+        if entries:
+            pieces = [xp.reshape(env[program.gradients[e.name]], (-1,)) for e in entries]
+            self.state.flats["gradients"] = xp.concat(pieces)
         for value in program.values:
             if value.kind == "flat":
                 env[value.id] = self.state.flats[value.source]

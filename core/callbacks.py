@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..backends.state import Control
 from ..kernels import files
 from ..kernels.errors import BadInput
 from .checks import check_count, check_number
 from .history import History
 from .logs import append, listed
 from .monitor import Monitor, check_monitor
+from .session import means
 
 if TYPE_CHECKING:
     from .model import Sequential
@@ -62,6 +64,27 @@ def watch_batches(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
     """Those that have something to do after a batch."""
     nothing = Callback.on_batch_end
     return tuple(c for c in callbacks if getattr(c.on_batch_end, "__func__", None) is not nothing)
+
+
+class Told:
+    """Who is told of every batch."""
+
+    def __init__(self, model: Sequential, callbacks: Sequence[Callback]) -> None:
+        self.model, self.callbacks = model, callbacks
+        self.batch = 0
+
+    def begin(self) -> Told:
+        """Counts the batches of the next epoch."""
+        self.batch = 0
+        return self
+
+    def ends(self, one: Control) -> bool:
+        """Tells of a batch; returns whether a callback ended the epoch here."""
+        self.batch += 1
+        if not one.stop:
+            for callback in self.callbacks:
+                callback.on_batch_end(self.model, self.batch, means(one))
+        return self.model.stop_training
 
 
 @dataclass

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..kernels.errors import CheckpointError
 from ..kernels.files import write
-from . import initializers, metrics, schedules
+from . import averages, initializers, metrics, schedules
 from .layers import BUILTIN as LAYERS
 from .layers import plain
 from .optimizers import BUILTIN as OPTIMIZERS
@@ -29,7 +29,7 @@ FORMAT = "lamina"
 VERSION = 1
 OFFSET, FACTOR = "host/offset", "host/factor"  # of `Shift`, where there is one
 STALE_SECONDS = 3600.0
-OBJECTS = {**initializers.BUILTIN, **schedules.BUILTIN}
+OBJECTS = {**initializers.BUILTIN, **schedules.BUILTIN, **averages.BUILTIN}
 DEEPEST = 64  # levels of a description: layers of settings of objects need half a dozen
 
 
@@ -47,6 +47,7 @@ def description(model: Sequential) -> dict[str, Any]:
         "step": model.state.step,
         "epoch": model.state.epoch,
         "learned": model.session.learned,
+        "rates": model.session.rates,
         "columns": None if model.columns is None else list(model.columns),
         "encoding": None if model.encoding is None else model.encoding.to_json(),
         "origin": model.origin,

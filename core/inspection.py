@@ -190,6 +190,7 @@ def check_gradients(
     copy = Session(
         model.layers, model.loss, model.optimizer, (), "float64", model.seed, model.backend
     )
+    copy.rates = dict(model.session.rates)
     if model.built:
         copy.build(model.features or ())
         copy.set_weights([w.astype(np.float64) for w in model.get_weights()])

@@ -39,12 +39,14 @@ class Parameter:
     shape: fixed numbers, such as (n_in, n_out) or (1, n_out).
     initializer: a name or an object of `lm.initializers`.
     decayed: whether weight decay applies (weights, not biases). decay: the layer's own coefficient.
+    rate: a factor on the learning rate, from 0; at 0 it is frozen: nothing trains it.
     """
 
     shape: tuple[int, ...]
     initializer: initializers.Choice = "zeros"
     decayed: bool = False
     decay: float = 0.0
+    rate: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def plain(value: Any) -> Any:
         return value.item()
     kind = type(value)
     if is_dataclass(value):
-        settings = {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        settings = {f.name: plain(getattr(value, f.name)) for f in fields(value) if f.init}
         return {"class": kind.__name__, **settings}
     if callable(value) and hasattr(value, "__name__"):
         return {"function": value.__name__}
@@ -163,6 +165,8 @@ class Dense(Layer):
         `lm.initializers`; "auto" is He for the ReLU family and Xavier else.
     weight_decay: L2 coefficient whose product with the weight is added to its gradient (torch's
         `weight_decay`); biases are left alone, and the loss is reported without.
+    trainable: False freezes the weights. rate: a factor on their learning rate, from 0, for
+        fine-tuning; `Sequential.set_rates` changes it for single arrays, and later.
     Raises: BadInput, UnknownName; ShapeError for an input that is no rows of features.
     """
 
@@ -172,6 +176,8 @@ class Dense(Layer):
     kernel_initializer: initializers.Choice = "auto"
     bias_initializer: initializers.Choice = "zeros"
     weight_decay: float = 0.0
+    trainable: bool = True
+    rate: float = 1.0
 
     def __post_init__(self) -> None:
         check_count("Dense: units", self.units)
@@ -179,6 +185,7 @@ class Dense(Layer):
         initializers.get(self.kernel_initializer)
         initializers.get(self.bias_initializer)
         check_number("Dense: weight_decay", self.weight_decay, 0.0, np.inf, open_high=True)
+        check_number("Dense: rate", self.rate, 0.0, np.inf, open_high=True)
 
     def parameters(self, shape: tuple[int, ...]) -> Mapping[str, Parameter]:
         """weight and, unless switched off, bias."""
@@ -188,9 +195,10 @@ class Dense(Layer):
                 f"{', '.join(map(str, shape))}): put lm.Flatten() before it"
             )
         kernel = initializers.get(self.kernel_initializer, self.activation)
-        found = {"weight": Parameter((shape[0], self.units), kernel, True, self.weight_decay)}
+        rate, decay = self.rate if self.trainable else 0.0, self.weight_decay
+        found = {"weight": Parameter((shape[0], self.units), kernel, True, decay, rate)}
         if self.use_bias:
-            found["bias"] = Parameter((1, self.units), self.bias_initializer)
+            found["bias"] = Parameter((1, self.units), self.bias_initializer, rate=rate)
         return found
 
     def forward(self, x: Node, parameters: Mapping[str, Node], context: Context) -> Node:

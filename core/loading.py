@@ -16,9 +16,9 @@ from ..backends.contract import Backend
 from ..backends.program import Layout
 from ..backends.selection import Choice, preferred
 from ..kernels.errors import CheckpointError
-from . import initializers, schedules
+from . import averages, initializers, schedules
 from .checkpoint import FACTOR, OFFSET, read
-from .checks import check_count
+from .checks import check_count, check_number
 from .data.datasets import TASKS
 from .data.tables import Encoding
 from .layers import BUILTIN as LAYERS
@@ -28,6 +28,7 @@ from .metrics import read as read_metric
 from .model import Sequential
 from .optimizers import BUILTIN as OPTIMIZERS
 from .standardization import Shift
+from .tracing import ForwardGraph
 
 MOST_STEPS = 2**53  # what schedules and devices count exactly
 
@@ -75,7 +76,7 @@ def _rebuilt(
 ) -> Sequential:
     """The model of a description, with the arrays that must fit it."""
     starts = {**initializers.BUILTIN, **custom}
-    rates = {**schedules.BUILTIN, **custom}
+    parts = {**schedules.BUILTIN, **averages.BUILTIN, **custom}
     layers = [_object(each, {**LAYERS, **custom}, starts, custom) for each in told["layers"]]
     for number, layer in enumerate(layers):
         if not isinstance(layer, Layer):
@@ -84,7 +85,7 @@ def _rebuilt(
     model = Sequential(
         layers,
         loss=_function(told["loss"], LOSSES, custom, "loss"),
-        optimizer=_object(told["optimizer"], {**OPTIMIZERS, **custom}, rates, custom),
+        optimizer=_object(told["optimizer"], {**OPTIMIZERS, **custom}, parts, custom),
         metrics=[
             read_metric(m, partial(_named, custom=custom, kind="metric")) for m in told["metrics"]
         ],
@@ -98,16 +99,33 @@ def _rebuilt(
     for size in features:
         check_count("the number of features", size)
     step, epoch = _counter(told, "step"), _counter(told, "epoch")
-    model.optimizer.rates(step, 1)  # a schedule that cannot be called
+    if callable(model.optimizer.learning_rate):
+        model.optimizer.rates(step, 1)  # a schedule that cannot be called
     arrays = dict(tensors)
     shift = _shift(tuple(features), arrays)
     if shift is not None and told["learned"] is not True:
         raise CheckpointError(f"{OFFSET} is of statistics, which were not learned yet")
-    model.session.build(tuple(features), lambda layout: _segments(layout, model.dtype, arrays))
+    graphs = model.session.checked(tuple(features))
+    model.session.rates = _rates(told, graphs[True])
+    model.session.build(
+        tuple(features), lambda layout: _segments(layout, model.dtype, arrays), graphs
+    )
     model.state.step, model.state.epoch = step, epoch
     model.session.learned, model.session.shift = told["learned"] is True, shift
     _add_data(model, told)
     return model
+
+
+def _rates(told: Mapping[str, Any], graph: ForwardGraph) -> dict[str, float]:
+    """The factors on the learning rate, by array; older files have none."""
+    rates = told.get("rates", {})
+    if not isinstance(rates, dict):
+        raise CheckpointError(f"the factors on the learning rate are by name, not {rates!r}")
+    for name, rate in rates.items():
+        if name not in graph.names:
+            raise CheckpointError(f"{name!r} has a factor on the learning rate, but is no array")
+        check_number(f"the factor of {name!r}", rate, 0.0, math.inf, open_high=True)
+    return {name: float(rate) for name, rate in rates.items()}
 
 
 def _counter(told: Mapping[str, Any], name: str) -> int:

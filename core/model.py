@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,12 +14,12 @@ from ..backends.selection import Choice
 from ..backends.state import Control, State
 from ..kernels.errors import BadInput, ShapeError, unknown
 from ..kernels.spec import FLOATS
-from . import checkpoint, inputs, inspection, losses, optimizers, training
+from . import checkpoint, fine_tuning, fitting, inputs, inspection, losses, optimizers, training
 from . import metrics as measures
-from .callbacks import Callback, check_callbacks
-from .checks import check_count, check_number
-from .examples import Examples
-from .history import History, check_verbose, reporter
+from .attributes import Kept, trains
+from .callbacks import Callback
+from .checks import check_count
+from .history import History
 from .layers import Layer
 from .ownership import busy
 from .predictor import PROBABILITIES, Predictor, classes_of
@@ -29,44 +27,6 @@ from .session import Session, means
 
 if TYPE_CHECKING:
     from .data.tables import Encoding
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class Kept(Generic[T]):
-    """An attribute of the model that its session keeps."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    @overload
-    def __get__(self, model: None, owner: type) -> Kept[T]: ...
-    @overload
-    def __get__(self, model: Sequential, owner: type) -> T: ...
-    def __get__(self, model: Sequential | None, owner: type) -> Kept[T] | T:
-        return self if model is None else getattr(model.session, self.name)
-
-    def __set__(self, model: Sequential, value: T) -> None:
-        setattr(model.session, self.name, value)
-
-
-def trains(
-    method: Callable[Concatenate[Sequential, P], T],
-) -> Callable[Concatenate[Sequential, P], T]:
-    """A method that is called only by who has the right to train the model."""
-
-    @wraps(method)
-    def alone(model: Sequential, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        lock = model.session.training.lock
-        if not lock.acquire(False):
-            raise busy()
-        try:
-            return method(model, *args, **kwargs)
-        finally:
-            lock.release()
-
-    return alone
 
 
 class Sequential:
@@ -207,6 +167,44 @@ class Sequential:
         """
         self.session.set_weights(weights)
 
+    def set_rates(self, rates: Mapping[int | str, float]) -> Sequential:
+        """Puts factors on the learning rate of layers or of single arrays; returns the model.
+
+        rates: {0: 0.1, "2.bias": 0.0}: of all arrays of a layer by its number, or of one by the
+            layer's number and its name; 0 freezes. It holds for what is trained from now on, and
+            is saved with the model.
+        Not while other threads use it. Raises: NotBuilt, BadInput; ModelBusy while another thread
+        trains the model.
+        """
+        self.session.set_rates(fine_tuning.by_array(self.session.names, rates))
+        return self
+
+    def freeze(self, *which: int | str) -> Sequential:
+        """Lets arrays stay as they are, whatever is trained; returns the model.
+
+        which: layers by number or arrays by name, as in `set_rates`; none: all that there are.
+        Raises: NotBuilt, BadInput, ModelBusy.
+        """
+        return self.set_rates(dict.fromkeys(which or self.session.names, 0.0))
+
+    def unfreeze(self, *which: int | str) -> Sequential:
+        """Lets arrays be trained again, at the whole learning rate; returns the model.
+
+        which: as in `freeze`. Raises: NotBuilt, BadInput, ModelBusy.
+        """
+        return self.set_rates(dict.fromkeys(which or self.session.names, 1.0))
+
+    def averaged(self) -> Sequential:
+        """A model of its own with the averaged weights, to evaluate, predict with and save.
+
+        It has the average that the optimizer keeps (see `lm.EMA` and `lm.SWA`); this model stays
+        as it is. Raises: NotBuilt; BadInput where nothing was averaged.
+        """
+        other = copy.deepcopy(self)
+        fine_tuning.take_average(other.session)
+        other.history = None
+        return other
+
     @property
     def output(self) -> str:
         """The operation that the prediction ends in, such as "softmax"."""
@@ -229,6 +227,7 @@ class Sequential:
         callbacks: Sequence[Callback] = (),
         verbose: bool | int | str = "auto",
         steps_per_epoch: int | None = None,
+        accumulate: int = 1,
     ) -> History:
         """Trains; a second call goes on with the same optimizer state and epoch counter.
 
@@ -249,60 +248,18 @@ class Sequential:
             in validation. The weights of a batch are divided by their sum: they tell its rows
             apart, and with batch_size=1 they cancel (the history's loss is weighted all the same).
         verbose: "auto" shows a line on a terminal and plain lines elsewhere; 0 nothing.
+        accumulate: batches whose gradients are joined to one step, as if they were one batch; the
+            last step of an epoch takes what is left. Callbacks are told of every batch.
         A callback may train the same model, in the same thread; its steps come between two epochs.
         Raises: BadInput, ShapeError, DtypeError, DivergenceError; ModelBusy while another thread
         trains the model.
         """
-        check_count("fit: epochs", epochs, least=0)
-        check_count("fit: batch_size", batch_size)
-        check_number("fit: validation_split", validation_split, 0.0, 1.0, open_high=True)
-        check_verbose(verbose)
-        if steps_per_epoch is not None:
-            check_count("fit: steps_per_epoch", steps_per_epoch)
-            if y is not None:
-                raise BadInput("steps_per_epoch is for an iterable of batches, not for arrays")
-        callbacks = check_callbacks(callbacks)
-        session, held = self.session, None
-        source: training.ArraySource | training.StreamSource
-        if y is None:
-            if validation_split or sample_weight is not None or class_weight is not None:
-                raise BadInput(
-                    "fit on batches takes weights from the batches (x, y, sample_weight), and"
-                    " validation_data instead of validation_split"
-                )
-            source = training.StreamSource(session, x, int(epochs), steps_per_epoch)
-            if validation_data is not None:
-                held = self._given(validation_data)
-        else:
-            examples = session.examples(x, y, sample_weight, raw=True)
-            inputs.check_classes(examples.y, self.loss)
-            if validation_data is not None:
-                held = self._given(validation_data)
-            elif validation_split:
-                labels = inputs.class_labels(examples.y, self.loss)
-                examples, held = examples.split(self.seed, validation_split, labels)
-            examples = session.learn(session.weighted(examples, class_weight, whole=True))
-            held = None if held is None else session.ready(held)
-            rows, batch = examples.rows, min(int(batch_size), examples.rows)
-            if batch_size > rows:
-                warnings.warn(
-                    f"batch_size {batch_size} is larger than the data:"
-                    f" {rows} rows a batch are used",
-                    stacklevel=3,  # over the decorator
-                )
-            if epochs:
-                session.settle(batch)
-            source = training.ArraySource(session, examples, batch, bool(shuffle))
-        begun = self.state.epoch if self.built else 0
-        shown = reporter(verbose, int(epochs), source.rows, begun)
-        return training.train(training.Fit(self, source, int(epochs), held, callbacks, shown))
-
-    def _given(self, validation_data: Sequence[Any]) -> Examples:
-        """The validation examples that the user gave."""
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-            raise BadInput("validation_data must be (x, y) or (x, y, sample_weight)")
-        x, y, sample_weight = (*validation_data, None)[:3]
-        return self.session.examples(x, y, sample_weight, raw=True)
+        return training.train(
+            fitting.prepared(
+                self, x, y, epochs, batch_size, validation_data, validation_split, shuffle,
+                sample_weight, class_weight, callbacks, verbose, steps_per_epoch, accumulate,
+            )
+        )  # fmt: skip
 
     def train_on_batch(
         self,
@@ -356,7 +313,8 @@ class Sequential:
     def prepare(self) -> Predictor:
         """`predict` without its checks, for many small calls: a function of row-major arrays.
 
-        It is safe from several threads, and follows the model's weights. After `to` prepare anew.
+        It is safe from several threads, and follows the model's weights. After `to` and
+        `set_rates` prepare anew.
         """
         if self._predictor is None or self._predictor.state is not self.session.state:
             self._predictor = Predictor(self.session)
@@ -375,7 +333,7 @@ class Sequential:
         """The cost's gradient, per layer and by name: [{"weight": ..., "bias": ...}, ...].
 
         x, y, sample_weight: as in `fit`. Nothing is trained. A gradient has its array's shape;
-        layers without parameters have an empty dictionary.
+        layers without parameters have an empty dictionary, and frozen arrays are left out.
         """
         return self.session.gradients(self.session.examples(x, y, sample_weight))
 

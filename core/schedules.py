@@ -107,7 +107,82 @@ class WarmUp:
         return float(self.after(step - self.steps) if callable(self.after) else self.after)
 
 
-BUILTIN = {c.__name__: c for c in (Step, Exponential, Cosine, WarmUp)}
+@dataclass(frozen=True)
+class CosineRestarts:
+    """Half cosines from `initial` down to `final`, one after the other, each from the top.
+
+    The first takes `steps`, each next one `factor` times as many; within one,
+    final + (initial - final) * (1 + cos(pi * step / its steps)) / 2 (SGDR, Loshchilov and Hutter
+    2017; torch's CosineAnnealingWarmRestarts). Both rates are from 0, factor is a whole number
+    from 1. Raises: BadInput.
+
+    >>> [round(CosineRestarts(1.0, 2, factor=2)(step), 3) for step in range(7)]
+    [1.0, 0.5, 1.0, 0.854, 0.5, 0.146, 1.0]
+    """
+
+    initial: float
+    steps: int
+    factor: int = 1
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        name = "schedules.CosineRestarts"
+        check_number(f"{name}: initial", self.initial, 0.0, math.inf, open_high=True)
+        check_number(f"{name}: final", self.final, 0.0, math.inf, open_high=True)
+        check_count(f"{name}: steps", self.steps)
+        check_count(f"{name}: factor", self.factor)
+
+    def __call__(self, step: int) -> float:
+        """The learning rate of a step."""
+        length = self.steps
+        if self.factor == 1:
+            step %= length
+        while step >= length:
+            step, length = step - length, length * self.factor
+        rest = 0.5 * (1.0 + math.cos(math.pi * step / length))
+        return float(self.final + (self.initial - self.final) * rest)
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """Up to `highest` and far down again, once over `steps`, then what it ended at.
+
+    Half a cosine from highest / start up to highest, with its top at step rise * steps - 1; then
+    one down to highest / start / end at the last step (Smith and Topin 2019; torch's OneCycleLR).
+
+    highest: from 0. steps: of the whole training, from 2. rise: the share of steps before the top,
+    in [0, 1]. start, end: what `highest` and the first rate are divided by, from 1.
+    Raises: BadInput.
+
+    >>> [round(OneCycle(1.0, 10, rise=0.4)(step), 3) for step in (0, 3, 6, 9, 50)]
+    [0.04, 1.0, 0.5, 0.0, 0.0]
+    """
+
+    highest: float
+    steps: int
+    rise: float = 0.3
+    start: float = 25.0
+    end: float = 1e4
+
+    def __post_init__(self) -> None:
+        check_number("schedules.OneCycle: highest", self.highest, 0.0, math.inf, open_high=True)
+        check_count("schedules.OneCycle: steps", self.steps, least=2)
+        check_number("schedules.OneCycle: rise", self.rise, 0.0, 1.0, open_high=False)
+        check_number("schedules.OneCycle: start", self.start, 1.0, math.inf, open_high=True)
+        check_number("schedules.OneCycle: end", self.end, 1.0, math.inf, open_high=True)
+
+    def __call__(self, step: int) -> float:
+        """The learning rate of a step."""
+        first, last = self.highest / self.start, self.highest / self.start / self.end
+        top, stop = self.rise * self.steps - 1.0, self.steps - 1.0
+        if step <= top:
+            share, low, high = step / top if top else 1.0, first, self.highest
+        else:
+            share, low, high = min((step - top) / (stop - top), 1.0), self.highest, last
+        return float(high + (low - high) * 0.5 * (1.0 + math.cos(math.pi * share)))
+
+
+BUILTIN = {c.__name__: c for c in (Step, Exponential, Cosine, CosineRestarts, OneCycle, WarmUp)}
 
 
 def check(rate: float) -> float:

@@ -20,7 +20,7 @@ from ..backends.measured import step_flops
 from ..backends.program import Layout, Program
 from ..backends.selection import Choice, Selection, choose_measured, preferred
 from ..backends.state import Casts, Control, DataBlock, State
-from ..kernels.errors import BadInput, NotBuilt, ShapeError
+from ..kernels.errors import BadInput, NotBuilt
 from ..kernels.spec import ROWS, Spec
 from . import inputs
 from .arrays import frame_columns, host_array
@@ -40,6 +40,7 @@ from .tracing import (
     predict_program,
     train_program,
 )
+from .weights import by_layer, laid_out, replace_all
 
 Kind = Literal["train", "gradients", "evaluate", "predict"]
 
@@ -61,9 +62,10 @@ class Session:
 
     features: the shape of a row, once built. columns: of the data frame that it was built on.
     learned: whether layers with statistics have seen the training data. shift: what the host does
-    to features before they are rounded, or None. backend, backend_reason: the device, and why this
-    one. training: the right to train it, and to move it. Copies and pickles have memory of their
-    own; a pickle comes back on another device where this one cannot run.
+    to features before they are rounded, or None. rates: by array, factors on the learning rate
+    that are not the layers' own. backend, backend_reason: the device, and why this one. training:
+    the right to train it, and to move it. Copies and pickles have memory of their own; a pickle
+    comes back on another device where this one cannot run.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Session:
         self.columns: tuple[str, ...] | None = None
         self.learned = False
         self.shift: Shift | None = None
+        self.rates: dict[str, float] = {}
         self._state: State | None = None
         self._graphs: dict[bool, ForwardGraph] = {}
         # Bindings that nobody uses now, by what they run and over which columns.
@@ -160,7 +163,7 @@ class Session:
         """
         with self._building:
             if self._state is None:
-                self._make(features, values, graphs or self._checked(features))
+                self._make(features, values, graphs or self.checked(features))
 
     def _make(
         self,
@@ -168,7 +171,7 @@ class Session:
         values: Callable[[Layout], Mapping[str, np.ndarray]] | None,
         graphs: dict[bool, ForwardGraph],
     ) -> None:
-        layout = layout_of(graphs[True], self.optimizer.state())
+        layout = layout_of(graphs[True], self.optimizer.segments(), self.rates)
         given = None if values is None else values(layout)
         state = State(self.backend, layout, self.dtype, self.seed)
         if given is None:
@@ -178,9 +181,20 @@ class Session:
             for segment, flat in given.items():
                 state.write(segment, flat)
         self.features, self._graphs, self._state = features, graphs, state
-        self.learned = not layout.length("statistics")
+        self.learned = not any(graphs[True].statistics)
 
-    def _checked(self, features: tuple[int, ...]) -> dict[bool, ForwardGraph]:
+    def set_rates(self, rates: Mapping[str, float]) -> None:
+        """Puts other factors on the learning rate of arrays, and lays them out anew.
+
+        What the optimizer keeps of an array is forgotten when that is frozen. Raises: ModelBusy.
+        """
+        with self.training:
+            graph, rates = self.graph(training=True), {**self.rates, **rates}
+            layout = layout_of(graph, self.optimizer.segments(), rates)
+            state = laid_out(self.state, layout)
+            self.rates, self._state, self._free = rates, state, {}
+
+    def checked(self, features: tuple[int, ...]) -> dict[bool, ForwardGraph]:
         """The layers as graphs that fit loss and metrics. Raises: ShapeError, BadInput."""
         graphs = self._traced(features)
         check_last(self.loss, graphs[False].prediction, self.layers[-1].brief())
@@ -206,27 +220,15 @@ class Session:
 
     @property
     def names(self) -> list[str]:
-        """Trainable arrays in the order of the layers."""
-        return [f"{i}.{name}" for i, found in enumerate(self.graph().parameters) for name in found]
+        """Arrays of layers in their order, those that are learned from data left out."""
+        return self.graph().names
 
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Replaces the trainable arrays; a bias may be (n_out,). All or nothing.
+    def set_weights(self, given: Sequence[Any]) -> None:
+        """Replaces the arrays of layers; a bias may be (n_out,). All or nothing.
 
         Raises: ShapeError, DtypeError, BadInput.
         """
-        names, layout = self.names, self.state.layout
-        if not isinstance(weights, (list, tuple)):
-            raise BadInput(f"set_weights takes a list of arrays, not {type(weights).__name__}")
-        if len(weights) != len(names):
-            raise ShapeError(f"set_weights got {len(weights)} arrays, the model has {len(names)}")
-        flat = np.empty(layout.length("parameters"), dtype=self.dtype)
-        for name, value in zip(names, weights, strict=True):
-            entry = layout[name]
-            array = inputs.cast(name, host_array(name, value), self.dtype)
-            if array.shape != entry.shape and (1, *array.shape) != entry.shape:
-                raise ShapeError(f"set_weights: {name} has shape {entry.shape}, not {array.shape}")
-            flat[entry.offset : entry.offset + entry.size] = array.reshape(-1)
-        self.state.write("parameters", flat)
+        replace_all(self.state, self.names, given)
 
     # What comes in
 
@@ -245,7 +247,7 @@ class Session:
         found = inputs.features(x, self.dtype, self.features, None if raw else self.shift, raw)
         features, fresh = found.shape[1:], self._state is None
         # Wrong targets build nothing: the next call may come with other features.
-        graphs = self._checked(features) if fresh else self._graphs
+        graphs = self.checked(features) if fresh else self._graphs
         targets = inputs.targets(y, found, self.loss, graphs[False].width, self.dtype)
         weights, exponent = inputs.weights(sample_weight, len(found))
         examples = Examples(found, targets, weights, exponent, raw)
@@ -261,17 +263,12 @@ class Session:
         return examples
 
     def gradients(self, examples: Examples) -> list[dict[str, np.ndarray]]:
-        """The training cost's gradient, per layer and by name."""
-        layout, state = self.state.layout, self.state
+        """The training cost's gradient, per layer and by name; what is frozen is left out."""
+        state = self.state
         with state.turn:
             self.cost(examples)
             flat = state.read("gradients")
-        found: list[dict[str, np.ndarray]] = []
-        for number, names in enumerate(self.graph().parameters):
-            entries = [layout[f"{number}.{name}"] for name in names]
-            arrays = [flat[e.offset : e.offset + e.size].reshape(e.shape).copy() for e in entries]
-            found.append(dict(zip(names, arrays, strict=True)))
-        return found
+        return by_layer(state.layout, flat, self.graph().parameters)
 
     def weighted(self, examples: Examples, class_weight: Any, whole: bool) -> Examples:
         """The examples with the weights of their classes; validation never has them.

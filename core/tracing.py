@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +41,11 @@ class ForwardGraph:
         return self.outputs[-1] if self.outputs else self.x
 
     @property
+    def names(self) -> list[str]:
+        """The arrays of layers, those that are learned from data left out, in their order."""
+        return [f"{i}.{name}" for i, found in enumerate(self.parameters) for name in found]
+
+    @property
     def width(self) -> int:
         """The number of columns of the prediction."""
         width = self.prediction.shape[-1]
@@ -64,19 +69,29 @@ def forward_graph(
     return ForwardGraph(x, tuple(outputs), tuple(parameters), tuple(statistics))
 
 
-def layout_of(graph: ForwardGraph, slots: tuple[str, ...]) -> Layout:
-    """Offsets in the flat segments: weights that decay, then other parameters, then statistics."""
-    found: list[tuple[int, str, Parameter, bool]] = []
+def layout_of(
+    graph: ForwardGraph, slots: tuple[str, ...], rates: Mapping[str, float] | None = None
+) -> Layout:
+    """Offsets in the flat segments: weights that decay, then other parameters, then statistics.
+
+    rates: by name, what stands in the place of the parameters' own factors. Those that are frozen
+    lie among the statistics, so that training does not know of them.
+    """
+    rates = rates or {}
+    found: list[tuple[int, str, Parameter, float]] = []
     for number, (trained, learned) in enumerate(
         zip(graph.parameters, graph.statistics, strict=True)
     ):
-        found += [(number, f"{number}.{name}", p, True) for name, p in trained.items()]
-        found += [(number, f"{number}.{name}", p, False) for name, p in learned.items()]
+        for name, p in trained.items():
+            key = f"{number}.{name}"
+            found.append((number, key, p, rates.get(key, p.rate)))
+        found += [(number, f"{number}.{name}", p, 0.0) for name, p in learned.items()]
     found.sort(key=lambda row: (not row[3], not row[2].decayed))
     entries, offsets = [], {True: 0, False: 0}
-    for number, name, p, trainable in found:
-        entry = Entry(name, number, offsets[trainable], p.shape, trainable, p.decayed, p.decay)
-        offsets[trainable] += entry.size
+    for number, name, p, rate in found:
+        moves = rate != 0.0
+        entry = Entry(name, number, offsets[moves], p.shape, moves, p.decayed, p.decay, rate)
+        offsets[moves] += entry.size
         entries.append(entry)
     return Layout(tuple(entries), slots)
 

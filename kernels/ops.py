@@ -316,7 +316,8 @@ def _updates() -> None:
         defaults = dict.fromkeys(attrs, REQUIRED)
         row(
             f"{name}: {', '.join(inputs)} -> {', '.join(outputs)}",
-            rules.update(name, tuple(inputs)), make, attrs=defaults, cost=per_element(flops),
+            rules.update(name, tuple(inputs), tuple(outputs)), make, attrs=defaults,
+            cost=per_element(flops),
             tolerance=SMOOTH, overwrites=places, hot=True,
             # the planner lays the parameters that decay before the others: there a place counts
             independent=None if "decayed" in attrs else "elements",
@@ -329,7 +330,36 @@ def _updates() -> None:
     update("rmsprop_update", "square", False, 8.0, rho=0.9, epsilon=1e-8)
     update("adam_update", "mean square", True, 12.0, **adam)
     update("adamw_update", "mean square", True, 13.0, **adam, weight_decay=0.01, decayed=3)
+    update("adagrad_update", "square", False, 7.0, epsilon=1e-8)
+    update("amsgrad_update", "mean square largest", True, 13.0, **adam)
+    update("nadam_update", "mean square", True, 14.0, **adam, momentum_decay=0.004)
+    update("lion_update", "mean", False, 8.0, beta1=0.9, beta2=0.99)
+    row(
+        "shrink: parameter, learning_rate -> parameter",
+        rules.update("shrink", ("parameter", "learning_rate"), ("parameter",)),
+        samples.flat(1, 0.01, weight_decay=0.3, decayed=3),
+        attrs={"weight_decay": REQUIRED, "decayed": REQUIRED}, overwrites=((0,),),
+        cost=per_element(1.0),
+    )  # fmt: skip
+    averaged = ("average", "parameter", "step")
+    row(
+        "average_update: average, parameter, step -> average",
+        rules.update("average_update", averaged, ("average",)),
+        samples.flat(2, 8, decay=0.9, start=2, every=3), tolerance=SUMMED,
+        attrs={"decay": REQUIRED, "start": REQUIRED, "every": REQUIRED}, overwrites=((0,),),
+        cost=per_element(3.0), independent="elements",
+    )  # fmt: skip
     flat, names = rules.like_first, ("gradient", "parameter")
+    row(
+        "keep: parameter -> before", flat("keep", ("parameter",)), samples.flat(1),
+        tolerance=EXACT, cost=per_element(0.0), independent="elements",
+    )  # fmt: skip
+    row(
+        "rescale: parameter, before -> parameter", flat("rescale", ("parameter", "before")),
+        samples.flat(2, factor=0.1, start=2, stop=9),
+        attrs={"factor": REQUIRED, "start": REQUIRED, "stop": REQUIRED},
+        tolerance=SUMMED, overwrites=((0,),), cost=per_element(3.0),
+    )  # fmt: skip
     row(
         "clip_norm: gradient -> gradient", flat("clip_norm", names), samples.flat(1, maximum=0.5),
         attrs={"maximum": REQUIRED}, tolerance=SUMMED, overwrites=((0,),), cost=per_element(3.0),

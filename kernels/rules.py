@@ -410,8 +410,8 @@ def dropout_mask(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
 HOST_NUMBERS = ("learning_rate", "step")  # inputs that change from step to step
 
 
-def update(op: str, names: tuple[str, ...]) -> Rule:
-    """Flat buffers of one length, then host numbers; all buffers but the gradient come back."""
+def update(op: str, names: tuple[str, ...], outputs: tuple[str, ...]) -> Rule:
+    """Flat buffers of one length, then host numbers; buffers that are outputs come back."""
 
     def infer(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
         buffers = {n: s for n, s in zip(names, specs, strict=True) if n not in HOST_NUMBERS}
@@ -421,6 +421,6 @@ def update(op: str, names: tuple[str, ...]) -> Rule:
         if any(s.rank > 0 for n, s in zip(names, specs, strict=True) if n in HOST_NUMBERS):
             numbers = " and ".join(n for n in names if n in HOST_NUMBERS)
             raise ShapeError(f"[{op}] {numbers} are single numbers ({listing(names, specs)})")
-        return tuple(s for n, s in buffers.items() if n != "gradient")
+        return tuple(s for n, s in buffers.items() if n in outputs)
 
     return infer

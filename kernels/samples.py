@@ -255,12 +255,12 @@ def update(slots: int, stepped: bool, **attrs: Any) -> Maker:
     return make
 
 
-def flat(count: int, **attrs: Any) -> Maker:
-    """Flat buffers of one length."""
+def flat(count: int, *numbers: float, **attrs: Any) -> Maker:
+    """Flat buffers of one length, then numbers."""
 
     def make(rng: np.random.Generator, dtype: str, rows: int) -> Iterator[Sample]:
         arrays = tuple(normal(rng, (rows * 7,)).astype(dtype) for _ in range(count))
-        yield Sample(arrays, dict(attrs))
+        yield Sample((*arrays, *numbers), dict(attrs))
 
     return make
 

@@ -27,7 +27,8 @@ NUMBERS = [
     10**13, 10**30, 10**400, 0.5, -0.0, 1e308, 1e-320, float("inf"), float("-inf"), float("nan"),
 ]  # fmt: skip
 WORDS = [
-    "", "x", "Dense", "Constant", "Cosine", "WarmUp", "SGD", "relu", "softmax", "float32", "int8",
+    "", "x", "Dense", "Constant", "Cosine", "WarmUp", "SGD", "Lion",
+    "LBFGS", "1.weight", "0.mean", "relu", "softmax", "float32", "int8",
     "mean_squared_error", "accuracy", "=1+1", "\x00", "²", "\ud800", "é" * 50,
 ]  # fmt: skip
 OBJECTS: list[Any] = [
@@ -37,6 +38,8 @@ OBJECTS: list[Any] = [
     {"class": "WarmUp", "steps": 1, "after": {"class": "Constant"}},
     {"class": "Dense", "units": 50_000}, {"class": "Dropout", "rate": 0.5},
     {"class": "Standardize"}, {"class": "RMSprop"}, {"function": "x"},
+    {"class": "LBFGS", "iterations": 2}, {"class": "SWA", "start": 2**63 - 1}, {"class": "EMA"},
+    {"class": "NAdam", "momentum_decay": 1e300},
     {"class": ["Dense"]}, {"class": {}}, {},
 ]  # fmt: skip
 

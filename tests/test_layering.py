@@ -30,7 +30,9 @@ CIRCLES = {  # modules that import each other -> why they may
 TYPES = {  # imports for types only that close a circle -> why the type is named
     ("lamina.core.callbacks", "lamina.core.model"): "a callback is told the model that trains",
     ("lamina.core.checkpoint", "lamina.core.model"): "what is saved",
+    ("lamina.core.fitting", "lamina.core.model"): "whose fit is made ready",
     ("lamina.core.inspection", "lamina.core.model"): "what is looked at",
+    ("lamina.core.statistics", "lamina.core.session"): "whose layers learn",
     ("lamina.core.training", "lamina.core.model"): "whose history is written, and for callbacks",
 }
 FOREIGN = {  # floor -> libraries that are not its business

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import Any
 
+from ...kernels import momentum
 from ...kernels.memory import Address
 from ...kernels.spec import length
 from ..program import Instruction, ValueId
-from .lowering import Lowering, Shares, bits, rule
+from .lowering import Lowering, Rule, Shares, bits, rule
 from .spans import ByteCount, moved, span
 
 
@@ -36,21 +38,40 @@ def _in_place(low: Lowering, one: Instruction) -> bool:
     return kinds <= {"flat", "control"}
 
 
+def update(*names: str) -> Callable[[Rule], Rule]:
+    """Registers how updates become steps, which leave those that are not in place to the walker."""
+
+    def register(function: Rule) -> Rule:
+        @wraps(function)
+        def lower(
+            low: Lowering, one: Instruction, attrs: dict[str, Any]
+        ) -> Iterator[Shares] | None:
+            return function(low, one, attrs) if _in_place(low, one) else None
+
+        rule(*names)(lower)
+        return function
+
+    return register
+
+
 def _flats(low: Lowering, one: Instruction) -> list[ValueId]:
     return [i for i in one.inputs if i is not None and low.specs[i].rank == 1]
 
 
-@rule("sgd_update")
+def _numbers(low: Lowering, *numbers: float) -> Address:
+    """Float64 numbers in memory that stays, where a slot holds but the program's dtype."""
+    place = low.memory.scratch(ByteCount(8 * len(numbers)))
+    (ctypes.c_double * len(numbers)).from_address(place)[:] = list(numbers)
+    return place
+
+
+@update("sgd_update")
 def _sgd(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
-    if not _in_place(low, one):
-        return None
     return _update(low, _flats(low, one), "sgd", lambda p, n, now, _: [p[0], p[1], n, now])
 
 
-@rule("momentum_update", "nesterov_update")
+@update("momentum_update", "nesterov_update")
 def _momentum(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
-    if not _in_place(low, one):
-        return None
     factor, nesterov = bits(attrs["momentum"]), int(one.op == "nesterov_update")
     return _update(
         low, _flats(low, one), "momentum",
@@ -58,10 +79,8 @@ def _momentum(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterato
     )  # fmt: skip
 
 
-@rule("rmsprop_update")
+@update("rmsprop_update")
 def _rmsprop(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
-    if not _in_place(low, one):
-        return None
     tail = [bits(attrs["rho"]), bits(1.0 - attrs["rho"]), bits(attrs["epsilon"])]
     return _update(
         low, _flats(low, one), "rmsprop",
@@ -69,16 +88,12 @@ def _rmsprop(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator
     )  # fmt: skip
 
 
-@rule("adam_update", "adamw_update")
+@update("adam_update", "adamw_update")
 def _adam(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
-    if not _in_place(low, one):
-        return None
     beta1, beta2, decay = attrs["beta1"], attrs["beta2"], attrs.get("weight_decay", 0.0)
     decayed = attrs.get("decayed", 0)
     tail = [bits(n) for n in (beta1, 1.0 - beta1, beta2, 1.0 - beta2, attrs["epsilon"])]
-    wide = low.memory.scratch(ByteCount(24))
-    for slot, number in enumerate((beta1, beta2, decay)):
-        _poke(moved(wide, ByteCount(8 * slot)), number)
+    wide = _numbers(low, beta1, beta2, decay)
 
     def record(p: list[Address], n: int, now: Address, start: int) -> list[int]:
         shrunk = min(max(decayed - start, 0), n) if decay else 0
@@ -87,17 +102,75 @@ def _adam(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Sh
     return _update(low, _flats(low, one), "adam", record)
 
 
-def _poke(address: Address, number: float) -> None:
-    """Writes a float64 at an address."""
-    ctypes.c_double.from_address(address).value = number
+@update("adagrad_update")
+def _adagrad(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    tail = [bits(1.0), bits(1.0), bits(attrs["epsilon"])]
+    return _update(
+        low, _flats(low, one), "rmsprop",
+        lambda p, n, now, _: [p[0], p[1], n, now, p[2], *tail],
+    )  # fmt: skip
 
 
-@rule("clip_norm")
+@update("amsgrad_update")
+def _amsgrad(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    beta1, beta2 = attrs["beta1"], attrs["beta2"]
+    tail = [bits(n) for n in (beta1, 1.0 - beta1, beta2, 1.0 - beta2, attrs["epsilon"])]
+    wide = _numbers(low, beta1, beta2)
+    return _update(
+        low, _flats(low, one), "amsgrad",
+        lambda p, n, now, _: [p[0], p[1], n, now, p[2], p[3], *tail, wide, p[4]],
+    )  # fmt: skip
+
+
+@update("nadam_update")
+def _nadam(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    beta1, beta2, decay = attrs["beta1"], attrs["beta2"], attrs["momentum_decay"]
+    tail = [bits(n) for n in (beta1, 1.0 - beta1, beta2, 1.0 - beta2, attrs["epsilon"])]
+    wide, known = _numbers(low, beta1, beta2, momentum.BASE**decay), momentum.products(beta1, decay)
+    table = _numbers(low, *known.tolist())
+    return _update(
+        low, _flats(low, one), "nadam",
+        lambda p, n, now, _: [p[0], p[1], n, now, p[2], p[3], *tail, wide, table, len(known)],
+    )  # fmt: skip
+
+
+@update("lion_update")
+def _lion(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    beta1, beta2 = attrs["beta1"], attrs["beta2"]
+    tail = [bits(n) for n in (beta1, 1.0 - beta1, beta2, 1.0 - beta2)]
+    return _update(
+        low, _flats(low, one), "lion", lambda p, n, now, _: [p[0], p[1], n, now, p[2], *tail]
+    )
+
+
+@update("shrink")
+def _shrink(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    decay, decayed = _numbers(low, attrs["weight_decay"]), attrs["decayed"]
+    return _update(
+        low, _flats(low, one), "shrink",
+        lambda p, n, now, start: [p[0], min(max(decayed - start, 0), n), now, decay],
+    )  # fmt: skip
+
+
+@update("average_update")
+def _average(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    decay, start, every = _numbers(low, attrs["decay"]), attrs["start"], attrs["every"]
+    return _update(
+        low, _flats(low, one), "average",
+        lambda p, n, now, _: [p[0], p[1], n, now, decay, start, every],
+    )  # fmt: skip
+
+
+@update("keep")
+def _keep(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    ids = [*_flats(low, one), *one.outputs]
+    return _update(low, ids, "keep", lambda p, n, now, _: [p[0], p[1], n])
+
+
+@update("clip_norm")
 def _clip(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     (g,) = one.inputs
     assert g is not None
-    if not _in_place(low, one):
-        return None
     return _clip_tasks(low, g, bits(attrs["maximum"]))
 
 
@@ -120,19 +193,31 @@ def _clip_tasks(low: Lowering, g: ValueId, maximum: int) -> Iterator[Shares]:
     yield second
 
 
-@rule("add_decay")
-def _add_decay(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
-    g, p = one.inputs
-    assert g is not None
-    assert p is not None
-    if not _in_place(low, one) or attrs["stop"] > length(low.specs[g]):
+def _range(
+    low: Lowering, one: Instruction, attrs: dict[str, Any], step: str, number: float
+) -> Iterator[Shares] | None:
+    """A step on [start, stop) of its first input, with the second one and a number."""
+    x, other = one.inputs
+    assert x is not None
+    assert other is not None
+    if attrs["stop"] > length(low.specs[x]):
         return None
-    first, last, factor = attrs["start"], attrs["stop"], bits(attrs["coefficient"])
+    first, last = attrs["start"], attrs["stop"]
     row: Shares = []
     for start, stop in low.cuts(last - first, 2.0 * (last - first), 16):
         offset, size = low.bytes(first + start), low.bytes(stop - start)
-        a, b = (span(moved(low.at(id), offset), size) for id in (g, p))
-        record = [a.start, b.start, stop - start, factor]
-        made = low.task("add_decay", record, [a, b], [a])
+        a, b = (span(moved(low.at(id), offset), size) for id in (x, other))
+        record = [a.start, b.start, stop - start, bits(number)]
+        made = low.task(step, record, [a, b], [a])
         row.append(None if start == stop else made)
     return iter([row])
+
+
+@update("add_decay")
+def _add_decay(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    return _range(low, one, attrs, "add_decay", attrs["coefficient"])
+
+
+@update("rescale")
+def _rescale(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    return _range(low, one, attrs, "rescale", attrs["factor"])

@@ -10,6 +10,7 @@ import numpy as np
 from ...backends.program import Layout, Program
 from ...kernels.spec import ROWS, Spec
 from .. import losses
+from ..averages import EMA
 from ..graph.graph import Node, make
 from ..layers import Context, Dense, Dropout, Flatten, Layer, Parameter, Standardize
 from ..optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
@@ -51,7 +52,7 @@ class Network:
 
     def layout(self, dtype: str) -> Layout:
         """Where its arrays lie."""
-        return layout_of(self.graph(dtype, True), self.optimizer.state())
+        return layout_of(self.graph(dtype, True), self.optimizer.segments())
 
     def program(self, kind: str, dtype: str, capacity: int) -> Program:
         """The program that trains, evaluates, predicts, or gives gradients."""
@@ -148,6 +149,10 @@ WIDE = Network(
     (Dense(70, "relu"), Dense(33, "tanh"), Dense(3, "softmax")),
     "cross_entropy", SGD(), ("accuracy",), features=(37,),
 )  # fmt: skip
+FINE_TUNED = Network(
+    (Dense(5, "tanh", trainable=False), Dense(4, "relu", rate=0.5), Dense(3, "softmax")),
+    "cross_entropy", AdamW(epsilon=1e-3, amsgrad=True, average=EMA(0.9)), ("accuracy",),
+)  # fmt: skip
 NETWORKS = {
     "a classifier": CLASSIFIER,
     "logistic regression": LOGISTIC,
@@ -156,4 +161,5 @@ NETWORKS = {
     "a parameter used twice": SHARED,
     "every kind of layer": EVERYTHING,
     "wide layers": WIDE,
+    "frozen layers and averages": FINE_TUNED,
 }

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import philox
 from ..op import Op
-from . import operations, scalar, training
+from . import operations, scalar, training, updates
 
 Array = Any
 Out = tuple[Any, ...]
@@ -265,11 +265,11 @@ def dropout_mask(
 
 def clip_norm(use: Use, out: Out, gradient: Array, *, maximum: float) -> None:
     """All elements in a row, of whatever rank."""
-    use(training.clip_norm)(gradient.reshape(-1), maximum, out[0].reshape(-1))
+    use(updates.clip_norm)(gradient.reshape(-1), maximum, out[0].reshape(-1))
 
 
 def adam_update(
     use: Use, out: Out, *inputs: Any, beta1: float, beta2: float, epsilon: float
 ) -> None:
     """AdamW that decays no element."""
-    use(training.adam_update)(*inputs, beta1, beta2, epsilon, 0.0, 0, *out)
+    use(updates.adam_update)(*inputs, beta1, beta2, epsilon, 0.0, 0, *out)

@@ -1,8 +1,8 @@
 """The table of loop kernels: for every operation the explicit loops that compute it.
 
 What an operation needs of its own is a row here. The others follow from their row in `ops.py`: a
-formula of single numbers in `scalar.py` (or a loop in `operations.py` or `training.py`) that is
-called like the operation's reference.
+formula of single numbers in `scalar.py` (or a loop in `operations.py`, `training.py` or
+`updates.py`) that is called like the operation's reference.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from ..op import Kernel, Op
 from ..ops import OPS
-from . import drivers, operations, scalar, training
+from . import drivers, operations, scalar, training, updates
 from .drivers import Function
 
 # operation -> its driver, and the loop where the driver is not what a reader looks for
@@ -37,10 +37,10 @@ OWN: dict[str, tuple[Function, Function]] = {
     "cross_entropy": (drivers.cross_entropy, training.cross_entropy),
     "binary_cross_entropy": (drivers.binary_cross_entropy, training.binary_cross_entropy),
     "dropout_mask": (drivers.dropout_mask, training.dropout_mask),
-    "clip_norm": (drivers.clip_norm, training.clip_norm),
-    "adam_update": (drivers.adam_update, training.adam_update),
+    "clip_norm": (drivers.clip_norm, updates.clip_norm),
+    "adam_update": (drivers.adam_update, updates.adam_update),
     "adamw_update": (
-        partial(drivers.whole, OPS["adamw_update"], training.adam_update), training.adam_update,
+        partial(drivers.whole, OPS["adamw_update"], updates.adam_update), updates.adam_update,
     ),
 }  # fmt: skip
 
@@ -54,7 +54,7 @@ def following(op: Op) -> tuple[Function, Function]:
     formula: Function | None = vars(scalar).get(name)
     if op.independent == "elements" and formula is not None:
         return partial(drivers.elements, op, formula), formula
-    for module in (operations, training):
+    for module in (operations, training, updates):
         loop: Function | None = vars(module).get(name)
         if loop is not None:
             driver = drivers.rows if op.independent == "rows" else drivers.whole

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ..numpy.operations import scatter_rows
 from ..op import Kernel, kernels
 from ..ops import OPS
-from . import activations, dense, drivers, elementwise, losses, rows, updates
+from . import activations, dense, drivers, elementwise, losses, rows, update_drivers, updates
 from .drivers import first_matrix, floats, known_activation, matrices
 
 _KERNELS = (
@@ -57,14 +57,25 @@ _KERNELS = (
         source=losses.scaled_difference,
     ),
     Kernel("dropout_mask", drivers.dropout_mask, source=updates.dropout_words),
-    Kernel("sgd_update", drivers.sgd_update, source=updates.sgd),
-    Kernel("momentum_update", drivers.momentum_update(nesterov=False), source=updates.momentum),
-    Kernel("nesterov_update", drivers.momentum_update(nesterov=True), source=updates.momentum),
-    Kernel("rmsprop_update", drivers.rmsprop_update, source=updates.rmsprop),
-    Kernel("adam_update", drivers.adam_update, source=updates.adam),
-    Kernel("adamw_update", drivers.adamw_update, source=updates.adam),
-    Kernel("clip_norm", drivers.clip_norm, source=updates.scale_by),
-    Kernel("add_decay", drivers.add_decay, source=updates.add_scaled),
+    Kernel("sgd_update", update_drivers.sgd_update, source=updates.sgd),
+    Kernel(
+        "momentum_update", update_drivers.momentum_update(nesterov=False), source=updates.momentum,
+    ),
+    Kernel(
+        "nesterov_update", update_drivers.momentum_update(nesterov=True), source=updates.momentum,
+    ),
+    Kernel("rmsprop_update", update_drivers.rmsprop_update, source=updates.rmsprop),
+    Kernel("adam_update", update_drivers.adam_update, source=updates.adam),
+    Kernel("adamw_update", update_drivers.adamw_update, source=updates.adam),
+    Kernel("adagrad_update", update_drivers.adagrad_update, source=updates.rmsprop),
+    Kernel("amsgrad_update", update_drivers.amsgrad_update, source=updates.amsgrad),
+    Kernel("nadam_update", update_drivers.nadam_update, source=updates.nadam),
+    Kernel("lion_update", update_drivers.lion_update, source=updates.lion),
+    Kernel("shrink", update_drivers.shrink, source=updates.shrink),
+    Kernel("average_update", update_drivers.average_update, source=updates.approach),
+    Kernel("rescale", update_drivers.rescale, source=updates.retract),
+    Kernel("clip_norm", update_drivers.clip_norm, source=updates.scale_by),
+    Kernel("add_decay", update_drivers.add_decay, source=updates.add_scaled),
 )  # fmt: skip
 
 

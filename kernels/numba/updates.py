@@ -149,3 +149,61 @@ def scale_by(g: Array, factor: Any, out: Array) -> None:
     """g times a factor; out may be g."""
     for i in range(g.size):
         out[i] = g[i] * factor
+
+
+@jit
+def amsgrad(
+    p: Array, g: Array, m: Array, s: Array, most: Array, size: Any, root: Any, beta1: Any,
+    rest1: Any, beta2: Any, rest2: Any, epsilon: Any,
+) -> None:  # fmt: skip
+    """As `adam`, with the largest s so far, `most`, in the place of s."""
+    for i in range(p.size):
+        m[i] = fma(beta1, m[i], rest1 * g[i])
+        s[i] = fma(beta2, s[i], rest2 * g[i] * g[i])
+        most[i] = max(most[i], s[i])
+        p[i] -= size * m[i] / fma(np.sqrt(most[i]), root, epsilon)
+
+
+@jit
+def nadam(
+    p: Array, g: Array, m: Array, s: Array, now: Any, ahead: Any, root: Any, beta1: Any,
+    rest1: Any, beta2: Any, rest2: Any, epsilon: Any,
+) -> None:  # fmt: skip
+    """As `adam`, with now g + ahead m in the place of size m."""
+    for i in range(p.size):
+        m[i] = fma(beta1, m[i], rest1 * g[i])
+        s[i] = fma(beta2, s[i], rest2 * g[i] * g[i])
+        p[i] -= fma(ahead, m[i], now * g[i]) / fma(np.sqrt(s[i]), root, epsilon)
+
+
+@jit
+def lion(
+    p: Array, g: Array, m: Array, rate: Any, beta1: Any, rest1: Any, beta2: Any, rest2: Any
+) -> None:
+    """p - rate sign(beta1 m + rest1 g); m = beta2 m + rest2 g; in place."""
+    zero = p.dtype.type(0)
+    for i in range(p.size):
+        direction = fma(beta1, m[i], rest1 * g[i])
+        p[i] -= rate if direction > zero else (-rate if direction < zero else zero)
+        m[i] = fma(beta2, m[i], rest2 * g[i])
+
+
+@jit
+def approach(x: Array, goal: Array, share: Any) -> None:
+    """x + share (goal - x), in place."""
+    for i in range(x.size):
+        x[i] = fma(share, goal[i] - x[i], x[i])
+
+
+@jit
+def retract(p: Array, before: Array, factor: Any) -> None:
+    """before + factor (p - before), in place of p."""
+    for i in range(p.size):
+        p[i] = fma(factor, p[i] - before[i], before[i])
+
+
+@jit
+def copy(x: Array, out: Array) -> None:
+    """The same numbers elsewhere."""
+    for i in range(x.size):
+        out[i] = x[i]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import momentum
 from ..memory import aligned
 from .operations import Array, Out, number
 
@@ -183,6 +184,163 @@ def adamw_update(
         np.copyto(out[0], parameter)
     out[0][:decayed] *= 1.0 - learning_rate * weight_decay
     adam_update(out, out[0], gradient, mean, square, learning_rate, step, **adam)
+
+
+@in_blocks
+def adagrad_update(
+    out: Out,
+    parameter: Array,
+    gradient: Array,
+    square: Array,
+    learning_rate: float,
+    *,
+    epsilon: float,
+) -> None:
+    """s = s + g^2; p - rate g / (sqrt(s) + epsilon)."""
+    scratch = gradient * gradient
+    np.add(square, scratch, out=out[1])
+    np.sqrt(out[1], out=scratch)
+    scratch += number(epsilon, gradient.dtype)
+    np.divide(gradient, scratch, out=scratch)
+    scratch *= learning_rate
+    np.subtract(parameter, scratch, out=out[0])
+
+
+def _means(
+    out: Out, gradient: Array, mean: Array, square: Array, beta1: float, beta2: float
+) -> Array:
+    """The running means of the gradient and of its square, into `out`; gives free memory."""
+    (m, s), dtype = out, gradient.dtype
+    scratch = gradient * number(1.0 - beta1, dtype)
+    np.multiply(mean, number(beta1, dtype), out=m)
+    m += scratch
+    np.multiply(gradient, gradient, out=scratch)
+    scratch *= number(1.0 - beta2, dtype)
+    np.multiply(square, number(beta2, dtype), out=s)
+    s += scratch
+    return scratch
+
+
+@in_blocks
+def amsgrad_update(
+    out: Out,
+    parameter: Array,
+    gradient: Array,
+    mean: Array,
+    square: Array,
+    largest: Array,
+    learning_rate: float,
+    step: int,
+    *,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+) -> None:
+    """Adam that divides by the largest mean square so far."""
+    scratch = _means(out[1:3], gradient, mean, square, beta1, beta2)
+    np.maximum(largest, out[2], out=out[3])
+    np.sqrt(out[3], out=scratch)
+    scratch *= 1.0 / math.sqrt(1.0 - beta2**step)
+    scratch += number(epsilon, gradient.dtype)
+    np.divide(out[1], scratch, out=scratch)
+    scratch *= learning_rate / (1.0 - beta1**step)
+    np.subtract(parameter, scratch, out=out[0])
+
+
+@in_blocks
+def nadam_update(
+    out: Out,
+    parameter: Array,
+    gradient: Array,
+    mean: Array,
+    square: Array,
+    learning_rate: float,
+    step: int,
+    *,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    momentum_decay: float,
+) -> None:
+    """Adam with Nesterov's look ahead."""
+    scratch = _means(out[1:3], gradient, mean, square, beta1, beta2)
+    now, ahead = momentum.shares(int(step), beta1, momentum_decay)
+    np.sqrt(out[2], out=scratch)
+    scratch *= 1.0 / math.sqrt(1.0 - beta2**step)
+    scratch += number(epsilon, gradient.dtype)
+    moved = out[1] * number(learning_rate * ahead, gradient.dtype)
+    moved += gradient * number(learning_rate * now, gradient.dtype)
+    moved /= scratch
+    np.subtract(parameter, moved, out=out[0])
+
+
+@in_blocks
+def lion_update(
+    out: Out,
+    parameter: Array,
+    gradient: Array,
+    mean: Array,
+    learning_rate: float,
+    *,
+    beta1: float,
+    beta2: float,
+) -> None:
+    """p - rate sign(beta1 m + (1 - beta1) g); m = beta2 m + (1 - beta2) g."""
+    dtype = gradient.dtype
+    scratch = mean * number(beta1, dtype)
+    scratch += gradient * number(1.0 - beta1, dtype)
+    np.sign(scratch, out=scratch)
+    scratch *= learning_rate
+    np.subtract(parameter, scratch, out=out[0])
+    np.multiply(gradient, number(1.0 - beta2, dtype), out=scratch)
+    np.multiply(mean, number(beta2, dtype), out=out[1])
+    out[1][...] += scratch
+
+
+def shrink(
+    out: Out, parameter: Array, learning_rate: float, *, weight_decay: float, decayed: int
+) -> None:
+    """The weights, which come first, times one factor."""
+    if out[0] is not parameter:
+        np.copyto(out[0], parameter)
+    out[0][:decayed] *= 1.0 - learning_rate * weight_decay
+
+
+def average_update(
+    out: Out,
+    average: Array,
+    parameter: Array,
+    step: int,
+    *,
+    decay: float,
+    start: int,
+    every: int,
+) -> None:
+    """Towards the parameters, at the steps that count."""
+    if out[0] is not average:
+        np.copyto(out[0], average)
+    share = momentum.average_share(int(step), decay, start, every)
+    if share:
+        difference = parameter - average
+        difference *= share
+        np.add(average, difference, out=out[0])
+
+
+def keep(out: Out, parameter: Array) -> None:
+    """The parameters once more."""
+    np.copyto(out[0], parameter)
+
+
+def rescale(
+    out: Out, parameter: Array, before: Array, *, factor: float, start: int, stop: int
+) -> None:
+    """Back towards what was before, on a range."""
+    if out[0] is not parameter:
+        np.copyto(out[0], parameter)
+    part, old = out[0][start:stop], before[start:stop]
+    part -= old
+    part *= factor
+    part += old
 
 
 def add_decay(

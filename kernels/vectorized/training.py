@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import philox
+from .. import momentum, philox
 from .activations import log_softmax
 from .operations import Array, cast, pick
 
@@ -213,6 +213,111 @@ def adamw_update(
         xp, parameter, gradient, mean, square, learning_rate, step,
         beta1=beta1, beta2=beta2, epsilon=epsilon,
     )  # fmt: skip
+
+
+def adagrad_update(
+    xp: Any,
+    parameter: Array,
+    gradient: Array,
+    square: Array,
+    learning_rate: float,
+    *,
+    epsilon: float,
+) -> tuple[Array, ...]:
+    """s = s + g^2; p - lr g / (sqrt(s) + epsilon) (Duchi, Hazan and Singer 2011)."""
+    square = square + gradient * gradient
+    return parameter - learning_rate * gradient / (xp.sqrt(square) + epsilon), square
+
+
+def amsgrad_update(
+    xp: Any,
+    parameter: Array,
+    gradient: Array,
+    mean: Array,
+    square: Array,
+    largest: Array,
+    learning_rate: float,
+    step: int,
+    *,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+) -> tuple[Array, ...]:
+    """Adam that divides by the largest mean square so far (Reddi, Kale and Kumar 2018)."""
+    mean = beta1 * mean + (1.0 - beta1) * gradient
+    square = beta2 * square + (1.0 - beta2) * gradient * gradient
+    largest = xp.maximum(largest, square)
+    size = learning_rate / (1.0 - beta1**step)
+    root = 1.0 / math.sqrt(1.0 - beta2**step)
+    return parameter - size * mean / (xp.sqrt(largest) * root + epsilon), mean, square, largest
+
+
+def nadam_update(
+    xp: Any,
+    parameter: Array,
+    gradient: Array,
+    mean: Array,
+    square: Array,
+    learning_rate: float,
+    step: int,
+    *,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    momentum_decay: float,
+) -> tuple[Array, ...]:
+    """Dozat 2016: Adam with Nesterov's look ahead; see `momentum.shares` for its momentum."""
+    mean = beta1 * mean + (1.0 - beta1) * gradient
+    square = beta2 * square + (1.0 - beta2) * gradient * gradient
+    now, ahead = momentum.shares(int(step), beta1, momentum_decay)
+    root = 1.0 / math.sqrt(1.0 - beta2**step)
+    moved = learning_rate * now * gradient + learning_rate * ahead * mean
+    return parameter - moved / (xp.sqrt(square) * root + epsilon), mean, square
+
+
+def lion_update(
+    xp: Any,
+    parameter: Array,
+    gradient: Array,
+    mean: Array,
+    learning_rate: float,
+    *,
+    beta1: float,
+    beta2: float,
+) -> tuple[Array, ...]:
+    """p - lr sign(beta1 m + (1 - beta1) g); m = beta2 m + (1 - beta2) g (Chen et al. 2023)."""
+    direction = xp.sign(beta1 * mean + (1.0 - beta1) * gradient)
+    return parameter - learning_rate * direction, beta2 * mean + (1.0 - beta2) * gradient
+
+
+def shrink(
+    xp: Any, parameter: Array, learning_rate: float, *, weight_decay: float, decayed: int
+) -> Array:
+    """p (1 - lr weight_decay) on the first `decayed` elements: decay beside the gradient."""
+    first = xp.arange(parameter.shape[0]) < decayed
+    return xp.where(first, parameter * (1.0 - learning_rate * weight_decay), parameter)
+
+
+def average_update(
+    xp: Any, average: Array, parameter: Array, step: int, *, decay: float, start: int, every: int
+) -> Array:
+    """average + share (p - average); see `momentum.average_share`."""
+    share = momentum.average_share(int(step), decay, start, every)
+    return average + share * (parameter - average)
+
+
+def keep(xp: Any, parameter: Array) -> Array:
+    """The parameters once more, for who will change them."""
+    return parameter * 1.0
+
+
+def rescale(
+    xp: Any, parameter: Array, before: Array, *, factor: float, start: int, stop: int
+) -> Array:
+    """before + factor (p - before) on [start, stop): a step at another learning rate."""
+    at = xp.arange(parameter.shape[0])
+    inside = (at >= start) & (at < stop)
+    return xp.where(inside, before + factor * (parameter - before), parameter)
 
 
 def clip_norm(xp: Any, gradient: Array, *, maximum: float) -> Array:

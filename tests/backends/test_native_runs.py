@@ -13,7 +13,7 @@ import support
 from lamina.backends import threads
 from lamina.backends.native import executor
 from lamina.backends.state import Control
-from lamina.core import training
+from lamina.core import sources
 from native_support import trained
 
 OPTIMIZERS = (
@@ -47,7 +47,7 @@ def test_short_epochs_in_one_run_are_the_same(
 ) -> None:
     if backend == "numba in shares":
         monkeypatch.setattr(executor, "SPLIT_SECONDS", 0.0)
-    monkeypatch.setattr(training, "POLITE_SECONDS", 60.0)
+    monkeypatch.setattr(sources, "POLITE_SECONDS", 60.0)
     x, y = support.classes(64)
     weights = np.random.default_rng(1).random(64) if weighted else None
     together = []
@@ -73,7 +73,7 @@ def test_short_epochs_in_one_run_are_the_same(
 
     one = fitted()
     assert together == [3]
-    monkeypatch.setattr(training, "SHORT_PASS", 0)
+    monkeypatch.setattr(sources, "SHORT_PASS", 0)
     other = fitted()
     assert one.history is not None
     assert other.history is not None

@@ -309,3 +309,67 @@ def test_joblib_dumps_hashes_and_sends_to_two_workers(backend: str, tmp_path: Pa
         )
     wanted = model.fit(x, y, epochs=2, batch_size=5, verbose=0).history
     assert [one.history for one in told] == [wanted] * 4
+
+
+EVERY = [
+    lm.SGD(0.1, 0.9, nesterov=True, average=lm.SWA(start=2, every=3)),
+    lm.RMSprop(lm.schedules.Step(0.01, 3), average=lm.EMA(0.9)),
+    lm.Adam(lm.schedules.OneCycle(0.01, 30), amsgrad=True, average=lm.EMA(0.9, start=1)),
+    lm.AdamW(lm.schedules.CosineRestarts(0.01, 5, factor=2), amsgrad=True, clip_norm=1.0),
+    lm.NAdam(lm.schedules.WarmUp(3, lm.schedules.Cosine(0.01, 30))),
+    lm.Adagrad(lm.schedules.Exponential(0.1, 10), average=lm.SWA()),
+    lm.Lion(0.01, weight_decay=0.1),
+    lm.LBFGS(iterations=3),
+]
+
+
+@BACKENDS
+@pytest.mark.parametrize("optimizer", EVERY, ids=lambda o: type(o).__name__)
+def test_copies_with_every_optimizer_go_on(backend: str, optimizer: Any) -> None:
+    """With frozen arrays and rates of their own, which are copied too; and then let go of."""
+    full = isinstance(optimizer, lm.LBFGS)
+    x, y = support.classes(30)
+    model = support.classifier(backend, optimizer=optimizer).build(4)
+    model.set_rates({"0.bias": 0.0, 1: 1.0 if full else 0.25})
+    model.fit(x, y, epochs=2, batch_size=8, verbose=0)
+    copies = [copy.deepcopy(model), pickled(model)]
+    for twin in copies:
+        assert twin.optimizer == optimizer
+        assert twin.state.layout == model.state.layout
+        assert all(map(np.array_equal, numbers(twin), numbers(model)))
+    told = []
+    for each in (model, *copies):
+        found = [each.fit(x, y, 2, 8, verbose=0, accumulate=1 if full else 3).history]
+        each.unfreeze("0.bias")
+        found.append(each.fit(x, y, 1, 8, verbose=0).history)
+        if each.optimizer.average is not None:
+            found += [w.tobytes() for w in each.averaged().get_weights()]
+        told.append([*found, *(a.tobytes() for a in numbers(each))])
+    assert told[0] == told[1] == told[2]
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, pickled])
+@pytest.mark.parametrize("optimizer", EVERY, ids=lambda o: type(o).__name__)
+def test_optimizers_and_their_parts_copy(way: Callable[[Any], Any], optimizer: Any) -> None:
+    for part in (optimizer, optimizer.average, optimizer.learning_rate):
+        assert way(part) == part
+        assert repr(way(part)) == repr(part)
+
+
+def test_an_averaged_model_keeps_what_its_model_has() -> None:
+    x, y = support.classes(30)
+    x = x * 1e-3 + 1e9  # what the host takes off before rounding goes with it
+    model = support.classifier(
+        layers=[lm.Standardize(), lm.Dense(3, "softmax")], dtype="float32",
+        optimizer=lm.SGD(0.1, average=lm.EMA(1e-12)), metrics=("accuracy", "f1"),
+    )  # fmt: skip
+    model.fit(x, y, epochs=3, batch_size=8, verbose=0)
+    other = model.averaged()  # an average that keeps nothing is the weights
+    assert other.evaluate(x, y) == pytest.approx(model.evaluate(x, y), rel=1e-5)
+    assert other.optimizer.average is None
+    assert "average" not in other.state.layout.slots
+    assert not any(
+        np.shares_memory(flat, model.state.flats[name]) for name, flat in other.state.flats.items()
+    )
+    other.fit(x, y, batch_size=8, verbose=0)
+    assert model.state.step == 12

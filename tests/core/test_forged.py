@@ -21,20 +21,28 @@ FORGED = int(os.environ.get("LAMINA_FORGED", "3000"))
 linux = pytest.mark.skipif(sys.platform != "linux", reason="a limit on memory, as Linux has it")
 
 
+RATE = lm.schedules.WarmUp(3, lm.schedules.Cosine(0.01, 100))
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A model with something of everything that a file can say."""
+    return saved(tmp_path / "m.safetensors", lm.Adam(RATE))
+
+
+def saved(path: Path, optimizer: Any, **rates: float) -> Path:
+    """Such a model's file."""
     x, y = support.classes(12, 3, 2)
     layers = [
         lm.Standardize(),
         lm.Dense(4, "relu", kernel_initializer=lm.initializers.RandomNormal(0.1)),
         lm.Dropout(0.1), lm.Dense(2, "softmax"),
     ]  # fmt: skip
-    rate = lm.schedules.WarmUp(3, lm.schedules.Cosine(0.01, 100))
-    model = support.classifier(layers=layers, optimizer=lm.Adam(rate), dtype="float32")
+    model = support.classifier(layers=layers, optimizer=optimizer, dtype="float32")
+    model.build(3).set_rates(rates)
     model.fit(x, y, batch_size=4, verbose=0)
-    model.save(tmp_path / "m.safetensors")
-    return tmp_path / "m.safetensors"
+    model.save(path)
+    return path
 
 
 def rewritten(path: Path, told: dict[str, Any], **metadata: str) -> None:
@@ -47,7 +55,13 @@ def rewritten(path: Path, told: dict[str, Any], **metadata: str) -> None:
 
 
 @linux
-def test_forged_by_the_thousand(path: Path) -> None:
+@pytest.mark.parametrize(
+    "optimizer",
+    [lm.Adam(RATE), lm.AdamW(amsgrad=True, average=lm.EMA(0.9)), lm.NAdam(average=lm.SWA())],
+    ids=lambda optimizer: type(optimizer).__name__,
+)
+def test_forged_by_the_thousand(optimizer: Any, path: Path) -> None:
+    saved(path, optimizer, **{"1.bias": 0.0, "3.weight": 0.5})
     program = Path(support.__file__).with_name("forging.py")
     done = subprocess.run(
         [sys.executable, str(program), str(path), "7", str(FORGED)],
@@ -121,6 +135,10 @@ ENCODING = {"columns": [], "label": "y", "task": "classification", "classes": ["
             "class": "WarmUp", "steps": 10**400, "after": 0.1}}},
         {"optimizer": {"class": "Adam", "learning_rate": {"class": "Step", "initial": 1,
                                                           "every": 0}}},
+        {"rates": 3}, {"rates": None}, {"rates": [0.5]}, {"rates": {"1.bias": -1.0}},
+        {"rates": {"1.bias": float("nan")}}, {"rates": {"1.bias": float("inf")}},
+        {"rates": {"1.bias": 10**400}}, {"rates": {"1.bias": "1"}}, {"rates": {"1.bias": True}},
+        {"rates": {"7.bias": 1.0}}, {"rates": {"0.mean": 1.0}}, {"rates": {"1.bias": 0.0}},
         {"columns": ["a"]}, {"columns": 7}, {"origin": [["a", 1]]}, {"origin": 3},
         {"encoding": {**ENCODING, "scale": 0.0}}, {"encoding": {**ENCODING, "scale": -1.0}},
         {"encoding": {**ENCODING, "mean": float("inf")}}, {"encoding": {**ENCODING, "mean": "x"}},

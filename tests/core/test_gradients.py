@@ -20,6 +20,9 @@ WITHOUT = (
     *(name for name in OPS if name.endswith(("_backward", "_update"))),
     "clip_norm",
     "add_decay",
+    "keep",
+    "rescale",
+    "shrink",
 )
 
 

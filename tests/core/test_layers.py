@@ -84,7 +84,7 @@ def test_standardize_sees_the_training_rows_only_and_its_own_input() -> None:
     np.testing.assert_allclose(model.state.array("1.mean")[0], inner.mean(axis=0), rtol=1e-10)
     held = support.classifier(layers=[lm.Standardize(), lm.Dense(3, activation="softmax")])
     held.fit(x, y, batch_size=10, validation_split=0.25, verbose=0)
-    from lamina.core.training import split
+    from lamina.core.examples import split
 
     kept = x[split(7, 40, 0.25, y)[0]]
     np.testing.assert_allclose(held.state.array("0.mean")[0], kept.mean(axis=0), rtol=1e-12)

@@ -79,6 +79,8 @@ def test_another_thread_may_look_but_not_train(backend: str, tmp_path: Path) -> 
         lambda: model.fit(x, y, verbose=0),
         lambda: model.train_on_batch(x, y),
         lambda: model.to("loops"),
+        lambda: model.set_rates({0: 0.5}),
+        lambda: lm.find_learning_rate(model, x, y, steps=10),
         lambda: lm.profile(model, x, y),
     ]
     during = During(lambda: [elsewhere(work) for work in (*looks, *trains)])

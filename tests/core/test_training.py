@@ -83,13 +83,13 @@ def test_the_history_does_not_depend_on_how_many_steps_a_run_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """How many fit into the polite time differs from machine to machine and from run to run."""
-    from lamina.core import training
+    from lamina.core import sources
 
     x, y = support.classes(301)
     weights = np.random.default_rng(0).random(301)
     told = []
     for seconds in (0.0, 1e9):  # one step at a time; ever more
-        monkeypatch.setattr(training, "POLITE_SECONDS", seconds)
+        monkeypatch.setattr(sources, "POLITE_SECONDS", seconds)
         history = support.classifier().fit(
             x, y, epochs=5, batch_size=3, sample_weight=weights, verbose=0
         )
@@ -112,7 +112,7 @@ def test_shuffle_changes_the_order_each_epoch() -> None:
     still.fit(x, y, epochs=1, batch_size=4, shuffle=False, verbose=0)
     mixed.fit(x, y, epochs=1, batch_size=4, verbose=0)
     assert not support.same(still.get_weights(), mixed.get_weights())
-    from lamina.core.training import row_order
+    from lamina.core.sources import row_order
 
     orders = [row_order(7, epoch, 32) for epoch in range(3)]
     assert all(sorted(o) == list(range(32)) for o in orders)

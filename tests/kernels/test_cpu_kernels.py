@@ -253,7 +253,7 @@ def test_arrays_larger_than_the_caches(dtype: str, shift: int) -> None:
 PLACED = [
     "tanh", "sigmoid", "softplus", "elu", "gelu", "gelu_tanh", "gelu_backward",
     "gelu_tanh_backward", "sgd_update", "momentum_update", "nesterov_update", "rmsprop_update",
-    "adam_update",
+    "adam_update", "adagrad_update", "amsgrad_update", "nadam_update", "lion_update",
 ]  # fmt: skip
 
 
@@ -263,16 +263,18 @@ def test_an_element_s_place_changes_no_bit(name: str, dtype: str) -> None:
     """In a vector, in what is left over and alone: the same operations, rounded alike."""
     size = 1003
     rng = np.random.default_rng(0)
-    arrays = [rng.standard_normal(size).astype(dtype) ** 2 + 0.1 for _ in range(4)]
+    arrays = [rng.standard_normal(size).astype(dtype) ** 2 + 0.1 for _ in range(5)]
+    betas = {"beta1": 0.9, "beta2": 0.999}
     attrs: dict[str, Any] = {
         "elu": {"alpha": 1.0}, "momentum_update": {"momentum": 0.9},
         "nesterov_update": {"momentum": 0.9}, "rmsprop_update": {"rho": 0.9, "epsilon": 1e-8},
-        "adam_update": {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
+        "adam_update": {**betas, "epsilon": 1e-8}, "amsgrad_update": {**betas, "epsilon": 1e-8},
+        "nadam_update": {**betas, "epsilon": 1e-8, "momentum_decay": 0.004},
+        "adagrad_update": {"epsilon": 1e-8}, "lion_update": betas,
     }.get(name, {})  # fmt: skip
-    slots = {"sgd": 0, "momentum": 1, "nesterov": 1, "rmsprop": 1, "adam": 2}
-    update = name.endswith("_update")
-    count = 2 + slots[name.removesuffix("_update")] if update else len(OPS[name].inputs)
-    numbers = (0.01, 3) if name == "adam_update" else (0.01,) if update else ()
+    update, takes = name.endswith("_update"), OPS[name].inputs
+    numbers = (0.01, 3) if "step" in takes else (0.01,) if update else ()
+    count = len(takes) - len(numbers)
     function = TABLES["numba"]()[name].function
 
     def run(part: slice) -> list[Any]:
