@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from . import rules, samples
+from . import network_rules, rules, samples
 from .errors import unknown
 from .op import REQUIRED, Attrs, Cost, Indices, Op, Specs, Tolerance
 from .rules import Rule
@@ -260,7 +260,7 @@ def _losses() -> None:
         first, out = {
             "rows": ("p", "loss"), "like": ("p", "gradient"), "total": ("z", "p, loss"),
         }[result]  # fmt: skip
-        rule = rules.row_loss(name, labels=labels, result=result)
+        rule = network_rules.row_loss(name, labels=labels, result=result)
         row(
             f"{name}: {first}, {target}, weights? -> {out}", rule, make,
             tolerance=SUMMED, cost=per_element(10.0), hot=True, independent="rows",
@@ -289,19 +289,19 @@ def _losses() -> None:
 def _layers() -> None:
     activation, known = {"activation": "linear", "alpha": 0.01}, fusable()
     row(
-        "dense: x, weight, bias? -> y", rules.dense, samples.dense(known),
+        "dense: x, weight, bias? -> y", network_rules.dense, samples.dense(known),
         attrs=activation, cost=product_cost, tolerance=SUMMED, measured=samples.square_dense,
         hot=True,
     )  # fmt: skip
     row(
         "dense_backward: gradient, x, weight, y? -> weight, bias, x",
-        rules.dense_backward, samples.dense_backward(known),
+        network_rules.dense_backward, samples.dense_backward(known),
         attrs={**activation, "bias": True, "input": True},
         cost=dense_backward_cost, tolerance=SUMMED, measured=samples.square_dense_backward,
         hot=True,
     )  # fmt: skip
     row(
-        "dropout_mask: seed, counter -> mask", rules.dropout_mask, samples.dropout_mask,
+        "dropout_mask: seed, counter -> mask", network_rules.dropout_mask, samples.dropout_mask,
         attrs={"shape": REQUIRED, "rate": REQUIRED, "stream": REQUIRED, "dtype": REQUIRED},
         cost=per_element(30.0), hot=True,
     )  # fmt: skip
@@ -316,8 +316,8 @@ def _updates() -> None:
         defaults = dict.fromkeys(attrs, REQUIRED)
         row(
             f"{name}: {', '.join(inputs)} -> {', '.join(outputs)}",
-            rules.update(name, tuple(inputs)), make, attrs=defaults, cost=per_element(flops),
-            tolerance=SMOOTH, overwrites=places, hot=True,
+            network_rules.update(name, tuple(inputs)), make, attrs=defaults,
+            cost=per_element(flops), tolerance=SMOOTH, overwrites=places, hot=True,
             # the planner lays the parameters that decay before the others: there a place counts
             independent=None if "decayed" in attrs else "elements",
         )  # fmt: skip
