@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from . import rules, samples
+from . import network_rules, rules, samples
 from .errors import unknown
 from .op import REQUIRED, Attrs, Cost, Indices, Op, Specs, Tolerance
 from .rules import Rule
@@ -260,7 +260,7 @@ def _losses() -> None:
         first, out = {
             "rows": ("p", "loss"), "like": ("p", "gradient"), "total": ("z", "p, loss"),
         }[result]  # fmt: skip
-        rule = rules.row_loss(name, labels=labels, result=result)
+        rule = network_rules.row_loss(name, labels=labels, result=result)
         row(
             f"{name}: {first}, {target}, weights? -> {out}", rule, make,
             tolerance=SUMMED, cost=per_element(10.0), hot=True, independent="rows",
@@ -289,19 +289,19 @@ def _losses() -> None:
 def _layers() -> None:
     activation, known = {"activation": "linear", "alpha": 0.01}, fusable()
     row(
-        "dense: x, weight, bias? -> y", rules.dense, samples.dense(known),
+        "dense: x, weight, bias? -> y", network_rules.dense, samples.dense(known),
         attrs=activation, cost=product_cost, tolerance=SUMMED, measured=samples.square_dense,
         hot=True,
     )  # fmt: skip
     row(
         "dense_backward: gradient, x, weight, y? -> weight, bias, x",
-        rules.dense_backward, samples.dense_backward(known),
+        network_rules.dense_backward, samples.dense_backward(known),
         attrs={**activation, "bias": True, "input": True},
         cost=dense_backward_cost, tolerance=SUMMED, measured=samples.square_dense_backward,
         hot=True,
     )  # fmt: skip
     row(
-        "dropout_mask: seed, counter -> mask", rules.dropout_mask, samples.dropout_mask,
+        "dropout_mask: seed, counter -> mask", network_rules.dropout_mask, samples.dropout_mask,
         attrs={"shape": REQUIRED, "rate": REQUIRED, "stream": REQUIRED, "dtype": REQUIRED},
         cost=per_element(30.0), hot=True,
     )  # fmt: skip
@@ -316,7 +316,7 @@ def _updates() -> None:
         defaults = dict.fromkeys(attrs, REQUIRED)
         row(
             f"{name}: {', '.join(inputs)} -> {', '.join(outputs)}",
-            rules.update(name, tuple(inputs), tuple(outputs)), make, attrs=defaults,
+            network_rules.update(name, tuple(inputs), tuple(outputs)), make, attrs=defaults,
             cost=per_element(flops),
             tolerance=SMOOTH, overwrites=places, hot=True,
             # the planner lays the parameters that decay before the others: there a place counts
@@ -336,7 +336,7 @@ def _updates() -> None:
     update("lion_update", "mean", False, 8.0, beta1=0.9, beta2=0.99)
     row(
         "shrink: parameter, learning_rate -> parameter",
-        rules.update("shrink", ("parameter", "learning_rate"), ("parameter",)),
+        network_rules.update("shrink", ("parameter", "learning_rate"), ("parameter",)),
         samples.flat(1, 0.01, weight_decay=0.3, decayed=3),
         attrs={"weight_decay": REQUIRED, "decayed": REQUIRED}, overwrites=((0,),),
         cost=per_element(1.0),
@@ -344,7 +344,7 @@ def _updates() -> None:
     averaged = ("average", "parameter", "step")
     row(
         "average_update: average, parameter, step -> average",
-        rules.update("average_update", averaged, ("average",)),
+        network_rules.update("average_update", averaged, ("average",)),
         samples.flat(2, 8, decay=0.9, start=2, every=3), tolerance=SUMMED,
         attrs={"decay": REQUIRED, "start": REQUIRED, "every": REQUIRED}, overwrites=((0,),),
         cost=per_element(3.0), independent="elements",

@@ -11,7 +11,9 @@ FOLDER = Path(__file__).parent.parent / "benchmarks" / "maintenance"
 
 
 def script(name: str) -> ModuleType:
-    """A tool as a module, by its file's name."""
+    """A tool as a module, by its file's name; it finds what lies beside it."""
+    if str(FOLDER) not in sys.path:
+        sys.path.append(str(FOLDER))
     spec = spec_from_file_location(f"maintenance_{name}", FOLDER / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None

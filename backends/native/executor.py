@@ -17,40 +17,27 @@ from typing import Any
 
 import numpy as np
 
-from ...kernels import ops
 from ...kernels.bounds import OutOfRange
 from ...kernels.memory import Address, address, aligned
 from ...kernels.numba.native import compiled, interpreter, slots
-from ...kernels.spec import concrete_attrs
 from .. import batching, bounds, guard, threads
 from ..buffers import Plans, control_number, rate_of, signed
 from ..contract import Backend, Binding, Executable
 from ..program import Program, ValueId
 from ..state import Control, DataBlock, State
 from ..threads import crew
+from .estimates import estimate
 from .spans import ByteCount, moved
 from .tables import NativePlan, Stretch, Tables, Walked
 
-# What one thread does in a second, and from how many seconds on a batch is done sooner by several:
-# a 2-core Xeon with AVX-512, 2026-11. Only the order of magnitude matters.
-FLOPS, BYTES = 1.5e11, 4e10
+# From how many estimated seconds on a batch is done sooner by several threads: a 2-core Xeon with
+# AVX-512, 2026-11. Only the order of magnitude matters.
 SPLIT_SECONDS = 25e-6
 COPIED = 8192  # elements of an input that are copied sooner than found
 # Looks after a helper that sleeps, each some ten nanoseconds: a run of many steps can wait for it,
 # one prediction is over by then.
 PATIENCE, HURRY = 1_000_000, 5_000
 NOTHING = nullcontext()
-
-
-def estimate(program: Program, rows: int) -> float:
-    """About how long one thread needs for one batch."""
-    total = 0.0
-    for _, one in program.instructions():
-        ins = [s.at(rows) for s in program.specs(one) if s is not None]
-        outs = [program.values[o].spec.at(rows) for o in one.outputs]
-        cost = ops.get(one.op).cost(ins, outs, concrete_attrs(one.attrs, rows))
-        total += max(cost.flops / FLOPS, cost.bytes / BYTES)
-    return total
 
 
 class Native(Executable):
