@@ -57,6 +57,14 @@ def length(op: str, name: str, value: Any) -> Any:
     return lengths(op, name, [value])[0]
 
 
+def period(op: str, name: str, value: Any) -> Any:
+    """A number of steps from 1 on. Raises: ShapeError, BadInput."""
+    found = length(op, name, value)
+    if found == 0:
+        raise BadInput(f"[{op}] {name} must be at least 1, not {value!r}")
+    return found
+
+
 def number(op: str, name: str, value: Any) -> float | int:
     """A real number that is not NaN. Raises: BadInput."""
     real = isinstance(value, (int, float, np.integer, np.floating)) or (
@@ -126,7 +134,8 @@ READERS: dict[str, Reader] = {
     "low": number, "high": number, "rate": number, "dtype": dtype, "activation": activation,
     "decayed": length, "start": length, "stop": length, "rho": share, "beta1": share,
     "beta2": share, "epsilon": amount, "maximum": amount, "momentum": number,
-    "weight_decay": number, "coefficient": number,
+    "weight_decay": number, "coefficient": number, "factor": number, "momentum_decay": number,
+    "decay": share, "every": period,
     "keepdims": truth, "transpose_a": truth, "transpose_b": truth, "bias": truth, "input": truth,
 }  # fmt: skip
 

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import support
 from lamina.core.graph.graph import constant
+from lamina.kernels.attributes import READERS
+from lamina.kernels.ops import OPS
 
 X = np.arange(24.0).reshape(2, 3, 4)
 SMALL = np.arange(6.0).reshape(2, 3)
@@ -302,3 +304,8 @@ class TestTaken:
 def test_what_is_no_number_is_no_argument() -> None:
     for bad in (np.array([2**63], dtype="uint64"), "text", 1j, np.array(["a"])):
         assert refused(lambda x: x, bad)
+
+
+def test_every_attribute_of_the_table_is_read() -> None:
+    unread = {f"{op.name}: {n}" for op in OPS.values() for n in op.attrs if n not in READERS}
+    assert unread == set()
