@@ -71,8 +71,8 @@ class Predictor:
         return self.backend.compile(program).bind(self.state, block)
 
     def _block(self, x: np.ndarray) -> DataBlock:
-        casts = self.session.casts
-        return DataBlock(self.backend, {"x": x}, dtype=self.dtype.name, casts=casts)
+        session = self.session
+        return DataBlock(self.backend, {"x": x}, dtype=session.dtype, casts=session.casts)
 
     def _shifted(self, x: np.ndarray, shift: Shift) -> np.ndarray:
         if x.dtype not in (self.dtype, np.float64):
