@@ -351,11 +351,11 @@ def _updates() -> None:
     )  # fmt: skip
     flat, names = rules.like_first, ("gradient", "parameter")
     row(
-        "keep: parameter -> before", flat("keep", ("parameter",)), samples.flat(1),
+        "keep: parameter -> before", rules.flat("keep", ("parameter",)), samples.flat(1),
         tolerance=EXACT, cost=per_element(0.0), independent="elements",
     )  # fmt: skip
     row(
-        "rescale: parameter, before -> parameter", flat("rescale", ("parameter", "before")),
+        "rescale: parameter, before -> parameter", rules.flat("rescale", ("parameter", "before")),
         samples.flat(2, factor=0.1, start=2, stop=9),
         attrs={"factor": REQUIRED, "start": REQUIRED, "stop": REQUIRED},
         tolerance=SUMMED, overwrites=((0,),), cost=per_element(3.0),

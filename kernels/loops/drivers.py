@@ -175,6 +175,13 @@ def in_order(use: Use, out: Out, x: Array, **attrs: Any) -> None:
     use(operations.copy)(x.reshape(-1), out[0].reshape(-1))
 
 
+def cast(use: Use, out: Out, x: Array, *, dtype: str) -> None:
+    """A copy; a whole number beyond what a signed one holds wraps, as it does in an array."""
+    wraps = x.dtype.kind == "u" and out[0].dtype.kind == "i"
+    same = x.view(out[0].dtype) if wraps and x.itemsize == out[0].itemsize else x
+    in_order(use, out, same)
+
+
 def broadcast_to(use: Use, out: Out, x: Array, *, shape: tuple[int, ...]) -> None:
     """A copy out of the broadcast view."""
     use(operations.copy)(np.broadcast_to(x, shape), out[0])

@@ -27,7 +27,7 @@ OWN: dict[str, tuple[Function, Function]] = {
     "argmax": (partial(drivers.reduction, operations.argmax_rows), operations.argmax_rows),
     "transpose": (drivers.transpose, drivers.transpose),
     "reshape": (drivers.in_order, drivers.in_order),
-    "cast": (drivers.in_order, drivers.in_order),
+    "cast": (drivers.cast, drivers.cast),
     "broadcast_to": (drivers.broadcast_to, drivers.broadcast_to),
     "slice": (drivers.take_slice, drivers.take_slice),
     "unslice": (drivers.unslice, drivers.unslice),

@@ -216,3 +216,12 @@ def test_dropout_mask_is_the_reference_s(variant: str) -> None:
     VARIANTS[variant]()["dropout_mask"].function((out,), 2**64 - 5, 2**33 + 1, **attrs)
     right = OPS["dropout_mask"].reference(np, 2**64 - 5, 2**33 + 1, **attrs)
     np.testing.assert_array_equal(out, right)
+
+
+@pytest.mark.parametrize("value", [0, 2**31 - 1, 2**31, 2**32 - 1])
+def test_a_cast_wraps_as_an_array_does(value: int) -> None:
+    x = np.array([value], np.uint32)
+    for table in (loop_kernels(), compiled_loop_kernels()):
+        out = (np.empty(1, np.int32),)
+        table["cast"].function(out, x, dtype="int32")
+        np.testing.assert_array_equal(out[0], x.astype(np.int32))
