@@ -14,7 +14,7 @@ from ..backends.selection import Choice
 from ..backends.state import Control, State
 from ..kernels.errors import BadInput, ShapeError, unknown
 from ..kernels.spec import FLOATS
-from . import checkpoint, fine_tuning, fitting, inputs, inspection, losses, optimizers, training
+from . import fine_tuning, fitting, inputs, losses, optimizers, training
 from . import metrics as measures
 from .attributes import Kept, trains
 from .callbacks import Callback
@@ -341,6 +341,8 @@ class Sequential:
 
     def summary(self) -> str:
         """A table of layers, output shapes and numbers of parameters; prints and returns it."""
+        from . import inspection  # loaded by those who look
+
         text = inspection.summary(self)
         print(text)
         return text
@@ -351,6 +353,8 @@ class Sequential:
         path: of the file; an older one is replaced once the new one is on disk.
         Raises: NotBuilt; OSError when the disk refuses, with the old file whole.
         """
+        from . import checkpoint  # loaded by those who save
+
         checkpoint.save(self, path)
 
     def __repr__(self) -> str:
