@@ -22,7 +22,8 @@ from .checks import check_count
 from .history import History
 from .layers import Layer
 from .ownership import busy
-from .predictor import PROBABILITIES, Predictor, classes_of
+from .predictor import Predictor
+from .scores import PROBABILITIES, classes_of
 from .session import Session, means
 
 if TYPE_CHECKING:

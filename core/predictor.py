@@ -10,8 +10,6 @@ from ..backends import batching
 from ..backends.contract import Binding
 from ..backends.state import Control, DataBlock
 from ..kernels.errors import DtypeError, ShapeError
-from .scores import PROBABILITIES as PROBABILITIES
-from .scores import classes_of as classes_of
 from .session import Session
 from .standardization import Shift
 

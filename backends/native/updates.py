@@ -97,7 +97,7 @@ def _adam(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Sh
 
     def record(p: list[Address], n: int, now: Address, start: int) -> list[int]:
         shrunk = min(max(decayed - start, 0), n) if decay else 0
-        return [p[0], p[1], n, now, p[2], p[3], *tail, 0, shrunk, wide]
+        return [p[0], p[1], n, now, p[2], p[3], *tail, shrunk, wide]
 
     return _update(low, _flats(low, one), "adam", record)
 

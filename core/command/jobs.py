@@ -23,7 +23,7 @@ from ..layers import Dense, Dropout, Flatten, Layer, Standardize
 from ..loading import load
 from ..model import Sequential
 from ..optimizers import Adam
-from ..predictor import PROBABILITIES, classes_of
+from ..scores import PROBABILITIES, classes_of
 from .settings import KEPT, NAMES, READING, Settings, begun, refuse_others, words
 
 Say = Callable[[str], None]

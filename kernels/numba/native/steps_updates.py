@@ -40,15 +40,15 @@ def rmsprop(a: Record, like: Like) -> None:
 @step
 def adam(a: Record, like: Like) -> None:
     """0 p, 1 g, 2 how many, 3 now, 4 m, 5 s, 6 beta1, 7 1 - beta1, 8 beta2, 9 1 - beta2,
-    10 epsilon, 11 not read, 12 how many of the first decay, 13 beta1, beta2, decay (float64).
+    10 epsilon, 11 how many of the first decay, 12 beta1, beta2, decay (float64).
     """
     p = line(a[0], a[2], like)
     rate, step = doubles(a[3])[RATE], integers(a[3])[STEP]
-    wide = doubles(a[13])  # the betas in float64, for the corrections
+    wide = doubles(a[12])  # the betas in float64, for the corrections
     size = p.dtype.type(rate / (1.0 - wide[0] ** step))
     root = p.dtype.type(1.0 / np.sqrt(1.0 - wide[1] ** step))
-    if a[12] > 0:
-        updates.shrink(line(a[0], a[12], like), p.dtype.type(1.0 - rate * wide[2]))
+    if a[11] > 0:
+        updates.shrink(line(a[0], a[11], like), p.dtype.type(1.0 - rate * wide[2]))
     updates.adam(
         p, line(a[1], a[2], like), line(a[4], a[2], like), line(a[5], a[2], like), size, root,
         real(a[6], like), real(a[7], like), real(a[8], like), real(a[9], like), real(a[10], like),
