@@ -178,7 +178,7 @@ def test_an_element_s_place_changes_no_bit(name: str, dtype: str) -> None:
         p, g, m, s = arrays = [a[part].astype(dtype) for a in start]
         n = p.size
         if name == "adam":
-            run(name, dtype, p, g, n, now, m, s, b1, rest1, b2, rest2, tiny, 0, 0, wide)
+            run(name, dtype, p, g, n, now, m, s, b1, rest1, b2, rest2, tiny, 0, wide)
         elif name == "rmsprop":
             run(name, dtype, p, g, n, now, s, b1, rest1, tiny)
         elif name == "momentum":
