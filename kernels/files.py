@@ -99,8 +99,11 @@ def doubt(folder: str | os.PathLike[str], granted: str | os.PathLike[str] = "") 
         return f"{os.fspath(folder)} is not absolute: it would be another one in every folder"
     known = {at for at, _ in _way(os.fspath(granted))} if granted else set()
     way = [step for step in _way(os.fspath(folder)) if step[0] not in known]
+    last = (
+        len(way) if Path(folder).exists() else len(way) + 1
+    )  # what is to be made has no doubt yet
     for number, (at, status) in enumerate(way, 1):
-        found = _doubt(status, passage=number < len(way))
+        found = _doubt(status, passage=number < last)
         if found:
             return f"{at} {found}"
     return ""

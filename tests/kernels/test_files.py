@@ -47,6 +47,17 @@ def test_a_folder_that_everybody_may_write_to(bits: int, tmp_path: Path) -> None
     assert files.doubt(inner, granted=tmp_path) == ""
 
 
+@pytest.mark.parametrize("bits", [0o777, 0o1777])
+def test_a_folder_that_is_still_to_be_made(bits: int, tmp_path: Path) -> None:
+    tmp_path.chmod(bits)
+    wanted = tmp_path / "a" / "b"
+    # As one that is there: on the way to it none may touch what is another's.
+    assert bool(files.doubt(wanted)) == (bits != 0o1777)
+    if bits == 0o1777:
+        files.make_folder(wanted)
+        assert files.doubt(wanted) == ""
+
+
 def test_a_folder_of_a_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmp_path.chmod(0o770)
     monkeypatch.setattr(files, "_own_group", lambda user, group: False)
