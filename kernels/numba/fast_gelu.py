@@ -29,18 +29,15 @@ from .instructions import Number, compiled, fma, polynomial
 # 7.1.28. (1 - a h(a)) / 2, where h is the normal distribution's density over its share beyond a,
 # to 6e-8 of what it contributes. Both fitted for the least maximum of the error up to 4 sqrt(2);
 # beyond, the quotient goes to 0.
-_root = polynomial(
-    [
-        1.0, 0.199471474, 0.0994655788, 0.0263250712, 0.00527055794, 0.0017248533, -0.000129239575,
-        0.000362702034, -0.000152567009, 5.20999056e-05, -8.89633884e-06, 7.81124527e-07,
-    ], [],
-)  # fmt: skip
-_part = polynomial(
-    [
-        0.5, -0.398945113, -0.318268523, -0.0547020720, 0.0100089708, -0.000436888691,
-        -0.000290313564, 0.0000720970690, -5.6441960e-06,
-    ], [],
-)  # fmt: skip
+ROOT = [
+    1.0, 0.199471474, 0.0994655788, 0.0263250712, 0.00527055794, 0.0017248533, -0.000129239575,
+    0.000362702034, -0.000152567009, 5.20999056e-05, -8.89633884e-06, 7.81124527e-07,
+]  # fmt: skip
+PART = [
+    0.5, -0.398945113, -0.318268523, -0.0547020720, 0.0100089708, -0.000436888691, -0.000290313564,
+    0.0000720970690, -5.6441960e-06,
+]  # fmt: skip
+_root, _part = polynomial(ROOT, []), polynomial(PART, [])
 _FAR = 40.0  # from there on every derivative is 0 or 1
 
 

@@ -50,36 +50,34 @@ def interpolated(
 # (e^r - 1 - r) / r^2 for |r| <= ln(2) / 2: in float64 the next term, r^13/14!, is below half an
 # ulp; in float32 interpolation needs a term or two less than the series, one of which is seen only
 # where a difference from 1 is wanted.
-_EXP_SERIES = [1.0 / math.factorial(k) for k in range(2, 14)]
-_EXP_SHORT, _EXP_LONG = (
+EXP_SERIES = [1.0 / math.factorial(k) for k in range(2, 14)]
+EXP_SHORT, EXP_LONG = (
     interpolated(
-        lambda r: sum(c * r**k for k, c in enumerate(_EXP_SERIES)), degree, math.log(2) / 2
+        lambda r: sum(c * r**k for k, c in enumerate(EXP_SERIES)), degree, math.log(2) / 2
     )
     for degree in (4, 5)
 )
-_exp_tail = polynomial(_EXP_SHORT, _EXP_SERIES)
-_expm1_tail = polynomial(_EXP_LONG, _EXP_SERIES)
+_exp_tail = polynomial(EXP_SHORT, EXP_SERIES)
+_expm1_tail = polynomial(EXP_LONG, EXP_SERIES)
 # ((e^2r - 1) / 2 - r) / r^2 for |r| <= ln(2) / 4
-_tanh_tail = polynomial(
-    *[[c * 2.0 ** (k + 1) for k, c in enumerate(tail)] for tail in (_EXP_LONG, _EXP_SERIES)]
+TANH_LONG, TANH_SERIES = (
+    [c * 2.0 ** (k + 1) for k, c in enumerate(tail)] for tail in (EXP_LONG, EXP_SERIES)
 )
+_tanh_tail = polynomial(TANH_LONG, TANH_SERIES)
 # (2 atanh(s) - 2 s) / (s * s^2) in s^2 for |s| <= 3 - sqrt(8), as log(1 + f) = 2 atanh(f / (2 + f))
-_log_tail = polynomial(
-    [2.0 / (2 * k + 3) for k in range(5)],
-    [2.0 / (2 * k + 3) for k in range(11)],
-)
+LOG_SHORT, LOG_SERIES = ([2.0 / (2 * k + 3) for k in range(terms)] for terms in (5, 11))
+_log_tail = polynomial(LOG_SHORT, LOG_SERIES)
 
 
 # log1p(x) / x - 1 on [0, 1], in 2 x - 1, for float32: fitted for the least relative error, 3e-8.
-_log1p_ratio = polynomial(
-    [
-        -0.189069781, -0.144263333, 0.0331522711, -0.00846393087, 0.00228961625, -0.000632132689,
-        0.000181038687, -6.69879822e-05, 2.04402122e-05,
-    ], [],
-)  # fmt: skip
+LOG1P_RATIO = [
+    -0.189069781, -0.144263333, 0.0331522711, -0.00846393087, 0.00228961625, -0.000632132689,
+    0.000181038687, -6.69879822e-05, 2.04402122e-05,
+]  # fmt: skip
+_log1p_ratio = polynomial(LOG1P_RATIO, [])
 
 # ln(2) in two parts: n times the first is exact for every exponent n.
-_LN2 = {
+LN2 = {
     types.float32: (0.693359375, math.log(2.0) - 0.693359375),
     types.float64: (6.93147180369123816490e-01, 1.90821492927058770002e-10),
 }
@@ -88,7 +86,7 @@ _LN2 = {
 def _constants(x: Any) -> tuple[Any, ...]:
     """Number type, parts of ln(2), 1/ln(2)."""
     number = np.float32 if x == types.float32 else np.float64
-    high, low = _LN2[x]
+    high, low = LN2[x]
     return number, number(high), number(low), number(1.0 / math.log(2.0))
 
 

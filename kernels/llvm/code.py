@@ -1,0 +1,636 @@
+"""From a chain of operations to a function: blocks of rows, and walks along the columns of each.
+
+The function takes a record of 64-bit slots and a null pointer, as every native step does: rows,
+columns, an address of memory of its own, then the addresses of inputs and outputs. A block has as
+many rows as a vector has lanes, so what there is once a row is computed for a whole block at a
+time, between two walks. A walk goes along the columns of each row of the block; the next one finds
+in the nearest cache what it needs of the block.
+
+Sums along columns are kept in the lanes of a vector and then combined by halves; sums down the rows
+are added up within a block, and the blocks' sums one after the other; sums of everything are kept
+in float64. All of that is in an order that only the numbers of rows and columns decide.
+
+An output that is a sum down the rows, or of everything, is one share's part of it: of the dtype
+where it is a column, a float64 or int64 where it is one number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from . import functions
+from .fused import Fused, Statement
+from .lanes import I8, I64, TYPES, Lanes, Writer, kind_of, literal
+from .namespace import Namespace, apply
+
+ITEM = {"float32": 4, "float64": 8, "int32": 4, "uint32": 4, "int64": 8, "bool": 1}
+STORED = {**TYPES, "bool": I8}
+FEW_COLUMNS = 2048  # of float32 that are summed in float32
+ROWS, COLUMNS, SCRATCH, PLACES = range(4)  # slots of a record; from PLACES on addresses
+CHEAP = 3  # operations that are done again sooner than their result is kept for the next walk
+COSTLY = {"exp", "log", "log1p", "expm1", "power", "erf", "sqrt", "divide", "tanh", "sigmoid"}
+
+
+def wide_of(dtype: str) -> str:
+    """What sums of everything are kept in."""
+    return "float64" if dtype in ("float32", "float64") else "int64"
+
+
+def scratch_bytes(fused: Fused, columns: int) -> int:
+    """The memory that a call needs for itself."""
+    code = _Layout(fused)
+    padded = -(-columns // fused.width) * fused.width
+    rows = len(code.sums) + len(code.kept) * fused.lanes
+    return 8 * padded * rows
+
+
+class _Layout:
+    """What a chain keeps from walk to walk, and its sums down the rows."""
+
+    def __init__(self, fused: Fused) -> None:
+        self.fused = fused
+        operands = fused.operands
+        self.sums = [
+            s.output for s in fused.statements
+            if s.over == "rows" and operands[s.output].extent == "column"
+        ]  # fmt: skip
+        self.stored = {o for o in fused.outputs if not fused.summed(o)}
+        self.walks = self._walks()
+        self.kept = self._kept()
+
+    def _walks(self) -> int:
+        """How many walks there are along the columns of a block."""
+        fused, last = self.fused, -1
+        for one in fused.statements:
+            full = fused.operands[one.output].extent == "full" or any(
+                fused.operands[i].extent == "full" for i in one.inputs
+            )
+            if full:
+                last = max(last, self.when(one))
+        return last + 1
+
+    def when(self, one: Statement) -> int:
+        """The walk in which a statement is computed."""
+        return max((self.fused.phases[i] for i in one.inputs), default=0)
+
+    def _kept(self) -> list[int]:
+        """Full values that a later walk reads from memory, as it would take long to make them."""
+        fused, found = self.fused, []
+        for one in fused.statements:
+            made = one.output
+            if fused.operands[made].extent != "full" or made in self.stored:
+                continue
+            later = [
+                s for s in fused.statements if made in s.inputs and self.when(s) > self.when(one)
+            ]
+            if later and self._cost(made, {*self.stored, *found}) > CHEAP:
+                found.append(made)
+        return found
+
+    def _cost(self, operand: int, kept: set[int]) -> float:
+        maker = self.fused.makers.get(operand)
+        if maker is None or operand in kept or self.fused.operands[operand].extent != "full":
+            return 0
+        own = 0 if maker.op == "copy" else 100 if maker.op not in _CHEAP_OPS else 1
+        return own + sum(self._cost(i, kept) for i in maker.inputs)
+
+
+_CHEAP_OPS = {
+    "add", "subtract", "multiply", "maximum", "minimum", "negative", "abs", "where", "clip", "cast",
+    "relu", "relu_backward", "leaky_relu", "leaky_relu_backward", "equal", "not_equal", "less",
+    "less_equal", "greater", "greater_equal", "sign", "one_hot",
+}  # fmt: skip
+
+
+def write(module: Any, fused: Fused) -> None:
+    """Adds the function of a chain to a module, under its name."""
+    kinds = [I64.as_pointer(), I8.as_pointer()]
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), fused.name)
+    _Function(fused, function).write()
+
+
+class _Function:
+    def __init__(self, fused: Fused, function: Any) -> None:
+        self.fused, self.layout = fused, _Layout(fused)
+        self.entry = function.append_basic_block("entry")
+        self.builder = ir.IRBuilder(self.entry)
+        self.writer = Writer(self.builder)
+        self.record = function.args[0]
+        self.variables: dict[Any, Any] = {}
+        self.values: dict[int, Lanes] = {}  # of the walk, or of the block, that is being written
+        # Where the walk stands.
+        self.row: Any = None
+        self.column: Any = None
+        self.mask: Any = None
+        self.in_block: Any = None
+
+    # Small pieces
+
+    def slot(self, number: int) -> Any:
+        """A slot of the record."""
+        return self.builder.load(self.builder.gep(self.record, [I64(number)]))
+
+    def variable(self, key: Any, kind: Any, first: Any = None) -> Any:
+        """A variable of the whole call, made at its start."""
+        if key not in self.variables:
+            with self.builder.goto_block(self.entry):
+                made = self.builder.alloca(kind)
+                if first is not None:
+                    self.builder.store(first, made)
+            self.variables[key] = made
+        return self.variables[key]
+
+    @contextmanager
+    def loop(self, start: Any, stop: Any, step: int) -> Iterator[Any]:
+        """Code that is run for start, start + step, ... below stop."""
+        b = self.builder
+        before, head = b.block, b.append_basic_block("loop")
+        body, after = b.append_basic_block("body"), b.append_basic_block("after")
+        b.branch(head)
+        b.position_at_end(head)
+        at = b.phi(I64)
+        at.add_incoming(start, before)
+        b.cbranch(b.icmp_signed("<", at, stop), body, after)
+        b.position_at_end(body)
+        yield at
+        following = b.add(at, I64(step))
+        at.add_incoming(following, b.block)
+        b.branch(head)
+        b.position_at_end(after)
+
+    def pointer(self, address: Any, elements: Any, dtype: str, width: int = 1) -> Any:
+        """Where an element lies, for so many of them."""
+        b = self.builder
+        stored = STORED[dtype]
+        place = b.inttoptr(b.add(address, b.mul(elements, I64(ITEM[dtype]))), stored.as_pointer())
+        return place if width == 1 else b.bitcast(place, ir.VectorType(stored, width).as_pointer())
+
+    def load(self, address: Any, elements: Any, dtype: str, width: int, mask: Any = None) -> Lanes:
+        """Numbers of memory, in order; 0 where the mask is off."""
+        b, stored = self.builder, STORED[dtype]
+        place = self.pointer(address, elements, dtype, width)
+        if mask is None or width == 1:
+            got = b.load(place)
+            got.align = ITEM[dtype]
+        else:
+            kind = ir.VectorType(stored, width)
+            zero = ir.Constant(kind, None)
+            name = f"llvm.masked.load.{_suffix(stored, width)}.p0"
+            got = self._masked(name, kind, [place, mask, zero], ITEM[dtype])
+        if dtype == "bool":
+            kind = got.type
+            got = b.icmp_unsigned("!=", got, ir.Constant(kind, None if width > 1 else 0))
+        return Lanes(self.writer, got, dtype, width)
+
+    def store(
+        self, value: Lanes, address: Any, elements: Any, mask: Any = None, past: bool = False
+    ) -> None:
+        """Numbers into memory, in order, where the mask is on. past: not through the caches."""
+        b, stored = self.builder, STORED[value.dtype]
+        place = self.pointer(address, elements, value.dtype, value.width)
+        given = value.ir
+        if value.dtype == "bool":
+            given = b.zext(given, stored if value.width == 1 else ir.VectorType(stored, value.width))
+        if mask is None or value.width == 1:
+            made = b.store(given, place)
+            made.align = ITEM[value.dtype] * (value.width if past else 1)
+            if past:
+                one = b.module.add_metadata([ir.Constant(ir.IntType(32), 1)])
+                made.set_metadata("nontemporal", one)
+            return
+        name = f"llvm.masked.store.{_suffix(stored, value.width)}.p0"
+        self._masked(name, ir.VoidType(), [given, place, mask], ITEM[value.dtype])
+
+    def _masked(self, name: str, result: Any, arguments: list[Any], align: int) -> Any:
+        """A masked load or store; the alignment is its argument before the mask."""
+        at = next(i for i, a in enumerate(arguments) if a.type == self._mask_type(arguments))
+        arguments.insert(at, ir.IntType(32)(align))
+        module = self.builder.module
+        found = module.globals.get(name)
+        if found is None:
+            kinds = [a.type for a in arguments]
+            found = ir.Function(module, ir.FunctionType(result, kinds), name)
+        return self.builder.call(found, arguments)
+
+    @staticmethod
+    def _mask_type(arguments: list[Any]) -> Any:
+        return next(
+            a.type for a in arguments
+            if isinstance(a.type, ir.VectorType) and a.type.element == ir.IntType(1)
+        )  # fmt: skip
+
+    def below(self, limit: Any, width: int) -> Any:
+        """A mask: the lanes with numbers below a limit."""
+        count = self.writer.count("int64", width)
+        return (count < self.writer.spread(limit, "int64", width)).ir
+
+    # The whole
+
+    def write(self) -> None:
+        """The function's code."""
+        fused, b = self.fused, self.builder
+        self.rows, self.columns = self.slot(ROWS), self.slot(COLUMNS)
+        places = [*fused.inputs, *fused.outputs]
+        self.address = {
+            ("in" if at < len(fused.inputs) else "out", operand): self.slot(PLACES + at)
+            for at, operand in enumerate(places)
+        }
+        if not fused.flat:
+            self._divide_scratch()
+        self.scalars = self._scalars()
+        start = b.append_basic_block("start")
+        b.position_at_end(start)
+        if fused.flat:
+            self._flat()
+        else:
+            self._blocks()
+        self._finish()
+        b.ret_void()
+        with b.goto_block(self.entry):
+            b.position_at_end(self.entry)
+            b.branch(start)
+
+    def _divide_scratch(self) -> None:
+        """Which part of the call's own memory is for what."""
+        b, width = self.builder, self.fused.width
+        more = b.add(self.columns, I64(width - 1))
+        self.padded = b.sub(more, b.srem(more, I64(width)))
+        self.own: dict[tuple[str, int], Any] = {}
+        at, line = self.slot(SCRATCH), b.mul(self.padded, I64(8))
+        for operand in self.layout.sums:
+            self.own["sum", operand] = at
+            at = b.add(at, line)
+        for operand in self.layout.kept:
+            self.own["kept", operand] = at
+            at = b.add(at, b.mul(line, I64(self.fused.lanes)))
+
+    def _scalars(self) -> dict[int, Any]:
+        """Numbers that are the same everywhere, loaded or computed once."""
+        found: dict[int, Any] = {}
+        for at, operand in enumerate(self.fused.operands):
+            if operand.extent == "scalar" and ("in", at) in self.address:
+                found[at] = self.load(self.address["in", at], I64(0), operand.dtype, 1).ir
+        return found
+
+    def scalar(self, at: int, width: int) -> Lanes:
+        """An operand that is one number, in every lane."""
+        operand = self.fused.operands[at]
+        if operand.known is not None:
+            return self.writer.constant(operand.known, operand.dtype, width)
+        if at in self.scalars:
+            return self.writer.spread(self.scalars[at], operand.dtype, width)
+        one = self.fused.makers[at]
+        return self.compute(one, [self.scalar(i, width) for i in one.inputs])
+
+    def compute(self, one: Statement, inputs: list[Lanes]) -> Lanes:
+        """What a statement gives for lanes."""
+        if one.op == "copy":
+            return inputs[0]
+        return apply(one.op, inputs, dict(one.attrs))
+
+    # Without rows
+
+    def _flat(self) -> None:
+        b, width = self.builder, self.fused.width
+        count = b.mul(self.rows, self.columns)
+        whole = b.sub(count, b.srem(count, I64(width)))
+        with self.loop(I64(0), whole, width) as at:
+            self._elements(at, None)
+        left = b.sub(count, whole)
+        with b.if_then(b.icmp_signed(">", left, I64(0))):
+            self._elements(whole, self.below(left, width))
+
+    def _elements(self, at: Any, mask: Any) -> None:
+        """Some elements of everything."""
+        self.column, self.mask, self.values = at, mask, {}
+        for operand in sorted(self.layout.stored):
+            self._put(operand, self.flat_value(operand), at)
+        for one in self.fused.statements:
+            if one.over == "all":
+                self._total(one, self.flat_value(one.inputs[0]), mask)
+
+    def flat_value(self, at: int) -> Lanes:
+        """An operand at the elements where the walk stands."""
+        operand, width = self.fused.operands[at], self.fused.width
+        if operand.extent == "scalar":
+            return self.scalar(at, width)
+        if at not in self.values:
+            if ("in", at) in self.address:
+                found = self.load(
+                    self.address["in", at], self.column, operand.dtype, width, self.mask
+                )
+            else:
+                one = self.fused.makers[at]
+                found = self.compute(one, [self.flat_value(i) for i in one.inputs])
+            self.values[at] = found
+        return self.values[at]
+
+    def _put(self, operand: int, value: Lanes, at: Any) -> None:
+        past = self.fused.streamed and self.mask is None and value.width > 1
+        self.store(value, self.address["out", operand], at, self.mask, past)
+
+    def _total(self, one: Statement, value: Lanes, mask: Any) -> None:
+        """Adds lanes to a sum of everything."""
+        wide = wide_of(value.dtype)
+        kind = kind_of(wide, value.width)
+        zero = ir.Constant(kind, None if value.width > 1 else 0)
+        place = self.variable(("total", one.output, value.width), kind, zero)
+        more = self._only(value.cast(wide), mask, 0)
+        old = Lanes(self.writer, self.builder.load(place), wide, value.width)
+        self.builder.store((old + more).ir, place)
+
+    def _only(self, value: Lanes, mask: Any, other: Any) -> Lanes:
+        """Lanes where the mask is on, another number elsewhere."""
+        if mask is None:
+            return value
+        return self.writer.select(value.made(mask, "bool"), value, other)
+
+    def _finish(self) -> None:
+        """Writes what was summed up over all rows."""
+        b = self.builder
+        for one in self.fused.statements:
+            if ("out", one.output) not in self.address or one.over not in ("rows", "all"):
+                continue
+            if self.fused.operands[one.output].extent == "column":
+                continue  # it was added up where it lies
+            wide = wide_of(self.fused.operands[one.inputs[0]].dtype)
+            found = self.writer.constant(0, wide, 1)
+            for key, place in self.variables.items():
+                if isinstance(key, tuple) and key[:2] == ("total", one.output):
+                    lanes = Lanes(self.writer, b.load(place), wide, key[2])
+                    found = found + found.made(lanes.halves(lambda x, y: x + y))
+            self.store(found, self.address["out", one.output], I64(0))
+
+    # With rows
+
+    def _blocks(self) -> None:
+        fused, b, lanes = self.fused, self.builder, self.fused.lanes
+        self._clear_sums(whole=True)
+        with self.loop(I64(0), self.rows, lanes) as start:
+            left = b.sub(self.rows, start)
+            count = b.select(b.icmp_signed("<", left, I64(lanes)), left, I64(lanes))
+            self.block_start, self.row_mask = start, self.below(count, lanes)
+            self.row_values: dict[int, Lanes] = {}
+            self._clear_sums(whole=False)
+            for walk in range(self.layout.walks):
+                needed = self._broadcast(walk)
+                with self.loop(I64(0), count, 1) as row:
+                    self._walk(walk, row, needed)
+            self._close_block()
+        del fused
+
+    def _clear_sums(self, whole: bool) -> None:
+        """Sets sums down the rows to zero: the results, or those of a block."""
+        for operand in self.layout.sums:
+            dtype, width = self.fused.operands[operand].dtype, self.fused.width
+            zero = self.writer.constant(0, dtype, width)
+            place = self.address["out", operand] if whole else self.own["sum", operand]
+            if whole:
+                with self.loop(I64(0), self.columns, 1) as at:
+                    self.store(self.writer.constant(0, dtype, 1), place, at)
+            else:
+                with self.loop(I64(0), self.padded, width) as at:
+                    self.store(zero, place, at)
+
+    def _broadcast(self, walk: int) -> dict[int, Any]:
+        """What a walk reads once a row, as numbers in a line: operand -> the line."""
+        needed: dict[int, Any] = {}
+        self._readers(walk, needed)
+        lanes = self.fused.lanes
+        for at in needed:
+            operand = self.fused.operands[at]
+            if ("in", at) in self.address:
+                needed[at] = None  # read where it lies
+                continue
+            stored = STORED[operand.dtype]
+            place = self.variable(("line", at), ir.ArrayType(stored, lanes))
+            address = self.builder.ptrtoint(place, I64)
+            self.store(self.row_value(at), address, I64(0))
+            needed[at] = address
+        return needed
+
+    def _readers(self, walk: int, found: dict[int, Any]) -> None:
+        """The row operands that the walk's full values are computed from."""
+        seen: set[int] = set()
+
+        def visit(at: int) -> None:
+            if at in seen:
+                return
+            seen.add(at)
+            operand = self.fused.operands[at]
+            if operand.extent == "row":
+                found[at] = None
+            elif operand.extent == "full" and not self._reloaded(at, walk):
+                for i in self.fused.makers[at].inputs:
+                    visit(i)
+
+        for at in self._wanted(walk):
+            visit(at)
+        for one in self._reductions(walk):
+            for i in one.inputs:
+                visit(i)
+
+    def _reloaded(self, at: int, walk: int) -> bool:
+        """Whether a full operand is read from memory in a walk."""
+        if ("in", at) in self.address:
+            return True
+        earlier = self.layout.when(self.fused.makers[at]) < walk
+        return earlier and (at in self.layout.stored or at in self.layout.kept)
+
+    def _wanted(self, walk: int) -> list[int]:
+        """Full operands that a walk writes."""
+        return [
+            at for at in (*sorted(self.layout.stored), *self.layout.kept)
+            if self.fused.operands[at].extent == "full"
+            and self.layout.when(self.fused.makers[at]) == walk
+        ]  # fmt: skip
+
+    def _reductions(self, walk: int) -> list[Statement]:
+        """What reduces full operands in a walk."""
+        return [
+            s for s in self.fused.statements
+            if s.over and self.fused.operands[s.inputs[0]].extent == "full"
+            and self.layout.when(s) == walk
+        ]  # fmt: skip
+
+    def _walk(self, walk: int, row: Any, lines: dict[int, Any]) -> None:
+        """Along the columns of one row."""
+        b, width = self.builder, self.fused.width
+        self.in_block, self.row = row, b.add(self.block_start, row)
+        self.walk = walk
+        self.row_scalars = {
+            at: self.load(
+                self.address["in", at] if line is None else line,
+                self.row if line is None else row, self.fused.operands[at].dtype, 1,
+            ).ir
+            for at, line in lines.items()
+        }  # fmt: skip
+        reduced = [s for s in self._reductions(walk) if s.over == "columns"]
+        for one in reduced:
+            kind, first = self._accumulator(one)
+            b.store(first.ir, self.variable(("sum", one.output), kind))
+        self.row_start = b.mul(self.row, self.columns)
+        self.kept_start = b.mul(row, self.padded)
+        whole = b.sub(self.columns, b.srem(self.columns, I64(width)))
+        with self.loop(I64(0), whole, width) as at:
+            self._columns(at, None, reduced)
+        left = b.sub(self.columns, whole)
+        with b.if_then(b.icmp_signed(">", left, I64(0))):
+            self._columns(whole, self.below(left, width), reduced)
+        for one in reduced:
+            kind, _ = self._accumulator(one)
+            lanes = Lanes(
+                self.writer, b.load(self.variable(("sum", one.output), kind)),
+                self._sum_dtype(one), width,
+            )  # fmt: skip
+            found = Lanes(self.writer, lanes.halves(_combiner(one)), lanes.dtype, 1)
+            found = found.cast(self.fused.operands[one.output].dtype)
+            self.store(found, self._reduced_line(one), row)
+
+    def _reduced_line(self, one: Statement) -> Any:
+        stored = STORED[self.fused.operands[one.output].dtype]
+        place = self.variable(("reduced", one.output), ir.ArrayType(stored, self.fused.lanes))
+        return self.builder.ptrtoint(place, I64)
+
+    def _sum_dtype(self, one: Statement) -> str:
+        return self.fused.operands[one.inputs[0]].dtype
+
+    def _accumulator(self, one: Statement) -> tuple[Any, Lanes]:
+        """The kind and the first value of what a reduction along the columns adds up in."""
+        dtype = self._sum_dtype(one)
+        first: Any = 0
+        if one.op == "max":
+            first = -math.inf if dtype.startswith("float") else np.iinfo(dtype).min
+        made = self.writer.constant(first, dtype, self.fused.width)
+        return made.ir.type, made
+
+    def _columns(self, at: Any, mask: Any, reduced: list[Statement]) -> None:
+        """Some columns of the row where the walk stands."""
+        b = self.builder
+        self.column, self.mask, self.values = at, mask, {}
+        for operand in self._wanted(self.walk):
+            value = self.full_value(operand)
+            if operand in self.layout.stored:
+                self._put(operand, value, b.add(self.row_start, at))
+            else:
+                self.store(value, self.own["kept", operand], b.add(self.kept_start, at))
+        for one in self._reductions(self.walk):
+            if one.over == "columns":
+                kind, first = self._accumulator(one)
+                place = self.variable(("sum", one.output), kind)
+                old = Lanes(self.writer, b.load(place), first.dtype, first.width)
+                more = self._only(self._reduced(one), mask, first)
+                b.store(_combiner(one)(old, more).ir, place)
+            elif one.over == "all":
+                self._total(one, self.full_value(one.inputs[0]), mask)
+            else:
+                value, place = self.full_value(one.inputs[0]), self.own["sum", one.output]
+                old = self.load(place, at, value.dtype, value.width)
+                self.store(old + value, place, at)
+        del reduced
+
+    def _reduced(self, one: Statement) -> Lanes:
+        """What a reduction along the columns takes of the columns where the walk stands."""
+        value = self.full_value(one.inputs[0])
+        if one.op != "pick":
+            return value
+        return self.writer.select(self._label(one.inputs[1]), value, 0)
+
+    def _label(self, labels: int) -> Lanes:
+        """Which column is that of the row's label."""
+        label = self.full_value(labels)
+        here = self.writer.spread(self.column, "int64", self.fused.width).cast(label.dtype)
+        return self.writer.count(label.dtype, self.fused.width) + here == label
+
+    def full_value(self, at: int) -> Lanes:
+        """An operand at the columns where the walk stands."""
+        operand, width = self.fused.operands[at], self.fused.width
+        if operand.extent == "scalar":
+            return self.scalar(at, width)
+        if at not in self.values:
+            self.values[at] = self._full_value(at, operand.dtype, width)
+        return self.values[at]
+
+    def _full_value(self, at: int, dtype: str, width: int) -> Lanes:
+        b, extent = self.builder, self.fused.operands[at].extent
+        if extent == "row":
+            return self.writer.spread(self.row_scalars[at], dtype, width)
+        if extent == "column":
+            return self.load(self.address["in", at], self.column, dtype, width, self.mask)
+        if self._reloaded(at, self.walk):
+            where = b.add(self.row_start, self.column)
+            if ("in", at) in self.address:
+                return self.load(self.address["in", at], where, dtype, width, self.mask)
+            if at in self.layout.stored:
+                return self.load(self.address["out", at], where, dtype, width, self.mask)
+            kept = b.add(self.kept_start, self.column)
+            return self.load(self.own["kept", at], kept, dtype, width)
+        one = self.fused.makers[at]
+        if one.op == "one_hot":
+            return self._label(one.inputs[0]).cast(dict(one.attrs)["dtype"])
+        return self.compute(one, [self.full_value(i) for i in one.inputs])
+
+    def row_value(self, at: int) -> Lanes:
+        """An operand that is one number a row, for the rows of the block."""
+        operand, lanes = self.fused.operands[at], self.fused.lanes
+        if operand.extent == "scalar":
+            return self.scalar(at, lanes)
+        if at not in self.row_values:
+            if ("in", at) in self.address:
+                found = self.load(
+                    self.address["in", at], self.block_start, operand.dtype, lanes, self.row_mask
+                )
+            else:
+                found = self._made_row(self.fused.makers[at])
+            self.row_values[at] = found
+        return self.row_values[at]
+
+    def _made_row(self, one: Statement) -> Lanes:
+        operand, lanes = self.fused.operands[one.output], self.fused.lanes
+        if one.over != "columns" or self.fused.operands[one.inputs[0]].extent != "full":
+            return self.compute(one, [self.row_value(i) for i in one.inputs])
+        found = self.load(self._reduced_line(one), I64(0), operand.dtype, lanes)
+        if one.op == "mean":
+            count = Lanes(self.writer, self.columns, "int64", 1).cast(operand.dtype)
+            found = found / self.writer.spread(count.ir, operand.dtype, lanes)
+        return found
+
+    def _close_block(self) -> None:
+        """What there is once a row, and what a block adds to sums over all rows."""
+        for operand in sorted(self.layout.stored):
+            if self.fused.operands[operand].extent == "row":
+                value = self.row_value(operand)
+                self.store(value, self.address["out", operand], self.block_start, self.row_mask)
+        for one in self.fused.statements:
+            if one.over in ("rows", "all") and (
+                self.fused.operands[one.inputs[0]].extent in ("row", "scalar")
+            ):
+                self._total(one, self.row_value(one.inputs[0]), self.row_mask)
+        for operand in self.layout.sums:
+            dtype, width = self.fused.operands[operand].dtype, self.fused.width
+            own, out = self.own["sum", operand], self.address["out", operand]
+            whole = self.builder.sub(self.columns, self.builder.srem(self.columns, I64(width)))
+            with self.loop(I64(0), whole, width) as at:
+                both = self.load(out, at, dtype, width) + self.load(own, at, dtype, width)
+                self.store(both, out, at)
+            with self.loop(whole, self.columns, 1) as at:
+                both = self.load(out, at, dtype, 1) + self.load(own, at, dtype, 1)
+                self.store(both, out, at)
+
+
+def _combiner(one: Statement) -> Callable[[Lanes, Lanes], Lanes]:
+    return Namespace.maximum if one.op == "max" else lambda x, y: x + y
+
+
+def _suffix(stored: Any, width: int) -> str:
+    kind = {ir.FloatType(): "f32", ir.DoubleType(): "f64"}.get(stored) or f"i{stored.width}"
+    return f"v{width}{kind}"
+
+
+__all__ = ["functions", "literal", "scratch_bytes", "write"]
