@@ -12,10 +12,11 @@ from typing import Any, Literal, NewType
 
 import numpy as np
 
-from ..kernels.spec import Spec
+from ..kernels.spec import Dim, Spec
 
 ValueId = NewType("ValueId", int)  # its position among a program's values
 Kind = Literal["batch", "parameter", "constant", "control", "flat", "temporary"]
+Extent = Literal["full", "row", "column", "scalar"]
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,29 @@ class Bound:
 
 
 @dataclass(frozen=True)
+class Region:
+    """Instructions that go over memory once, a block of rows at a time.
+
+    start, stop: its instructions are those at the positions start .. stop - 1 of
+        `Program.instructions()`: consecutive, all of one segment (forward or backward).
+    rows, columns: every value of it is seen as a matrix (rows, columns), row-major: "full" has
+        rows * columns elements, "row" one for each row, "column" one for each column, "scalar" one.
+    extents: of every value that its instructions read or write.
+    inputs: values made outside that it reads. outputs: values made in it that somebody outside
+        reads (later instructions, sums, outputs, gradients). The rest are inner: they need no
+        memory.
+    """
+
+    start: int
+    stop: int
+    rows: Dim
+    columns: int
+    extents: dict[ValueId, Extent]
+    inputs: tuple[ValueId, ...]
+    outputs: tuple[ValueId, ...]
+
+
+@dataclass(frozen=True)
 class Program:
     """Instructions in three segments, the values they name, and what comes out.
 
@@ -173,6 +197,8 @@ class Program:
     capacity: the largest number of rows in a batch. memory: where values may lie in memory.
     bounds: what columns must hold to; a binding checks the rows it is given, once (`bounds.check`).
     computed: positions of instructions whose indices a step makes, which the step must check.
+    regions: what goes over memory once, a side table that an executor uses or ignores: disjoint, in
+        order; an instruction in none is on its own.
     """
 
     name: str
@@ -193,6 +219,7 @@ class Program:
     watched: tuple[str, ...] = ()
     bounds: tuple[Bound, ...] = ()
     computed: frozenset[int] = frozenset()
+    regions: tuple[Region, ...] = ()
 
     def instructions(self) -> Iterator[tuple[str, Instruction]]:
         """Every instruction with the name of its segment, in order."""
