@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ..kernels import ops
 from ..kernels.bounds import OutOfRange, first_outside
-from ..kernels.spec import INTEGERS, concrete_attrs
+from ..kernels.spec import INTEGERS, Dim, concrete_attrs
 from .program import Bound, Instruction, Program, Value, ValueId
 from .state import DataBlock
 
@@ -54,6 +54,29 @@ class Sources:
             one = self.makers.get(id)
         return Origin(self.values[id], tuple(reversed(steps)))
 
+    def limit(self, one: Instruction) -> tuple[ValueId, Dim] | None:
+        """Which value holds an instruction's indices, and what they must be below; or None."""
+        row = ops.get(one.op)
+        if row.indices is None:
+            return None
+        specs = [self.values[i].spec for i in one.inputs if i is not None]
+        id = one.inputs[row.indices.input]
+        assert id is not None
+        return id, row.indices.limit(specs, one.attrs)
+
+    def look(self, one: Instruction) -> Literal["batch", "constant", "step"] | None:
+        """When an instruction's indices are looked at: as rows come in, once, or by the step."""
+        found = self.limit(one)
+        if found is None:
+            return None
+        origin, limit = self.origin(found[0]), found[1]
+        if not isinstance(limit, int):
+            return "step"
+        below, kind = self.below(origin), origin.value.kind
+        if below is not None and below <= limit:
+            return None
+        return kind if kind == "batch" or kind == "constant" else "step"
+
     def below(self, origin: Origin) -> int | None:
         """A number that all are below by how they were made, none being negative; or None."""
         value, one = origin.value, self.makers.get(origin.value.id)
@@ -85,30 +108,27 @@ def examine(
     sources = Sources(values, instructions, known)
     found: dict[tuple[ValueId, int], Bound] = {}
     computed: set[int] = set()
-    looked: set[tuple[ValueId, Any]] = set()  # a value is assigned once: one look is enough
+    looked: set[tuple[ValueId, Dim]] = set()  # a value is assigned once: one look is enough
     for position, one in enumerate(instructions):
-        row = ops.get(one.op)
-        if row.indices is None:
+        where = sources.limit(one)
+        if where is None or where in looked:
             continue
-        specs = [values[i].spec for i in one.inputs if i is not None]
-        limit, id = row.indices.limit(specs, one.attrs), one.inputs[row.indices.input]
-        assert id is not None
-        if (id, limit) in looked:
-            continue
-        looked.add((id, limit))
-        origin = sources.origin(id)
-        below = sources.below(origin)
-        if isinstance(limit, int) and below is not None and below <= limit:
-            continue
-        if isinstance(limit, int) and origin.value.kind == "batch":
-            found[id, limit] = Bound(origin.value.source, one.op, limit, origin.steps)
-        elif isinstance(limit, int) and origin.value.kind == "constant":
-            array, name = constants[origin.value.id], origin.value.name
-            if name == f"v{origin.value.id}":  # it has none of its own
-                name = row.inputs[row.indices.input]
-            hold(Bound(name, one.op, limit, origin.steps), array, rows=1)
-        else:
+        looked.add(where)
+        (id, limit), look = where, sources.look(one)
+        if look == "step":
             computed.add(position)
+        elif look is not None and isinstance(limit, int):
+            origin = sources.origin(id)
+            name = origin.value.source
+            if look == "constant":
+                name = origin.value.name
+                if name == f"v{origin.value.id}":  # it has none of its own
+                    name = ops.get(one.op).inputs[one.inputs.index(id)]
+            bound = Bound(name, one.op, limit, origin.steps)
+            if look == "batch":
+                found[id, limit] = bound
+            else:
+                hold(bound, constants[origin.value.id], rows=1)
     return tuple(found.values()), frozenset(computed)
 
 

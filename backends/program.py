@@ -178,6 +178,14 @@ class Region:
     inputs: tuple[ValueId, ...]
     outputs: tuple[ValueId, ...]
 
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def inner(self) -> tuple[ValueId, ...]:
+        """Values that nobody outside reads."""
+        return tuple(i for i in self.extents if i not in (*self.inputs, *self.outputs))
+
 
 @dataclass(frozen=True)
 class Program:
@@ -233,13 +241,19 @@ class Program:
 
     def __str__(self) -> str:
         lines = [f"program {self.name}, {self.dtype}, up to {self.capacity} rows"]
-        last = ""
-        for segment, one in self.instructions():
+        fused = {region.start: region for region in self.regions if len(region) > 1}
+        last, inside = "", range(0)
+        for position, (segment, one) in enumerate(self.instructions()):
             if segment != last:
                 lines.append(f"{segment}:")
                 last = segment
+            if position in fused:
+                region = fused[position]
+                inside = range(region.start, region.stop)
+                lines.append(f"  region {region.rows!r} x {region.columns}:")
             outs = ", ".join(f"{self.values[o].name}: {self.values[o].spec}" for o in one.outputs)
             ins = ", ".join("-" if i is None else self.values[i].name for i in one.inputs)
             attrs = "".join(f", {k}={v!r}" for k, v in one.attrs.items())
-            lines.append(f"  {outs} = {one.op}({ins}{attrs})")
+            indent = "    " if position in inside else "  "
+            lines.append(f"{indent}{outs} = {one.op}({ins}{attrs})")
         return "\n".join(lines)

@@ -19,11 +19,13 @@ from ...backends.program import (
     MemoryPlan,
     Place,
     Program,
+    Region,
     Value,
     ValueId,
 )
 from ...kernels import ops
 from ...kernels.spec import Rows, Spec, concrete, size
+from . import regions
 from .graph import SELECT, Node, constant, make, order
 
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
@@ -132,12 +134,12 @@ def plan(
     results = [*sums.values(), *outputs.values()]
     filled = {key: _own(node, layout, key, dtype) for key, node in gradients.items()}
     forward_nodes = order(results)
-    known = set(forward_nodes)
+    done = set(forward_nodes)
     forward = [build.instruction(n) for n in forward_nodes if _computed(n)]
     backward = []
     taken = {build.id(r) for r in results}
     made: dict[str, ValueId] = {}
-    backward_nodes = [n for n in order(filled.values()) if n not in known and _computed(n)]
+    backward_nodes = [n for n in order(filled.values()) if n not in done and _computed(n)]
     for node in backward_nodes:
         backward.append(build.instruction(node))
     for key, node in filled.items():
@@ -153,7 +155,12 @@ def plan(
     output_ids = {key: build.id(node) for key, node in outputs.items()}
     sum_ids = {key: build.id(node) for key, node in sums.items()}
     kept = {*output_ids.values(), *sum_ids.values()}
-    found, computed = bounds.examine(
+    known = bounds.Sources(build.values, [*forward, *backward], classes or {})
+    (forward, backward), found = regions.form(
+        build.values, (forward, backward), {*kept, *made.values()},
+        lambda one: known.look(one) != "step",
+    )  # fmt: skip
+    bound, computed = bounds.examine(
         build.values, [*forward, *backward], build.constants, classes or {}
     )
     return Program(
@@ -171,10 +178,11 @@ def plan(
         layout=layout,
         dtype=dtype,
         capacity=capacity,
-        memory=memory(build.values, [*forward, *backward], made, kept, layout, capacity),
+        memory=memory(build.values, [*forward, *backward], made, kept, layout, capacity, found),
         watched=tuple(watched),
-        bounds=found,
+        bounds=bound,
         computed=computed,
+        regions=found,
     )
 
 
@@ -204,12 +212,17 @@ def memory(
     kept: set[ValueId],
     layout: Layout,
     capacity: int,
+    found: Sequence[Region] = (),
 ) -> MemoryPlan:
     """Offsets for every value: flat segments for parameters and gradients, arenas for the rest.
 
     A value dies after its last reader, views of it included, and its memory is given to the next
     that fits. An operation that may overwrite an input takes the input's memory when it is the last
     reader.
+
+    found: the regions. One of several instructions is as one instruction in time: a block of rows
+    goes through all of them before the next is read, so what one of them writes may not lie where
+    another one reads, whatever their order.
     """
     places: dict[ValueId, Place] = {}
     for value in values:
@@ -220,42 +233,63 @@ def memory(
         places[number] = Place("gradients", layout[key].offset)
     roots = {v.id: v.id for v in values}
     last = dict.fromkeys(roots, -1)
-    for time, one in enumerate(instructions):
-        if ops.get(one.op).view and one.inputs[0] is not None:
-            roots[one.outputs[0]] = roots[one.inputs[0]]
-        for i in (*one.inputs, *one.outputs):
-            if i is not None:
-                last[roots[i]] = time
+    turns = _turns(instructions, found)
+    for time, turn in enumerate(turns):
+        for one in turn:
+            if ops.get(one.op).view and one.inputs[0] is not None:
+                roots[one.outputs[0]] = roots[one.inputs[0]]
+            for i in (*one.inputs, *one.outputs):
+                if i is not None:
+                    last[roots[i]] = time
     for number in kept:
-        last[roots[number]] = len(instructions)
+        last[roots[number]] = len(turns)
     heap = _Heap(capacity)
     for value in values:
         if value.kind == "batch":  # alive from the start of every step
             places[value.id] = heap.take(value.spec)
-    for time, one in enumerate(instructions):
-        row = ops.get(one.op)
-        for index, number in enumerate(one.outputs):
-            if number in places or roots[number] != number:
+
+    def overwritten(one: Instruction, index: int, time: int) -> ValueId | None:
+        """The input, read for the last time, whose memory an output may take over."""
+        row, spec = ops.get(one.op), values[one.outputs[index]].spec
+        for at in row.overwrites[index] if index < len(row.overwrites) else ():
+            source = one.inputs[at] if at < len(one.inputs) else None
+            if source is None or roots[source] != source or last[source] != time:
                 continue
-            candidates = row.overwrites[index] if index < len(row.overwrites) else ()
-            for at in candidates:
-                source = one.inputs[at] if at < len(one.inputs) else None
-                if source is None or roots[source] != source or last[source] != time:
+            place, value = places.get(source), values[source]
+            free = place is not None and place.segment.startswith("arena.")
+            if free and value.kind == "temporary" and value.spec == spec:
+                return source
+        return None
+
+    for time, turn in enumerate(turns):
+        for one in turn:
+            for index, number in enumerate(one.outputs):
+                if number in places or roots[number] != number:
                     continue
-                place = places.get(source)
-                free = place is not None and place.segment.startswith("arena.")
-                if free and values[source].kind == "temporary" and (
-                    values[source].spec == values[number].spec
-                ):  # fmt: skip
+                source = overwritten(one, index, time) if len(turn) == 1 else None
+                if source is None:
+                    places[number] = heap.take(values[number].spec)
+                else:
                     places[number] = places[source]
-                    last[source] = len(instructions) + 1  # the memory has a new owner
-                    break
-            else:
-                places[number] = heap.take(values[number].spec)
-        for i in {roots[i] for i in (*one.inputs, *one.outputs) if i is not None}:
+                    last[source] = len(turns) + 1  # the memory has a new owner
+        used = (i for one in turn for i in (*one.inputs, *one.outputs))
+        for i in {roots[i] for i in used if i is not None}:
             if last[i] == time and values[i].kind == "temporary":
                 heap.free(places.get(i), values[i].spec)
     return MemoryPlan(places, heap.lengths)
+
+
+def _turns(
+    instructions: Sequence[Instruction], found: Sequence[Region]
+) -> list[Sequence[Instruction]]:
+    """The instructions one by one, those of a region together."""
+    stops = {region.start: region.stop for region in found}
+    turns, at = [], 0
+    while at < len(instructions):
+        stop = stops.get(at, at + 1)
+        turns.append(instructions[at:stop])
+        at = stop
+    return turns
 
 
 class _Heap:
