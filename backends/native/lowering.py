@@ -8,16 +8,17 @@ other. An instruction that no rule knows is left to the walker.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
 from typing import Any
 
 import numpy as np
 
+from ...kernels.llvm.library import Code
 from ...kernels.memory import Address
 from ...kernels.numba.native.register_tile import BYTES, WIDE
-from ...kernels.spec import ITEMSIZE, concrete_attrs, length
+from ...kernels.spec import ITEMSIZE, Dim, length
 from ..program import Instruction, Program, ValueId
 from .spans import ByteCount, Cut, Span, moved, span
 
@@ -45,6 +46,7 @@ class Task:
     batch: dict[int, tuple[str, ByteCount]] = field(default_factory=dict)
     scratch: dict[int, ByteCount] = field(default_factory=dict)
     owner: int = -1
+    code: Code | None = None
 
 
 Shares = list[Task | None]
@@ -86,6 +88,7 @@ class Lowering:
         self.epilogue: list[Shares] = []  # what is done between the last gradient and the update
         self.blocks: dict[tuple[int, str], Span] = {}  # of a share and a use
         self.owner = -1  # the position of the instruction that is being lowered
+        self.instructions = [one for _, one in program.instructions()]
 
     # Helpers
 
@@ -276,21 +279,18 @@ class Lowering:
         self.preparation.append(row)
         return place
 
+    def count(self, length: Dim) -> int:
+        """A dimension, for these rows."""
+        return length if isinstance(length, int) else length.factor * self.rows
+
     # Instructions
 
-    def lower(self, one: Instruction, position: int) -> list[Shares] | None:
-        """The tasks of the instruction at a position, or None where no step computes it."""
-        ids = one.inputs
-        if any(i is None for i in ids[:-1]):
-            return None
-        attrs = concrete_attrs(one.attrs, self.rows)
-        rule = RULES.get(one.op)
-        if rule is None or position in self.program.computed:  # steps look at no index
-            return None
-        if any(length(self.specs[i]) == 0 for i in (*ids, *one.outputs) if i is not None):
-            return None
+    def finished(
+        self, position: int, lower: Callable[[], Iterable[Shares] | None]
+    ) -> list[Shares] | None:
+        """Tasks with their owner, what must be done before them, and memory of their own."""
         self.owner = position
-        found = rule(self, one, attrs)
+        found = lower()
         if found is None:
             self.owner = -1
             return None

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...kernels.llvm import library
 from ...kernels.memory import Address, address, aligned
 from ...kernels.numba.native import build, compiled, interpreter, slots
 from ...kernels.spec import ITEMSIZE, concrete_attrs, length
@@ -20,7 +21,7 @@ from ..device import Array
 from ..dispatch import Call, resolve
 from ..program import Instruction, Program, ValueId
 from ..state import State
-from . import rules  # noqa: F401  what lowers an operation registers
+from .instructions import lower
 from .lowering import Lowering, Memory, Shares, Task, bits, stretches
 from .spans import ByteCount, moved, span
 
@@ -203,8 +204,7 @@ class Tables:
     def _lower(self, plan: NativePlan) -> tuple[Lowering, list[list[Shares] | None]]:
         """Every instruction as rows of tasks, None where it has none, and what made them."""
         low = Lowering(self.program, self._memory(plan), plan.rows, plan.shares)
-        instructions = enumerate(self.program.instructions())
-        return low, [low.lower(one, position) for position, (_, one) in instructions]
+        return low, lower(low)
 
     def _loads(self, low: Lowering, plan: NativePlan, weighted: bool, mixed: bool) -> list[Shares]:
         """Steps that bring the batch's rows and weights in."""
@@ -286,7 +286,10 @@ class Tables:
             -1 if row is None else bisect_right(ends, row)
             for row in (section.check, section.guarded)
         ]
-        steps = {task.step for row in rows for task in row if task is not None}
+        tasks_of = [task for row in rows for task in row if task is not None]
+        steps = {task.step for task in tasks_of if task.code is None}
+        generated = {task.code: None for task in tasks_of if task.code is not None}
+        library.prepare(generated)
         pieces = [(name, "") for name in compiled.LOOPS if name == "lead" or plan.shares > 1]
         pieces += [(name, self.program.dtype) for name in sorted(steps)]
         build.prepare(pieces, threads.count())
@@ -307,7 +310,7 @@ class Tables:
         tasks = [
             number
             for one in placed
-            for number in (compiled.step(one.task.step, self.program.dtype), address(one.record))
+            for number in (self._code(one.task), address(one.record))
         ]
         tables = [np.array(starts, dtype=np.int64), np.array(tasks or [0], dtype=np.int64)]
         table = np.zeros(interpreter.PROGRAM_SLOTS, dtype=np.int64)
@@ -319,6 +322,12 @@ class Tables:
         owners = [one.task.owner for one in placed]
         shape = (plan.shares, len(cut) + 1)
         plan.parts.append(Stretch(table, address(table), kept, owners, tables[0].reshape(shape)))
+
+    def _code(self, task: Task) -> int:
+        """The address of a task's code."""
+        if task.code is not None:
+            return library.address(task.code)
+        return compiled.step(task.step, self.program.dtype)
 
     def _patches(self, placed: list[Placed]) -> Iterator[np.ndarray]:
         """Tells a share's loads which of its slots hold addresses of their columns."""

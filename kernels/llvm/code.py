@@ -17,24 +17,19 @@ where it is a column, a float64 or int64 where it is one number.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 
-from . import functions
 from .fused import Fused, Statement
-from .lanes import I8, I64, TYPES, Lanes, Writer, kind_of, literal
+from .lanes import I64, Lanes, kind_of
+from .loops import ITEM, STORED, Function
 from .namespace import Namespace, apply
 
-ITEM = {"float32": 4, "float64": 8, "int32": 4, "uint32": 4, "int64": 8, "bool": 1}
-STORED = {**TYPES, "bool": I8}
-FEW_COLUMNS = 2048  # of float32 that are summed in float32
 ROWS, COLUMNS, SCRATCH, PLACES = range(4)  # slots of a record; from PLACES on addresses
 CHEAP = 3  # operations that are done again sooner than their result is kept for the next walk
-COSTLY = {"exp", "log", "log1p", "expm1", "power", "erf", "sqrt", "divide", "tanh", "sigmoid"}
 
 
 def wide_of(dtype: str) -> str:
@@ -110,125 +105,19 @@ _CHEAP_OPS = {
 
 def write(module: Any, fused: Fused) -> None:
     """Adds the function of a chain to a module, under its name."""
-    kinds = [I64.as_pointer(), I8.as_pointer()]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), fused.name)
-    _Function(fused, function).write()
+    _Chain(module, fused).write()
 
 
-class _Function:
-    def __init__(self, fused: Fused, function: Any) -> None:
+class _Chain(Function):
+    def __init__(self, module: Any, fused: Fused) -> None:
+        super().__init__(module, fused.name)
         self.fused, self.layout = fused, _Layout(fused)
-        self.entry = function.append_basic_block("entry")
-        self.builder = ir.IRBuilder(self.entry)
-        self.writer = Writer(self.builder)
-        self.record = function.args[0]
-        self.variables: dict[Any, Any] = {}
         self.values: dict[int, Lanes] = {}  # of the walk, or of the block, that is being written
         # Where the walk stands.
         self.row: Any = None
         self.column: Any = None
         self.mask: Any = None
         self.in_block: Any = None
-
-    # Small pieces
-
-    def slot(self, number: int) -> Any:
-        """A slot of the record."""
-        return self.builder.load(self.builder.gep(self.record, [I64(number)]))
-
-    def variable(self, key: Any, kind: Any, first: Any = None) -> Any:
-        """A variable of the whole call, made at its start."""
-        if key not in self.variables:
-            with self.builder.goto_block(self.entry):
-                made = self.builder.alloca(kind)
-                if first is not None:
-                    self.builder.store(first, made)
-            self.variables[key] = made
-        return self.variables[key]
-
-    @contextmanager
-    def loop(self, start: Any, stop: Any, step: int) -> Iterator[Any]:
-        """Code that is run for start, start + step, ... below stop."""
-        b = self.builder
-        before, head = b.block, b.append_basic_block("loop")
-        body, after = b.append_basic_block("body"), b.append_basic_block("after")
-        b.branch(head)
-        b.position_at_end(head)
-        at = b.phi(I64)
-        at.add_incoming(start, before)
-        b.cbranch(b.icmp_signed("<", at, stop), body, after)
-        b.position_at_end(body)
-        yield at
-        following = b.add(at, I64(step))
-        at.add_incoming(following, b.block)
-        b.branch(head)
-        b.position_at_end(after)
-
-    def pointer(self, address: Any, elements: Any, dtype: str, width: int = 1) -> Any:
-        """Where an element lies, for so many of them."""
-        b = self.builder
-        stored = STORED[dtype]
-        place = b.inttoptr(b.add(address, b.mul(elements, I64(ITEM[dtype]))), stored.as_pointer())
-        return place if width == 1 else b.bitcast(place, ir.VectorType(stored, width).as_pointer())
-
-    def load(self, address: Any, elements: Any, dtype: str, width: int, mask: Any = None) -> Lanes:
-        """Numbers of memory, in order; 0 where the mask is off."""
-        b, stored = self.builder, STORED[dtype]
-        place = self.pointer(address, elements, dtype, width)
-        if mask is None or width == 1:
-            got = b.load(place)
-            got.align = ITEM[dtype]
-        else:
-            kind = ir.VectorType(stored, width)
-            zero = ir.Constant(kind, None)
-            name = f"llvm.masked.load.{_suffix(stored, width)}.p0"
-            got = self._masked(name, kind, [place, mask, zero], ITEM[dtype])
-        if dtype == "bool":
-            kind = got.type
-            got = b.icmp_unsigned("!=", got, ir.Constant(kind, None if width > 1 else 0))
-        return Lanes(self.writer, got, dtype, width)
-
-    def store(
-        self, value: Lanes, address: Any, elements: Any, mask: Any = None, past: bool = False
-    ) -> None:
-        """Numbers into memory, in order, where the mask is on. past: not through the caches."""
-        b, stored = self.builder, STORED[value.dtype]
-        place = self.pointer(address, elements, value.dtype, value.width)
-        given = value.ir
-        if value.dtype == "bool":
-            given = b.zext(given, stored if value.width == 1 else ir.VectorType(stored, value.width))
-        if mask is None or value.width == 1:
-            made = b.store(given, place)
-            made.align = ITEM[value.dtype] * (value.width if past else 1)
-            if past:
-                one = b.module.add_metadata([ir.Constant(ir.IntType(32), 1)])
-                made.set_metadata("nontemporal", one)
-            return
-        name = f"llvm.masked.store.{_suffix(stored, value.width)}.p0"
-        self._masked(name, ir.VoidType(), [given, place, mask], ITEM[value.dtype])
-
-    def _masked(self, name: str, result: Any, arguments: list[Any], align: int) -> Any:
-        """A masked load or store; the alignment is its argument before the mask."""
-        at = next(i for i, a in enumerate(arguments) if a.type == self._mask_type(arguments))
-        arguments.insert(at, ir.IntType(32)(align))
-        module = self.builder.module
-        found = module.globals.get(name)
-        if found is None:
-            kinds = [a.type for a in arguments]
-            found = ir.Function(module, ir.FunctionType(result, kinds), name)
-        return self.builder.call(found, arguments)
-
-    @staticmethod
-    def _mask_type(arguments: list[Any]) -> Any:
-        return next(
-            a.type for a in arguments
-            if isinstance(a.type, ir.VectorType) and a.type.element == ir.IntType(1)
-        )  # fmt: skip
-
-    def below(self, limit: Any, width: int) -> Any:
-        """A mask: the lanes with numbers below a limit."""
-        count = self.writer.count("int64", width)
-        return (count < self.writer.spread(limit, "int64", width)).ir
 
     # The whole
 
@@ -244,17 +133,12 @@ class _Function:
         if not fused.flat:
             self._divide_scratch()
         self.scalars = self._scalars()
-        start = b.append_basic_block("start")
-        b.position_at_end(start)
         if fused.flat:
             self._flat()
         else:
             self._blocks()
         self._finish()
-        b.ret_void()
-        with b.goto_block(self.entry):
-            b.position_at_end(self.entry)
-            b.branch(start)
+        self.end()
 
     def _divide_scratch(self) -> None:
         """Which part of the call's own memory is for what."""
@@ -626,11 +510,3 @@ class _Function:
 
 def _combiner(one: Statement) -> Callable[[Lanes, Lanes], Lanes]:
     return Namespace.maximum if one.op == "max" else lambda x, y: x + y
-
-
-def _suffix(stored: Any, width: int) -> str:
-    kind = {ir.FloatType(): "f32", ir.DoubleType(): "f64"}.get(stored) or f"i{stored.width}"
-    return f"v{width}{kind}"
-
-
-__all__ = ["functions", "literal", "scratch_bytes", "write"]

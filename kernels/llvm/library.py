@@ -15,8 +15,11 @@ from numba.core.registry import cpu_target
 from .. import files
 from ..cache import DiskCache, disk_cache, say_once, sources
 from ..compilation import compiling
-from . import code
+from . import code  # noqa: F401
 from .fused import Fused
+from .combine import Combine
+
+Code = Fused | Combine
 
 _lock = threading.Lock()
 _made: dict[str, tuple[Any, int]] = {}  # name -> what holds the code, its address
@@ -35,12 +38,12 @@ def _stamp() -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def _file(one: Fused) -> Path | None:
+def _file(one: Code) -> Path | None:
     folder = _folder()
     return None if folder is None else folder / f"{one.name}.code"
 
 
-def _read(one: Fused) -> Any:
+def _read(one: Code) -> Any:
     """The library that is kept on disk, or None."""
     path = _file(one)
     if path is None:
@@ -58,7 +61,7 @@ def _read(one: Fused) -> Any:
     return cpu_target.target_context.codegen().unserialize_library(pickle.loads(state))
 
 
-def _write(one: Fused, library: Any) -> None:
+def _write(one: Code, library: Any) -> None:
     path = _file(one)
     if path is None:
         return
@@ -70,19 +73,19 @@ def _write(one: Fused, library: Any) -> None:
         say_once("write", f"machine code cannot be kept on disk ({error}): compiled each time")
 
 
-def _compile(one: Fused) -> Any:
+def _compile(one: Code) -> Any:
     with compiling("a chain of operations"), global_compiler_lock:
         codegen = cpu_target.target_context.codegen()
         library = codegen.create_library(one.name)
         library.enable_object_caching()
         module = library.create_ir_module(one.name)
-        code.write(module, one)
+        one.write(module)
         library.add_ir_module(module)
         library.finalize()
     return library
 
 
-def address(one: Fused) -> int:
+def address(one: Code) -> int:
     """The address of a chain's code, which is compiled where it is not on disk."""
     with _lock:
         if one.name not in _made:
@@ -94,7 +97,7 @@ def address(one: Fused) -> int:
         return _made[one.name][1]
 
 
-def prepare(wanted: Iterable[Fused]) -> None:
+def prepare(wanted: Iterable[Code]) -> None:
     """Makes code ready."""
     for one in wanted:
         address(one)

@@ -1,0 +1,57 @@
+"""How each instruction of a program is run: together with others, by a step, or by loops over axes.
+
+A region of several instructions becomes one piece of generated code. An instruction by itself has a
+step of the table where a rule knows one for the call; else code is generated for it alone, as a
+chain where it works on whole rows, as loops over axes where it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ...kernels.spec import concrete_attrs, length
+from ..program import Instruction, Region
+from . import nests, regions, rules  # noqa: F401  what lowers an operation registers
+from .lowering import RULES, Lowering, Shares
+
+
+def lower(low: Lowering) -> list[list[Shares] | None]:
+    """The tasks of every instruction, None where it has none; a region's are those of its first."""
+    heads = {region.start: region for region in low.program.regions}
+    found: list[list[Shares] | None] = []
+    while len(found) < len(low.instructions):
+        at = len(found)
+        region = heads.get(at)
+        if region is not None:
+            rows = _region(low, region)
+            if rows is not None:
+                found += [rows, *([] for _ in range(at + 1, region.stop))]
+                continue
+        found.append(_alone(low, at))
+    return found
+
+
+def _region(low: Lowering, region: Region) -> list[Shares] | None:
+    """A region's tasks, or None where its instructions go alone."""
+    instructions = low.instructions[region.start : region.stop]
+    working = [one for one in instructions if one.op not in regions.MOVES]
+    known = len(working) == 1 and working[0].op in RULES
+    if known or any(at in low.program.computed for at in range(region.start, region.stop)):
+        return None
+    return low.finished(region.start, lambda: regions.lower(low, region, instructions))
+
+
+def _alone(low: Lowering, position: int) -> list[Shares] | None:
+    """The tasks of the instruction at a position, or None where no step computes it."""
+    one = low.instructions[position]
+    ids = [i for i in (*one.inputs, *one.outputs) if i is not None]
+    if position in low.program.computed or any(length(low.specs[i]) == 0 for i in ids):
+        return None  # steps look at no index
+    return low.finished(position, lambda: _tasks(low, one))
+
+
+def _tasks(low: Lowering, one: Instruction) -> Iterable[Shares] | None:
+    rule, found = RULES.get(one.op), None
+    if rule is not None and None not in one.inputs[:-1]:
+        found = rule(low, one, concrete_attrs(one.attrs, low.rows))
+    return nests.lower(low, one) if found is None else found

@@ -1,0 +1,203 @@
+"""How a region becomes generated code: one task a share, and what brings the shares' sums together.
+
+Which instructions make a region is decided in `core/graph/regions.py`; what code is written for
+one in `kernels/llvm/code.py`. Here its values are placed: numbers that never change into the code,
+the rest at the addresses of a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ...kernels import ops
+from ...kernels.llvm.code import ITEM, scratch_bytes, wide_of
+from ...kernels.llvm.combine import Combine
+from ...kernels.llvm.fused import Extent, Fused, Operand, Statement
+from ...kernels.spec import concrete_attrs, length
+from ..program import Instruction, Region, ValueId
+from .lowering import Lowering, Shares, bits
+from .spans import ByteCount, Span, moved, span
+
+REDUCTIONS = ("sum", "mean", "max")
+MOVES = ("reshape", "broadcast_to")
+COSTLY = 8.0  # of an element of an operation that is no arithmetic, in those that are
+
+
+@dataclass
+class _Chain:
+    """A region's operands and statements while they are collected."""
+
+    operands: list[Operand] = field(default_factory=list)
+    at: dict[ValueId, int] = field(default_factory=dict)
+    statements: list[Statement] = field(default_factory=list)
+    work: float = 0.0  # operations for each element
+
+
+def lower(low: Lowering, region: Region, instructions: list[Instruction]) -> list[Shares] | None:
+    """The tasks of a region, or None where no code is generated for it."""
+    chain = _chain(low, region, instructions)
+    if chain is None:
+        return None
+    rows, columns = low.count(region.rows), region.columns
+    inputs = [i for i in region.inputs if chain.operands[chain.at[i]].known is None]
+    outputs = [o for o in region.outputs if not _in_place(low, instructions, o)]
+    if not outputs or rows * columns == 0:
+        return []
+    lanes = 64 // low.item
+    width = lanes
+    while width > 2 and width // 2 >= columns > 1:
+        width //= 2
+    fused = Fused(
+        tuple(chain.operands), tuple(chain.statements), tuple(chain.at[i] for i in inputs),
+        tuple(chain.at[o] for o in outputs), width, lanes,
+    )  # fmt: skip
+    return list(_tasks(low, region, fused, chain, inputs, outputs))
+
+
+def _in_place(low: Lowering, instructions: list[Instruction], output: ValueId) -> bool:
+    """Whether an output is another value, seen in another shape."""
+    maker = next(one for one in instructions if output in one.outputs)
+    source = maker.inputs[0]
+    return maker.op == "reshape" and source is not None and low.at(source) == low.at(output)
+
+
+def _chain(low: Lowering, region: Region, instructions: list[Instruction]) -> _Chain | None:
+    """A region as operands and statements."""
+    chain = _Chain()
+    for id, extent in region.extents.items():
+        value = low.specs[id]
+        known = None
+        constant = low.program.constants.get(id)
+        if constant is not None and constant.size == 1:
+            known, extent = constant.reshape(-1)[0].item(), "scalar"
+        chain.at[id] = len(chain.operands)
+        chain.operands.append(Operand(extent, value.dtype, known))
+    for one in instructions:
+        made = _statement(low, one, chain, region)
+        if made is None:
+            return None
+        chain.statements.append(made)
+        arithmetic = ops.get(one.op).tolerance["float32"].relative < 1e-6
+        chain.work += 0.0 if made.op == "copy" else 1.0 if arithmetic else COSTLY
+    return chain
+
+
+def _statement(
+    low: Lowering, one: Instruction, chain: _Chain, region: Region
+) -> Statement | None:
+    ids = [chain.at[i] for i in one.inputs if i is not None]
+    out = chain.at[one.outputs[0]]
+    attrs = concrete_attrs(one.attrs, low.rows)
+    if one.op in MOVES:
+        return Statement("copy", tuple(ids), out)
+    if one.op in REDUCTIONS:
+        over = _over(chain.operands[ids[0]].extent, chain.operands[out].extent)
+        if over == "":
+            return Statement("copy", tuple(ids), out)
+        if one.op == "max" and over != "columns":
+            return None
+        return Statement(one.op, tuple(ids), out, (("over", over),))
+    if one.op == "one_hot":
+        return Statement(one.op, tuple(ids), out, (("dtype", attrs["dtype"]),))
+    if one.op != "pick" and ops.get(one.op).independent != "elements":
+        return None
+    return Statement(one.op, tuple(ids), out, tuple(sorted(attrs.items())))
+
+
+def _over(source: Extent, result: Extent) -> str:
+    """What a reduction runs over, by what it makes of what."""
+    return {
+        ("full", "row"): "columns", ("full", "column"): "rows", ("full", "scalar"): "all",
+        ("row", "scalar"): "rows",
+    }.get((source, result), "")  # fmt: skip
+
+
+def _part(low: Lowering, id: ValueId, extent: Extent, rows: tuple[int, int], columns: int) -> Span:
+    """The memory of a value that some rows touch."""
+    item = ITEM[low.specs[id].dtype]
+    if extent in ("column", "scalar"):
+        return span(low.at(id), ByteCount(length(low.specs[id]) * item))
+    line = item * (columns if extent == "full" else 1)
+    first = moved(low.at(id), ByteCount(rows[0] * line))
+    return span(first, ByteCount((rows[1] - rows[0]) * line))
+
+
+def _tasks(
+    low: Lowering, region: Region, fused: Fused, chain: _Chain, inputs: list[ValueId],
+    outputs: list[ValueId],
+) -> Iterator[Shares]:  # fmt: skip
+    rows, columns = low.count(region.rows), region.columns
+    by_element = rows == 1 and fused.flat
+    count = columns if by_element else rows
+    cuts = low.cuts(count, rows * columns * chain.work / 4, fused.width if by_element else 1)
+    shares = [share for share, (start, stop) in enumerate(cuts) if stop > start]
+    partial = {o: _partial(low, fused, chain.at[o], columns, len(shares)) for o in outputs}
+    row: Shares = [None] * low.shares
+    for number, share in enumerate(shares):
+        start, stop = cuts[share]
+        part = (0, 1) if by_element else (start, stop)
+        here = stop - start if by_element else columns
+
+        def place(id: ValueId, part: tuple[int, int] = part, start: int = start,
+                  stop: int = stop) -> Span:  # fmt: skip
+            extent = fused.operands[chain.at[id]].extent
+            if by_element and extent == "full":
+                return _part(low, id, "row", (start, stop), 1)
+            return _part(low, id, extent, part, columns)
+
+        reads = [place(i) for i in inputs]
+        writes = []
+        for o in outputs:
+            own = partial[o]
+            if own is None:
+                writes.append(place(o))
+            else:
+                writes.append(span(moved(own.start, ByteCount(number * own.size)), own.size))
+        record = [
+            part[1] - part[0], here, 0, *(s.start for s in reads), *(s.start for s in writes),
+        ]  # fmt: skip
+        made = low.task("fused", record, reads, writes)
+        made.code = fused
+        size = scratch_bytes(fused, columns)
+        if size:
+            made.scratch[2] = ByteCount(size)
+        row[share] = made
+    yield row
+    for o in outputs:
+        own = partial[o]
+        if own is not None:
+            yield _combined(low, fused, chain.at[o], own, len(shares), o, region)
+
+
+def _partial(
+    low: Lowering, fused: Fused, operand: int, columns: int, shares: int
+) -> Span | None:
+    """Memory for the shares' parts of an output: the first one's, or None where it is whole."""
+    if not fused.summed(operand):
+        return None
+    made = fused.operands[operand]
+    size = ByteCount(-(-(columns * 8 if made.extent == "column" else 8) // 64) * 64)
+    return span(low.memory.scratch(ByteCount(size * shares)), size)
+
+
+def _combined(
+    low: Lowering, fused: Fused, operand: int, own: Span, shares: int, output: ValueId,
+    region: Region,
+) -> Shares:  # fmt: skip
+    """Brings the shares' parts of an output together."""
+    made, maker = fused.operands[operand], fused.makers[operand]
+    source = fused.operands[maker.inputs[0]]
+    rows, columns = low.count(region.rows), region.columns
+    divisor = 1.0
+    if maker.op == "mean":
+        divisor = float(rows * columns if maker.over == "all" else rows)
+    column = made.extent == "column"
+    code = Combine(made.dtype if column else wide_of(source.dtype), made.dtype, 64 // low.item)
+    record = [
+        own.start, shares, own.size, columns if column else 1, low.at(output), bits(divisor),
+    ]  # fmt: skip
+    parts = span(own.start, ByteCount(own.size * shares))
+    task = low.task("combine", record, [parts], [low.whole(output)])
+    task.code = code
+    return low.alone(task)
