@@ -8,12 +8,13 @@ the rest at the addresses of a record.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ...kernels import ops
 from ...kernels.llvm.code import ITEM, scratch_bytes, wide_of
 from ...kernels.llvm.combine import Combine
 from ...kernels.llvm.fused import Extent, Fused, Operand, Statement
+from ...kernels.llvm.quotients import with_reciprocals
 from ...kernels.spec import concrete_attrs, length
 from ..program import Instruction, Region, ValueId
 from .lowering import Lowering, Shares, bits
@@ -21,6 +22,8 @@ from .spans import ByteCount, Span, moved, span
 
 REDUCTIONS = ("sum", "mean", "max")
 MOVES = ("reshape", "broadcast_to")
+LARGE = 8 * 2**20  # bytes of a result that is not expected to be in a cache when it is read next
+FEW_BYTES = 8192  # of a block's rows, where memory is to be read all the time
 COSTLY = 8.0  # of an element of an operation that is no arithmetic, in those that are
 
 
@@ -48,11 +51,26 @@ def lower(low: Lowering, region: Region, instructions: list[Instruction]) -> lis
     width = lanes
     while width > 2 and width // 2 >= columns > 1:
         width //= 2
-    fused = Fused(
+    fused = with_reciprocals(Fused(
         tuple(chain.operands), tuple(chain.statements), tuple(chain.at[i] for i in inputs),
         tuple(chain.at[o] for o in outputs), width, lanes,
-    )  # fmt: skip
+    ))  # fmt: skip
+    if _past(low, fused, region, outputs):
+        block = FEW_BYTES // (columns * low.item)
+        fused = replace(fused, past=True, lanes=min(lanes, max(2, 1 << block.bit_length() - 1)))
     return list(_tasks(low, region, fused, chain, inputs, outputs))
+
+
+def _past(low: Lowering, fused: Fused, region: Region, outputs: list[ValueId]) -> bool:
+    """Whether results are too large for the caches, and lie as stores past them need it."""
+    vector = fused.width * low.item
+    full = [o for o in outputs if region.extents[o] == "full"]
+    whole = [ITEM[low.specs[o].dtype] * length(low.specs[o]) for o in full]
+    return (
+        max(whole, default=0) >= LARGE
+        and region.columns % fused.width == 0
+        and all(low.specs[o].dtype == low.program.dtype and low.at(o) % vector == 0 for o in full)
+    )
 
 
 def _in_place(low: Lowering, instructions: list[Instruction], output: ValueId) -> bool:

@@ -138,6 +138,8 @@ class _Chain(Function):
         else:
             self._blocks()
         self._finish()
+        if fused.past:
+            self.settle()
         self.end()
 
     def _divide_scratch(self) -> None:
@@ -216,7 +218,7 @@ class _Chain(Function):
         return self.values[at]
 
     def _put(self, operand: int, value: Lanes, at: Any) -> None:
-        past = self.fused.streamed and self.mask is None and value.width > 1
+        past = self.fused.past and self.mask is None and value.width > 1
         self.store(value, self.address["out", operand], at, self.mask, past)
 
     def _total(self, one: Statement, value: Lanes, mask: Any) -> None:
@@ -254,7 +256,7 @@ class _Chain(Function):
     # With rows
 
     def _blocks(self) -> None:
-        fused, b, lanes = self.fused, self.builder, self.fused.lanes
+        b, lanes = self.builder, self.fused.lanes
         self._clear_sums(whole=True)
         with self.loop(I64(0), self.rows, lanes) as start:
             left = b.sub(self.rows, start)
@@ -267,7 +269,6 @@ class _Chain(Function):
                 with self.loop(I64(0), count, 1) as row:
                     self._walk(walk, row, needed)
             self._close_block()
-        del fused
 
     def _clear_sums(self, whole: bool) -> None:
         """Sets sums down the rows to zero: the results, or those of a block."""
@@ -356,26 +357,43 @@ class _Chain(Function):
             for at, line in lines.items()
         }  # fmt: skip
         reduced = [s for s in self._reductions(walk) if s.over == "columns"]
+        several = self._at_once(walk, reduced)
         for one in reduced:
             kind, first = self._accumulator(one)
-            b.store(first.ir, self.variable(("sum", one.output), kind))
+            for number in range(several):
+                b.store(first.ir, self.variable(("sum", one.output, number), kind))
         self.row_start = b.mul(self.row, self.columns)
         self.kept_start = b.mul(row, self.padded)
-        whole = b.sub(self.columns, b.srem(self.columns, I64(width)))
-        with self.loop(I64(0), whole, width) as at:
-            self._columns(at, None, reduced)
+        whole, first_part = b.sub(self.columns, b.srem(self.columns, I64(width))), I64(0)
+        if several > 1:
+            first_part = b.sub(self.columns, b.srem(self.columns, I64(width * several)))
+            with self.loop(I64(0), first_part, width * several) as at:
+                for number in range(several):
+                    self._columns(b.add(at, I64(number * width)), None, number)
+        with self.loop(first_part, whole, width) as at:
+            self._columns(at, None)
         left = b.sub(self.columns, whole)
         with b.if_then(b.icmp_signed(">", left, I64(0))):
-            self._columns(whole, self.below(left, width), reduced)
+            self._columns(whole, self.below(left, width))
         for one in reduced:
-            kind, _ = self._accumulator(one)
-            lanes = Lanes(
-                self.writer, b.load(self.variable(("sum", one.output), kind)),
-                self._sum_dtype(one), width,
-            )  # fmt: skip
+            kind, first = self._accumulator(one)
+            lanes, *more = (
+                first.made(b.load(self.variable(("sum", one.output, number), kind)))
+                for number in range(several)
+            )
+            for other in more:
+                lanes = _combiner(one)(lanes, other)
             found = Lanes(self.writer, lanes.halves(_combiner(one)), lanes.dtype, 1)
             found = found.cast(self.fused.operands[one.output].dtype)
             self.store(found, self._reduced_line(one), row)
+
+    def _at_once(self, walk: int, reduced: list[Statement]) -> int:
+        """How many vectors of a row are reduced at once: one sum after the other has to wait."""
+        computed = sum(
+            self.layout.when(s) == walk and self.fused.operands[s.output].extent == "full"
+            for s in self.fused.statements
+        )
+        return 1 if not reduced or computed > 8 else 2 if computed > 3 else 4
 
     def _reduced_line(self, one: Statement) -> Any:
         stored = STORED[self.fused.operands[one.output].dtype]
@@ -394,7 +412,7 @@ class _Chain(Function):
         made = self.writer.constant(first, dtype, self.fused.width)
         return made.ir.type, made
 
-    def _columns(self, at: Any, mask: Any, reduced: list[Statement]) -> None:
+    def _columns(self, at: Any, mask: Any, number: int = 0) -> None:
         """Some columns of the row where the walk stands."""
         b = self.builder
         self.column, self.mask, self.values = at, mask, {}
@@ -407,7 +425,7 @@ class _Chain(Function):
         for one in self._reductions(self.walk):
             if one.over == "columns":
                 kind, first = self._accumulator(one)
-                place = self.variable(("sum", one.output), kind)
+                place = self.variable(("sum", one.output, number), kind)
                 old = Lanes(self.writer, b.load(place), first.dtype, first.width)
                 more = self._only(self._reduced(one), mask, first)
                 b.store(_combiner(one)(old, more).ir, place)
@@ -417,7 +435,6 @@ class _Chain(Function):
                 value, place = self.full_value(one.inputs[0]), self.own["sum", one.output]
                 old = self.load(place, at, value.dtype, value.width)
                 self.store(old + value, place, at)
-        del reduced
 
     def _reduced(self, one: Statement) -> Lanes:
         """What a reduction along the columns takes of the columns where the walk stands."""

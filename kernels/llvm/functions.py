@@ -221,3 +221,11 @@ def sign(x: Lanes) -> Lanes:
         return select(x == 0, x.like(0), x.like(1))
     value = select(x > 0, x.like(1), select(x < 0, x.like(-1), x.like(0)))
     return select(x == x, value, x) if x.real else value
+
+
+def quotient(x: Lanes, divisor: Lanes, reciprocal: Lanes) -> Lanes:
+    """x / divisor by its reciprocal, see `quotients.py`."""
+    found = x * reciprocal
+    lacking = (-found).fused(divisor, x)
+    # Infinity, or a division by zero, leaves nothing to correct.
+    return x.writer.select(lacking == lacking, lacking.fused(reciprocal, found), found)

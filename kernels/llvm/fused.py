@@ -50,7 +50,7 @@ class Fused:
 
     inputs, outputs: operands that lie in memory, in the order of a record's addresses. An output
     that is summed down the rows is a partial sum there, see `code`. width: columns in a vector.
-    lanes: rows in a block. streamed: outputs go to memory past the caches.
+    lanes: rows in a block. past: outputs go to memory past the caches.
     """
 
     operands: tuple[Operand, ...]
@@ -59,7 +59,7 @@ class Fused:
     outputs: tuple[int, ...]
     width: int
     lanes: int
-    streamed: bool = False
+    past: bool = False
 
     @cached_property
     def name(self) -> str:

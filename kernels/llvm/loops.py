@@ -107,6 +107,10 @@ class Function:
         name = f"llvm.masked.store.{_suffix(stored, width)}.p0"
         self.writer.call(name, ir.VoidType(), given, place, I32(ITEM[value.dtype]), mask)
 
+    def settle(self) -> None:
+        """Waits until what went past the caches can be seen by all cores."""
+        self.builder.fence("seq_cst")
+
     def below(self, limit: Any, width: int) -> Any:
         """A mask: the lanes whose numbers are below a limit."""
         return (self.writer.count("int64", width) < self.writer.spread(limit, "int64", width)).ir

@@ -89,6 +89,7 @@ BETTER: dict[str, Callable[..., Lanes]] = {
     "gelu": functions.gelu,
     "erf": functions.erf,
     "power": functions.power,
+    "quotient": functions.quotient,
 }
 
 
