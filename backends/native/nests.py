@@ -253,7 +253,5 @@ def _merged(
         else:
             lengths.append(count)
             steps.append(own)
-    found = [
-        (*(s[which] for s in steps), *d[len(shape) :]) for which, d in enumerate(distances)
-    ]
+    found = [(*(s[which] for s in steps), *d[len(shape) :]) for which, d in enumerate(distances)]
     return lengths, found

@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from ...kernels import ops
-from ...kernels.llvm.code import ITEM, scratch_bytes, wide_of
+from ...kernels.llvm.code import Chained
 from ...kernels.llvm.combine import Combine
+from ...kernels.llvm.flat import wide_of
 from ...kernels.llvm.fused import Extent, Fused, Operand, Statement
+from ...kernels.llvm.loops import ITEM
 from ...kernels.llvm.quotients import with_reciprocals
 from ...kernels.spec import concrete_attrs, length
 from ..program import Instruction, Region, ValueId
-from .lowering import Lowering, Shares, bits
+from .lowering import Lowering, Shares, Task, bits
 from .spans import ByteCount, Span, moved, span
 
 REDUCTIONS = ("sum", "mean", "max")
@@ -101,9 +103,7 @@ def _chain(low: Lowering, region: Region, instructions: list[Instruction]) -> _C
     return chain
 
 
-def _statement(
-    low: Lowering, one: Instruction, chain: _Chain, region: Region
-) -> Statement | None:
+def _statement(low: Lowering, one: Instruction, chain: _Chain, region: Region) -> Statement | None:
     ids = [chain.at[i] for i in one.inputs if i is not None]
     out = chain.at[one.outputs[0]]
     attrs = concrete_attrs(one.attrs, low.rows)
@@ -151,7 +151,7 @@ def _tasks(
     cuts = low.cuts(count, rows * columns * chain.work / 4, fused.width if by_element else 1)
     shares = [share for share, (start, stop) in enumerate(cuts) if stop > start]
     partial = {o: _partial(low, fused, chain.at[o], columns, len(shares)) for o in outputs}
-    row: Shares = [None] * low.shares
+    code, row = Chained(fused), list[Task | None]([None] * low.shares)
     for number, share in enumerate(shares):
         start, stop = cuts[share]
         part = (0, 1) if by_element else (start, stop)
@@ -176,8 +176,8 @@ def _tasks(
             part[1] - part[0], here, 0, *(s.start for s in reads), *(s.start for s in writes),
         ]  # fmt: skip
         made = low.task("fused", record, reads, writes)
-        made.code = fused
-        size = scratch_bytes(fused, columns)
+        made.code = code
+        size = code.scratch(columns)
         if size:
             made.scratch[2] = ByteCount(size)
         row[share] = made
@@ -188,9 +188,7 @@ def _tasks(
             yield _combined(low, fused, chain.at[o], own, len(shares), o, region)
 
 
-def _partial(
-    low: Lowering, fused: Fused, operand: int, columns: int, shares: int
-) -> Span | None:
+def _partial(low: Lowering, fused: Fused, operand: int, columns: int, shares: int) -> Span | None:
     """Memory for the shares' parts of an output: the first one's, or None where it is whole."""
     if not fused.summed(operand):
         return None
@@ -211,11 +209,11 @@ def _combined(
     if maker.op == "mean":
         divisor = float(rows * columns if maker.over == "all" else rows)
     column = made.extent == "column"
-    code = Combine(made.dtype if column else wide_of(source.dtype), made.dtype, 64 // low.item)
+    joined = Combine(made.dtype if column else wide_of(source.dtype), made.dtype, 64 // low.item)
     record = [
         own.start, shares, own.size, columns if column else 1, low.at(output), bits(divisor),
     ]  # fmt: skip
     parts = span(own.start, ByteCount(own.size * shares))
     task = low.task("combine", record, [parts], [low.whole(output)])
-    task.code = code
+    task.code = joined
     return low.alone(task)

@@ -307,11 +307,7 @@ class Tables:
                 ]
             starts.append(len(placed))
             plan.kept += self._patches(placed[own:])
-        tasks = [
-            number
-            for one in placed
-            for number in (self._code(one.task), address(one.record))
-        ]
+        tasks = [number for one in placed for number in (self._code(one.task), address(one.record))]
         tables = [np.array(starts, dtype=np.int64), np.array(tasks or [0], dtype=np.int64)]
         table = np.zeros(interpreter.PROGRAM_SLOTS, dtype=np.int64)
         table[: interpreter.TICKS] = [

@@ -18,129 +18,65 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 
+from .flat import SCRATCH, Flat
 from .fused import Fused, Statement
-from .lanes import I64, Lanes, kind_of
-from .loops import ITEM, STORED, Function
-from .namespace import Namespace, apply
-
-ROWS, COLUMNS, SCRATCH, PLACES = range(4)  # slots of a record; from PLACES on addresses
-CHEAP = 3  # operations that are done again sooner than their result is kept for the next walk
+from .lanes import I64, Lanes
+from .layout import Layout
+from .loops import STORED
+from .namespace import Namespace
 
 
-def wide_of(dtype: str) -> str:
-    """What sums of everything are kept in."""
-    return "float64" if dtype in ("float32", "float64") else "int64"
+@dataclass(frozen=True)
+class Chained:
+    """A chain as code."""
+
+    fused: Fused
+
+    @property
+    def name(self) -> str:
+        """That of the chain."""
+        return self.fused.name
+
+    def write(self, module: Any) -> None:
+        """Adds the function to a module, under its name."""
+        _function(module, self.fused).write()
+
+    def scratch(self, columns: int) -> int:
+        """Bytes of memory that a call needs for itself."""
+        layout = Layout(self.fused)
+        padded = -(-columns // self.fused.width) * self.fused.width
+        return 8 * padded * (len(layout.sums) + len(layout.kept) * self.fused.lanes)
 
 
-def scratch_bytes(fused: Fused, columns: int) -> int:
-    """The memory that a call needs for itself."""
-    code = _Layout(fused)
-    padded = -(-columns // fused.width) * fused.width
-    rows = len(code.sums) + len(code.kept) * fused.lanes
-    return 8 * padded * rows
+def _function(module: Any, fused: Fused) -> Flat:
+    return (Flat if fused.flat else Blocks)(module, fused)
 
 
-class _Layout:
-    """What a chain keeps from walk to walk, and its sums down the rows."""
+class Blocks(Flat):
+    """The function of a chain that has rows."""
 
-    def __init__(self, fused: Fused) -> None:
-        self.fused = fused
-        operands = fused.operands
-        self.sums = [
-            s.output for s in fused.statements
-            if s.over == "rows" and operands[s.output].extent == "column"
-        ]  # fmt: skip
-        self.stored = {o for o in fused.outputs if not fused.summed(o)}
-        self.walks = self._walks()
-        self.kept = self._kept()
-
-    def _walks(self) -> int:
-        """How many walks there are along the columns of a block."""
-        fused, last = self.fused, -1
-        for one in fused.statements:
-            full = fused.operands[one.output].extent == "full" or any(
-                fused.operands[i].extent == "full" for i in one.inputs
-            )
-            if full:
-                last = max(last, self.when(one))
-        return last + 1
-
-    def when(self, one: Statement) -> int:
-        """The walk in which a statement is computed."""
-        return max((self.fused.phases[i] for i in one.inputs), default=0)
-
-    def _kept(self) -> list[int]:
-        """Full values that a later walk reads from memory, as it would take long to make them."""
-        fused, found = self.fused, []
-        for one in fused.statements:
-            made = one.output
-            if fused.operands[made].extent != "full" or made in self.stored:
-                continue
-            later = [
-                s for s in fused.statements if made in s.inputs and self.when(s) > self.when(one)
-            ]
-            if later and self._cost(made, {*self.stored, *found}) > CHEAP:
-                found.append(made)
-        return found
-
-    def _cost(self, operand: int, kept: set[int]) -> float:
-        maker = self.fused.makers.get(operand)
-        if maker is None or operand in kept or self.fused.operands[operand].extent != "full":
-            return 0
-        own = 0 if maker.op == "copy" else 100 if maker.op not in _CHEAP_OPS else 1
-        return own + sum(self._cost(i, kept) for i in maker.inputs)
-
-
-_CHEAP_OPS = {
-    "add", "subtract", "multiply", "maximum", "minimum", "negative", "abs", "where", "clip", "cast",
-    "relu", "relu_backward", "leaky_relu", "leaky_relu_backward", "equal", "not_equal", "less",
-    "less_equal", "greater", "greater_equal", "sign", "one_hot",
-}  # fmt: skip
-
-
-def write(module: Any, fused: Fused) -> None:
-    """Adds the function of a chain to a module, under its name."""
-    _Chain(module, fused).write()
-
-
-class _Chain(Function):
-    def __init__(self, module: Any, fused: Fused) -> None:
-        super().__init__(module, fused.name)
-        self.fused, self.layout = fused, _Layout(fused)
-        self.values: dict[int, Lanes] = {}  # of the walk, or of the block, that is being written
-        # Where the walk stands.
-        self.row: Any = None
-        self.column: Any = None
-        self.mask: Any = None
-        self.in_block: Any = None
-
-    # The whole
-
-    def write(self) -> None:
-        """The function's code."""
-        fused, b = self.fused, self.builder
-        self.rows, self.columns = self.slot(ROWS), self.slot(COLUMNS)
-        places = [*fused.inputs, *fused.outputs]
-        self.address = {
-            ("in" if at < len(fused.inputs) else "out", operand): self.slot(PLACES + at)
-            for at, operand in enumerate(places)
-        }
-        if not fused.flat:
-            self._divide_scratch()
-        self.scalars = self._scalars()
-        if fused.flat:
-            self._flat()
-        else:
-            self._blocks()
-        self._finish()
-        if fused.past:
-            self.settle()
-        self.end()
+    def body(self) -> None:
+        """Goes over blocks of rows, several times along the columns of each."""
+        b, lanes = self.builder, self.fused.lanes
+        self._divide_scratch()
+        self._clear_sums(whole=True)
+        with self.loop(I64(0), self.rows, lanes) as start:
+            left = b.sub(self.rows, start)
+            count = b.select(b.icmp_signed("<", left, I64(lanes)), left, I64(lanes))
+            self.block_start, self.row_mask = start, self.below(count, lanes)
+            self.row_values: dict[int, Lanes] = {}
+            self._clear_sums(whole=False)
+            for walk in range(self.layout.walks):
+                needed = self._broadcast(walk)
+                with self.loop(I64(0), count, 1) as row:
+                    self._walk(walk, row, needed)
+            self._close_block()
 
     def _divide_scratch(self) -> None:
         """Which part of the call's own memory is for what."""
@@ -155,120 +91,6 @@ class _Chain(Function):
         for operand in self.layout.kept:
             self.own["kept", operand] = at
             at = b.add(at, b.mul(line, I64(self.fused.lanes)))
-
-    def _scalars(self) -> dict[int, Any]:
-        """Numbers that are the same everywhere, loaded or computed once."""
-        found: dict[int, Any] = {}
-        for at, operand in enumerate(self.fused.operands):
-            if operand.extent == "scalar" and ("in", at) in self.address:
-                found[at] = self.load(self.address["in", at], I64(0), operand.dtype, 1).ir
-        return found
-
-    def scalar(self, at: int, width: int) -> Lanes:
-        """An operand that is one number, in every lane."""
-        operand = self.fused.operands[at]
-        if operand.known is not None:
-            return self.writer.constant(operand.known, operand.dtype, width)
-        if at in self.scalars:
-            return self.writer.spread(self.scalars[at], operand.dtype, width)
-        one = self.fused.makers[at]
-        return self.compute(one, [self.scalar(i, width) for i in one.inputs])
-
-    def compute(self, one: Statement, inputs: list[Lanes]) -> Lanes:
-        """What a statement gives for lanes."""
-        if one.op == "copy":
-            return inputs[0]
-        return apply(one.op, inputs, dict(one.attrs))
-
-    # Without rows
-
-    def _flat(self) -> None:
-        b, width = self.builder, self.fused.width
-        count = b.mul(self.rows, self.columns)
-        whole = b.sub(count, b.srem(count, I64(width)))
-        with self.loop(I64(0), whole, width) as at:
-            self._elements(at, None)
-        left = b.sub(count, whole)
-        with b.if_then(b.icmp_signed(">", left, I64(0))):
-            self._elements(whole, self.below(left, width))
-
-    def _elements(self, at: Any, mask: Any) -> None:
-        """Some elements of everything."""
-        self.column, self.mask, self.values = at, mask, {}
-        for operand in sorted(self.layout.stored):
-            self._put(operand, self.flat_value(operand), at)
-        for one in self.fused.statements:
-            if one.over == "all":
-                self._total(one, self.flat_value(one.inputs[0]), mask)
-
-    def flat_value(self, at: int) -> Lanes:
-        """An operand at the elements where the walk stands."""
-        operand, width = self.fused.operands[at], self.fused.width
-        if operand.extent == "scalar":
-            return self.scalar(at, width)
-        if at not in self.values:
-            if ("in", at) in self.address:
-                found = self.load(
-                    self.address["in", at], self.column, operand.dtype, width, self.mask
-                )
-            else:
-                one = self.fused.makers[at]
-                found = self.compute(one, [self.flat_value(i) for i in one.inputs])
-            self.values[at] = found
-        return self.values[at]
-
-    def _put(self, operand: int, value: Lanes, at: Any) -> None:
-        past = self.fused.past and self.mask is None and value.width > 1
-        self.store(value, self.address["out", operand], at, self.mask, past)
-
-    def _total(self, one: Statement, value: Lanes, mask: Any) -> None:
-        """Adds lanes to a sum of everything."""
-        wide = wide_of(value.dtype)
-        kind = kind_of(wide, value.width)
-        zero = ir.Constant(kind, None if value.width > 1 else 0)
-        place = self.variable(("total", one.output, value.width), kind, zero)
-        more = self._only(value.cast(wide), mask, 0)
-        old = Lanes(self.writer, self.builder.load(place), wide, value.width)
-        self.builder.store((old + more).ir, place)
-
-    def _only(self, value: Lanes, mask: Any, other: Any) -> Lanes:
-        """Lanes where the mask is on, another number elsewhere."""
-        if mask is None:
-            return value
-        return self.writer.select(value.made(mask, "bool"), value, other)
-
-    def _finish(self) -> None:
-        """Writes what was summed up over all rows."""
-        b = self.builder
-        for one in self.fused.statements:
-            if ("out", one.output) not in self.address or one.over not in ("rows", "all"):
-                continue
-            if self.fused.operands[one.output].extent == "column":
-                continue  # it was added up where it lies
-            wide = wide_of(self.fused.operands[one.inputs[0]].dtype)
-            found = self.writer.constant(0, wide, 1)
-            for key, place in self.variables.items():
-                if isinstance(key, tuple) and key[:2] == ("total", one.output):
-                    lanes = Lanes(self.writer, b.load(place), wide, key[2])
-                    found = found + found.made(lanes.halves(lambda x, y: x + y))
-            self.store(found, self.address["out", one.output], I64(0))
-
-    # With rows
-
-    def _blocks(self) -> None:
-        b, lanes = self.builder, self.fused.lanes
-        self._clear_sums(whole=True)
-        with self.loop(I64(0), self.rows, lanes) as start:
-            left = b.sub(self.rows, start)
-            count = b.select(b.icmp_signed("<", left, I64(lanes)), left, I64(lanes))
-            self.block_start, self.row_mask = start, self.below(count, lanes)
-            self.row_values: dict[int, Lanes] = {}
-            self._clear_sums(whole=False)
-            for walk in range(self.layout.walks):
-                needed = self._broadcast(walk)
-                with self.loop(I64(0), count, 1) as row:
-                    self._walk(walk, row, needed)
-            self._close_block()
 
     def _clear_sums(self, whole: bool) -> None:
         """Sets sums down the rows to zero: the results, or those of a block."""
@@ -347,8 +169,7 @@ class _Chain(Function):
     def _walk(self, walk: int, row: Any, lines: dict[int, Any]) -> None:
         """Along the columns of one row."""
         b, width = self.builder, self.fused.width
-        self.in_block, self.row = row, b.add(self.block_start, row)
-        self.walk = walk
+        self.row, self.walk = b.add(self.block_start, row), walk
         self.row_scalars = {
             at: self.load(
                 self.address["in", at] if line is None else line,

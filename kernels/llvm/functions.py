@@ -197,7 +197,9 @@ def power(a: Lanes, b: Lanes) -> Lanes:
         return a.pow(b)
     size, exponent = abs(a).cast("float64"), b.cast("float64")
     value = exp(exponent * log(size))
-    value = select((size == 1.0) | (exponent == 0.0), size.like(1.0), value)
+    without_limit = (size == 1.0) & (abs(exponent) == math.inf)
+    one = (a == 1.0) | (exponent == 0.0) | without_limit
+    value = select(one, size.like(1.0), value)
     whole = exponent.rounded() == exponent
     half = exponent * 0.5
     odd = whole & (half.rounded() != half)

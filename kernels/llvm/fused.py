@@ -96,9 +96,3 @@ class Fused:
         """What an output is a partial result over: "rows", "all" or ""."""
         maker = self.makers.get(output)
         return maker.over if maker is not None and maker.over in ("rows", "all") else ""
-
-    def write(self, module: Any) -> None:
-        """Adds the function of the chain to a module, under its name."""
-        from . import code
-
-        code.write(module, self)

@@ -151,10 +151,9 @@ class Lanes:
             return self.made(self.writer.builder.fneg(self.ir))
         return 0 - self
 
-    def __pow__(self, other: Any) -> Lanes:
-        from . import functions
-
-        return functions.power(self, self.like(other))
+    def __pow__(self, other: int) -> Lanes:
+        """A product, for the exponents that formulas have: 2 and 3."""
+        return self * self * self if other == 3 else self * self
 
     def _compared(self, sign: str, other: Any) -> Lanes:
         b, other = self.writer.builder, self.like(other)

@@ -1,4 +1,4 @@
-"""Generated code made ready: compiled by LLVM, kept on disk under its name, found by its address."""
+"""Generated code made ready: compiled, kept on disk under its name, found by its address."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pickle
 import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
@@ -15,11 +15,20 @@ from numba.core.registry import cpu_target
 from .. import files
 from ..cache import DiskCache, disk_cache, say_once, sources
 from ..compilation import compiling
-from . import code  # noqa: F401
-from .fused import Fused
-from .combine import Combine
 
-Code = Fused | Combine
+
+class Code(Protocol):
+    """What code is written from: data that can be told apart and has a name."""
+
+    @property
+    def name(self) -> str:
+        """Letters and digits that say all of it."""
+
+    def write(self, module: Any) -> None:
+        """Adds a function to a module, under the name."""
+
+    def __hash__(self) -> int: ...
+
 
 _lock = threading.Lock()
 _made: dict[str, tuple[Any, int]] = {}  # name -> what holds the code, its address

@@ -85,7 +85,9 @@ class Function:
             got = b.load(place, align=ITEM[dtype])
         else:
             arguments = [place, I32(ITEM[dtype]), mask, ir.Constant(kind, None)]
-            got = self.writer.call(f"llvm.masked.load.{_suffix(stored, width)}.p0", kind, *arguments)
+            got = self.writer.call(
+                f"llvm.masked.load.{_suffix(stored, width)}.p0", kind, *arguments
+            )
         if dtype == "bool":
             got = b.icmp_unsigned("!=", got, ir.Constant(kind, None if width > 1 else 0))
         return Lanes(self.writer, got, dtype, width)

@@ -52,9 +52,7 @@ def interpolated(
 # where a difference from 1 is wanted.
 EXP_SERIES = [1.0 / math.factorial(k) for k in range(2, 14)]
 EXP_SHORT, EXP_LONG = (
-    interpolated(
-        lambda r: sum(c * r**k for k, c in enumerate(EXP_SERIES)), degree, math.log(2) / 2
-    )
+    interpolated(lambda r: sum(c * r**k for k, c in enumerate(EXP_SERIES)), degree, math.log(2) / 2)
     for degree in (4, 5)
 )
 _exp_tail = polynomial(EXP_SHORT, EXP_SERIES)

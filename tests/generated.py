@@ -1,0 +1,94 @@
+"""Generated code called by itself, without a program: a record is filled in by hand."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from lamina.kernels.llvm import library
+from lamina.kernels.llvm.code import Chained
+from lamina.kernels.llvm.flat import wide_of
+from lamina.kernels.llvm.fused import Extent, Fused, Operand, Statement
+from lamina.kernels.memory import address, aligned
+
+MARK = 7  # before and after results
+
+
+def call(one: Any, record: Sequence[int]) -> None:
+    """Runs code with a record."""
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(library.address(one))
+    slots = np.array(record, dtype=np.int64)
+    function(slots.ctypes.data, None)
+
+
+def run(fused: Fused, rows: int, columns: int, inputs: Sequence[Any]) -> list[Any]:
+    """The outputs of a chain; each lies between lines that must stay as they are."""
+    chain = Chained(fused)
+    given = [np.ascontiguousarray(x) for x in inputs]
+    results = []
+    for at in fused.outputs:
+        made = fused.operands[at]
+        count = {"full": rows * columns, "row": rows, "column": columns, "scalar": 1}[made.extent]
+        wide = fused.summed(at) and made.extent == "scalar"
+        dtype = made.dtype
+        if wide:
+            dtype = wide_of(fused.operands[fused.makers[at].inputs[0]].dtype)
+        whole = aligned(count + 128, dtype)
+        whole[...] = MARK
+        results.append((whole, whole[64 : 64 + count]))
+    memory = aligned(max(1, chain.scratch(columns) // 8), "int64")
+    places = [address(x) for x in given] + [address(part) for _, part in results]
+    call(chain, [rows, columns, address(memory), *places])
+    for whole, part in results:
+        assert (whole[:64] == whole.dtype.type(MARK)).all()
+        assert (whole[64 + part.size :] == whole.dtype.type(MARK)).all()
+    return [part.copy() for _, part in results]
+
+
+class Chain:
+    """A chain that is put together by name.
+
+    >>> chain = Chain("float32")
+    >>> x = chain.value("full")
+    >>> y = chain.add("exp", x)
+    """
+
+    def __init__(self, dtype: str) -> None:
+        self.dtype = dtype
+        self.operands: list[Operand] = []
+        self.statements: list[Statement] = []
+
+    def value(self, extent: Extent, dtype: str = "", known: Any = None) -> int:
+        """A new operand."""
+        self.operands.append(Operand(extent, dtype or self.dtype, known))
+        return len(self.operands) - 1
+
+    def add(
+        self, op: str, *inputs: int, extent: Extent = "full", dtype: str = "", **attrs: Any
+    ) -> int:
+        """The result of a statement. dtype: its own; to: the attribute `dtype`."""
+        if "to" in attrs:
+            attrs["dtype"] = attrs.pop("to")
+        made = self.value(extent, dtype)
+        self.statements.append(Statement(op, inputs, made, tuple(sorted(attrs.items()))))
+        return made
+
+    def fused(
+        self, inputs: Sequence[int], outputs: Sequence[int], width: int = 0, lanes: int = 0
+    ) -> Fused:
+        """The chain."""
+        most = 64 // np.dtype(self.dtype).itemsize
+        return Fused(
+            tuple(self.operands), tuple(self.statements), tuple(inputs), tuple(outputs),
+            width or most, lanes or most,
+        )  # fmt: skip
+
+
+def mapped(op: str, x: Any, dtype: str, **attrs: Any) -> Any:
+    """An operation on the elements of one array."""
+    chain = Chain(dtype)
+    one = chain.value("full")
+    (found,) = run(chain.fused([one], [chain.add(op, one, **attrs)]), 1, x.size, [x])
+    return found
