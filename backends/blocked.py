@@ -9,8 +9,9 @@ call of NumPy costs as much as some thousand elements.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..kernels import ops
@@ -22,8 +23,10 @@ from .program import Instruction, Program, Region, ValueId
 from .state import Control, DataBlock, State
 from .walker import Launch, Walker, WalkerBinding, WalkPlan
 
-BLOCK_BYTES = 1 << 19  # of all that a block of rows touches
-LARGE_BYTES = 1 << 22  # of all that a region touches, from which it goes in blocks
+# Of all that a block of rows touches. It is several times a nearest cache, and yet the best: every
+# instruction of every block is a call of NumPy, and in 1 MiB the calls cost what is saved.
+BLOCK_BYTES = 1 << 22
+LARGE_BYTES = 1 << 24  # of all that a region touches, from which it goes in blocks
 DOWN = ("column", "scalar")  # extents of what is summed over the rows
 ALIASES = ("reshape", "broadcast_to")  # the same numbers, seen as another matrix
 
@@ -122,14 +125,17 @@ def _apart(launches: list[Launch]) -> list[Launch]:
 class Step:
     """One instruction on blocks of one size.
 
-    call: what computes it; None for one of the aliases. shape: of what it makes. out: a temporary
-    for that; None where it is an output of the region, or where the call makes an array itself.
+    made, reads: its output and inputs. shape: of the output. call: what computes it; None for one
+    of the aliases. function: the call with its attributes, where all it does is to write an output
+    or a temporary.
     """
 
-    instruction: Instruction
-    call: Call | None
+    op: str
+    made: ValueId
+    reads: tuple[ValueId, ...]
     shape: tuple[int, int]
-    out: Array = None
+    call: Call | None
+    function: Callable[..., Any] | None = None
 
 
 class Blocks:
@@ -145,9 +151,10 @@ class Blocks:
         bytes_a_row = sum(ITEMSIZE[dtype] * width for dtype, width in widths)
         bytes_a_row += sum(ITEMSIZE[self._dtype(id)] * self._shape(id, 1)[1] for id in held)
         self.block = min(max(BLOCK_BYTES // bytes_a_row, 1), self.rows)
-        self.memory = [backend.zeros(self.block * width, dtype) for dtype, width in widths]
+        memory = [backend.zeros(self.block * width, dtype) for dtype, width in widths]
         sizes = {self.block, self.rows % self.block or self.block}
         self.steps = {count: self._steps(count) for count in sizes}
+        self.inner = {count: self._inner(memory, count) for count in sizes}
 
     def _dtype(self, id: ValueId) -> str:
         return self.program.values[id].spec.dtype
@@ -189,27 +196,32 @@ class Blocks:
             free += [places[i] for i in ended - taken]
         return places, made
 
+    def _inner(self, memory: Sequence[Array], count: int) -> dict[ValueId, Array]:
+        """The temporary of each inner value, as a matrix of so many rows."""
+        found = {}
+        for id, number in self.places.items():
+            rows, columns = self._shape(id, count)
+            flat = memory[number][: rows * columns]
+            found[id] = self.backend.xp.reshape(flat, (rows, columns))
+        return found
+
     def _steps(self, count: int) -> list[Step]:
         """The instructions on blocks of so many rows."""
         found = []
         for one in self.instructions:
-            (y,) = one.outputs
-            shape, op, attrs = self._shape(y, count), one.op, one.attrs
-            call = None
+            (y,), op, attrs = one.outputs, one.op, one.attrs
+            reads = tuple(i for i in one.inputs if i is not None)
+            extent, call, function = self.region.extents[y], None, None
             if op not in ALIASES:
                 if "axis" in attrs:
                     axes = {"row": (1,), "column": (0,), "scalar": (0, 1)}
-                    attrs = {"axis": axes[self.region.extents[y]], "keepdims": True}
-                    op = "sum" if self.region.extents[y] in DOWN else op
-                specs = [
-                    Spec(self._shape(i, count), self._dtype(i)) for i in one.inputs if i is not None
-                ]
-                call = resolve(self.backend, op, specs, attrs, trusted=True)
-            out = None
-            if call is not None and call.writes and y in self.places:
-                memory = self.memory[self.places[y]][: shape[0] * shape[1]]
-                out = self.backend.xp.reshape(memory, shape)
-            found.append(Step(one, call, shape, out))
+                    attrs = {"axis": axes[extent], "keepdims": True}
+                kind = "sum" if extent in DOWN else op
+                specs = [Spec(self._shape(i, count), self._dtype(i)) for i in reads]
+                call = resolve(self.backend, kind, specs, attrs, trusted=True)
+                if call.writes and extent not in DOWN:
+                    function = partial(call.function, **call.attrs)
+            found.append(Step(op, y, reads, self._shape(y, count), call, function))
         return found
 
     def run(self, out: tuple[Array, ...], *inputs: Array) -> None:
@@ -217,33 +229,36 @@ class Blocks:
         xp, region = self.backend.xp, self.region
         given = zip((*region.inputs, *region.outputs), (*inputs, *out), strict=True)
         whole = {id: xp.reshape(array, self._shape(id, self.rows)) for id, array in given}
-        down = {id for id in whole if region.extents[id] in DOWN}
+        down = {id: whole.pop(id) for id in tuple(whole) if region.extents[id] in DOWN}
         for start in range(0, self.rows, self.block):
             stop = min(start + self.block, self.rows)
-            env = {id: m if id in down else m[start:stop, :] for id, m in whole.items()}
+            env = {**down, **self.inner[stop - start]}
+            for id, matrix in whole.items():
+                env[id] = matrix[start:stop]
             for step in self.steps[stop - start]:
-                self._do(step, env, first=start == 0)
-        for one in self.instructions:
-            (y,), x = one.outputs, one.inputs[0]
-            if one.op == "mean" and y in down and x is not None:
-                rows, columns = self._shape(x, self.rows)
-                whole[y] /= rows * columns // (whole[y].shape[0] * whole[y].shape[1])
+                if step.function is None:
+                    self._do(step, env, first=start == 0)
+                else:
+                    step.function((env[step.made],), *[env[i] for i in step.reads])
+        for step in self.steps[self.block]:
+            if step.op == "mean" and step.made in down:
+                rows, columns = self._shape(step.reads[0], self.rows)
+                down[step.made] /= rows * columns // (step.shape[0] * step.shape[1])
 
-    def _do(self, step: Step, env: dict[Any, Array], first: bool) -> None:
-        """One instruction on a block. env: matrices by value; those of outputs are written."""
-        (y,) = step.instruction.outputs
-        inputs = [env[i] for i in step.instruction.inputs]
-        target = env.get(y, step.out) if y in self.region.outputs else step.out
+    def _do(self, step: Step, env: dict[ValueId, Array], first: bool) -> None:
+        """An instruction that does more, or less, than to write. env: matrices by value."""
+        inputs, target = [env[i] for i in step.reads], env.get(step.made)
         if step.call is None:
             made = inputs[0]
-            if step.instruction.op == "broadcast_to":
+            if step.op == "broadcast_to":
                 made = self.backend.xp.broadcast_to(made, step.shape)
-        elif target is not None and self.region.extents[y] in DOWN and not first:
+        elif target is not None and self.region.extents[step.made] in DOWN and not first:
             more = self.backend.xp.empty(step.shape, dtype=target.dtype)
             target += step.call((more,), *inputs)[0]
             return
         else:
             (made,) = step.call((target,), *inputs)
-        if target is not None and made is not target:
+        if target is None:
+            env[step.made] = made
+        elif made is not target:
             self.backend.assign(target, made)
-        env[y] = made if target is None else target
