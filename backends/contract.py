@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, SupportsIndex
 
@@ -18,7 +18,7 @@ import numpy as np
 from ..kernels.errors import BadInput
 from ..kernels.op import Kernel
 from .device import Device
-from .program import Instruction, Program
+from .program import Instruction, Program, Region
 from .state import Control, DataBlock, State
 
 CONTRACT_VERSION = 1
@@ -91,6 +91,10 @@ class Executable(ABC):
     @abstractmethod
     def explain(self) -> list[tuple[str, str, str]]:
         """(segment, operation, how it is run) for every instruction."""
+
+    def regions(self) -> Sequence[Region]:
+        """The program's regions that it runs as such, each over memory once; by default none."""
+        return ()
 
 
 class Others(pickle.Pickler):

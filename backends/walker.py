@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -32,10 +32,12 @@ class Launch:
     out: the memory that the results go to; None where the call makes new arrays. pinned: they must
         go there, whether or not the call can write. kernel: where it writes into memory that never
         changes: the call with its attributes and outputs. fixed: that with its inputs too, where
-        those never change.
+        those never change. parts: of several instructions as one, the launches of each.
     """
 
-    __slots__ = ("call", "fixed", "inputs", "instruction", "kernel", "out", "outputs", "pinned")
+    __slots__ = (
+        "call", "fixed", "inputs", "instruction", "kernel", "out", "outputs", "parts", "pinned",
+    )  # fmt: skip
 
     def __init__(self, instruction: Instruction, call: Call) -> None:
         self.instruction = instruction
@@ -44,6 +46,7 @@ class Launch:
         self.outputs = instruction.outputs
         self.out: tuple[Array, ...] | None = None
         self.pinned = False
+        self.parts: Sequence[Launch] = ()
         self.kernel: Callable[..., Any] | None = None
         self.fixed: Callable[[], Any] | None = None
 
@@ -117,6 +120,7 @@ class WalkerBinding(Binding):
             if writable and (call.writes or launch.pinned):
                 launch.out = tuple(buffers.array(o, rows) for o in one.outputs)
             plan.segments[segment].append(launch)
+        self._joined(plan, rows)
         for name, id in program.columns.items():
             if name == "weights" or name in self.block.streamed:
                 continue
@@ -132,13 +136,17 @@ class WalkerBinding(Binding):
             plan.even = backend.asarray(even_weights(rows, program.dtype))
         return plan
 
+    def _joined(self, plan: WalkPlan, rows: int) -> None:
+        """Where launches are joined to fewer, before they are given their arrays."""
+
     def _prebind(self, plan: WalkPlan) -> None:
         """Gives launches the arrays that are the same in every batch, once."""
         changing: set[int] = set(self.program.columns.values())
         changing.update(id for id, _ in plan.control)
-        launches = list(chain.from_iterable(plan.segments.values()))
+        joined = list(chain.from_iterable(plan.segments.values()))
+        launches = [part for launch in joined for part in (launch, *launch.parts)]
         for launch in launches:
-            if launch.out is not None and launch.call.writes:
+            if launch.out is not None:
                 for id, array in zip(launch.outputs, launch.out, strict=True):
                     plan.env[id] = array
             else:
@@ -320,9 +328,11 @@ class WalkerBinding(Binding):
         if self.program.sums:
             control.weight_sum += weight
         if control.stop:
-            guard.stop_at_loss(
-                control, self.program, lambda id: self.backend.to_numpy(plan.env[id])
-            )
+            self._blame(plan, control)
+
+    def _blame(self, plan: WalkPlan, control: Control) -> None:
+        """Says which instruction made what is not finite."""
+        guard.stop_at_loss(control, self.program, lambda id: self.backend.to_numpy(plan.env[id]))
 
     def use(self, block: DataBlock) -> None:
         """Exchanges the data; see `Binding.use`."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backends.ceilings import ceiling
-from ..backends.program import Instruction
+from ..backends.contract import Executable
+from ..backends.program import Instruction, Program
 from ..backends.state import Control
 from ..kernels import ops
 from ..kernels.errors import NotBuilt
@@ -42,6 +43,9 @@ def summary(model: Sequential) -> str:
 def explain(model: Sequential, batch_size: int = 32) -> str:
     """Which backend was chosen and why, and how each instruction of a training step is run.
 
+    Below stand the regions: instructions that go over memory once, together, where the backend has
+    a way for that and they are large enough.
+
     model: one that has weights. batch_size: the rows that memory is planned for.
     Raises: NotBuilt.
     """
@@ -55,10 +59,25 @@ def explain(model: Sequential, batch_size: int = 32) -> str:
     memory = ", ".join(f"{n:,} {kind}" for kind, n in plan.arenas.items())
     return (
         f"backend {model.backend.name} on {model.backend.device}\n"
-        f"chosen by: {model.backend_reason}\n{table(rows)}\n"
+        f"chosen by: {model.backend_reason}\n{table(rows)}\n{_regions(program, executable)}"
         f"arena for {batch_size} rows: {memory};"
         f" parameters: {program.layout.length('parameters'):,}"
     )
+
+
+def _regions(program: Program, executable: Executable) -> str:
+    """A line for each region that an executable runs as one: what is in it, and what it moves."""
+    every, lines = list(program.instructions()), []
+    for region in executable.regions():
+        own = every[region.start : region.stop]
+        if len(region) > 1:
+            inner = f", {len(region.inner)} in between" if region.inner else ""
+            lines.append(
+                f"region, {own[0][0]}, {region.rows} x {region.columns}:"
+                f" {', '.join(one.op for _, one in own)};"
+                f" reads {len(region.inputs)} arrays, writes {len(region.outputs)}{inner}\n"
+            )
+    return "".join(lines)
 
 
 @dataclass

@@ -60,7 +60,7 @@ def views(one: Instruction, values: Sequence[Value]) -> Views:
     ids = [i for i in (*one.inputs, *one.outputs) if i is not None]
     if len(ids) < len(one.inputs) + 1 or len(one.outputs) > 1:
         return {}
-    if any(values[i].kind in ("control", "flat") or 0 in values[i].spec.shape for i in ids):
+    if not all(_is_matrix(values[i]) for i in ids):
         return {}
     row = ops.get(one.op)
     if row.independent == "elements" or one.op == "broadcast_to":
@@ -80,14 +80,25 @@ def views(one: Instruction, values: Sequence[Value]) -> Views:
     return {}
 
 
+def _is_matrix(value: Value) -> bool:
+    """Whether a value has rows and columns: it is no number of the host, and not empty."""
+    shape = value.spec.shape
+    batched = sum(isinstance(d, Rows) for d in shape)
+    return value.kind not in ("control", "flat") and 0 not in shape and batched < 2
+
+
 def splits(shape: Shape) -> dict[Space, int]:
-    """The matrices that an array is, and before which axis it is cut for that."""
+    """The matrices that an array is, and before which axis it is cut for that.
+
+    One row, of all elements, is for vectors alone: a row is not shared, and not cut into blocks.
+    """
     found: dict[Space, int] = {}
     for axis in range(len(shape) + 1):
         space = _space(shape, axis)
         if space is not None:
             found.setdefault(space, axis)
-    return found
+    matrix = any(rows != 1 and columns > 1 for rows, columns in found)
+    return {space: axis for space, axis in found.items() if space[0] != 1 or not matrix}
 
 
 def _space(shape: Shape, axis: int) -> Space | None:

@@ -51,6 +51,25 @@ def leaky_relu(out: Out, x: Array, *, alpha: float) -> None:
     np.add(out[0], below, out=out[0])
 
 
+def elu(out: Out, x: Array, *, alpha: float) -> None:
+    """x above zero, alpha (exp(x) - 1) below: the one is 0 where the other is not."""
+    zero = number(0.0, x.dtype)
+    below = np.minimum(x, zero, out=np.empty_like(x))
+    np.expm1(below, out=below)
+    below *= number(alpha, x.dtype)
+    np.maximum(x, zero, out=out[0])
+    np.add(out[0], below, out=out[0])
+
+
+def softplus(out: Out, x: Array) -> None:
+    """max(x, 0) + log1p(exp(-|x|))."""
+    small = np.copysign(x, number(-1.0, x.dtype), out=np.empty_like(x))  # -|x|
+    np.exp(small, out=small)
+    np.log1p(small, out=small)
+    np.maximum(x, number(0.0, x.dtype), out=out[0])
+    np.add(out[0], small, out=out[0])
+
+
 def relu_backward(out: Out, gradient: Array, y: Array) -> None:
     """The gradient where the unit fired; an infinite one elsewhere becomes 0, not NaN."""
     # The bits as a whole number times 0 or 1: a product of reals would make NaN of infinity, and a
@@ -82,6 +101,25 @@ def sigmoid_backward(out: Out, gradient: Array, y: Array) -> None:
     np.multiply(gradient, slope, out=out[0])
 
 
+def elu_backward(out: Out, gradient: Array, y: Array, *, alpha: float) -> None:
+    """g, or g (y + alpha) below zero."""
+    one = number(1.0, y.dtype)
+    if alpha == 1.0:
+        slope = np.minimum(y, number(0.0, y.dtype))
+        slope += one
+    else:
+        slope = np.where(y > number(0.0, y.dtype), one, y + number(alpha, y.dtype))
+    np.multiply(gradient, slope, out=out[0])
+
+
+def softplus_backward(out: Out, gradient: Array, y: Array) -> None:
+    """-g (exp(-y) - 1)."""
+    slope = np.negative(y, out=np.empty_like(y))
+    np.expm1(slope, out=slope)
+    np.negative(slope, out=slope)
+    np.multiply(gradient, slope, out=out[0])
+
+
 def scratch(out: Array, g: Array) -> Array:
     """Memory for the derivative: the output's own, unless the gradient lies there."""
     return np.empty_like(out) if np.may_share_memory(out, g) else out
@@ -89,10 +127,11 @@ def scratch(out: Array, g: Array) -> Array:
 
 FORWARD: dict[str, Callable[..., None]] = {
     "relu": relu, "leaky_relu": leaky_relu, "tanh": ufunc("tanh"), "sigmoid": sigmoid,
+    "elu": elu, "softplus": softplus,
 }  # fmt: skip
 BACKWARD: dict[str, Callable[..., None]] = {
     "relu": relu_backward, "leaky_relu": leaky_relu_backward, "tanh": tanh_backward,
-    "sigmoid": sigmoid_backward,
+    "sigmoid": sigmoid_backward, "elu": elu_backward, "softplus": softplus_backward,
 }  # fmt: skip
 
 
@@ -167,3 +206,24 @@ def softmax(out: Out, x: Array) -> None:
     np.subtract(x, row_maxima(x), out=y)
     np.exp(y, out=y)
     y /= row_sums(y)
+
+
+def softmax_backward(out: Out, gradient: Array, y: Array) -> None:
+    """y (g - sum(g y)), with one temporary."""
+    rest = gradient * y
+    np.subtract(gradient, row_sums(rest), out=rest)
+    np.multiply(y, rest, out=out[0])
+
+
+def log_softmax(out: Out, x: Array) -> None:
+    """x without its maximum and the logarithm of the sum, along the last axis."""
+    (y,) = out
+    np.subtract(x, row_maxima(x), out=y)
+    y -= np.log(row_sums(np.exp(y)))
+
+
+def log_softmax_backward(out: Out, gradient: Array, y: Array) -> None:
+    """g - exp(y) sum(g), with one temporary."""
+    share = np.exp(y)
+    share *= row_sums(gradient)
+    np.subtract(gradient, share, out=out[0])

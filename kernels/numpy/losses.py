@@ -14,12 +14,29 @@ from .operations import Array, Out, number
 @lru_cache(maxsize=16)
 def row_starts(rows: int, columns: int) -> Array:
     """Where each row begins in a flat matrix."""
-    return np.arange(0, rows * columns, columns)
+    return np.arange(rows) * columns
 
 
 def label_places(labels: Array, columns: int) -> Array:
     """Where each row's label stands in a flat matrix."""
     return row_starts(labels.size, columns) + labels.reshape(-1)
+
+
+def pick(out: Out, x: Array, labels: Array) -> None:
+    """The element of each row at its label."""
+    places = label_places(labels, x.shape[-1])
+    np.take(x.reshape(-1), places, out=out[0].reshape(-1), mode="clip")
+
+
+def mean_squared_error(out: Out, p: Array, targets: Array, weights: Array | None = None) -> None:
+    """The mean over a row's outputs of (p - t)^2, times the row's weight."""
+    (rows,) = out
+    each = p - targets
+    each *= each
+    np.add.reduce(each, axis=-1, keepdims=True, out=rows)
+    rows /= number(p.shape[-1], rows.dtype)
+    if weights is not None:
+        rows *= weights
 
 
 def softmax_cross_entropy(out: Out, z: Array, labels: Array, weights: Array | None = None) -> None:
