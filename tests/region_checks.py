@@ -13,7 +13,7 @@ from typing import Any
 import lamina as lm
 import numpy as np
 from lamina.backends.conformance import Plain
-from lamina.backends.program import Layout, Place, Program, Region, ValueId
+from lamina.backends.program import Place, Program, Region, ValueId
 from lamina.core.graph.gradients import differentiate
 from lamina.core.graph.graph import Node, constant, leaf, make
 from lamina.core.graph.planner import plan

@@ -23,7 +23,7 @@ from ...kernels.numba.native import compiled, interpreter, slots
 from .. import batching, bounds, guard, threads
 from ..buffers import Plans, control_number, rate_of, signed
 from ..contract import Backend, Binding, Executable
-from ..program import Program, ValueId
+from ..program import Program, Region, ValueId
 from ..state import Control, DataBlock, State
 from ..threads import crew
 from .estimates import estimate
@@ -51,19 +51,29 @@ class Native(Executable):
         """Ties the program to a state and to data."""
         return NativeBinding(self.backend, self.program, state, block)
 
+    def _planned(self) -> NativePlan:
+        state = State(self.backend, self.program.layout, self.program.dtype, 0)
+        return NativeBinding(self.backend, self.program, state, None)._plan(self.program.capacity)
+
+    def regions(self) -> tuple[Region, ...]:
+        """The regions that run as one piece of generated code."""
+        return self._planned().together
+
     def explain(self) -> list[tuple[str, str, str]]:
         """(segment, operation, how it is run) for every instruction."""
-        state = State(self.backend, self.program.layout, self.program.dtype, 0)
-        plan = NativeBinding(self.backend, self.program, state, None)._plan(self.program.capacity)
-        lines = []
-        for (segment, one), rows in zip(self.program.instructions(), plan.lowered, strict=True):
+        plan, lines = self._planned(), []
+        later = {at for one in plan.together for at in range(one.start + 1, one.stop)}
+        for at, (segment, one) in enumerate(self.program.instructions()):
+            rows = plan.lowered[at]
             if rows is None:
                 lines.append((segment, one.op, "walked: no native step"))
-                continue
-            names = dict.fromkeys(task.step for row in rows for task in row if task is not None)
-            shares = max((sum(task is not None for task in row) for row in rows), default=1)
-            split = f", in {shares} shares" if shares > 1 else ""
-            lines.append((segment, one.op, f"native: {' + '.join(names) or 'no work'}{split}"))
+            elif at in later:
+                lines.append((segment, one.op, "native: with the one before"))
+            else:
+                names = dict.fromkeys(t.step for row in rows for t in row if t is not None)
+                shares = max((sum(t is not None for t in row) for row in rows), default=1)
+                split = f", in {shares} shares" if shares > 1 else ""
+                lines.append((segment, one.op, f"native: {' + '.join(names) or 'no work'}{split}"))
         return lines
 
 

@@ -15,20 +15,24 @@ from . import nests, regions, rules  # noqa: F401  what lowers an operation regi
 from .lowering import RULES, Lowering, Shares
 
 
-def lower(low: Lowering) -> list[list[Shares] | None]:
-    """The tasks of every instruction, None where it has none; a region's are those of its first."""
+def lower(low: Lowering) -> tuple[list[list[Shares] | None], tuple[Region, ...]]:
+    """The tasks of every instruction, None where it has none, and which regions run as one.
+
+    A region's tasks are those of its first instruction.
+    """
     heads = {region.start: region for region in low.program.regions}
     found: list[list[Shares] | None] = []
+    together: list[Region] = []
     while len(found) < len(low.instructions):
         at = len(found)
         region = heads.get(at)
-        if region is not None:
-            rows = _region(low, region)
-            if rows is not None:
-                found += [rows, *([] for _ in range(at + 1, region.stop))]
-                continue
-        found.append(_alone(low, at))
-    return found
+        rows = None if region is None else _region(low, region)
+        if region is None or rows is None:
+            found.append(_alone(low, at))
+        else:
+            together.append(region)
+            found += [rows, *([] for _ in range(at + 1, region.stop))]
+    return found, tuple(together)
 
 
 def _region(low: Lowering, region: Region) -> list[Shares] | None:

@@ -19,7 +19,7 @@ from ..buffers import Buffers, even_weights
 from ..contract import Backend
 from ..device import Array
 from ..dispatch import Call, resolve
-from ..program import Instruction, Program, ValueId
+from ..program import Instruction, Program, Region, ValueId
 from ..state import State
 from .instructions import lower
 from .lowering import Lowering, Memory, Shares, Task, bits, stretches
@@ -82,6 +82,8 @@ class NativePlan:
     mailboxes: where the addresses of the helpers' stand, for one run. prepares: whether something
     is done once while the parameters stay the same; version: of those it was done for. blas:
     whether a step calls BLAS, whose threads must then be held. kept: memory that records point to.
+    lowered: the tasks of each instruction, None where it has none. together: regions that run as
+    one, whose tasks are those of their first instruction.
     """
 
     rows: int
@@ -91,6 +93,7 @@ class NativePlan:
     mailboxes_address: Address
     parts: list[Stretch | Walked] = field(default_factory=list)
     lowered: list[list[Shares] | None] = field(default_factory=list)
+    together: tuple[Region, ...] = ()
     prepares: bool = False
     version: tuple[int, int] | None = None
     blas: bool = False
@@ -117,11 +120,11 @@ class Tables:
         plan = NativePlan(rows, shares, nows, memoryview(mailboxes.data), address(mailboxes))
         plan.kept.append(mailboxes)
         self._addresses(plan, weighted)
-        low, lowered = self._lower(plan)
-        if any(found is None for found in lowered) and plan.shares > 1:
+        low = self._lower(plan)
+        if any(found is None for found in plan.lowered) and plan.shares > 1:
             plan.shares = 1
-            low, lowered = self._lower(plan)
-        plan.lowered = lowered
+            low = self._lower(plan)
+        lowered = plan.lowered
         mixed = any(found is None for found in lowered)
         plan.prepares = bool(low.preparation)
         section = Section(prepared=len(low.preparation))
@@ -201,10 +204,11 @@ class Tables:
             lambda routine: Address(compiled.blas(routine, program.dtype)),
         )  # fmt: skip
 
-    def _lower(self, plan: NativePlan) -> tuple[Lowering, list[list[Shares] | None]]:
-        """Every instruction as rows of tasks, None where it has none, and what made them."""
+    def _lower(self, plan: NativePlan) -> Lowering:
+        """Makes the tasks of every instruction; what made them."""
         low = Lowering(self.program, self._memory(plan), plan.rows, plan.shares)
-        return low, lower(low)
+        plan.lowered, plan.together = lower(low)
+        return low
 
     def _loads(self, low: Lowering, plan: NativePlan, weighted: bool, mixed: bool) -> list[Shares]:
         """Steps that bring the batch's rows and weights in."""

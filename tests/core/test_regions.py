@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import lamina as lm
-import numpy as np
-import pytest
-import support
-from lamina.backends.program import MemoryPlan, Program, Region
+from lamina.backends.program import Program, Region
 from lamina.core.graph.gradients import differentiate
 from lamina.core.graph.graph import Node, leaf, make
 from lamina.core.graph.planner import plan
 from lamina.core.layers import Parameter
 from lamina.core.tracing import ForwardGraph, layout_of
-from lamina.kernels.spec import ROWS, Rows, Spec
-from region_checks import Drawn, check_regions
+from lamina.kernels.spec import ROWS, Spec
+from region_checks import check_regions
 
 ops = lm.ops
 
