@@ -16,8 +16,9 @@ from ...kernels.llvm.combine import Combine
 from ...kernels.llvm.fused import Extent, Fused, Operand, Statement
 from ...kernels.spec import concrete_attrs, length
 from ..program import Instruction, Region, ValueId
-from .lowering import Lowering, Shares, bits
+from .lowering import Lowering, bits
 from .spans import ByteCount, Span, moved, span
+from .tasks import Shares
 
 REDUCTIONS = ("sum", "mean", "max")
 MOVES = ("reshape", "broadcast_to")
