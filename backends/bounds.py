@@ -132,6 +132,25 @@ def examine(
     return tuple(found.values()), frozenset(computed)
 
 
+def computed(program: Program, rows: int) -> frozenset[tuple[ValueId, int]]:
+    """The indices that a step makes, with the number that they must be below.
+
+    The first instruction that reads them looks at them (`Program.computed`). An executor that goes
+    on after that look must keep the others, too, from numbers that are out of range.
+    rows: what a symbolic dimension stands for.
+    """
+    instructions = [one for _, one in program.instructions()]
+    return frozenset(index(program, instructions[position], rows) for position in program.computed)
+
+
+def index(program: Program, one: Instruction, rows: int) -> tuple[ValueId, int]:
+    """The value that an instruction takes for indices, and the number that they must be below."""
+    found = Sources(program.values, (), {}).limit(one)
+    assert found is not None
+    id, limit = found
+    return id, limit if isinstance(limit, int) else limit.factor * rows
+
+
 def moved(array: np.ndarray, steps: Steps, rows: int) -> np.ndarray:
     """The elements after the steps; numbers keep their value where a cast would cut or wrap them.
 
@@ -178,12 +197,15 @@ def check(program: Program, block: DataBlock) -> None:
 
 
 def in_data(error: OutOfRange, block: DataBlock, cursor: int, rows: int) -> OutOfRange:
-    """What a step found in the batch of so many rows at the cursor, with the row of the data."""
+    """What a step found in the batch of so many rows at the cursor, with the row of the data.
+
+    Without an order the cursor may be in a later pass, each of which begins with row 0.
+    """
     where, shape = error.where, error.shape
     if not block.columns or not where or shape[0] != rows:
         return error
     at = cursor + where[0]
-    row = at if block.order is None else int(block.order[at])
+    row = at % block.rows if block.order is None else int(block.order[at])
     return OutOfRange(error.row, error.name, error.value, (row, *where[1:]), shape, error.limit)
 
 

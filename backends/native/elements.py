@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from ...kernels import philox
 from ...kernels.numba.native.steps_elements import ARITHMETIC, COMPARISONS
 from ...kernels.spec import ITEMSIZE, length
 from ..program import Instruction, ValueId
-from .lowering import Lowering, Shares, bits, rule
+from .lowering import Lowering, rule
 from .spans import ByteCount, moved, span
+from .tasks import Shares
 
 
 def _strides(low: Lowering, id: ValueId, shape: tuple[int, int]) -> tuple[int, int] | None:
@@ -48,11 +48,11 @@ def _elementwise(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iter
         return None
     (kind,) = kinds
     if one.op in ARITHMETIC:
-        if kind != low.program.dtype:
+        if kind != low.dtype:
             return None
         step, tail = "arithmetic", []
     else:
-        known = {low.program.dtype: 0, "int32": 1, "bool": 2}
+        known = {low.dtype: 0, "int32": 1, "bool": 2}
         if kind not in known:
             return None
         step, tail = "compare", [known[kind]]
@@ -94,7 +94,7 @@ def _elementwise_tasks(
 def _cast(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     (x,), out = one.inputs, one.outputs[0]
     assert x is not None
-    if low.specs[x].dtype != "bool" or low.specs[out].dtype != low.program.dtype:
+    if low.specs[x].dtype != "bool" or low.specs[out].dtype != low.dtype:
         return None
     source, target = low.whole(x), low.whole(out)
     record = [source.start, length(low.specs[out]), target.start]
@@ -105,7 +105,7 @@ def _cast(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Sh
 def _sum(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     (x,), out = one.inputs, one.outputs[0]
     assert x is not None
-    if attrs["axis"] is not None or low.specs[x].dtype != low.program.dtype:
+    if attrs["axis"] is not None or low.specs[x].dtype != low.dtype:
         return None
     source, target, count = low.whole(x), low.whole(out), length(low.specs[x])
     record = [source.start, count, target.start, 1 if one.op == "sum" else count]
@@ -129,29 +129,8 @@ def _reshape(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator
 def _broadcast(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     (x,), out = one.inputs, one.outputs[0]
     assert x is not None
-    if length(low.specs[x]) != 1 or low.specs[x].dtype != low.program.dtype:
+    if length(low.specs[x]) != 1 or low.specs[x].dtype != low.dtype:
         return None
     source, target = low.whole(x), low.whole(out)
     record = [source.start, length(low.specs[out]), target.start]
     return iter([low.first("fill", record, [source], [target])])
-
-
-@rule("dropout_mask")
-def _dropout(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
-    out = one.outputs[0]
-    if attrs["dtype"] != low.program.dtype:
-        return None
-    sources = [low.program.values[i].source for i in one.inputs if i is not None]
-    if sources != ["seed", "counter"]:
-        return None
-    count, row = length(low.specs[out]), []
-    threshold, scale = philox.threshold(attrs["rate"]), bits(1.0 / (1.0 - attrs["rate"]))
-    stream = attrs["stream"] & philox.WORD
-    for share, (start, stop) in enumerate(low.cuts(count, 30.0 * count, 16)):
-        write = span(moved(low.at(out), low.bytes(start)), low.bytes(stop - start))
-        record = [
-            low.memory.now[share], low.memory.control, stream, threshold, scale, start // 4,
-            write.start, stop - start,
-        ]  # fmt: skip
-        row.append(None if start == stop else low.task("dropout_mask", record, [], [write]))
-    return iter([row])

@@ -26,6 +26,7 @@ from ..contract import Backend, Binding, Executable
 from ..program import Program, Region, ValueId
 from ..state import Control, DataBlock, State
 from ..threads import crew
+from . import looks
 from .estimates import estimate
 from .spans import ByteCount, moved
 from .tables import NativePlan, Stretch, Tables, Walked
@@ -202,7 +203,9 @@ class NativeBinding(Binding):
     def _short_cut(self, x: np.ndarray) -> ShortCut | None:
         rows = len(x)
         program = self.program
-        if not rows or self.columns != ["x"] or len(program.stacked) != 1 or program.bounds:
+        if not rows or self.columns != ["x"] or len(program.stacked) != 1:
+            return None
+        if program.bounds or program.computed:  # those must be looked at, which `run` does
             return None
         plan = self._plan(rows)
         part = plan.parts[0]
@@ -295,6 +298,7 @@ class NativeBinding(Binding):
         with crew.blas() if plan.blas else NOTHING, quiet:
             for count in pieces:
                 c[slots.BATCHES], c[slots.CURSOR] = count, control.cursor
+                c[slots.EARLY] = c[slots.LATE] = 0
                 c[slots.FIRST_STEP] = self.state.step
                 c[slots.RATES] = 0 if rates is None else address(rates) + 8 * done
                 if read is not None:
@@ -304,12 +308,16 @@ class NativeBinding(Binding):
                     self._parts(plan, rate_of(control, done))
                 except OutOfRange as error:
                     raise bounds.in_data(error, self.block, control.cursor, rows) from None
-                failed = bool(c[slots.STOP])
-                finished = int(c[slots.FAILED]) if failed else count
+                outside = looks.outside(c)
+                failed = bool(c[slots.STOP]) and not outside
+                finished = int(c[slots.FAILED]) if failed else outside - 1 if outside else count
                 if self.program.update:
                     self.state.step += finished
                 control.cursor += rows * (finished + failed)
                 done += finished
+                if outside:
+                    wrong = looks.found(self.program, plan.looks, rows, plan.shares)
+                    raise bounds.in_data(wrong, self.block, control.cursor, rows)
                 if failed:
                     control.stop, control.nonfinite_step = True, done
                     break
@@ -339,7 +347,7 @@ class NativeBinding(Binding):
             self._lead(plan, part.address, PATIENCE)
             if ticks is not None:
                 self._tell(part, ticks, time.perf_counter() - begun)
-            if self.control[slots.STOP]:
+            if self.control[slots.STOP] or looks.outside(self.control):
                 return
 
     def _tell(self, part: Stretch, ticks: np.ndarray, seconds: float) -> None:

@@ -13,15 +13,16 @@ from typing import Any
 from ...kernels.memory import Address
 from ...kernels.numba.activations import CODES
 from ..program import Instruction, ValueId
-from .lowering import Lowering, Shares, Task, bits, optional, rule
+from .lowering import Lowering, bits, optional, rule
 from .products import MOVED_ELEMENTS, blas_pays, join, tiles
 from .spans import ByteCount, Cut, Span, moved, span
+from .tasks import Shares, Task
 
 MANY_ROWS = 512  # of x, from which x^T is copied for a product: its columns are far apart
 NARROW = 16  # columns below which a sum over rows does not fill a vector
 
 
-@rule("dense_backward")
+@rule("dense_backward", empty=True)
 def _dense_backward(
     low: Lowering, one: Instruction, attrs: dict[str, Any]
 ) -> Iterator[Shares] | None:
@@ -29,10 +30,11 @@ def _dense_backward(
     assert g is not None
     assert x is not None
     assert w is not None
-    if not low.real_matrices(g, x, w):
-        return None
     if attrs["activation"] not in CODES:
         return None
+    low = low.folded(one)
+    if low.size(g, 0) == 0 or low.size(w, 1) == 0:
+        return low.clear(*one.outputs)
     return _Backward(low, g, x, w).tasks(one, y, attrs)
 
 
@@ -59,6 +61,9 @@ class _Backward:
         outputs = list(one.outputs)
         weight = outputs.pop(0)
         bias = outputs.pop(0) if attrs["bias"] else None
+        if self.inner == 0:  # then there is but a bias
+            yield from [] if bias is None else [self.of_bias(bias)]
+            return
         if attrs["input"]:
             yield from self.of_input(outputs[0])
         if self.by_batch(weight, bias):
@@ -114,7 +119,7 @@ class _Backward:
         if self.blas_by_batch:
             codes = [ord("T"), ord("N")]
             record = [
-                low.memory.blas("gemm"), *codes, width, count, columns, b, columns, a, columns, c,
+                low.blas("gemm"), *codes, width, count, columns, b, columns, a, columns, c,
                 width,
             ]  # fmt: skip
             return low.task("product", record, reads, writes)
@@ -171,7 +176,7 @@ class _Backward:
         x, g = self.columns_of_x((0, self.rows), start), self.rows_of_g(0, self.rows)
         codes = [ord("N"), ord("T")]
         record = [
-            low.memory.blas("gemm"), *codes, self.columns, stop - start, self.rows, g.start,
+            low.blas("gemm"), *codes, self.columns, stop - start, self.rows, g.start,
             self.columns, x.start, self.inner, write.start, self.columns,
         ]  # fmt: skip
         return low.task("product", record, [x, g], [write])
@@ -217,7 +222,7 @@ class _Backward:
         if 1 < self.columns < NARROW:  # the product of a row of ones and g
             sizes = (1, count, self.columns)
             b, out = (read.start, self.columns), (write.start, self.columns)
-            return tiles(low, (low.one(), 0, 0), b, out, sizes, [read], [write])
+            return tiles(low, (low.ones(), 0, 0), b, out, sizes, [read], [write])
         record = [read.start, count, self.columns, start, stop - start, write.start]
         return low.task("column_sums", record, [read], [write])
 

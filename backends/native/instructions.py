@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ...kernels.spec import concrete_attrs, length
+from ...kernels.spec import concrete_attrs
 from ..program import Instruction, Region
 from . import nests, regions, rules  # noqa: F401  what lowers an operation registers
-from .lowering import RULES, Lowering, Shares
+from .lowering import RULES, TAKES_EMPTY, Lowering
+from .tasks import Shares
 
 
 def lower(low: Lowering) -> tuple[list[list[Shares] | None], tuple[Region, ...]]:
@@ -47,15 +48,13 @@ def _region(low: Lowering, region: Region) -> list[Shares] | None:
 
 def _alone(low: Lowering, position: int) -> list[Shares] | None:
     """The tasks of the instruction at a position, or None where no step computes it."""
-    one = low.instructions[position]
-    ids = [i for i in (*one.inputs, *one.outputs) if i is not None]
-    if position in low.program.computed or any(length(low.specs[i]) == 0 for i in ids):
-        return None  # steps look at no index
-    return low.finished(position, lambda: _tasks(low, one))
+    return low.finished(position, lambda: _tasks(low, low.instructions[position]))
 
 
 def _tasks(low: Lowering, one: Instruction) -> Iterable[Shares] | None:
-    rule, found = RULES.get(one.op), None
-    if rule is not None and None not in one.inputs[:-1]:
+    low, rule, found = low.real(one), RULES.get(one.op), None
+    if not low.full(one) and one.op not in TAKES_EMPTY:
+        return nests.lower(low, one) if one.op in nests.MOVES else low.clear(*one.outputs)
+    if rule is not None:
         found = rule(low, one, concrete_attrs(one.attrs, low.rows))
     return nests.lower(low, one) if found is None else found

@@ -8,19 +8,22 @@ other. An instruction that no rule knows is left to the walker.
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 from typing import Any
 
 import numpy as np
 
-from ...kernels.llvm.library import Code
 from ...kernels.memory import Address
 from ...kernels.numba.native.register_tile import BYTES, WIDE
-from ...kernels.spec import ITEMSIZE, Dim, length
+from ...kernels.spec import FLOATS, ITEMSIZE, Dim, Spec, length
+from .. import bounds
 from ..program import Instruction, Program, ValueId
 from .spans import ByteCount, Cut, Span, moved, span
+from .tasks import Look, Shares, Task
 
 SHARED_ELEMENTS = 4096  # below this an elementwise step is not worth the barrier it may cost
 
@@ -30,35 +33,14 @@ def bits(number: float) -> int:
     return int(np.float64(number).view(np.int64))
 
 
-@dataclass
-class Task:
-    """One step on one share.
-
-    record: its slots, as plain integers. batch: slot -> (column, offset), for addresses inside a
-        batch column, which `load` fills in. scratch: slot -> bytes that its share alone uses, while
-        it runs. owner: the position of the instruction that it belongs to, or -1.
-    """
-
-    step: str
-    record: list[int]
-    reads: list[Span] = field(default_factory=list)
-    writes: list[Span] = field(default_factory=list)
-    batch: dict[int, tuple[str, ByteCount]] = field(default_factory=dict)
-    scratch: dict[int, ByteCount] = field(default_factory=dict)
-    owner: int = -1
-    code: Code | None = None
-
-
-Shares = list[Task | None]
-
-
 @dataclass(frozen=True)
 class Memory:
     """Where a program's values lie.
 
     columns: of the batch columns' buffers. control: of the control block. now: the address of each
         share's now-record. scratch: gives that many bytes that nobody else uses. panels: gives a
-        parameter a second place, which all programs of its state share. blas: of a routine.
+        parameter a second place, which all programs of its state share. blas: of a routine for a
+        dtype.
     """
 
     address: Mapping[ValueId, Address]
@@ -67,20 +49,28 @@ class Memory:
     now: list[Address]
     scratch: Callable[[ByteCount], Address]
     panels: Callable[[ValueId], Address]
-    blas: Callable[[str], Address]
+    blas: Callable[[str, str], Address]
 
 
 class Lowering:
-    """The tasks of one program for one number of rows and of shares."""
+    """The tasks of one program for one number of rows and of shares.
+
+    A rule is given it as its operation needs it: for arrays of another dtype than the program's
+    (`typed`), for values of any rank as matrices (`folded`), for values that lie elsewhere
+    (`places`). All see the same program and the same lists of tasks.
+    """
 
     def __init__(self, program: Program, memory: Memory, rows: int, shares: int) -> None:
         self.program = program
         self.memory = memory
         self.rows = rows
         self.shares = shares
-        self.item = ITEMSIZE[program.dtype]
-        self.wide = WIDE * BYTES // self.item  # columns of a panel
+        self.dtype = program.dtype  # of the arrays that the steps work on
         self.specs = [v.spec.at(rows) for v in program.values]
+        self.places: dict[ValueId, Address] = {}  # of values that stand elsewhere for a rule
+        self.computed = bounds.computed(program, rows)
+        self.looks: list[Look] = []
+        self.indices: dict[tuple[ValueId, int], Address] = {}  # as int32
         self.prologue: list[Shares] = []  # what is done before the first instruction
         self.before: list[Shares] = []  # what is done before the instruction that is being lowered
         self.transposes: dict[ValueId, Address] = {}
@@ -90,10 +80,54 @@ class Lowering:
         self.owner = -1  # the position of the instruction that is being lowered
         self.instructions = [one for _, one in program.instructions()]
 
+    # Views
+
+    @property
+    def item(self) -> int:
+        """Bytes of an element."""
+        return ITEMSIZE[self.dtype]
+
+    @property
+    def wide(self) -> int:
+        """Columns of a panel."""
+        return WIDE * BYTES // self.item
+
+    def typed(self, dtype: str) -> Lowering:
+        """The same for steps on arrays of that dtype."""
+        made = copy(self)
+        made.dtype = dtype
+        return made
+
+    def real(self, one: Instruction) -> Lowering:
+        """The same for the floating dtype that an instruction computes with, if there is one."""
+        kinds = [self.specs[i].dtype for i in (*one.outputs, *one.inputs) if i is not None]
+        return self.typed(next((kind for kind in kinds if kind in FLOATS), self.dtype))
+
+    def at_place(self, id: ValueId, place: Address, dtype: str) -> Lowering:
+        """The same with a value that lies elsewhere, in that dtype."""
+        made = self.shaped({})
+        made.specs[id] = Spec(self.specs[id].shape, dtype)
+        made.places = {**self.places, id: place}
+        return made
+
+    def shaped(self, shapes: Mapping[ValueId, tuple[int, ...]]) -> Lowering:
+        """The same with values seen in other shapes, whose elements lie as they did."""
+        made = copy(self)
+        made.specs = list(self.specs)
+        for id, shape in shapes.items():
+            made.specs[id] = Spec(shape, self.specs[id].dtype)
+        return made
+
+    def folded(self, one: Instruction) -> Lowering:
+        """The same with the leading axes of an instruction's arrays joined to one of rows."""
+        ids = [i for i in (*one.inputs, *one.outputs) if i is not None and self.specs[i].rank]
+        shapes = {i: tuple(self.size(i, axis) for axis in range(self.specs[i].rank)) for i in ids}
+        return self.shaped({i: (math.prod(s[:-1]), s[-1]) for i, s in shapes.items()})
+
     # Helpers
 
     def bytes(self, elements: int) -> ByteCount:
-        """The size of so many elements of the program's dtype."""
+        """The size of so many elements of the dtype."""
         return ByteCount(elements * self.item)
 
     def cuts(self, count: int, work: float, multiple: int = 1) -> list[Cut]:
@@ -138,11 +172,11 @@ class Lowering:
 
     def at(self, id: ValueId) -> Address:
         """A value's address."""
-        return self.memory.address[id]
+        return self.places.get(id) or self.memory.address[id]
 
     def task(self, step: str, record: list[int], reads: list[Span], writes: list[Span]) -> Task:
         """A task, with the slots found that hold addresses of batch columns."""
-        made = Task(step, record, reads, writes, owner=self.owner)
+        made = Task(step, record, reads, writes, owner=self.owner, dtype=self.dtype)
         starts = {read.start for read in reads}
         for slot, value in enumerate(record):
             if value not in starts:
@@ -213,25 +247,27 @@ class Lowering:
         """A task of the first share alone."""
         return [task, *[None] * (self.shares - 1)]
 
-    def one(self) -> Address:
-        """The address of the number one in the program's dtype."""
-        place = self.memory.scratch(ByteCount(8))
+    def ones(self, count: int = 1) -> Address:
+        """The address of so many times the number one, which nobody writes."""
+        place = self.memory.scratch(self.bytes(count))
         kind = ctypes.c_float if self.item == 4 else ctypes.c_double
-        kind.from_address(place).value = 1.0
+        (kind * count).from_address(place)[:] = [1.0] * count
         return place
 
-    def real_matrices(self, *ids: ValueId) -> bool:
-        """Whether values are matrices of the program's dtype."""
-        return all(
-            self.specs[i].rank == 2 and self.specs[i].dtype == self.program.dtype for i in ids
-        )
-
     def reals(self, *ids: ValueId) -> bool:
-        """Whether values are of the program's dtype and of one shape."""
+        """Whether values are of the dtype and of one shape."""
         shape = self.specs[ids[0]].shape
-        return all(
-            self.specs[i].dtype == self.program.dtype and self.specs[i].shape == shape for i in ids
-        )
+        return all(self.specs[i].dtype == self.dtype and self.specs[i].shape == shape for i in ids)
+
+    def blas(self, routine: str) -> Address:
+        """The address of a BLAS routine."""
+        return self.memory.blas(routine, self.dtype)
+
+    def clear(self, *ids: ValueId) -> Iterator[Shares]:
+        """Zeros in the memory of values."""
+        for whole in map(self.whole, ids):
+            if whole.size:
+                yield self.first("clear", [whole.start, whole.size], [], [whole])
 
     def size(self, id: ValueId, axis: int) -> int:
         """A dimension of a value."""
@@ -296,13 +332,19 @@ class Lowering:
             return None
         rows = list(found)  # a rule may be a generator, which makes its tasks now
         self.owner = -1
-        rows, self.before = [*self.before, *rows], []
+        rows = [*self.before, *rows]
+        self.before.clear()
         for row in rows:
             for share, task in enumerate(row):
                 if task is not None:
                     for slot, size in task.scratch.items():
                         task.record[slot] = self.block(share, size, f"{task.step} {slot}")
         return rows
+
+    def full(self, one: Instruction) -> bool:
+        """Whether there are elements in all of an instruction's arrays."""
+        ids = (*one.inputs, *one.outputs)
+        return all(length(self.specs[i]) for i in ids if i is not None)
 
     def block(self, share: int, size: ByteCount, use: str) -> Address:
         """Memory of a share's alone, for what it makes and uses before it asks for some again."""
@@ -319,50 +361,21 @@ def optional(one: Instruction, index: int) -> ValueId | None:
 
 Rule = Callable[[Lowering, Instruction, dict[str, Any]], Iterator[Shares] | None]
 RULES: dict[str, Rule] = {}
+TAKES_EMPTY: set[str] = set()  # operations that are more than sums, which over nothing are zeros
 
 
-def rule(*names: str) -> Callable[[Rule], Rule]:
-    """Registers how operations become steps; `rules.py` lists the modules that do."""
+def rule(*names: str, empty: bool = False) -> Callable[[Rule], Rule]:
+    """Registers how operations become steps; `rules.py` lists the modules that do.
+
+    empty: the rule is asked for empty arrays too; else what is left of the outputs becomes zeros.
+    """
 
     def register(function: Rule) -> Rule:
         for name in names:
             assert name not in RULES, f"two rules lower {name}"
             RULES[name] = function
+            if empty:
+                TAKES_EMPTY.add(name)
         return function
 
     return register
-
-
-def stretches(rows: list[Shares], shares: int) -> list[list[Shares]]:
-    """Cuts rows of tasks where one share touches what another one has written, or is to write."""
-    found: list[list[Shares]] = [[]]
-    reads: list[list[Span]] = [[] for _ in range(shares)]
-    writes: list[list[Span]] = [[] for _ in range(shares)]
-    for row in rows:
-        if shares > 1 and _clash(row, reads, writes):
-            found.append([])
-            reads, writes = [[] for _ in range(shares)], [[] for _ in range(shares)]
-        found[-1].append(row)
-        for share, task in enumerate(row):
-            if task is not None:
-                reads[share] += task.reads
-                writes[share] += task.writes
-    return found
-
-
-def _clash(row: Shares, reads: list[list[Span]], writes: list[list[Span]]) -> bool:
-    for share, task in enumerate(row):
-        if task is None:
-            continue
-        for other in range(len(row)):
-            if other != share and (
-                _meet(task.reads, writes[other])
-                or _meet(task.writes, writes[other])
-                or _meet(task.writes, reads[other])
-            ):
-                return True
-    return False
-
-
-def _meet(some: list[Span], others: list[Span]) -> bool:
-    return any(a < d and c < b for a, b in some for c, d in others)

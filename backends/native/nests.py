@@ -14,8 +14,9 @@ from ...kernels.memory import Address
 from ...kernels.rules import normal_axes
 from ...kernels.spec import concrete_attrs, length, normal_axis
 from ..program import Instruction, ValueId
-from .lowering import Lowering, Shares
+from .lowering import Lowering
 from .spans import ByteCount, Span, moved, span
+from .tasks import Shares
 
 VECTOR = 64  # bytes of results that are worked on together
 

@@ -12,8 +12,9 @@ from ...kernels.numba.native.register_tile import BYTES, WIDE
 from ...kernels.numba.native.tiles import SCRATCH, transposed_row
 from ...kernels.spec import length
 from ..program import Instruction, ValueId
-from .lowering import Lowering, Shares, Task, bits, optional, rule
+from .lowering import Lowering, bits, optional, rule
 from .spans import ByteCount, Cut, Span, moved, span
+from .tasks import Shares, Task
 
 # Where tiles beat BLAS: measured on 2 cores of a Xeon with AVX-512, float32, 2026-11-23. One core's
 # tiles reach 145 to 170 GFLOP/s from (32, 64, 32) up, OpenBLAS 75 to 135; from about a thousand in
@@ -146,15 +147,16 @@ def join(
     return low.task("join", record, [*reads, *shared], [write])
 
 
-@rule("dense")
+@rule("dense", empty=True)
 def _dense(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     x, w, bias, out = one.inputs[0], one.inputs[1], optional(one, 2), one.outputs[0]
     assert x is not None
     assert w is not None
-    if not low.real_matrices(x, w, out) or (bias is not None and not low.real_matrices(bias)):
-        return None
     if attrs["activation"] not in CODES:
         return None
+    low = low.folded(one)
+    if length(low.specs[out]) == 0:
+        return iter([])
     return _dense_tasks(low, x, w, bias, out, attrs)
 
 
@@ -171,7 +173,11 @@ def _dense_tasks(
     few = rows <= FEW_ROWS or (
         bool(low.program.update) and inner >= MOVED * rows and inner * columns >= MOVED_ELEMENTS
     )
-    if low.shares > 1 and few and all(b - a >= LONG for a, b in parts):
+    shift = (0, 0)  # a bias that is still to be added, and its rows
+    if inner == 0:
+        yield from low.clear(out)
+        shift = (0, 0) if bias is None else (low.at(bias), 1)
+    elif low.shares > 1 and few and all(b - a >= LONG for a, b in parts):
         yield from _in_parts(low, x, w, parts, bias, relu, out)
     else:
         kept = low.parameter(w) and not low.program.update and inner > 1 and columns >= 2 * low.wide
@@ -180,43 +186,13 @@ def _dense_tasks(
             None if a == b else _product(low, x, (a, b), w, bias, relu, out, panels)
             for a, b in cuts
         ]
-    if attrs["activation"] in ("linear", "relu"):
+    if attrs["activation"] in ("linear", "relu") and inner:
         return
     code, alpha = CODES[attrs["activation"]], bits(attrs["alpha"])
     row: Shares = []
     for start, stop in cuts:
         part = low.part(out, start, stop)
-        record = [part.start, stop - start, columns, part.start, 0, code, alpha, part.start]
-        row.append(None if start == stop else low.task("activate", record, [part], [part]))
+        record = [part.start, stop - start, columns, *shift, code, alpha, part.start]
+        reads = [part] if bias is None else [part, low.whole(bias)]
+        row.append(None if start == stop else low.task("activate", record, reads, [part]))
     yield row
-
-
-@rule("matmul")
-def _matmul(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
-    a, b = one.inputs
-    assert a is not None
-    assert b is not None
-    if not low.real_matrices(a, b):
-        return None
-    first, second = bool(attrs["transpose_a"]), bool(attrs["transpose_b"])
-    return iter([_matmul_tasks(low, a, b, one.outputs[0], first, second)])
-
-
-def _matmul_tasks(
-    low: Lowering, a: ValueId, b: ValueId, out: ValueId, first: bool, second: bool
-) -> Shares:
-    rows, columns = (int(d) for d in low.specs[out].shape)  # type: ignore[arg-type]
-    long_a, long_b = low.size(a, 1), low.size(b, 1)
-    inner = low.size(a, 0 if first else 1)
-    row: Shares = []
-    for start, stop in low.cuts(rows, float(rows) * columns * inner):
-        read = low.whole(a) if first else low.part(a, start, stop)
-        place = moved(read.start, low.bytes(start)) if first else read.start
-        reads, writes = [Span(place, read.stop), low.whole(b)], [low.part(out, start, stop)]
-        codes = [ord("T") if second else ord("N"), ord("T") if first else ord("N")]
-        record = [
-            low.memory.blas("gemm"), *codes, columns, stop - start, inner, reads[1].start, long_b,
-            place, long_a, writes[0].start, columns,
-        ]  # fmt: skip
-        row.append(None if start == stop else low.task("product", record, reads, writes))
-    return row

@@ -19,8 +19,9 @@ from ...kernels.llvm.loops import ITEM
 from ...kernels.llvm.quotients import with_reciprocals
 from ...kernels.spec import concrete_attrs, length
 from ..program import Instruction, Region, ValueId
-from .lowering import Lowering, Shares, Task, bits
+from .lowering import Lowering, bits
 from .spans import ByteCount, Span, moved, span
+from .tasks import Shares, Task
 
 REDUCTIONS = ("sum", "mean", "max")
 MOVES = ("reshape", "broadcast_to")

@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-from . import elements, gradients, products, rows, updates  # noqa: F401
+from . import elements, gradients, host_numbers, indices, losses, matrices, products, rows, updates  # noqa: F401
 from .lowering import RULES as RULES

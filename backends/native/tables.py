@@ -22,8 +22,9 @@ from ..dispatch import Call, resolve
 from ..program import Instruction, Program, Region, ValueId
 from ..state import State
 from .instructions import lower
-from .lowering import Lowering, Memory, Shares, Task, bits, stretches
+from .lowering import Lowering, Memory, bits
 from .spans import ByteCount, moved, span
+from .tasks import Look, Shares, Task, stretches
 
 # Slots of the record of `load` that are looked at here.
 COLUMN, GATHERED, PATCHES, PATCH_COUNT = 2, 7, 8, 9
@@ -83,7 +84,8 @@ class NativePlan:
     is done once while the parameters stay the same; version: of those it was done for. blas:
     whether a step calls BLAS, whose threads must then be held. kept: memory that records point to.
     lowered: the tasks of each instruction, None where it has none. together: regions that run as
-    one, whose tasks are those of their first instruction.
+    one, whose tasks are those of their first instruction. looks: what looks at indices, in the
+    order of the program.
     """
 
     rows: int
@@ -94,6 +96,7 @@ class NativePlan:
     parts: list[Stretch | Walked] = field(default_factory=list)
     lowered: list[list[Shares] | None] = field(default_factory=list)
     together: tuple[Region, ...] = ()
+    looks: list[Look] = field(default_factory=list)
     prepares: bool = False
     version: tuple[int, int] | None = None
     blas: bool = False
@@ -124,7 +127,7 @@ class Tables:
         if any(found is None for found in plan.lowered) and plan.shares > 1:
             plan.shares = 1
             low = self._lower(plan)
-        lowered = plan.lowered
+        lowered, plan.looks = plan.lowered, low.looks
         mixed = any(found is None for found in lowered)
         plan.prepares = bool(low.preparation)
         section = Section(prepared=len(low.preparation))
@@ -201,7 +204,7 @@ class Tables:
             plan.addresses, spans, self.control_address,
             [moved(base, ByteCount(8 * slots.NOW_SLOTS * share)) for share in range(plan.shares)],
             scratch, panels,
-            lambda routine: Address(compiled.blas(routine, program.dtype)),
+            lambda routine, dtype: Address(compiled.blas(routine, dtype)),
         )  # fmt: skip
 
     def _lower(self, plan: NativePlan) -> Lowering:
@@ -291,13 +294,12 @@ class Tables:
             for row in (section.check, section.guarded)
         ]
         tasks_of = [task for row in rows for task in row if task is not None]
-        steps = {task.step for task in tasks_of if task.code is None}
+        steps = {piece for task in tasks_of for piece in self._pieces(task)}
         generated = {task.code: None for task in tasks_of if task.code is not None}
         library.prepare(generated)
         pieces = [(name, "") for name in compiled.LOOPS if name == "lead" or plan.shares > 1]
-        pieces += [(name, self.program.dtype) for name in sorted(steps)]
-        build.prepare(pieces, threads.count())
-        plan.blas = plan.blas or "product" in steps
+        build.prepare([*pieces, *sorted(steps)], threads.count())
+        plan.blas = plan.blas or any(name == "product" for name, _ in steps)
         starts: list[int] = []
         placed: list[Placed] = []
         for share in range(plan.shares):
@@ -305,7 +307,7 @@ class Tables:
             for stretch in cut:
                 starts.append(len(placed))
                 placed += [
-                    Placed(task, np.array(task.record, dtype=np.int64))
+                    Placed(task, self._record(task))
                     for row in stretch
                     if (task := row[share]) is not None
                 ]
@@ -327,7 +329,19 @@ class Tables:
         """The address of a task's code."""
         if task.code is not None:
             return library.address(task.code)
-        return compiled.step(task.step, self.program.dtype)
+        return compiled.step(*self._pieces(task)[0])
+
+    def _pieces(self, task: Task) -> list[compiled.Piece]:
+        """The machine code of a task's step, if it has one, and of the steps that it calls."""
+        names = [*([] if task.code is not None else [task.step]), *task.calls.values()]
+        return [(name, task.dtype or self.program.dtype) for name in names]
+
+    def _record(self, task: Task) -> np.ndarray:
+        """A task's record, with the addresses of the steps that it calls."""
+        record = np.array(task.record, dtype=np.int64)
+        for slot, name in task.calls.items():
+            record[slot] = compiled.step(name, task.dtype or self.program.dtype)
+        return record
 
     def _patches(self, placed: list[Placed]) -> Iterator[np.ndarray]:
         """Tells a share's loads which of its slots hold addresses of their columns."""

@@ -1,25 +1,67 @@
-"""How the optimizer updates become steps, on flat segments in place."""
+"""How the optimizer updates become steps, on flat segments in place and on arrays of one's own."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
-from functools import wraps
 from typing import Any
 
-from ...kernels import momentum
+from ...kernels import momentum, ops
 from ...kernels.memory import Address
 from ...kernels.spec import length
 from ..program import Instruction, ValueId
-from .lowering import Lowering, Rule, Shares, bits, rule
-from .spans import ByteCount, moved, span
+from .host_numbers import Now
+from .lowering import Lowering, bits, rule
+from .spans import ByteCount, Cut, moved, span
+from .tasks import Shares
+
+
+def _in_place(low: Lowering, one: Instruction) -> bool:
+    """Whether it works on segments of the state, which each share updates a part of."""
+    kinds = {low.program.values[i].kind for i in (*one.inputs, *one.outputs) if i is not None}
+    return kinds <= {"flat", "control"}
+
+
+def _owners(low: Lowering, one: Instruction) -> dict[ValueId, ValueId]:
+    """Flat inputs that become outputs: steps write them where they lie."""
+    places = ops.get(one.op).overwrites
+    found = {}
+    for out, sources in zip(one.outputs, places, strict=False):
+        source = one.inputs[sources[0]]
+        assert source is not None
+        found[source] = out
+    return found
+
+
+def _copied(low: Lowering, one: Instruction, cuts: list[Cut]) -> Iterator[Shares]:
+    """Brings what is to be updated to where the outputs lie, if that is somewhere else."""
+    for source, out in _owners(low, one).items():
+        if low.at(source) == low.at(out):
+            continue
+        row: Shares = []
+        for start, stop in cuts:
+            read, write = low.part(source, start, stop), low.part(out, start, stop)
+            record = [read.start, write.size // 4, write.start]
+            row.append(low.task("copy", record, [read], [write]) if write.size else None)
+        yield row
+
+
+def _flats(low: Lowering, one: Instruction) -> list[ValueId]:
+    """The flat inputs, each where it becomes an output."""
+    owners = _owners(low, one)
+    return [owners.get(i, i) for i in one.inputs if i is not None and low.specs[i].rank == 1]
 
 
 def _update(
-    low: Lowering, ids: list[ValueId], step: str, record: Callable[..., list[int]]
-) -> Iterator[Shares]:
-    """A step over flat segments; record: (addresses, elements, now, first element) -> slots."""
-    for cuts in low.owned():
+    low: Lowering, one: Instruction, step: str, record: Callable[..., list[int]],
+    ids: list[ValueId] | None = None,
+) -> Iterator[Shares]:  # fmt: skip
+    """A step over flat arrays; record: (addresses, elements, now, first element) -> slots."""
+    ids = _flats(low, one) if ids is None else ids
+    now = Now(low, one)
+    count = length(low.specs[ids[0]])
+    for cuts in low.owned() if _in_place(low, one) else [low.cuts(count, 4.0 * count, 16)]:
+        yield from _copied(low, one, cuts)
         row: Shares = []
         for share, (start, stop) in enumerate(cuts):
             if start == stop:
@@ -27,35 +69,9 @@ def _update(
                 continue
             places = [moved(low.at(i), low.bytes(start)) for i in ids]
             spans = [span(place, low.bytes(stop - start)) for place in places]
-            slots = record(places, stop - start, low.memory.now[share], start)
-            row.append(low.task(step, slots, spans, spans))
+            slots = record(places, stop - start, now.places[share], start)
+            row.append(low.task(step, slots, [*spans, *now.reads], spans))
         yield row
-
-
-def _in_place(low: Lowering, one: Instruction) -> bool:
-    """Whether it works on segments of the state: what a step writes is then what it reads."""
-    kinds = {low.program.values[i].kind for i in (*one.inputs, *one.outputs) if i is not None}
-    return kinds <= {"flat", "control"}
-
-
-def update(*names: str) -> Callable[[Rule], Rule]:
-    """Registers how updates become steps, which leave those that are not in place to the walker."""
-
-    def register(function: Rule) -> Rule:
-        @wraps(function)
-        def lower(
-            low: Lowering, one: Instruction, attrs: dict[str, Any]
-        ) -> Iterator[Shares] | None:
-            return function(low, one, attrs) if _in_place(low, one) else None
-
-        rule(*names)(lower)
-        return function
-
-    return register
-
-
-def _flats(low: Lowering, one: Instruction) -> list[ValueId]:
-    return [i for i in one.inputs if i is not None and low.specs[i].rank == 1]
 
 
 def _numbers(low: Lowering, *numbers: float) -> Address:
@@ -65,30 +81,30 @@ def _numbers(low: Lowering, *numbers: float) -> Address:
     return place
 
 
-@update("sgd_update")
+@rule("sgd_update")
 def _sgd(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
-    return _update(low, _flats(low, one), "sgd", lambda p, n, now, _: [p[0], p[1], n, now])
+    return _update(low, one, "sgd", lambda p, n, now, _: [p[0], p[1], n, now])
 
 
-@update("momentum_update", "nesterov_update")
+@rule("momentum_update", "nesterov_update")
 def _momentum(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     factor, nesterov = bits(attrs["momentum"]), int(one.op == "nesterov_update")
     return _update(
-        low, _flats(low, one), "momentum",
+        low, one, "momentum",
         lambda p, n, now, _: [p[0], p[1], n, now, p[2], factor, nesterov],
     )  # fmt: skip
 
 
-@update("rmsprop_update")
+@rule("rmsprop_update")
 def _rmsprop(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     tail = [bits(attrs["rho"]), bits(1.0 - attrs["rho"]), bits(attrs["epsilon"])]
     return _update(
-        low, _flats(low, one), "rmsprop",
+        low, one, "rmsprop",
         lambda p, n, now, _: [p[0], p[1], n, now, p[2], *tail],
     )  # fmt: skip
 
 
-@update("adam_update", "adamw_update")
+@rule("adam_update", "adamw_update")
 def _adam(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     beta1, beta2, decay = attrs["beta1"], attrs["beta2"], attrs.get("weight_decay", 0.0)
     decayed = attrs.get("decayed", 0)
@@ -99,86 +115,84 @@ def _adam(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Sh
         shrunk = min(max(decayed - start, 0), n) if decay else 0
         return [p[0], p[1], n, now, p[2], p[3], *tail, shrunk, wide]
 
-    return _update(low, _flats(low, one), "adam", record)
+    return _update(low, one, "adam", record)
 
 
-@update("adagrad_update")
+@rule("adagrad_update")
 def _adagrad(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     tail = [bits(1.0), bits(1.0), bits(attrs["epsilon"])]
     return _update(
-        low, _flats(low, one), "rmsprop",
+        low, one, "rmsprop",
         lambda p, n, now, _: [p[0], p[1], n, now, p[2], *tail],
     )  # fmt: skip
 
 
-@update("amsgrad_update")
+@rule("amsgrad_update")
 def _amsgrad(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     beta1, beta2 = attrs["beta1"], attrs["beta2"]
     tail = [bits(n) for n in (beta1, 1.0 - beta1, beta2, 1.0 - beta2, attrs["epsilon"])]
     wide = _numbers(low, beta1, beta2)
     return _update(
-        low, _flats(low, one), "amsgrad",
+        low, one, "amsgrad",
         lambda p, n, now, _: [p[0], p[1], n, now, p[2], p[3], *tail, wide, p[4]],
     )  # fmt: skip
 
 
-@update("nadam_update")
+@rule("nadam_update")
 def _nadam(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     beta1, beta2, decay = attrs["beta1"], attrs["beta2"], attrs["momentum_decay"]
     tail = [bits(n) for n in (beta1, 1.0 - beta1, beta2, 1.0 - beta2, attrs["epsilon"])]
     wide, known = _numbers(low, beta1, beta2, momentum.BASE**decay), momentum.products(beta1, decay)
     table = _numbers(low, *known.tolist())
     return _update(
-        low, _flats(low, one), "nadam",
+        low, one, "nadam",
         lambda p, n, now, _: [p[0], p[1], n, now, p[2], p[3], *tail, wide, table, len(known)],
     )  # fmt: skip
 
 
-@update("lion_update")
+@rule("lion_update")
 def _lion(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     beta1, beta2 = attrs["beta1"], attrs["beta2"]
     tail = [bits(n) for n in (beta1, 1.0 - beta1, beta2, 1.0 - beta2)]
-    return _update(
-        low, _flats(low, one), "lion", lambda p, n, now, _: [p[0], p[1], n, now, p[2], *tail]
-    )
+    return _update(low, one, "lion", lambda p, n, now, _: [p[0], p[1], n, now, p[2], *tail])
 
 
-@update("shrink")
+@rule("shrink")
 def _shrink(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     decay, decayed = _numbers(low, attrs["weight_decay"]), attrs["decayed"]
     return _update(
-        low, _flats(low, one), "shrink",
+        low, one, "shrink",
         lambda p, n, now, start: [p[0], min(max(decayed - start, 0), n), now, decay],
     )  # fmt: skip
 
 
-@update("average_update")
+@rule("average_update")
 def _average(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     decay, start, every = _numbers(low, attrs["decay"]), attrs["start"], attrs["every"]
     return _update(
-        low, _flats(low, one), "average",
+        low, one, "average",
         lambda p, n, now, _: [p[0], p[1], n, now, decay, start, every],
     )  # fmt: skip
 
 
-@update("keep")
+@rule("keep")
 def _keep(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     ids = [*_flats(low, one), *one.outputs]
-    return _update(low, ids, "keep", lambda p, n, now, _: [p[0], p[1], n])
+    return _update(low, one, "keep", lambda p, n, now, _: [p[0], p[1], n], ids)
 
 
-@update("clip_norm")
+@rule("clip_norm")
 def _clip(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
-    (g,) = one.inputs
-    assert g is not None
-    return _clip_tasks(low, g, bits(attrs["maximum"]))
+    return _clip_tasks(low, one, bits(attrs["maximum"]))
 
 
-def _clip_tasks(low: Lowering, g: ValueId, maximum: int) -> Iterator[Shares]:
+def _clip_tasks(low: Lowering, one: Instruction, maximum: int) -> Iterator[Shares]:
+    g = one.outputs[0]
     size = ByteCount(8 * low.shares)
     sums = span(low.memory.scratch(size), size)
     count = length(low.specs[g])
     cuts = low.cuts(count, 4.0 * count, 64)
+    yield from _copied(low, one, cuts)
     first: Shares = []
     second: Shares = []
     for share, (start, stop) in enumerate(cuts):
@@ -195,29 +209,26 @@ def _clip_tasks(low: Lowering, g: ValueId, maximum: int) -> Iterator[Shares]:
 
 def _range(
     low: Lowering, one: Instruction, attrs: dict[str, Any], step: str, number: float
-) -> Iterator[Shares] | None:
+) -> Iterator[Shares]:
     """A step on [start, stop) of its first input, with the second one and a number."""
-    x, other = one.inputs
-    assert x is not None
-    assert other is not None
-    if attrs["stop"] > length(low.specs[x]):
-        return None
-    first, last = attrs["start"], attrs["stop"]
+    ids, count = _flats(low, one), length(low.specs[one.outputs[0]])
+    first, last = min(attrs["start"], count), min(attrs["stop"], count)
+    yield from _copied(low, one, low.cuts(count, 2.0 * count, 16))
     row: Shares = []
     for start, stop in low.cuts(last - first, 2.0 * (last - first), 16):
         offset, size = low.bytes(first + start), low.bytes(stop - start)
-        a, b = (span(moved(low.at(id), offset), size) for id in (x, other))
+        a, b = (span(moved(low.at(id), offset), size) for id in ids)
         record = [a.start, b.start, stop - start, bits(number)]
         made = low.task(step, record, [a, b], [a])
         row.append(None if start == stop else made)
-    return iter([row])
+    yield row
 
 
-@update("add_decay")
+@rule("add_decay")
 def _add_decay(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     return _range(low, one, attrs, "add_decay", attrs["coefficient"])
 
 
-@update("rescale")
+@rule("rescale")
 def _rescale(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     return _range(low, one, attrs, "rescale", attrs["factor"])

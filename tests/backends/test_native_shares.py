@@ -12,7 +12,8 @@ import pytest
 import support
 from lamina.backends import threads
 from lamina.backends.native import executor, gradients
-from lamina.backends.native.lowering import Lowering, Memory, Task, stretches
+from lamina.backends.native.lowering import Lowering, Memory
+from lamina.backends.native.tasks import Task, stretches
 from lamina.backends.walker import Walker
 from native_support import trained
 

@@ -21,6 +21,7 @@ from . import (  # the steps register
     interpreter,
     steps_data,  # noqa: F401
     steps_elements,  # noqa: F401
+    steps_indices,  # noqa: F401
     steps_products,  # noqa: F401
     steps_rows,  # noqa: F401
     steps_updates,  # noqa: F401
@@ -31,7 +32,10 @@ Piece = tuple[str, str]
 
 _lock = threading.Lock()  # two threads that first use a step would both compile it
 _made: dict[Piece, Any] = {}
-_REALS = {"float32": types.float32, "float64": types.float64}
+_KINDS = {
+    "float32": types.float32, "float64": types.float64, "int32": types.int32, "int64": types.int64,
+    "uint32": types.uint32, "bool": types.uint8,
+}  # fmt: skip
 LOOPS = {"lead": 5, "serve": 1}  # and their numbers of arguments
 
 
@@ -51,7 +55,7 @@ def _function(piece: Piece) -> Any:
         function, arguments = getattr(interpreter, name), (kinds.int64,) * LOOPS[name]
     else:
         function = STEPS[name]
-        arguments = (kinds.CPointer(kinds.int64), kinds.CPointer(_REALS[dtype]))
+        arguments = (kinds.CPointer(kinds.int64), kinds.CPointer(_KINDS[dtype]))
     options = {name: value for name, value in OPTIONS.items() if name != "nogil"}
     made: Any = CFunc(function, (arguments, types.void), locals={}, options=options)
     made._cache = disk_cache(function)

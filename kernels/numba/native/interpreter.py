@@ -30,7 +30,9 @@ from .slots import (
     BARRIER,
     BATCHES,
     CURSOR,
+    EARLY,
     FIRST_STEP,
+    LATE,
     LEADER,
     NOW_SLOTS,
     NUMBER,
@@ -180,11 +182,14 @@ def run(control: int, program: int, thread: int, mailbox: int) -> None:
                     integers(clock)[task] += ticks() - begun
             if threads > 1:
                 wait(control, threads, mailbox)
-            if stretch in (check, guard):
+            if stretch in (check, guard, stretches - 1):
                 # A thread may come here late, when another has asked for a stop further on.
-                last = 2 * number + (2 if stretch == guard else 1)
-                if 0 < load_atomic(control + 8 * STOP) <= last:
-                    stopped = True
+                loss = stretch not in (guard, stretches - 1)  # what comes behind has not been done
+                stopped = 0 < load_atomic(control + 8 * STOP) <= 2 * number + (1 if loss else 2)
+                stopped |= 0 < load_atomic(control + 8 * EARLY) <= number + 1
+                if not loss:
+                    stopped |= 0 < load_atomic(control + 8 * LATE) <= number + 1
+                if stopped:
                     break
         if stopped:
             break

@@ -51,6 +51,8 @@ integers = _pointer_to(types.int64, "int64")
 words = _pointer_to(types.int32, "int32")
 doubles = _pointer_to(types.float64, "float64")
 bytes_at = _pointer_to(types.uint8, "booleans")
+singles = _pointer_to(types.float32, "float32")
+unsigned = _pointer_to(types.uint32, "uint32")
 
 
 @intrinsic

@@ -20,7 +20,10 @@ Like = Any
 ) = range(15)  # fmt: skip
 LEADER = 15  # the core that the leading thread was last seen on
 BARRIER, PHASE = 16, 24  # cache lines of their own
-SUMS, RESULTS, COLUMNS = 32, 64, 96  # from there on; of a column its address and its order's
+# One more than the number of the batch in which an index was out of range: before the loss was
+# looked at, or later. Two, for a thread may look at the first when another is further on.
+EARLY, LATE = 32, 33
+SUMS, RESULTS, COLUMNS = 40, 72, 104  # from there on; of a column its address and its order's
 MOST = 32  # sums, results or columns of one program
 CONTROL_SLOTS = COLUMNS + 2 * MOST
 NUMBER, ROW, STEP, RATE = range(4)

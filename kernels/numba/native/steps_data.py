@@ -8,7 +8,18 @@ import numpy as np
 
 from .. import updates
 from ..jit import jit
-from .machine import doubles, integers, line, pointer, real, words
+from .machine import (
+    bytes_at,
+    call,
+    doubles,
+    integers,
+    line,
+    pointer,
+    real,
+    singles,
+    unsigned,
+    words,
+)
 from .slots import (
     COLUMNS,
     FAILED,
@@ -18,6 +29,8 @@ from .slots import (
     RESULTS,
     ROW,
     ROW_WEIGHTS,
+    SEED,
+    STEP,
     STOP,
     SUMS,
     TRACE,
@@ -149,3 +162,73 @@ def fill(a: Record, like: Like) -> None:
 def copy(a: Record, like: Like) -> None:
     """0 source, 1 words, 2 target."""
     copy_words(words(a[0]), words(a[2]), a[1])
+
+
+@step
+def clear(a: Record, like: Like) -> None:
+    """0 memory, 1 bytes that become zero."""
+    out = bytes_at(a[0])
+    for i in range(a[1]):
+        out[i] = 0
+
+
+# Numbers of any dtype: which one a record says by its place here.
+NUMBERS = ("int32", "int64", "uint32", "float32", "float64")
+
+
+@jit
+def whole(address: int, kind: int, i: int) -> Any:
+    """Element i of an array of NUMBERS[kind], as int64."""
+    if kind == 0:
+        return np.int64(words(address)[i])
+    if kind == 1:
+        return integers(address)[i]
+    if kind == 2:
+        return np.int64(unsigned(address)[i])
+    return np.int64(singles(address)[i]) if kind == 3 else np.int64(doubles(address)[i])
+
+
+@jit
+def fraction(address: int, kind: int) -> Any:
+    """The number of NUMBERS[kind] that stands there, as float64."""
+    if kind == 4:
+        return doubles(address)[0]
+    return np.float64(singles(address)[0]) if kind == 3 else np.float64(whole(address, kind, 0))
+
+
+@step
+def numbers(a: Record, like: Like) -> None:
+    """A now-record and a control block for steps whose host numbers a program computes.
+
+    0 now, 1 control, of which the seed alone is set; 2 learning rate or 0, 3 its dtype; 4 step or
+    0, 5 its dtype, 6 what is added to it; 7 seed or 0, 8 its dtype.
+    """
+    if a[2] != 0:
+        doubles(a[0])[RATE] = fraction(a[2], a[3])
+    if a[4] != 0:
+        integers(a[0])[STEP] = whole(a[4], a[5], 0) + a[6]
+    if a[7] != 0:
+        integers(a[1])[SEED] = whole(a[7], a[8], 0)
+
+
+@step
+def repeat(a: Record, like: Like) -> None:
+    """A step for each of many matrices, whose addresses in its record move on.
+
+    0 the step, 1 slots of its record, 2 memory for one, 3 first, 4 behind the last, 5 how many
+    axes, 6 how many slots move. Then the length of each axis; for each slot that moves, which it is
+    and its bytes along each axis; the record of the first.
+    """
+    axes, moving, record = a[5], a[6], integers(a[2])
+    moves = 7 + axes
+    own = moves + moving * (1 + axes)
+    for number in range(a[3], a[4]):
+        for slot in range(a[1]):
+            record[slot] = a[own + slot]
+        for m in range(moving):
+            at, rest, offset = moves + m * (1 + axes), number, 0
+            for axis in range(axes - 1, -1, -1):
+                offset += rest % a[7 + axis] * a[at + 1 + axis]
+                rest //= a[7 + axis]
+            record[a[at]] += offset
+        call(a[0], a[2])

@@ -104,6 +104,24 @@ def mean_squared_error(a: Record, like: Like) -> None:
 
 
 @step
+def cross_entropy(a: Record, like: Like) -> None:
+    """0 p, 1 rows, 2 columns, 3 labels, 4 weights, 5 rows of weights, 6 smallest p, 7 out."""
+    losses.cross_entropy(
+        matrix(a[0], a[1], a[2], like), matrix_words(a[3], a[1]), matrix(a[4], a[5], 1, like),
+        real(a[6], like), matrix(a[7], a[1], 1, like),
+    )  # fmt: skip
+
+
+@step
+def binary_cross_entropy(a: Record, like: Like) -> None:
+    """0 p, 1 rows, 2 columns, 3 targets, 4 weights, 5 rows of weights, 6 smallest p, 7 out."""
+    losses.binary_cross_entropy(
+        matrix(a[0], a[1], a[2], like), matrix(a[3], a[1], a[2], like),
+        matrix(a[4], a[5], 1, like), real(a[6], like), matrix(a[7], a[1], 1, like),
+    )  # fmt: skip
+
+
+@step
 def argmax(a: Record, like: Like) -> None:
     """The first largest of each row; NaN is larger than all. 0 x, 1 rows, 2 columns, 3 out."""
     x, out = matrix(a[0], a[1], a[2], like), words(a[3])

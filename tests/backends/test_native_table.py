@@ -1,0 +1,165 @@
+"""Every row of the table on the numba backend, each sample as a program: native, and right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import lamina as lm
+import numpy as np
+import pytest
+from lamina.backends.conformance.operations import deviation, oracle
+from lamina.backends.native.executor import Native
+from lamina.backends.program import Layout, Program
+from lamina.backends.state import Control, DataBlock, State
+from lamina.core.graph.graph import constant, make, outputs
+from lamina.core.graph.planner import plan
+from lamina.kernels.op import Sample
+from lamina.kernels.ops import OPS
+from lamina.kernels.spec import FLOATS, INTEGERS, ITEMSIZE
+
+# Rows whose steps are made from the operation when a program is: not all of their calls have some.
+GENERATED = frozenset(
+    (
+        "add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "equal",
+        "not_equal", "less", "less_equal", "greater", "greater_equal", "where", "negative", "exp",
+        "log", "log1p", "expm1", "sqrt", "abs", "sign", "erf", "clip", "sum", "mean", "max",
+        "transpose", "reshape", "broadcast_to", "slice", "unslice", "concatenate", "cast",
+    )
+)  # fmt: skip
+ROWS = 9
+
+
+def program(op: str, sample: Sample, dtype: str) -> Program:
+    """One operation on constants, in a program of that dtype."""
+    given = [None if v is None else constant(v) for v in sample.inputs]
+    if op == "dropout_mask":  # a seed has 64 bits
+        given = [constant(v, "int64") for v in sample.inputs]
+    made = outputs(make(op, *given, **sample.attrs))
+    named = {str(number): node for number, node in enumerate(made)}
+    return plan("function", dtype=dtype, capacity=1, layout=Layout(()), outputs=named)
+
+
+def run(one: Program) -> tuple[list[np.ndarray], list[str]]:
+    """What a program makes, and the lines of `explain`."""
+    backend = lm.get_backend("numba")
+    state = State(backend, one.layout, one.dtype, seed=0)
+    native = backend.compile(one)
+    assert isinstance(native, Native)
+    binding = native.bind(state, DataBlock(backend, {}))
+    binding.run(Control(batch=1))
+    return [binding.read(name) for name in one.outputs], [line[2] for line in native.explain()]
+
+
+def variants(op: str, dtype: str, rows: int) -> Iterator[tuple[Sample, str]]:
+    """Samples with the dtype of the program: its own and another, and integers of every kind."""
+    other = next(kind for kind in FLOATS if kind != dtype)
+    for sample in OPS[op].samples(np.random.default_rng(0), dtype, rows):
+        yield sample, dtype
+        yield sample, other
+        indices = OPS[op].indices
+        if indices is None:
+            continue
+        at = indices.input
+        for kind in INTEGERS:
+            inputs = list(sample.inputs)
+            inputs[at] = inputs[at].astype(kind)
+            yield Sample(tuple(inputs), sample.attrs), dtype
+    yield from others(op, dtype, rows)
+
+
+def others(op: str, dtype: str, rows: int) -> Iterator[tuple[Sample, str]]:
+    """What the samples of the table leave out."""
+    rng = np.random.default_rng(1)
+
+    def drawn(*shape: int, kind: str = dtype) -> Any:
+        return (rng.standard_normal(shape) * 3.0).astype(kind)
+
+    moved = ("gather_rows", "scatter_rows", "pick")
+    if op in moved:
+        for sample in list(OPS[op].samples(rng, dtype, rows)):
+            for kind in (*INTEGERS, "bool"):
+                x = np.abs(sample.inputs[0] * 3.0).astype(kind)
+                yield Sample((x, sample.inputs[1]), sample.attrs), dtype
+    if op == "scatter_rows":  # with as many columns as shares take each a part of
+        yield Sample((drawn(rows, 80), rng.integers(0, 4, rows)), {"rows": 4}), dtype
+    if op == "one_hot":
+        labels = rng.integers(0, 5, (rows, 2, 1)).astype("int32")
+        for kind in ITEMSIZE:
+            yield Sample((labels,), {"classes": 5, "dtype": kind}), dtype
+    if op == "argmax":
+        for kind in INTEGERS:
+            yield Sample((drawn(rows, 2, 4, kind=kind),), {"axis": -1}), dtype
+        yield Sample((drawn(5),), {"axis": 0}), dtype
+    if op in ("softmax", "log_softmax"):
+        yield Sample((drawn(5),), {}), dtype
+        yield Sample((drawn(rows, 2, 2, 3),), {}), dtype
+    if op in ("sigmoid", "relu", "gelu"):
+        yield Sample((drawn(),), {}), dtype
+    if op.endswith("cross_entropy") or op.startswith(("mean_squared", "softmax_cross")):
+        labels = OPS[op].indices is not None
+        for lead in ((), (rows, 2)):
+            p = np.abs(drawn(*lead, 4)) / 20.0 + 0.05
+            size = (*lead, 1)
+            targets = rng.integers(0, 4, size) if labels else np.abs(drawn(*lead, 4)) / 20.0
+            weights = np.abs(drawn(*size))
+            given = (p.astype(dtype), targets if labels else targets.astype(dtype))
+            yield Sample(given, {}), dtype
+            yield Sample((*given, weights), {}), dtype
+    if op == "matmul":
+        yield from _products(drawn, dtype)
+    if op == "dense":
+        yield Sample((drawn(rows, 2, 7), drawn(7, 3), None), {}), dtype
+        yield Sample((drawn(rows, 2, 3, 7), drawn(7, 1)), {"activation": "relu"}), dtype
+    if op == "dense_backward":
+        g, x, w = drawn(rows, 2, 4), drawn(rows, 2, 7), drawn(7, 4)
+        for bias in (False, True):
+            for need in (False, True):
+                yield Sample((g, x, w, None), {"bias": bias, "input": need}), dtype
+    if op == "dropout_mask":
+        for kind in FLOATS:
+            attrs = {"shape": (rows, 5), "rate": 0.5, "stream": 2**40 + 1, "dtype": kind}
+            yield Sample((11, 12), attrs), dtype
+
+
+def _products(drawn: Any, dtype: str) -> Iterator[tuple[Sample, str]]:
+    """Leading axes that are equal, repeated or missing, few and many; each side either way."""
+    leads = [((3,), (3,)), ((4, 1), (1, 3)), ((3,), ()), ((), (3,)), ((2, 3), (3,)), ((1,), (1,))]
+    for lead_a, lead_b in leads:
+        for sizes in ((5, 6, 4), (50, 40, 70)):
+            for flip_a in (False, True):
+                for flip_b in (False, True):
+                    m, k, n = sizes
+                    a = drawn(*lead_a, *((k, m) if flip_a else (m, k)))
+                    b = drawn(*lead_b, *((n, k) if flip_b else (k, n)))
+                    attrs = {"transpose_a": flip_a, "transpose_b": flip_b}
+                    yield Sample((a, b), attrs), dtype
+
+
+def expected(op: str, sample: Sample) -> tuple[Any, ...]:
+    """The reference in float64; sums of booleans are whether there is one."""
+    with np.errstate(all="ignore"):
+        return oracle(OPS[op], sample)
+
+
+@pytest.mark.parametrize("shares", [1, 3])
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("op", sorted(set(OPS) - GENERATED))
+def test_every_row_is_native_in_every_dtype(
+    op: str, dtype: str, shares: int, many_threads: Any
+) -> None:
+    many_threads(shares)
+    for sample, kind in variants(op, dtype, ROWS):
+        one = program(op, sample, kind)
+        made, lines = run(one)
+        if op == "argmax" and sample.attrs["axis"] % sample.inputs[0].ndim + 1 < sample.inputs[0].ndim:
+            continue  # made from the operation
+        told = f"{sample.attrs}, {[getattr(v, 'shape', v) for v in sample.inputs]}, in {kind}"
+        assert not [line for line in lines if "walked" in line], told
+        wanted = expected(op, sample)
+        specs = [one.values[id].spec for id in one.outputs.values()]
+        assert len(made) == len(wanted)
+        for got, want, spec in zip(made, wanted, specs, strict=True):
+            assert (got.shape, got.dtype.name) == (spec.shape, spec.dtype), told
+            error, bound = deviation(got, want, OPS[op].tolerance[dtype])
+            assert error <= bound, f"{told}: off by {error}, allowed {bound}"
