@@ -13,6 +13,7 @@ import support
 from lamina.backends import blocked
 from lamina.backends.conformance import Plain
 from lamina.backends.program import MemoryPlan, Program, Region
+from lamina.core.conformance import PROGRAMS, check_program
 from lamina.core.graph.gradients import differentiate
 from lamina.core.graph.graph import Node, leaf, make
 from lamina.core.graph.planner import plan
@@ -367,6 +368,11 @@ def test_blocks_of_rows_compute_the_same(seed: int, everywhere: int) -> None:
         np.testing.assert_allclose(got, want, rtol=off, atol=off * max(1.0, np.abs(want).max()))
     again, _ = run(drawn)
     assert again.read("gradients").tobytes() == state.read("gradients").tobytes()
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_conformance_kit_in_blocks(name: str, everywhere: int) -> None:
+    assert check_program(lm.get_backend("numpy"), name, "float64") == []
 
 
 def test_a_training_in_blocks(everywhere: int) -> None:
