@@ -204,10 +204,24 @@ def _by_blocks(program: Program, region: Region, values: Values) -> Iterator[str
 
 
 class Drawn:
-    """A program of random operations on a batch and parameters, with its data."""
+    """A program of random operations on a batch and parameters, with its data.
+
+    values: of a run, by id. plain: what ran it, as the program reads.
+    """
 
     def __init__(self, seed: int, statements: int = 25) -> None:
-        self.rng = np.random.default_rng([seed, 17])
+        for attempt in range(20):
+            self.make(seed, attempt, statements)
+            try:
+                self.plain, self.values = self.plainly()
+                return
+            except IndexError:  # a label that was computed is too large
+                continue
+        raise AssertionError(f"no program of seed {seed} runs")
+
+    def make(self, seed: int, attempt: int, statements: int) -> None:
+        """Draws the statements."""
+        self.rng = np.random.default_rng([seed, attempt])
         self.dtype = ("float32", "float64")[seed % 2]
         shapes = [(1, 6), (6,), (2, 3), (6, 6), (1, 1), (3,)]
         batch = {"x": (6,), "z": (2, 3), "t": (1,)}

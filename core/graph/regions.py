@@ -227,6 +227,7 @@ class _Segment:
     """The groups of one segment's instructions, as far as they have been looked at."""
 
     instructions: Sequence[Instruction]
+    groups: dict[_Group, None] = field(default_factory=dict)
     of: list[_Group] = field(default_factory=list)  # by position
     makers: dict[ValueId, int] = field(default_factory=dict)
     readers: dict[ValueId, list[int]] = field(default_factory=dict)
@@ -243,6 +244,7 @@ class _Segment:
                 before |= maker.members | maker.before
         reads = frozenset(i for i in one.inputs if i is not None)
         self.of.append(_Group([position], 1 << position, before, found, reads))
+        self.groups[self.of[-1]] = None
         self.makers.update(dict.fromkeys(one.outputs, position))
         if not found:
             return
@@ -295,23 +297,22 @@ class _Segment:
             sorted(p for g in groups for p in g.positions), members, before & ~members, views, reads
         )
         self.waiting.difference_update(positions)
-        for position in made.positions:
-            self.of[position] = made
-        for group in self.groups():
+        for group in groups:
+            del self.groups[group]
+        for group in self.groups:
             if group.before & members:
                 group.before |= made.before | members
+        self.groups[made] = None
+        for position in made.positions:
+            self.of[position] = made
 
     def _crossed(self, before: int, members: int) -> bool:
         """Whether something outside depends on some of the members, and others depend on it."""
-        return any(g.members & before and g.before & members for g in self.groups())
-
-    def groups(self) -> list[_Group]:
-        """Every group once, by its first instruction."""
-        return list(dict.fromkeys(self.of))
+        return any(g.members & before and g.before & members for g in self.groups)
 
     def ordered(self) -> Iterator[_Group]:
         """The groups, each after those that it depends on, else as they stand."""
-        left, done = self.groups(), 0
+        left, done = sorted(self.groups, key=lambda group: group.positions[0]), 0
         while left:
             group = next(g for g in left if not g.before & ~done)
             left.remove(group)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import lamina as lm
-from lamina.backends.program import Program, Region
+import numpy as np
+import pytest
+import support
+from lamina.backends import blocked
+from lamina.backends.conformance import Plain
+from lamina.backends.program import MemoryPlan, Program, Region
+from lamina.core.conformance import PROGRAMS, check_program
 from lamina.core.graph.gradients import differentiate
 from lamina.core.graph.graph import Node, leaf, make
 from lamina.core.graph.planner import plan
 from lamina.core.layers import Parameter
 from lamina.core.tracing import ForwardGraph, layout_of
-from lamina.kernels.spec import ROWS, Spec
-from region_checks import check_regions
+from lamina.kernels.spec import ROWS, Rows, Spec
+from region_checks import ROW_COUNT, Drawn, check_regions
 
 ops = lm.ops
 
@@ -21,11 +28,13 @@ ops = lm.ops
 def planned(
     function: Callable[..., Any],
     *shapes: tuple[Any, ...],
-    labels: bool = False,
     parameters: tuple[tuple[int, ...], ...] = (),
-    classes: int | None = None,
+    labels: int = 0,
 ) -> Program:
-    """The program of a function of batch columns and parameters, and of its sum's gradient."""
+    """The program of a function of batch columns and parameters, and of its sum's gradient.
+
+    labels: the classes of a column of class numbers, which comes after the others.
+    """
     columns = [leaf("batch", Spec(s, "float64"), f"x{i}") for i, s in enumerate(shapes)]
     if labels:
         columns.append(leaf("batch", Spec((ROWS, 1), "int32"), "labels"))
@@ -34,36 +43,46 @@ def planned(
     leaves = [leaf("parameter", Spec(e.shape, "float64"), e.name) for e in layout.entries]
     y = function(*columns, *leaves)
     outputs = {f"y{i}": n for i, n in enumerate(y if isinstance(y, tuple) else (y,))}
-    total = make("sum", make("cast", outputs["y0"], dtype="float64"), axis=None)
-    gradients = dict(zip((p.source for p in leaves), differentiate(total, leaves), strict=True))
-    return plan(
+    sums, gradients = {}, {}
+    if leaves:
+        sums["loss"] = make("sum", outputs["y0"], axis=None)
+        found = differentiate(sums["loss"], leaves)
+        gradients = dict(zip((p.source for p in leaves), found, strict=True))
+    program = plan(
         "test", dtype="float64", capacity=12, layout=layout, columns=columns, outputs=outputs,
-        sums={"loss": total} if leaves else {}, gradients=gradients,
-        classes={} if classes is None else {"labels": classes},
+        sums=sums, gradients=gradients, classes={"labels": labels} if labels else {},
     )  # fmt: skip
+    assert check_regions(program) == []
+    return program
 
 
 def operations(program: Program, region: Region) -> list[str]:
     return [one.op for _, one in program.instructions()][region.start : region.stop]
 
 
-def several(program: Program) -> list[Region]:
-    """The regions of more than one instruction."""
-    return [region for region in program.regions if len(region) > 1]
+def several(program: Program) -> list[list[str]]:
+    """The operations of the regions of more than one instruction."""
+    return [operations(program, region) for region in program.regions if len(region) > 1]
 
 
 def names(program: Program, ids: Any) -> set[str]:
     return {program.values[i].name for i in ids}
 
 
-def layer_norm(x: Node, scale: Node, shift: Node) -> Node:
+def extents(program: Program, region: Region) -> dict[str, str]:
+    return {program.values[i].name: extent for i, extent in region.extents.items()}
+
+
+def layer_norm(x: Node, *scale_and_shift: Node) -> Node:
     d = x - x.mean(axis=-1, keepdims=True)
-    return d / ops.sqrt((d * d).mean(axis=-1, keepdims=True) + 1e-5) * scale + shift
+    y = d / ops.sqrt((d * d).mean(axis=-1, keepdims=True) + 1e-5)
+    return y * scale_and_shift[0] + scale_and_shift[1] if scale_and_shift else y
 
 
-def batch_norm(x: Node, scale: Node, shift: Node) -> Node:
+def batch_norm(x: Node, *scale: Node) -> Node:
     d = x - x.mean(axis=0, keepdims=True)
-    return d / ops.sqrt((d * d).mean(axis=0, keepdims=True) + 1e-5) * scale + shift
+    y = d / ops.sqrt((d * d).mean(axis=0, keepdims=True) + 1e-5)
+    return y * scale[0] if scale else y
 
 
 def softmax(x: Node) -> Node:
@@ -75,32 +94,27 @@ def softmax(x: Node) -> Node:
 
 
 def test_a_layer_norm_is_one_region_each_way() -> None:
-    vectors = ((1, 8), (1, 8))
-    program = planned(layer_norm, (ROWS, 8), parameters=vectors)
-    assert check_regions(program) == []
-    assert [len(r) for r in several(program)] == [
-        len(program.forward), len(program.regions[-1])
-    ]  # fmt: skip
-    forward, backward = several(program)
+    program = planned(layer_norm, (ROWS, 8), parameters=((1, 8), (1, 8)))
+    forward, backward = (r for r in program.regions if len(r) > 1)
+    assert len(forward) == len(program.forward)
+    assert operations(program, backward).count("sum") == 2  # scale and shift
     assert (forward.rows, forward.columns) == (backward.rows, backward.columns) == (ROWS, 8)
-    every = {program.values[i].name: e for i, e in forward.extents.items()}
-    assert every["x0"] == "full"
-    assert every["0.p0"] == every["0.p1"] == "column"
-    assert list(every.values()).count("row") == 4  # mean, variance, with epsilon, its root
-    assert names(program, forward.inputs) >= {"x0", "0.p0", "0.p1"}
+    seen = extents(program, forward)
+    assert seen["x0"] == "full"
+    assert seen["0.p0"] == seen["0.p1"] == "column"
+    assert list(seen.values()).count("row") == 4  # mean, variance, with epsilon, its root
     # The output, the loss, and what the gradient of the scale is made from.
-    assert len(forward.outputs) == 3
+    assert [forward.extents[i] for i in forward.outputs] == ["full", "full", "scalar"]
     assert {backward.extents[i] for i in backward.outputs} == {"column"}
 
 
 def test_sums_down_the_rows_part_a_batch_norm_in_three() -> None:
     program = planned(batch_norm, (ROWS, 8))
-    assert check_regions(program) == []
     made = [operations(program, r) for r in program.regions if r.rows == ROWS]
-    assert made == [["mean"], ["subtract", "multiply", "mean"], ["divide", "multiply", "add"]]
-    between = [r for r in program.regions if r.rows == 1]
-    assert [operations(program, r) for r in between] == [["add", "sqrt"]]
-    assert {e for r in between for e in r.extents.values()} == {"full", "row"}
+    assert made == [["mean"], ["subtract", "multiply", "mean"], ["divide"]]
+    (between,) = (r for r in program.regions if r.rows == 1)
+    assert operations(program, between) == ["add", "sqrt"]
+    assert between.columns == 8
 
 
 def test_a_softmax_by_hand_is_one_region() -> None:
@@ -110,3 +124,303 @@ def test_a_softmax_by_hand_is_one_region() -> None:
     assert names(program, region.inputs) == {"x0"}
     assert region.outputs == (program.outputs["y0"],)
     assert len(region.inner) == 4
+
+
+def test_a_loss_of_rows_is_one_region() -> None:
+    def loss(p: Node, y: Node, weights: Node) -> Node:
+        rows = support.huber(y, p).mean(axis=1, keepdims=True)
+        return ops.sum(rows * weights, axis=None)
+
+    program = planned(loss, (ROWS, 3), (ROWS, 3), (ROWS, 1))
+    (region,) = program.regions
+    assert len(region) == len(program.forward)
+    assert extents(program, region)["x2"] == "row"
+    assert region.extents[program.outputs["y0"]] == "scalar"
+
+
+def test_what_surrounds_a_product_is_with_neither_side() -> None:
+    def gated(x: Node, w: Node, v: Node) -> Node:
+        return x + ops.sigmoid(x @ w) * ops.tanh(x @ v)
+
+    program = planned(gated, (ROWS, 4), parameters=((4, 4), (4, 4)))
+    assert several(program)[0] == ["sigmoid", "tanh", "multiply", "add", "sum"]
+    (backward,) = several(program)[1:]
+    assert "tanh_backward" in backward
+    assert "sigmoid_backward" in backward
+
+
+def test_a_residual_is_with_what_comes_after_the_product() -> None:
+    def residual(x: Node, w: Node) -> Node:
+        y = layer_norm(x) @ w
+        return layer_norm(y + x) * 2.0
+
+    program = planned(residual, (ROWS, 4), parameters=((4, 4),))
+    first, second = [r for r in program.regions if r.stop <= len(program.forward) and len(r) > 1]
+    assert "x0" in names(program, first.inputs) & names(program, second.inputs)
+    assert operations(program, second)[0] == "add"  # not with the norm that the product needs
+
+
+def test_who_reads_the_same_matrix_is_together() -> None:
+    """A gradient that is summed down the rows, and multiplied, is loaded once."""
+    program = planned(lambda g, x: (ops.sum(g, axis=(0,)), g * x), (ROWS, 5), (ROWS, 5))
+    assert several(program) == [["sum", "multiply"]]
+    apart = planned(lambda g, x: (ops.sum(g, axis=None), x * 0.5), (ROWS, 5), (ROWS, 5))
+    assert several(apart) == []
+
+
+def test_who_shares_a_number_alone_is_not() -> None:
+    program = planned(lambda x, y, s: (x * s, y * s), (ROWS, 5), (ROWS, 5), parameters=((1, 1),))
+    assert [len(r) for r in program.regions[:2]] == [2, 1]  # the loss is with what it sums
+
+
+def test_rows_of_one_matrix_are_rows_of_another_view() -> None:
+    """(n, 2, 3): for who reduces the last axis a matrix of 2n rows, for the others of n."""
+    last = planned(lambda x: layer_norm(x), (ROWS, 2, 3))
+    assert [(r.rows, r.columns) for r in last.regions] == [(Rows(2), 3)]
+    plain = planned(lambda x: ops.exp(x) * 2.0, (ROWS, 2, 3))
+    assert [(r.rows, r.columns) for r in plain.regions] == [(ROWS, 6)]
+    middle = planned(lambda x: ops.sum(ops.exp(x), axis=(1,)), (ROWS, 2, 3))
+    assert [operations(middle, r) for r in middle.regions] == [["exp"]]
+
+
+def test_a_vector_of_a_square_is_a_row_or_a_column_not_both() -> None:
+    def both(x: Node) -> Node:
+        v = ops.sum(x, axis=(1,))  # by row; where it is added, by column
+        return x + v
+
+    program = planned(lambda x, p: (x, both(p)), (ROWS, 1), parameters=((6, 6),))
+    assert [operations(program, r) for r in program.regions if r.rows == 6][:2] == [
+        ["sum"],
+        ["add"],
+    ]
+
+
+def test_labels_in_range_are_in_a_region() -> None:
+    def loss(p: Node, y: Node, labels: Node) -> Node:
+        hot = ops.one_hot(labels, classes=4, dtype="bool")
+        return ops.where(hot, p, y) - ops.pick(p, labels)
+
+    program = planned(loss, (ROWS, 4), (ROWS, 4), labels=4)
+    (region,) = program.regions
+    assert set(operations(program, region)) == {"one_hot", "where", "pick", "subtract"}
+    assert extents(program, region)["labels"] == "row"
+
+
+def test_labels_that_a_step_must_look_at_are_not() -> None:
+    def picked(p: Node) -> Node:
+        return ops.pick(p, ops.cast(ops.sum(p, axis=-1, keepdims=True), dtype="int32")) * 2.0
+
+    program = planned(picked, (ROWS, 4))
+    assert program.computed
+    assert several(program) == [["sum", "cast"]]
+
+
+def test_reshapes_are_inside_only() -> None:
+    inside = planned(lambda x: ops.reshape(ops.exp(x), (ROWS, 6)) * 2.0, (ROWS, 2, 3))
+    assert several(inside) == [["exp", "reshape", "multiply"]]
+    outside = planned(lambda x, w: ops.reshape(ops.exp(x), (ROWS, 6)) @ w, (ROWS, 2, 3),
+                      parameters=((6, 2),))  # fmt: skip
+    assert ["exp"] in [operations(outside, r) for r in outside.regions]
+    assert all("reshape" not in operations(outside, r) for r in outside.regions)
+
+
+def test_numbers_of_the_host_and_empty_arrays_are_in_none() -> None:
+    assert planned(lambda x: ops.exp(x) * 2.0, (ROWS, 0)).regions == ()
+    model = support.classifier(
+        layers=[lm.Dense(4, "relu"), lm.Dropout(0.5), lm.Dense(3, "softmax")]
+    )
+    model.build(4)
+    program = model.session.program("train", 8)
+    assert check_regions(program) == []
+    kinds = {program.values[i].kind for r in program.regions for i in r.extents}
+    assert "control" not in kinds
+
+
+def test_the_order_stays_where_nothing_is_joined() -> None:
+    def chain(x: Node, w: Node) -> Node:
+        return ops.tanh(ops.exp(x @ w) @ w)
+
+    program = planned(chain, (ROWS, 3), parameters=((3, 3),))
+    made = [id for one in (*program.forward, *program.backward) for id in one.outputs]
+    assert made == sorted(made)
+
+
+def test_a_printed_program_shows_them() -> None:
+    text = str(planned(softmax, (ROWS, 10)))
+    assert "  region n x 10:\n    v1: float64[n, 1] = max(" in text
+    assert "region" not in str(planned(lambda x: ops.exp(x), (ROWS, 10)))
+
+
+# That what is said of them is true
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_regions_of_random_programs(seed: int) -> None:
+    drawn = Drawn(seed)
+    assert check_regions(drawn.program, drawn.values) == []
+
+
+def test_random_programs_have_regions_of_all_kinds() -> None:
+    programs = [Drawn(seed).program for seed in range(20)]
+    regions = [(p, r) for p in programs for r in p.regions if len(r) > 1]
+    found = {e for _, r in regions for e in r.extents.values()}
+    assert found == {"full", "row", "column", "scalar"}
+    made = {name for p, r in regions for name in operations(p, r)}
+    wanted = {"one_hot", "pick", "where", "sum", "mean", "max", "reshape", "broadcast_to", "cast"}
+    assert made >= wanted
+
+
+def own_sum(program: Program) -> Program:
+    """Two regions of a batch norm as one, which reads a mean that it has not made yet."""
+    first, second = program.regions[:2]
+    both = Region(
+        first.start, second.stop, first.rows, first.columns, {**first.extents, **second.extents},
+        first.inputs, second.outputs,
+    )  # fmt: skip
+    return replace(program, regions=(both, *program.regions[2:]))
+
+
+def over_an_input(program: Program) -> Program:
+    """An output lies where an input lies."""
+    region, places = program.regions[1], dict(program.memory.places)
+    assert region.extents[region.inputs[0]] == region.extents[region.outputs[0]] == "full"
+    places[region.outputs[0]] = places[region.inputs[0]]
+    return replace(program, memory=MemoryPlan(places, program.memory.arenas))
+
+
+def other_extent(program: Program) -> Program:
+    """A mean of each column is said to be one of each row."""
+    region = program.regions[0]
+    changed = replace(region, extents={**region.extents, region.outputs[0]: "row"})
+    return replace(program, regions=(changed, *program.regions[1:]))
+
+
+def lost_output(program: Program) -> Program:
+    """What a later region reads is said to be inner."""
+    region = program.regions[1]
+    return replace(
+        program, regions=(program.regions[0], replace(region, outputs=region.outputs[:1]))
+    )
+
+
+def two_segments(program: Program) -> Program:
+    region = program.regions[-1]
+    return replace(
+        program, forward=program.forward[:-1], backward=(program.forward[-1], *program.backward),
+        regions=(*program.regions[:-1], replace(region, start=region.start - 1)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fault", "what"),
+    [
+        (own_sum, "its own sum down the rows"),
+        (over_an_input, "still to be read"),
+        (other_extent, "is no row"),
+        (lost_output, "outputs are"),
+        (two_segments, "of two segments"),
+    ],
+)
+def test_a_planted_fault_is_found(fault: Callable[[Program], Program], what: str) -> None:
+    def twice(x: Node) -> Node:
+        return batch_norm(ops.tanh(x @ np.eye(4)))
+
+    program = planned(twice, (ROWS, 4))
+    rng = np.random.default_rng(0)
+    numpy = lm.get_backend("numpy")
+    block = lm.DataBlock(numpy, {"x0": rng.standard_normal((ROW_COUNT, 4))}, dtype="float64")
+    plain = Plain(program, lm.State(numpy, program.layout, "float64", 0), block)
+    values = plain.step(lm.Control(batch=ROW_COUNT), 0, np.arange(ROW_COUNT))
+    assert check_regions(program, values) == []
+    assert any(what in one for one in check_regions(fault(program), values))
+
+
+# What the numpy backend makes of them
+
+
+@pytest.fixture(params=[1, 300, 1 << 22])
+def everywhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Every region goes in blocks: of one row, of a few, of all."""
+    monkeypatch.setattr(blocked, "LARGE_BYTES", 0)
+    monkeypatch.setattr(blocked, "BLOCK_BYTES", request.param)
+    return int(request.param)
+
+
+def run(drawn: Drawn, times: int = 2) -> tuple[lm.State, dict[str, np.ndarray]]:
+    numpy = lm.get_backend("numpy")
+    state = drawn.state(numpy)
+    binding = numpy.compile(drawn.program).bind(state, drawn.block(numpy))
+    for _ in range(times):
+        binding.run(lm.Control(batch=ROW_COUNT))
+    return state, {name: binding.read(name) for name in drawn.program.outputs}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_blocks_of_rows_compute_the_same(seed: int, everywhere: int) -> None:
+    drawn = Drawn(seed)
+    plain, values = drawn.plain, drawn.values
+    state, found = run(drawn)
+    off = {"float32": 1e-4, "float64": 1e-11}[drawn.dtype]
+    pairs = [(found[name], values[id]) for name, id in drawn.program.outputs.items()]
+    if drawn.program.gradients:
+        pairs.append((state.read("gradients"), plain.state.read("gradients")))
+    for got, want in pairs:
+        np.testing.assert_allclose(got, want, rtol=off, atol=off * max(1.0, np.abs(want).max()))
+    again, _ = run(drawn)
+    assert again.read("gradients").tobytes() == state.read("gradients").tobytes()
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_conformance_kit_in_blocks(name: str, everywhere: int) -> None:
+    assert check_program(lm.get_backend("numpy"), name, "float64") == []
+
+
+def test_a_training_in_blocks(everywhere: int) -> None:
+    """Partial batches, weights, dropout and labels; each step as without blocks."""
+    model, x, y = support.variety("numpy")
+    model.fit(x, y, epochs=2, batch_size=5, sample_weight=np.linspace(0.1, 2.0, 23), verbose=0)
+    got = model.get_weights()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocked, "LARGE_BYTES", 1 << 60)
+        model, x, y = support.variety("numpy")
+        model.fit(x, y, epochs=2, batch_size=5, sample_weight=np.linspace(0.1, 2.0, 23), verbose=0)
+    for one, other in zip(got, model.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12)
+
+
+def exploding(y: Node, p: Node) -> Node:
+    return ops.log(ops.exp(p * 1000.0)) - y
+
+
+def test_who_is_not_finite_is_found_in_a_block(everywhere: int) -> None:
+    """Although inner values are nowhere by then."""
+    found = []
+    for large in (0, 1 << 60):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(blocked, "LARGE_BYTES", large)
+            model = lm.Sequential([lm.Dense(2)], loss=exploding, backend="numpy", seed=0)
+            with pytest.raises(lm.DivergenceError) as error:
+                model.fit(np.ones((6, 3)) * 50.0, np.zeros((6, 2)), batch_size=6, verbose=0)
+            found.append(str(error.value))
+    assert found[0] == found[1]
+
+
+def test_explain_and_profile_in_blocks(everywhere: int) -> None:
+    model = lm.Sequential([lm.Dense(3)], loss=support.huber, backend="numpy", seed=0)
+    x, y = np.ones((6, 2)), np.zeros((6, 3))
+    model.fit(x, y, epochs=1, batch_size=6, verbose=0)
+    told = lm.explain(model)
+    assert "where   " in told
+    assert "walked in blocks of rows: numpy kernel" in told
+    assert "region, forward, n x 3: subtract, abs" in told
+    timed = {row[1]: row[2] for row in lm.profile(model, x, y, steps=2).rows}
+    assert timed["where"] > 0.0  # each instruction by itself
+
+
+def test_small_regions_are_walked_as_they_stand() -> None:
+    model = lm.Sequential([lm.Dense(3)], loss=support.huber, backend="numpy", seed=0)
+    model.build(2)
+    assert "region" not in lm.explain(model)
+    assert "region" in lm.explain(model, batch_size=1 << 20)
+    model.to("loops")
+    assert "region" not in lm.explain(model, batch_size=1 << 20)
