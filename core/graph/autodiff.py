@@ -18,6 +18,7 @@ from .fusion import fuse
 from .gradients import differentiate
 from .graph import SELECT, Node, constant, order
 from .planner import plan
+from .simplify import simplify, simplify_all
 
 
 def compute(nodes: Mapping[str, Node], backend: Choice = None) -> dict[str, np.ndarray]:
@@ -102,12 +103,11 @@ def value_and_grad(
             raise ShapeError(f"[grad] the function must return one number, not {result.spec}")
         if result.dtype not in FLOATS:
             raise NotDifferentiable(f"[grad] the function returns {result.spec}, not floating")
-        (fused,) = fuse([result])
-        wanted = {"value": fused}
+        (fused,) = fuse(simplify([result]))
         made = differentiate(fused, [inputs[number] for number in chosen])
-        for number, node in zip(chosen, made, strict=True):
-            if node is not None:
-                wanted[f"gradient {number}"] = node
+        names = [f"gradient {number}" for number in chosen]
+        values, gradients = simplify_all({"value": fused}, dict(zip(names, made, strict=True)))
+        wanted = values | {name: node for name, node in gradients.items() if node is not None}
         found = compute(wanted, backend)
         nothing = {n: np.zeros_like(inputs[n].attrs["value"]) for n in chosen}
         derivatives = tuple(_plain(found.get(f"gradient {n}", nothing[n])) for n in chosen)
