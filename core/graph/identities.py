@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from ...kernels.ops import OPS
+from ...kernels.rules import normal_axes
 from ...kernels.spec import Rows, size
 from .graph import Node, constant, make
 from .rewriting import (
@@ -183,6 +184,15 @@ def negative_summed(node: Node) -> Node | None:
     return make("negative", make(node.op, *x.inputs, **node.attrs)) if x.op == "negative" else None
 
 
+@rule("reshape", "transpose", alone=("negative",))
+def negative_moved(node: Node) -> Node | None:
+    """A reshape or transpose of -x is the negative of that of x."""
+    x = given(node)[0]
+    if x.op != "negative":
+        return None
+    return make("negative", make(node.op, *x.inputs, **node.attrs))
+
+
 @rule("abs", floats=True)
 def sign_forgotten(node: Node) -> Node | None:
     """|-x| = |x| and ||x|| = |x|."""
@@ -226,6 +236,26 @@ def scaled_twice(node: Node) -> Node | None:
     if (abs(c) > 1.0 and abs(d) < 1.0) or not all(normal(v, node.dtype) for v in (c, d, c * d)):
         return None
     return make("multiply", x, constant(c * d, node.dtype))
+
+
+@rule("multiply", "divide", floats=True, alone=("mean",))
+def mean_scaled(node: Node) -> Node | None:
+    """mean(x) * c = sum(x) * (c / k) for k numbers a mean, rounded once less; quotients likewise.
+
+    A mean by itself stays: as a scaled sum it would be two operations.
+    """
+    found = scaled_by(node)
+    if found is None or found[0].op != "mean":
+        return None
+    mean, c = found
+    x = given(mean)[0]
+    counts = [x.shape[axis] for axis in normal_axes("mean", x.spec, mean.attrs)]
+    if any(isinstance(d, Rows) for d in counts):
+        return None
+    factor = c / math.prod(d for d in counts if isinstance(d, int))
+    if not (normal(c, node.dtype) and normal(factor, node.dtype)):
+        return None
+    return make("multiply", make("sum", x, **mean.attrs), constant(factor, node.dtype))
 
 
 @rule("divide", floats=True)
