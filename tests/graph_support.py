@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import lamina as lm
 import numpy as np
 from lamina.core.graph.graph import SELECT, Node, constant, leaf, make, order
 from lamina.kernels.ops import OPS
@@ -127,3 +129,19 @@ def _step(rng: np.random.Generator, pool: list[Node], whole: tuple[Any, ...]) ->
         y = some()
         return make("where", make("less", some(), constant(rng.standard_normal())), x, y)
     return make(rng.choice(("add", "subtract", "multiply")), x, some())
+
+
+def program(model: lm.Sequential, kind: str = "train", outputs: int = 1) -> lm.Program:
+    """A program of a model for batches of up to 32 rows."""
+    return model.session.program(kind, 32, outputs)
+
+
+def counted(made: lm.Program) -> Counter[str]:
+    """How often a program has each operation."""
+    return Counter(one.op for _, one in made.instructions())
+
+
+def built(layers: list[Any], loss: Any, **settings: Any) -> lm.Sequential:
+    """A model for four features, in float64 on NumPy."""
+    settings = {"backend": "numpy", "seed": 0, "dtype": "float64", **settings}
+    return lm.Sequential(layers, loss=loss, optimizer=lm.Adam(0.01), **settings).build(4)

@@ -184,13 +184,13 @@ def negative_summed(node: Node) -> Node | None:
     return make("negative", make(node.op, *x.inputs, **node.attrs)) if x.op == "negative" else None
 
 
-@rule("reshape", "transpose", alone=("negative",))
+@rule("reshape", "transpose", "slice", "pick", "gather_rows", alone=("negative",))
 def negative_moved(node: Node) -> Node | None:
-    """A reshape or transpose of -x is the negative of that of x."""
-    x = given(node)[0]
+    """What only moves or picks elements of -x is the negative of what it makes of x."""
+    x, *rest = given(node)
     if x.op != "negative":
         return None
-    return make("negative", make(node.op, *x.inputs, **node.attrs))
+    return make("negative", make(node.op, *x.inputs, *rest, **node.attrs))
 
 
 @rule("abs", floats=True)

@@ -107,6 +107,7 @@ EXAMPLES: dict[str, list[Example]] = {
     "negative_moved": [
         Example((-X).T, "negative(transpose(x, axes=(1, 0)))"),
         Example((-X).reshape(15), "negative(reshape(x, (15,)))"),
+        Example(ops.pick(-X, K), "negative(pick(x, k))"),
     ],
     "sign_forgotten": [Example(abs(-X), "abs(x)"), Example(abs(abs(X)), "abs(x)")],
     "scaled_twice": [
