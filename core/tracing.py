@@ -15,6 +15,7 @@ from .graph.fusion import fuse
 from .graph.gradients import differentiate
 from .graph.graph import Node, leaf, order
 from .graph.planner import plan
+from .graph.simplify import simplify, simplify_all
 from .layers import Context, Layer, Parameter, extend
 from .losses import Loss, Metric, check_last
 from .optimizers import Optimizer
@@ -143,7 +144,7 @@ def train_program(
 ) -> Program:
     """The program that trains, that gives gradients (no optimizer), or that only evaluates."""
     target, weights, sums = costs(graph, loss, metrics, y, last)
-    fused = dict(zip(sums, fuse(list(sums.values())), strict=True))
+    fused = dict(zip(sums, fuse(simplify(list(sums.values()))), strict=True))
     entries = [e for e in layout.entries if e.trainable]
     gradients: dict[str, Node | None] = {}
     if differentiated:
@@ -152,6 +153,7 @@ def train_program(
         found = differentiate(fused["loss"], [leaves[name] for name in wrt])
         made = dict(zip(wrt, found, strict=True))
         gradients = {e.name: made.get(e.name) for e in entries}
+        fused, gradients = simplify_all(fused, gradients)
     return plan(
         "train" if optimizer else "gradients" if differentiated else "evaluate",
         dtype=graph.x.dtype,
@@ -181,6 +183,6 @@ def predict_program(graph: ForwardGraph, node: Node, layout: Layout, capacity: i
         capacity=capacity,
         layout=layout,
         columns=(graph.x,),
-        outputs={"prediction": fuse([node])[0]},
+        outputs={"prediction": fuse(simplify([node]))[0]},
         stacked=("prediction",),
     )

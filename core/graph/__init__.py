@@ -1,1 +1,1 @@
-"""The compiler: graph, functions, gradients, fusion, planning."""
+"""The compiler: graph, functions, simplification, fusion, gradients, planning."""

@@ -11,6 +11,7 @@ import numpy as np
 from ...backends.program import Layout
 from ...backends.selection import Choice, get_backend
 from ...backends.state import Control, DataBlock, State
+from ...kernels import ops
 from ...kernels.errors import BadInput, NotDifferentiable, ShapeError
 from ...kernels.spec import FLOATS
 from ..columns import table
@@ -18,6 +19,7 @@ from .fusion import fuse
 from .gradients import differentiate
 from .graph import SELECT, Node, constant, order
 from .planner import plan
+from .simplify import simplify, simplify_all
 
 
 def compute(nodes: Mapping[str, Node], backend: Choice = None) -> dict[str, np.ndarray]:
@@ -102,12 +104,11 @@ def value_and_grad(
             raise ShapeError(f"[grad] the function must return one number, not {result.spec}")
         if result.dtype not in FLOATS:
             raise NotDifferentiable(f"[grad] the function returns {result.spec}, not floating")
-        (fused,) = fuse([result])
-        wanted = {"value": fused}
+        (fused,) = fuse(simplify([result]))
         made = differentiate(fused, [inputs[number] for number in chosen])
-        for number, node in zip(chosen, made, strict=True):
-            if node is not None:
-                wanted[f"gradient {number}"] = node
+        names = [f"gradient {number}" for number in chosen]
+        values, gradients = simplify_all({"value": fused}, dict(zip(names, made, strict=True)))
+        wanted = values | {name: node for name, node in gradients.items() if node is not None}
         found = compute(wanted, backend)
         nothing = {n: np.zeros_like(inputs[n].attrs["value"]) for n in chosen}
         derivatives = tuple(_plain(found.get(f"gradient {n}", nothing[n])) for n in chosen)
@@ -136,7 +137,7 @@ class Trace:
 
     def __init__(self, result: Node, inputs: Sequence[Node], backend: Choice = None) -> None:
         self.result = result
-        self.nodes = [n for n in dict.fromkeys([*inputs, *order([result])]) if n.op != SELECT]
+        self.nodes = list(dict.fromkeys([*inputs, *order([result])]))
         self.names = self._named(result)
         wanted = {f"value {i}": n for i, n in enumerate(self.nodes)}
         if result.shape in ((), (1,), (1, 1)) and result.dtype in FLOATS:
@@ -173,6 +174,8 @@ class Trace:
         if node.leaf:
             return "input" if node.name else "constant"
         inputs = ", ".join(self.names[n] for n in node.inputs if n is not None)
+        if node.op == SELECT and node.inputs[0] is not None:
+            return f"{ops.get(node.inputs[0].op).outputs[node.attrs['index']]} of {inputs}"
         return f"{node.op}({inputs})"
 
     def rows(self) -> list[tuple[str, str, str, str]]:
@@ -216,11 +219,14 @@ def _short(array: np.ndarray | None) -> str:
     return text if len(text) <= 40 else f"{array.dtype}{list(array.shape)}"
 
 
-def trace(f: Callable[..., Any], *args: Any, backend: Choice = None) -> Trace:
+def trace(
+    f: Callable[..., Any], *args: Any, backend: Choice = None, simplified: bool = False
+) -> Trace:
     """The computation graph of f at the arguments, with values and derivatives; print it.
 
     f: a function of nodes, written with operators and `lm.ops`. args: numbers or arrays.
-    backend: where it is computed, as in `lm.get_backend`.
+    backend: where it is computed, as in `lm.get_backend`. simplified: show what `grad` and models
+        compute, after simplification and fusion, in the place of what f says.
     Raises: BadInput, ShapeError, DtypeError.
 
     >>> print(trace(lambda a, b, c: 3 * (a + b * c), 5.0, 3.0, 2.0, backend="numpy"))
@@ -231,6 +237,13 @@ def trace(f: Callable[..., Any], *args: Any, backend: Choice = None) -> Trace:
     v1      multiply(b, c)   6      3
     v2      add(a, v1)       11     3
     result  multiply(3, v2)  33     1
+    >>> print(trace(lambda a, b: (a + -b) / 4.0, 5.0, 3.0, backend="numpy", simplified=True))
+    node    operation           value  derivative
+    a       input               5      0.25
+    b       input               3      -0.25
+    v1      subtract(a, b)      2      0.25
+    result  multiply(v1, 0.25)  0.5    1
     """
     inputs = _inputs(f, args)
-    return Trace(_call(f, inputs), inputs, backend)
+    result = _call(f, inputs)
+    return Trace(fuse(simplify([result]))[0] if simplified else result, inputs, backend)

@@ -48,7 +48,7 @@ def differentiate(result: Node, wrt: Sequence[Node]) -> list[Gradient]:
         for one, need, gradient in zip(node.inputs, needs, made, strict=True):
             if need and gradient is not None and one is not None and one.dtype in FLOATS:
                 _add(arriving, one, 0, gradient)
-    return [arriving[n][0] if n in arriving and n in needed else None for n in wrt]
+    return [arriving[n].get(0) if n in arriving and n in needed else None for n in wrt]
 
 
 def _add(arriving: dict[Node, dict[int, Node]], node: Node, index: int, gradient: Node) -> None:
