@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from . import initializers
 from .graph.fusion import fuse
 from .graph.gradients import differentiate
 from .graph.graph import Node, leaf, order
-from .graph.planner import plan
+from .graph.planner import Update, plan
 from .layers import Context, Layer, Parameter, extend
 from .losses import Loss, Metric, check_last
 from .optimizers import Optimizer
@@ -27,13 +27,15 @@ class ForwardGraph:
     """A model's layers as a graph.
 
     x: the batch's rows. outputs: the node behind each layer; the last one is the prediction.
-    parameters, statistics: per layer, by name.
+    parameters, statistics: per layer, by name. observed: by the name of an array, what moving
+    statistics are after a step of training.
     """
 
     x: Node
     outputs: tuple[Node, ...]
     parameters: tuple[dict[str, Parameter], ...]
     statistics: tuple[dict[str, Parameter], ...]
+    observed: dict[str, Node] = field(default_factory=dict)
 
     @property
     def prediction(self) -> Node:
@@ -54,19 +56,28 @@ class ForwardGraph:
 
 
 def forward_graph(
-    layers: Sequence[Layer], features: tuple[int, ...], dtype: str, training: bool
+    layers: Sequence[Layer],
+    features: tuple[int, ...],
+    dtype: str,
+    training: bool,
+    rates: Mapping[str, float] | None = None,
 ) -> ForwardGraph:
-    """The forward graph for inputs whose rows have the shape `features`."""
+    """The forward graph for inputs whose rows have the shape `features`.
+
+    rates: by name, what stands in the place of the arrays' own factors on the learning rate.
+    """
     if not features or any(d < 1 for d in features):
         raise ShapeError(f"a model needs at least one feature, not rows of shape {features}")
     x = leaf("batch", Spec((ROWS, *features), dtype), "x")
     node, outputs, parameters, statistics = x, [], [], []
+    observed: dict[str, Node] = {}
     for number, layer in enumerate(layers):
-        node, trained, learned = extend(layer, node, Context(training, number))
+        context = Context(training, number, rates=rates or {}, observed=observed)
+        node, trained, learned = extend(layer, node, context)
         outputs.append(node)
         parameters.append(trained)
         statistics.append(learned)
-    return ForwardGraph(x, tuple(outputs), tuple(parameters), tuple(statistics))
+    return ForwardGraph(x, tuple(outputs), tuple(parameters), tuple(statistics), observed)
 
 
 def layout_of(
@@ -74,8 +85,9 @@ def layout_of(
 ) -> Layout:
     """Offsets in the flat segments: weights that decay, then other parameters, then statistics.
 
-    rates: by name, what stands in the place of the parameters' own factors. Those that are frozen
-    lie among the statistics, so that training does not know of them.
+    graph: one that trains. rates: by name, what stands in the place of the parameters' own factors.
+    Those that are frozen lie among the statistics, so that training does not know of them. Moving
+    statistics come first there, so that a step replaces the beginning of the segment.
     """
     rates = rates or {}
     found: list[tuple[int, str, Parameter, float]] = []
@@ -86,11 +98,14 @@ def layout_of(
             key = f"{number}.{name}"
             found.append((number, key, p, rates.get(key, p.rate)))
         found += [(number, f"{number}.{name}", p, 0.0) for name, p in learned.items()]
-    found.sort(key=lambda row: (not row[3], not row[2].decayed))
+    found.sort(key=lambda row: (not row[3], row[1] not in graph.observed, not row[2].decayed))
     entries, offsets = [], {True: 0, False: 0}
     for number, name, p, rate in found:
         moves = rate != 0.0
-        entry = Entry(name, number, offsets[moves], p.shape, moves, p.decayed, p.decay, rate)
+        entry = Entry(
+            name, number, offsets[moves], p.shape, moves, p.decayed, p.decay, rate,
+            moving=name in graph.observed,
+        )  # fmt: skip
         offsets[moves] += entry.size
         entries.append(entry)
     return Layout(tuple(entries), slots)
@@ -143,7 +158,9 @@ def train_program(
 ) -> Program:
     """The program that trains, that gives gradients (no optimizer), or that only evaluates."""
     target, weights, sums = costs(graph, loss, metrics, y, last)
-    fused = dict(zip(sums, fuse(list(sums.values())), strict=True))
+    results = fuse([*sums.values(), *graph.observed.values()])
+    fused = dict(zip(sums, results[: len(sums)], strict=True))
+    observed = dict(zip(graph.observed, results[len(sums) :], strict=True))
     entries = [e for e in layout.entries if e.trainable]
     gradients: dict[str, Node | None] = {}
     if differentiated:
@@ -161,9 +178,19 @@ def train_program(
         sums=fused,
         watched=("loss",) if differentiated else (),  # an evaluation goes on to the last row
         gradients=gradients,
-        updates=optimizer.updates(layout) if optimizer and entries else (),
+        updates=[*(optimizer.updates(layout) if entries else ()), *moves(layout)]
+        if optimizer
+        else (),
         classes=_classes(graph, loss, y),
+        observed=observed,
     )
+
+
+def moves(layout: Layout) -> list[Update]:
+    """What the update does to statistics: those that move are what the step observed."""
+    if not any(e.moving for e in layout.entries):
+        return []
+    return [Update("assign", ("statistics", "observed"), ("statistics",))]
 
 
 def _classes(graph: ForwardGraph, loss: Loss, y: Spec) -> dict[str, int]:

@@ -167,6 +167,17 @@ def _keep(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Sh
     return _update(low, ids, "keep", lambda p, n, now, _: [p[0], p[1], n])
 
 
+@update("assign")
+def _assign(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    x, values = one.inputs
+    assert x is not None
+    assert values is not None
+    source = low.whole(values)
+    target = span(low.at(x), source.size)
+    record = [source.start, source.size // 4, target.start]
+    return iter([low.first("copy", record, [source], [target])])
+
+
 @update("clip_norm")
 def _clip(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     (g,) = one.inputs

@@ -13,8 +13,15 @@ from typing import Any
 import numpy as np
 
 from ..vectorized.activations import (
-    FAR, GELU_CUBIC, GELU_TANH, INV_SQRT_2PI, SELU_FLOOR, SELU_SCALE, SQRT_HALF,
-)  # fmt: skip
+    FAR,
+    GELU_CUBIC,
+    GELU_TANH,
+    INV_SQRT_2PI,
+    NOTHING,
+    SELU_FLOOR,
+    SELU_SCALE,
+    SQRT_HALF,
+)
 
 Number = Any
 
@@ -278,7 +285,7 @@ def silu(x: Number, alpha: Number) -> Number:
 def silu_backward(gradient: Number, x: Number, alpha: Number) -> Number:
     """gradient * s (1 + x (1 - s)), s being sigmoid(x)."""
     number = type(x)
-    one, far = number(1), number(FAR)
+    one, far = number(1), number(NOTHING)
     near = far if x > far else (-far if x < -far else x)  # infinity times s (1 - s) = 0 is NaN
     small = np.exp(-abs(near))
     s = (one if near >= 0 else small) / (one + small)
@@ -296,7 +303,7 @@ def mish(x: Number, alpha: Number) -> Number:
 def mish_backward(gradient: Number, x: Number, alpha: Number) -> Number:
     """gradient * (t + x (1 - t^2) sigmoid(x)), t being tanh(softplus(x))."""
     number = type(x)
-    one, two, four, far = number(1), number(2), number(4), number(FAR)
+    one, two, four, far = number(1), number(2), number(4), number(NOTHING)
     near = far if x > far else (-far if x < -far else x)  # infinity times 1 - t^2 = 0 is NaN
     u = np.exp(-abs(near))
     above = one + two * u if near >= 0 else u * (u + two)
@@ -338,11 +345,11 @@ def hard_swish(x: Number, alpha: Number) -> Number:
 
 
 def hard_swish_backward(gradient: Number, x: Number, alpha: Number) -> Number:
-    """gradient * (0, x / 3 + 1 / 2 from -3 to 3, or 1)."""
+    """gradient * (0, x / 3 + 1 / 2 between -3 and 3, or 1)."""
     three = type(x)(3)
-    if x < -three:
+    if x <= -three:
         return type(gradient)(0)
-    return gradient * (x / three + type(x)(0.5)) if x <= three else gradient
+    return gradient * (x / three + type(x)(0.5)) if x < three else gradient
 
 
 def softsign(x: Number, alpha: Number) -> Number:

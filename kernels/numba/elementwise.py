@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..vectorized.activations import FAR
+from ..vectorized.activations import NOTHING
 from . import fast_gelu, fast_math
 from .jit import jit
 
@@ -71,7 +71,7 @@ def silu(x: Array, out: Array) -> None:
 @elementwise
 def silu_backward(gradient: Array, x: Array, out: Array) -> None:
     """g s (1 + x (1 - s)), s being sigmoid(x); out may be g or x."""
-    one, far = x.dtype.type(1), x.dtype.type(FAR)
+    one, far = x.dtype.type(1), x.dtype.type(NOTHING)
     for i in range(gradient.size):
         near = min(max(x[i], -far), far) if x[i] == x[i] else x[i]
         s = fast_math.sigmoid(near)
@@ -92,7 +92,7 @@ def mish(x: Array, out: Array) -> None:
 def mish_backward(gradient: Array, x: Array, out: Array) -> None:
     """g (t + x (1 - t^2) sigmoid(x)), t being tanh(softplus(x)); out may be g or x."""
     zero, one, two, four = x.dtype.type(0), x.dtype.type(1), x.dtype.type(2), x.dtype.type(4)
-    far = x.dtype.type(FAR)
+    far = x.dtype.type(NOTHING)
     for i in range(gradient.size):
         near = min(max(x[i], -far), far) if x[i] == x[i] else x[i]
         u = fast_math.exp_below(-abs(near))
@@ -114,9 +114,9 @@ def hard_swish(x: Array, out: Array) -> None:
 
 @elementwise
 def hard_swish_backward(gradient: Array, x: Array, out: Array) -> None:
-    """g times 0, x / 3 + 1 / 2 from -3 to 3, or 1; out may be g or x."""
+    """g times 0, x / 3 + 1 / 2 between -3 and 3, or 1; out may be g or x."""
     zero, three, half = x.dtype.type(0), x.dtype.type(3), x.dtype.type(0.5)
     for i in range(gradient.size):
         middle = gradient[i] * (x[i] / three + half)
-        beyond = middle if x[i] <= three else gradient[i]
-        out[i] = zero if x[i] < -three else beyond
+        beyond = middle if x[i] < three else gradient[i]
+        out[i] = zero if x[i] <= -three else beyond

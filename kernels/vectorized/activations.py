@@ -17,7 +17,8 @@ SQRT_HALF = math.sqrt(0.5)
 INV_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 GELU_TANH = math.sqrt(2.0 / math.pi)
 GELU_CUBIC = 0.044715
-FAR = 40.0  # beyond it the derivatives of GELU, SiLU and Mish are 0 or 1
+FAR = 40.0  # beyond it GELU's derivative is 0 or 1
+NOTHING = 1e3  # exp(-NOTHING) is 0 in every dtype
 SELU_SCALE = 1.0507009873554804934193349852946
 SELU_FLOOR = SELU_SCALE * 1.6732632423543772848170429916717  # minus it is where SELU ends
 
@@ -115,7 +116,7 @@ def silu(xp: Any, x: Array) -> Array:
 
 def silu_backward(xp: Any, gradient: Array, x: Array) -> Array:
     """gradient * s (1 + x (1 - s)), s being sigmoid(x)."""
-    x = xp.clip(x, -FAR, FAR)  # an infinite one times s (1 - s) = 0 would be NaN
+    x = xp.clip(x, -NOTHING, NOTHING)  # an infinite one times s (1 - s) = 0 would be NaN
     s = sigmoid(xp, x)
     return gradient * (s * (1.0 + x * (1.0 - s)))
 
@@ -125,7 +126,12 @@ def _mish_gate(xp: Any, x: Array) -> tuple[Array, Array, Array, Array]:
     u = xp.exp(-xp.abs(x))
     positive = x >= 0
     numerator = xp.where(positive, 1.0 + 2.0 * u, u * (u + 2.0))
-    return u, positive, numerator, numerator + xp.where(positive, 2.0 * u * u, 2.0 * xp.ones_like(u))
+    return (
+        u,
+        positive,
+        numerator,
+        numerator + xp.where(positive, 2.0 * u * u, 2.0 * xp.ones_like(u)),
+    )
 
 
 def mish(xp: Any, x: Array) -> Array:
@@ -136,7 +142,7 @@ def mish(xp: Any, x: Array) -> Array:
 
 def mish_backward(xp: Any, gradient: Array, x: Array) -> Array:
     """gradient * (t + x (1 - t^2) sigmoid(x)), t being tanh(softplus(x))."""
-    x = xp.clip(x, -FAR, FAR)  # an infinite one times 1 - t^2 = 0 would be NaN
+    x = xp.clip(x, -NOTHING, NOTHING)  # an infinite one times 1 - t^2 = 0 would be NaN
     u, positive, numerator, denominator = _mish_gate(xp, x)
     slope = 4.0 * u * (1.0 + u) * xp.where(positive, u, xp.ones_like(u))
     return gradient * (numerator / denominator + x * slope / (denominator * denominator))
@@ -169,9 +175,9 @@ def hard_swish(xp: Any, x: Array) -> Array:
 
 
 def hard_swish_backward(xp: Any, gradient: Array, x: Array) -> Array:
-    """gradient * (0, x / 3 + 1 / 2 from -3 to 3, or 1)."""
+    """gradient * (0, x / 3 + 1 / 2 between -3 and 3, or 1)."""
     middle = gradient * (x / 3.0 + 0.5)
-    return xp.where(x < -3, xp.zeros_like(gradient), xp.where(x <= 3, middle, gradient))
+    return xp.where(x <= -3, xp.zeros_like(gradient), xp.where(x < 3, middle, gradient))
 
 
 def softsign(xp: Any, x: Array) -> Array:
