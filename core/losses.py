@@ -350,12 +350,12 @@ def get(choice: str | Function | Loss) -> Loss:
         return BUILTIN[name]
     if isinstance(choice, Loss):
         return choice
-    if isinstance(choice, type) and issubclass(choice, Loss):
-        raise BadInput(f"a loss is an object, loss=lm.{choice.__name__}(), not its class")
+    name = getattr(choice, "__name__", "loss")
+    if CLASSES.get(name) is choice:
+        raise BadInput(f"a loss is an object, loss=lm.{name}(), not its class")
     if not callable(choice):
         raise BadInput(f"a loss is a name or a function loss(y_true, y_pred), not {choice!r}")
-    function: Function = choice
-    return Own(getattr(choice, "__name__", "loss"), function)
+    return Own(name, choice)
 
 
 def check_last(loss: Loss, prediction: Node, last: str) -> None:
