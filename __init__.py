@@ -24,6 +24,15 @@ _PUBLIC = {
     "Layer": (".core.layers", "Layer"),
     "Parameter": (".core.layers", "Parameter"),
     "Dense": (".core.layers", "Dense"),
+    "Activation": (".core.layers", "Activation"),
+    "CrossEntropy": (".core.losses", "CrossEntropy"),
+    "Focal": (".core.losses", "Focal"),
+    "BinaryFocal": (".core.losses", "BinaryFocal"),
+    "Huber": (".core.losses", "Huber"),
+    "Quantile": (".core.losses", "Quantile"),
+    "LayerNorm": (".core.normalization", "LayerNorm"),
+    "BatchNorm": (".core.normalization", "BatchNorm"),
+    "Residual": (".core.residual", "Residual"),
     "Flatten": (".core.layers", "Flatten"),
     "Standardize": (".core.layers", "Standardize"),
     "Dropout": (".core.layers", "Dropout"),
@@ -124,6 +133,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .core.inspection import check_gradients as check_gradients
     from .core.inspection import explain as explain
     from .core.inspection import profile as profile
+    from .core.layers import Activation as Activation
     from .core.layers import Dense as Dense
     from .core.layers import Dropout as Dropout
     from .core.layers import Flatten as Flatten
@@ -131,7 +141,14 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .core.layers import Parameter as Parameter
     from .core.layers import Standardize as Standardize
     from .core.loading import load as load
+    from .core.losses import BinaryFocal as BinaryFocal
+    from .core.losses import CrossEntropy as CrossEntropy
+    from .core.losses import Focal as Focal
+    from .core.losses import Huber as Huber
+    from .core.losses import Quantile as Quantile
     from .core.model import Sequential as Sequential
+    from .core.normalization import BatchNorm as BatchNorm
+    from .core.normalization import LayerNorm as LayerNorm
     from .core.optimizers import LBFGS as LBFGS
     from .core.optimizers import SGD as SGD
     from .core.optimizers import Adagrad as Adagrad
@@ -141,6 +158,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .core.optimizers import NAdam as NAdam
     from .core.optimizers import RMSprop as RMSprop
     from .core.rates import find_learning_rate as find_learning_rate
+    from .core.residual import Residual as Residual
     from .kernels.errors import BackendUnavailable as BackendUnavailable
     from .kernels.errors import BadInput as BadInput
     from .kernels.errors import CheckpointError as CheckpointError

@@ -75,6 +75,13 @@ def train(
     ] = "digits",
     hidden: Annotated[str, typer.Option(help="Sizes of the hidden layers.")] = "128,64",
     activation: Annotated[str, typer.Option(help="Activation of the hidden layers.")] = "relu",
+    loss: Annotated[
+        str,
+        typer.Option(
+            help="Of a regression mean_absolute_error, huber or quantile, of classes focal (of two"
+            " binary_focal); auto: the squared error, or cross-entropy."
+        ),
+    ] = "auto",
     backend: Annotated[
         str, typer.Option(help="auto, loops, numpy, numba, cupy, cpu, cuda:0, or a list of them.")
     ] = "auto",
@@ -137,7 +144,7 @@ def train(
         else:
             settings = Settings(
                 data, label, task, impute, test_size, _sizes(hidden), activation, backend,
-                epochs, batch_size, learning_rate, dropout, dtype, seed,
+                epochs, batch_size, learning_rate, dropout, dtype, seed, loss,
             )  # fmt: skip
         report = jobs.train(
             settings, say, save=save, resume=resume, overwrite=overwrite, log=log,

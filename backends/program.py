@@ -61,6 +61,7 @@ class Entry:
     decayed: whether weight decay applies to it (biases are left alone).
     decay: the layer's own L2 coefficient.
     rate: a factor on the learning rate; what stands still (0) lies in "statistics".
+    moving: a statistic that each step of training observes anew; they lie before the others.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Entry:
     decayed: bool
     decay: float = 0.0
     rate: float = 1.0
+    moving: bool = False
 
     @property
     def size(self) -> int:
@@ -82,6 +84,11 @@ class Entry:
         """The flat segment that holds it."""
         return "parameters" if self.trainable else "statistics"
 
+    @property
+    def made(self) -> str:
+        """The flat segment for what a step makes of it: its gradient, or its next value."""
+        return "gradients" if self.trainable else "observed"
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -92,6 +99,8 @@ class Layout:
 
     def length(self, segment: str) -> int:
         """Elements of a segment; gradients and optimizer slots are as long as the parameters."""
+        if segment == "observed":
+            return sum(e.size for e in self.entries if e.moving)
         name = "statistics" if segment == "statistics" else "parameters"
         return sum(e.size for e in self.entries if e.segment == name)
 
@@ -104,7 +113,8 @@ class Layout:
     def segments(self) -> tuple[str, ...]:
         """The names of all flat segments."""
         before = ("before",) if self.rescaled else ()
-        return ("parameters", "gradients", "statistics", *self.slots, *before)
+        observed = ("observed",) if any(e.moving for e in self.entries) else ()
+        return ("parameters", "gradients", "statistics", *observed, *self.slots, *before)
 
     @property
     def rescaled(self) -> list[tuple[float, int, int]]:
@@ -117,6 +127,10 @@ class Layout:
                 start = found.pop()[1]
             found.append((entry.rate, start, stop))
         return found
+
+    def of_segment(self, segment: str) -> list[Entry]:
+        """What "gradients" or "observed" is put together from, in order."""
+        return [e for e in self.entries if e.made == segment and (e.trainable or e.moving)]
 
     def __getitem__(self, name: str) -> Entry:
         return next(e for e in self.entries if e.name == name)
@@ -196,6 +210,9 @@ class Program:
     values: by id. constants: the arrays of those that are constants, by id.
     columns: batch column name -> value. "weights" holds each row's weight over their sum.
     gradients: parameter entry name -> the value that holds its gradient.
+    observed: moving statistic's entry name -> the value that holds what it is after the step. They
+        lie in a flat segment, as gradients do, from which the update takes them: so a step that is
+        not taken moves none.
     outputs: name -> value, readable after a run.
     sums: name -> value of rank 0: weighted means over the batch, which a run accumulates over
         batches, each times the batch's sum of weights.
@@ -228,6 +245,7 @@ class Program:
     bounds: tuple[Bound, ...] = ()
     computed: frozenset[int] = frozenset()
     regions: tuple[Region, ...] = ()
+    observed: dict[str, ValueId] = field(default_factory=dict)
 
     def instructions(self) -> Iterator[tuple[str, Instruction]]:
         """Every instruction with the name of its segment, in order."""

@@ -109,7 +109,7 @@ class WalkerBinding(Binding):
         for value in program.values:
             if value.kind == "constant" or (writable and value.kind in ("parameter", "flat")):
                 plan.env[value.id] = buffers.array(value.id, rows)
-        gradients = set(program.gradients.values())
+        gradients = {*program.gradients.values(), *program.observed.values()}
         for position, (segment, one) in enumerate(program.instructions()):
             inputs = [None if i is None else specs[i] for i in one.inputs]
             attrs, trusted = concrete_attrs(one.attrs, rows), position not in program.computed
@@ -232,7 +232,7 @@ class WalkerBinding(Binding):
             self._walk(plan.segments["backward"], env)
         except OutOfRange as error:
             raise bounds.in_data(error, self.block, control.cursor, rows) from None
-        if program.gradients or program.update:
+        if program.gradients or program.update or program.observed:
             self._reduce(env)
         if program.update and self._guarded(control, rate) and taken:
             self._walk(plan.segments["update"], env)
@@ -307,10 +307,11 @@ class WalkerBinding(Binding):
         if not self.backend.functional:
             return  # they were written into the flat segment
         xp = self.backend.xp
-        entries = [e for e in program.layout.entries if e.name in program.gradients]
-        if entries:
-            pieces = [xp.reshape(env[program.gradients[e.name]], (-1,)) for e in entries]
-            self.state.flats["gradients"] = xp.concat(pieces)
+        for segment, made in (("gradients", program.gradients), ("observed", program.observed)):
+            entries = [e for e in program.layout.of_segment(segment) if e.name in made]
+            if entries:
+                pieces = [xp.reshape(env[made[e.name]], (-1,)) for e in entries]
+                self.state.flats[segment] = xp.concat(pieces)
         for value in program.values:
             if value.kind == "flat":
                 env[value.id] = self.state.flats[value.source]

@@ -19,6 +19,7 @@ from .history import Silent
 from .interrupt import Interrupt
 from .session import Kind, Session
 from .sources import ArraySource, StreamSource
+from .tracing import moves
 
 
 class Accumulator:
@@ -26,7 +27,8 @@ class Accumulator:
 
     Three small programs work on the state's flat segments, on the device: one adds a batch's
     gradient to the sum, one divides the sum, one is the optimizer's update. The sum has a segment
-    of its own, so that a fit in a callback of another adds to another.
+    of its own, so that a fit in a callback of another adds to another. What moving statistics
+    become is a mean in the same way, taken on the host: they are few.
     """
 
     def __init__(self, session: Session, size: int) -> None:
@@ -42,7 +44,8 @@ class Accumulator:
         self.divide = self._bound(
             [Update("sgd_update", ("gradients", self.sum, rate), ("gradients",))]
         )
-        self.update = self._bound(session.optimizer.updates(state.layout))
+        self.update = self._bound([*session.optimizer.updates(state.layout), *moves(state.layout)])
+        self.observed: np.ndarray | None = None  # their weighted sum
         self.batches, self.weight, self.exponent = 0, 0.0, 0
 
     def _bound(self, updates: Sequence[Update]) -> Binding:
@@ -70,13 +73,18 @@ class Accumulator:
                 return
             if self.batches == 0:
                 state.write(self.sum, self.zeros)
-                self.weight, self.exponent = 0.0, exponent
+                self.weight, self.exponent, self.observed = 0.0, exponent, None
             if exponent > self.exponent:  # the larger unit: no sum of weights leaves the range
                 less = self.exponent - exponent
                 state.write(self.sum, np.ldexp(state.read(self.sum), less))
                 self.weight, self.exponent = math.ldexp(self.weight, less), exponent
+                if self.observed is not None:
+                    self.observed = np.ldexp(self.observed, less)
             weight = math.ldexp(control.weight_sum, exponent - self.exponent)
             self._run(self.add, -weight, control)
+            if "observed" in state.flats:
+                part = weight * state.read("observed").astype(np.float64)
+                self.observed = part if self.observed is None else self.observed + part
             self.batches, self.weight = self.batches + 1, self.weight + weight
             if self.batches == self.size:
                 self.finish(control)
@@ -90,6 +98,8 @@ class Accumulator:
         with state.turn:
             state.write("gradients", self.zeros)
             self._run(self.divide, -1.0 / weight if weight else 0.0, control)
+            if self.observed is not None and weight:
+                state.write("observed", self.observed / weight)
             if not control.stop:
                 rates = self.session.optimizer.rates(state.step, 1)
                 self._run(self.update, float(rates[0]), control, counts=True)

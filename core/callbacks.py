@@ -122,7 +122,7 @@ class EarlyStopping(Callback):
         self.best, self.best_epoch = float("nan"), 0
         self._watch = Monitor("EarlyStopping", self.monitor, self.mode, self.min_delta)
         self._watch.check(model.metrics)
-        self._parameters: np.ndarray | None = None
+        self._best: dict[str, np.ndarray] = {}
         self._waited, self._warned = 0, False
 
     def on_epoch_end(self, model: Sequential, epoch: int, values: Mapping[str, float]) -> None:
@@ -139,16 +139,16 @@ class EarlyStopping(Callback):
         if self._watch.improved(model.metrics, values):
             self.best, self.best_epoch, self._waited = self._watch.best, epoch, 0
             if self.restore_best_weights:
-                self._parameters = model.state.read("parameters")
+                self._best = {name: model.state.read(name) for name in ("parameters", "statistics")}
             return
         self._waited += 1
         if self._waited >= self.patience:
             model.stop_training = True
 
     def on_fit_end(self, model: Sequential, history: History) -> None:
-        """Restores the best parameters."""
-        if self._parameters is not None:
-            model.state.write("parameters", self._parameters)
+        """Restores the best parameters, and the statistics that moved with them."""
+        for name, flat in self._best.items():
+            model.state.write(name, flat)
 
 
 @dataclass

@@ -17,10 +17,10 @@ import numpy as np
 
 from ..kernels.errors import CheckpointError
 from ..kernels.files import write
-from . import averages, initializers, metrics, schedules
-from .layers import BUILTIN as LAYERS
+from . import averages, initializers, losses, metrics, schedules
 from .layers import plain
 from .optimizers import BUILTIN as OPTIMIZERS
+from .residual import BUILTIN as LAYERS
 
 if TYPE_CHECKING:
     from .model import Sequential
@@ -38,7 +38,7 @@ def description(model: Sequential) -> dict[str, Any]:
     optimizer = model.optimizer
     return {
         "layers": [{"class": type(la).__name__, **la.config()} for la in model.layers],
-        "loss": plain(model.loss.function or model.loss.name),
+        "loss": written(model.loss),
         "metrics": [metrics.written(metric) for metric in model.metrics],
         "optimizer": plain(optimizer),
         "dtype": model.dtype,
@@ -54,9 +54,16 @@ def description(model: Sequential) -> dict[str, Any]:
     }
 
 
+def written(loss: losses.Loss) -> Any:
+    """A loss in words of JSON: its name where that says all."""
+    if loss.function is not None:
+        return plain(loss.function)
+    return loss.name if losses.BUILTIN.get(loss.name) == loss else plain(loss)
+
+
 def own_names(told: Any) -> list[str]:
     """The names in a description that are the user's: what `load` will want in `custom`."""
-    known = {**LAYERS, **OPTIMIZERS, **OBJECTS}
+    known = {**LAYERS, **OPTIMIZERS, **OBJECTS, **losses.CLASSES}
     found: dict[str, None] = {}
 
     def look(value: Any) -> None:

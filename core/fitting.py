@@ -82,6 +82,11 @@ def prepared(
             )
         if epochs:
             session.settle(batch)
+        if batch == 1 and epochs and any(e.moving for e in session.state.layout.entries):
+            raise BadInput(
+                "BatchNorm takes its statistics from the rows of a batch, and one row has no"
+                " variance: fit with batch_size=2 or more"
+            )
         source = of_arrays(session, examples, batch, bool(shuffle), int(accumulate))
     begun = session.state.epoch if session.built else 0
     shown = reporter(verbose, int(epochs), source.rows, begun)

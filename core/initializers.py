@@ -96,7 +96,9 @@ NAMED: dict[str, Callable[[], Initializer]] = {
     "zeros": zeros, "ones": ones, "random_normal": random_normal,
     "xavier": xavier, "he": he, "lecun": lecun,
 }  # fmt: skip
-RELU_FAMILY = ("relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "softplus")
+RELU_FAMILY = (
+    "relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "softplus", "silu", "mish", "hard_swish",
+)  # fmt: skip
 Choice = Union[str, Initializer]
 
 

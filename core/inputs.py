@@ -144,25 +144,45 @@ def targets(data: Any, x: np.ndarray, loss: Loss, outputs: int, dtype: str) -> n
     if array.ndim == 1:
         array = array.reshape(-1, 1)
     if loss.labels and array.ndim == 2 and array.shape[1] == outputs:
-        return _probabilities(array, dtype)
+        return _sure(_probabilities(loss, array, dtype))
     if loss.labels:
-        return _labels(array, outputs)
+        return _labels(loss, array, outputs)
     if array.ndim != 2 or (loss.function is None and array.shape[1] != outputs):
+        hint = ': for class numbers use loss="cross_entropy"' if array.shape[1:] == (1,) else ""
         raise ShapeError(
             f"[{loss.name}] y has shape {array.shape} but the model's output has {outputs}"
             f" column{'s' if outputs > 1 else ''}"
+            + (hint if loss.targets == "probabilities" else "")
         )
+    if loss.targets == "probabilities":
+        return _probabilities(loss, array, dtype)
     result = cast("y", array, dtype)
-    if loss.name == "binary_cross_entropy" and loss.function is None:
-        outside = (result < 0) | (result > 1)
-        if outside.any():
-            row, column = np.unravel_index(int(np.argmax(outside)), result.shape)
-            raise BadInput(
-                f"[binary_cross_entropy] targets must be in [0, 1], but y has"
-                f" {result[row, column]:g} at row {row}: use 0 and 1 for two classes, or softmax"
-                ' with loss="cross_entropy" for more'
-            )
+    _check_targets(loss, result)
     return result
+
+
+def _check_targets(loss: Loss, y: np.ndarray) -> None:
+    """Raises BadInput for a target that the loss does not take."""
+    if loss.targets == "unit":
+        outside, what = (y < 0) | (y > 1), "in [0, 1]"
+        way = 'use 0 and 1 for two classes, or softmax with loss="cross_entropy" for more'
+    elif loss.targets == "counts":
+        outside, what = y < 0, "counts, from 0"
+        way = 'use loss="mean_squared_error" or loss="huber" for numbers of either sign'
+    elif loss.targets == "signs":
+        outside, what = (np.abs(y) != 1) & (y != 0), "-1 and 1, or 0 and 1"
+        way = 'use softmax with loss="cross_entropy" for more classes'
+        if not outside.any() and (y == 0).any():
+            outside = y == -1
+    else:
+        return
+    if outside.any():
+        row, column = np.unravel_index(int(np.argmax(outside)), y.shape)
+        also = " among zeros" if loss.targets == "signs" and y[row, column] == -1 else ""
+        raise BadInput(
+            f"[{loss.name}] targets must be {what}, but y has {y[row, column]:g}{also} at row"
+            f" {row}: {way}"
+        )
 
 
 def _turned(x: np.ndarray, y: np.ndarray) -> str:
@@ -177,28 +197,33 @@ def _turned(x: np.ndarray, y: np.ndarray) -> str:
     return f". Examples are rows here, columns in the course: use {turned}"
 
 
-def _probabilities(array: np.ndarray, dtype: str) -> np.ndarray:
-    """Rows of probabilities, one a class; class numbers where each row is sure of its class."""
+def _probabilities(loss: Loss, array: np.ndarray, dtype: str) -> np.ndarray:
+    """Rows of probabilities, one a class. Raises: BadInput."""
     result = cast("y", array, dtype)
     sums = result.sum(axis=1, dtype=np.float64)
     wrong = (result < 0).any(axis=1) | (np.abs(sums - 1.0) > ROUNDING)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise BadInput(
-            f"[cross_entropy] rows of y must be probabilities from 0 that add up to 1, but row"
+            f"[{loss.name}] rows of y must be probabilities from 0 that add up to 1, but row"
             f" {row} adds up to {sums[row]:g}, its least is {result[row].min():g}: for several"
             ' classes at once use sigmoid with loss="binary_cross_entropy"'
         )
-    if (result.max(axis=1) == 1.0).all() and (np.count_nonzero(result, axis=1) == 1).all():
-        result = result.argmax(axis=1).astype(np.int32).reshape(-1, 1)
     return result
+
+
+def _sure(y: np.ndarray) -> np.ndarray:
+    """Class numbers where each row of probabilities is sure of its class, else what came."""
+    if (y.max(axis=1) == 1.0).all() and (np.count_nonzero(y, axis=1) == 1).all():
+        y = y.argmax(axis=1).astype(np.int32).reshape(-1, 1)
+    return y
 
 
 def class_labels(y: np.ndarray, loss: Loss) -> np.ndarray | None:
     """The targets where they are class numbers, one a row; None for any others."""
-    if loss.function is not None or loss.needs is None or y.shape[1] != 1:
+    if not loss.classes or y.shape[1] != 1:
         return None
-    return y if loss.labels or ((y == 0) | (y == 1)).all() else None
+    return y if loss.targets != "unit" or ((y == 0) | (y == 1)).all() else None
 
 
 def check_classes(y: np.ndarray, loss: Loss) -> None:
@@ -206,7 +231,7 @@ def check_classes(y: np.ndarray, loss: Loss) -> None:
 
     A single row, and targets between 0 and 1, pass.
     """
-    if loss.function is None and loss.needs is not None and len(y) > 1 and y.shape[1] == 1:
+    if loss.classes and len(y) > 1 and y.shape[1] == 1:
         first = y[0, 0]
         if float(first).is_integer() and (y == first).all():
             raise BadInput(
@@ -215,10 +240,10 @@ def check_classes(y: np.ndarray, loss: Loss) -> None:
             )
 
 
-def _labels(array: np.ndarray, classes: int) -> np.ndarray:
+def _labels(loss: Loss, array: np.ndarray, classes: int) -> np.ndarray:
     if array.ndim != 2 or array.shape[1] != 1:
         raise ShapeError(
-            f"[cross_entropy] y must hold one class number a row, (n,) or (n, 1), not shape"
+            f"[{loss.name}] y must hold one class number a row, (n,) or (n, 1), not shape"
             f" {array.shape}: for one-hot rows use y.argmax(axis=1)"
         )
     column = array.reshape(-1)
@@ -227,14 +252,14 @@ def _labels(array: np.ndarray, classes: int) -> np.ndarray:
         if wrong.any():
             row = int(np.argmax(wrong))
             raise BadInput(
-                f"[cross_entropy] labels must be whole numbers, but y has"
+                f"[{loss.name}] labels must be whole numbers, but y has"
                 f" {_number(column[row])} at row {row}"
             )
     outside = (column < 0) | (column >= classes)
     if array.dtype.kind != "b" and outside.any():
         row = int(np.argmax(outside))
         raise BadInput(
-            f"[cross_entropy] y has label {column[row]:g} at row {row}, but the last layer has"
+            f"[{loss.name}] y has label {column[row]:g} at row {row}, but the last layer has"
             f" {classes} outputs, so labels go from 0 to {classes - 1}"
         )
     return np.ascontiguousarray(column, dtype=np.int32).reshape(-1, 1)

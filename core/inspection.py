@@ -35,7 +35,7 @@ def summary(model: Sequential) -> str:
             rows.append((layer.brief(), str(node.shape), f"{count:,}"))
     else:
         rows += [(layer.brief(), "not built", "") for layer in model.layers]
-    loss = f"loss {model.loss.name}, {model.optimizer!r}"
+    loss = f"loss {model.loss.told()}, {model.optimizer!r}"
     device = f"{model.backend.name} ({model.backend.device}), {model.dtype}, seed {model.seed}"
     return f"{table(rows)}\n{total:,} parameters; {loss}\n{device}"
 

@@ -15,8 +15,9 @@ It trains on every backend without another line.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from .checks import check_count, check_number
 from .graph.graph import Node, leaf, make
 from .standardization import moments, reciprocal
 
-Activation = str | Callable[[Node], Node] | None
+Activator = str | Callable[[Node], Node] | None
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Parameter:
     initializer: a name or an object of `lm.initializers`.
     decayed: whether weight decay applies (weights, not biases). decay: the layer's own coefficient.
     rate: a factor on the learning rate, from 0; at 0 it is frozen: nothing trains it.
+    moving: a statistic that steps of training move, see `Context.observe`, and `learn` does not
+        give.
     """
 
     shape: tuple[int, ...]
@@ -47,25 +50,56 @@ class Parameter:
     decayed: bool = False
     decay: float = 0.0
     rate: float = 1.0
+    moving: bool = False
 
 
 @dataclass(frozen=True)
 class Context:
     """What a layer may know while the graph is made.
 
-    training: whether this graph is one that trains. layer: the layer's number, which keys its
-    random stream.
+    training: whether this graph is one that trains. layer: the layer's number in the model.
+    path: what stands before the names of its arrays where it is part of another layer: "0." in
+        the first of a residual block. rates: factors on the learning rate that were set by name.
+    observed: by name, what statistics are after the step; see `observe`.
     """
 
     training: bool
     layer: int
+    path: str = ""
+    rates: Mapping[str, float] = field(default_factory=dict)
+    observed: dict[str, Node] = field(default_factory=dict)
+
+    def inside(self, part: int) -> Context:
+        """That of a layer's own layer number `part`."""
+        return replace(self, path=f"{self.path}{part}.")
+
+    def name(self, array: str) -> str:
+        """An array of this layer as the model knows it: "2.weight", "2.0.weight" in a block."""
+        return f"{self.layer}.{self.path}{array}"
+
+    @property
+    def stream(self) -> int:
+        """What keys the layer's random words."""
+        return zlib.crc32(self.name("").encode()) if self.path else self.layer
+
+    def weights(self, x: Node) -> Node:
+        """The share of each row of x in the loss, (n, 1, ...) with as many axes as x.
+
+        They add up to 1; of rows that weigh the same each is 1 / n. In training alone.
+        """
+        shares = leaf("batch", Spec((ROWS, 1), x.dtype), "weights")
+        return shares if x.ndim == 2 else shares.reshape((ROWS, *[1] * (x.ndim - 1)))
+
+    def observe(self, statistic: str, after: Node) -> None:
+        """Says what a moving statistic is after this step of training, if the step is taken."""
+        self.observed[self.name(statistic)] = after
 
     def dropout_mask(self, shape: Shape, dtype: str, rate: float) -> Node:
         """A mask of zeros (with probability `rate`) and 1 / (1 - rate), new at every step."""
         seed = leaf("control", Spec((), "int64"), "seed")
         counter = leaf("control", Spec((), "int64"), "counter")
         return make(
-            "dropout_mask", seed, counter, shape=shape, rate=rate, stream=self.layer, dtype=dtype
+            "dropout_mask", seed, counter, shape=shape, rate=rate, stream=self.stream, dtype=dtype
         )
 
 
@@ -80,7 +114,7 @@ class Layer:
         return {}
 
     def statistics(self, shape: tuple[int, ...]) -> Mapping[str, Parameter]:
-        """Arrays that are learned from the data once, at the first fit, and not trained."""
+        """Arrays that are not trained: learned from the data once, at the first fit, or moving."""
         return {}
 
     def learn(self, x: np.ndarray, weights: np.ndarray | None = None) -> Mapping[str, np.ndarray]:
@@ -138,7 +172,7 @@ def plain(value: Any) -> Any:
     raise BadInput(f"a setting of type {kind.__name__} cannot be written to a file: {value!r}")
 
 
-def activate(x: Node, activation: Activation) -> Node:
+def activate(x: Node, activation: Activator) -> Node:
     """The activation applied to a node. Raises: UnknownName with the nearest spelling."""
     known = check_activation(activation)
     if callable(known):
@@ -146,7 +180,7 @@ def activate(x: Node, activation: Activation) -> Node:
     return x if known is None or known == "linear" else make(known, x)
 
 
-def check_activation(activation: Activation) -> Activation:
+def check_activation(activation: Activator) -> Activator:
     """The activation, by the name that it has here. Raises: UnknownName for one that is none."""
     if activation is None or callable(activation):
         return activation
@@ -171,7 +205,7 @@ class Dense(Layer):
     """
 
     units: int
-    activation: Activation = None
+    activation: Activator = None
     use_bias: bool = True
     kernel_initializer: initializers.Choice = "auto"
     bias_initializer: initializers.Choice = "zeros"
@@ -268,7 +302,23 @@ class Dropout(Layer):
         return x * context.dropout_mask(x.shape, x.dtype, float(self.rate))
 
 
-BUILTIN: dict[str, type[Layer]] = {c.__name__: c for c in (Dense, Flatten, Standardize, Dropout)}
+@dataclass(frozen=True)
+class Activation(Layer):
+    """An activation by itself: behind a layer that has none, such as `BatchNorm` or `Residual`.
+
+    x keeps its shape, (n, ...).
+
+    activation: a name, or a function on nodes. Raises: UnknownName.
+    """
+
+    activation: Activator
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "activation", check_activation(self.activation))
+
+    def forward(self, x: Node, parameters: Mapping[str, Node], context: Context) -> Node:
+        """activation(x)."""
+        return activate(x, self.activation)
 
 
 def extend(
@@ -282,13 +332,18 @@ def extend(
     parameters = dict(layer.parameters(feature_shape))
     statistics = dict(layer.statistics(feature_shape))
     nodes = {
-        name: leaf("parameter", Spec(p.shape, x.dtype), f"{context.layer}.{name}")
+        name: leaf("parameter", Spec(p.shape, x.dtype), context.name(name))
         for name, p in {**parameters, **statistics}.items()
     }
+    return applied(layer, x, nodes, context), parameters, statistics
+
+
+def applied(layer: Layer, x: Node, nodes: Mapping[str, Node], context: Context) -> Node:
+    """A layer's output, (n, ...), with a name. nodes: its arrays by name. Raises: ShapeError."""
     kind = type(layer).__name__
     made = layer.forward(x, nodes, context)
     if not isinstance(made, Node) or made.ndim < 2 or made.shape[0] != ROWS:
         raise ShapeError(f"[{kind}] forward must return a batch of rows (n, ...), not {made!r}")
     if made is not x and not made.name:
-        made.name = f"{context.layer}.{kind.lower()}"
-    return made, parameters, statistics
+        made.name = context.name(kind.lower())
+    return made

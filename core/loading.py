@@ -21,12 +21,13 @@ from .checkpoint import FACTOR, OFFSET, read
 from .checks import check_count, check_number
 from .data.datasets import TASKS
 from .data.tables import Encoding
-from .layers import BUILTIN as LAYERS
 from .layers import Layer
 from .losses import BUILTIN as LOSSES
+from .losses import CLASSES as LOSS_CLASSES
 from .metrics import read as read_metric
 from .model import Sequential
 from .optimizers import BUILTIN as OPTIMIZERS
+from .residual import BUILTIN as LAYERS
 from .standardization import Shift
 from .tracing import ForwardGraph
 
@@ -75,7 +76,7 @@ def _rebuilt(
     custom: dict[str, Any],
 ) -> Sequential:
     """The model of a description, with the arrays that must fit it."""
-    starts = {**initializers.BUILTIN, **custom}
+    starts = {**initializers.BUILTIN, **LAYERS, **custom}  # layers: of blocks
     parts = {**schedules.BUILTIN, **averages.BUILTIN, **custom}
     layers = [_object(each, {**LAYERS, **custom}, starts, custom) for each in told["layers"]]
     for number, layer in enumerate(layers):
@@ -84,7 +85,7 @@ def _rebuilt(
             raise CheckpointError(f"custom[{name!r}] must be a Layer class")
     model = Sequential(
         layers,
-        loss=_function(told["loss"], LOSSES, custom, "loss"),
+        loss=_loss(told["loss"], custom),
         optimizer=_object(told["optimizer"], {**OPTIMIZERS, **custom}, parts, custom),
         metrics=[
             read_metric(m, partial(_named, custom=custom, kind="metric")) for m in told["metrics"]
@@ -107,6 +108,8 @@ def _rebuilt(
         raise CheckpointError(f"{OFFSET} is of statistics, which were not learned yet")
     graphs = model.session.checked(tuple(features))
     model.session.rates = _rates(told, graphs[True])
+    if model.session.rates:  # a layer may be another one while it is frozen
+        graphs = model.session.checked(tuple(features))
     model.session.build(
         tuple(features), lambda layout: _segments(layout, model.dtype, arrays), graphs
     )
@@ -173,12 +176,14 @@ def _check_encoding(made: Encoding) -> None:
         raise ValueError("mean and scale of the label are finite, and the scale is above 0")
 
 
-def _function(told: Any, known: Mapping[str, Any], custom: Mapping[str, Any], kind: str) -> Any:
-    """A loss: a built-in name, or a function of the user's."""
+def _loss(told: Any, custom: Mapping[str, Any]) -> Any:
+    """A loss: a name, a class of losses with its settings, or a function of the user's."""
+    if isinstance(told, dict) and "class" in told:
+        return _object(told, LOSS_CLASSES, {}, custom, "loss")
     if isinstance(told, dict):
-        return _named(told["function"], custom, kind)
-    if told not in known:
-        raise CheckpointError(f"unknown {kind} {told!r}")
+        return _named(told["function"], custom, "loss")
+    if told not in LOSSES:
+        raise CheckpointError(f"unknown loss {told!r}")
     return told
 
 

@@ -27,6 +27,11 @@ class FullBatch(ArraySource):
         """Takes a binding of its own. Raises: BadInput where layers have rates of their own."""
         if self.session.state.layout.rescaled:
             raise BadInput("LBFGS has one step for all weights: a rate is 0 (frozen) or 1")
+        if any(e.moving for e in self.session.state.layout.entries):
+            raise BadInput(
+                "LBFGS sees all rows in each step, BatchNorm those of a batch: freeze the layer, or"
+                " use another optimizer"
+            )
         super().bind()
 
     def epoch(self, interrupt: Interrupt, reporter: Silent, told: Told | None) -> Control:

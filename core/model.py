@@ -34,8 +34,13 @@ class Sequential:
     """A stack of layers, trained to lower a loss.
 
     layers: objects of the Layer protocol, first to last.
-    loss: "cross_entropy" (after softmax), "binary_cross_entropy" (after sigmoid),
-        "mean_squared_error", or a function loss(y_true, y_pred) on nodes with one value a row.
+    loss: of classes "cross_entropy" and "focal" (after softmax), "binary_cross_entropy" and
+        "binary_focal" (after sigmoid), "kl_divergence" (of rows of probabilities, after softmax),
+        "hinge" (of -1 and 1, or 0 and 1; after no activation); of numbers "mean_squared_error",
+        "mean_absolute_error", "huber", "quantile", and "poisson" (of counts, after softplus or
+        lm.ops.exp); an object such as `lm.Huber(0.5)`, `lm.Quantile(0.9)`, `lm.Focal(1.5)`,
+        `lm.BinaryFocal()` or `lm.CrossEntropy(label_smoothing=0.1)`; or a function
+        loss(y_true, y_pred) on nodes with one value a row. The mean over outputs is the row's.
     optimizer: a name or an object such as `lm.Adam(1e-3)`.
     metrics: means over rows: "accuracy", "mean_absolute_error", "mean_squared_error", or a function
         as the loss's; they cost nearly nothing. Or numbers from whole predictions: "f1", "roc_auc",
@@ -71,7 +76,7 @@ class Sequential:
     def __init__(
         self,
         layers: Sequence[Layer],
-        loss: str | losses.Function,
+        loss: str | losses.Function | losses.Loss,
         optimizer: str | optimizers.Optimizer = "adam",
         metrics: Sequence[str | losses.Function | measures.Whole] = (),
         backend: Choice = "auto",
@@ -359,5 +364,6 @@ class Sequential:
         checkpoint.save(self, path)
 
     def __repr__(self) -> str:
-        layers = ", ".join(layer.brief() for layer in self.layers)
-        return f"Sequential([{layers}], loss={self.loss.name!r}, backend={self.backend.name!r})"
+        layers, loss = ", ".join(layer.brief() for layer in self.layers), self.loss.told()
+        loss = repr(loss) if loss == self.loss.name else loss
+        return f"Sequential([{layers}], loss={loss}, backend={self.backend.name!r})"

@@ -18,6 +18,17 @@ SAME: dict[str, dict[str, str]] = {
         "sparse_categorical_crossentropy": "cross_entropy",
         "binary_crossentropy": "binary_cross_entropy",
         "bce": "binary_cross_entropy",
+        "mae": "mean_absolute_error",
+        "l1": "mean_absolute_error",
+        "l1_loss": "mean_absolute_error",
+        "absolute_error": "mean_absolute_error",
+        "huber_loss": "huber",
+        "smooth_l1": "huber",
+        "smooth_l1_loss": "huber",
+        "kullback_leibler_divergence": "kl_divergence",
+        "pinball": "quantile",
+        "binary_focal_crossentropy": "binary_focal",
+        "categorical_focal_crossentropy": "focal",
     },
     "metric": {
         "acc": "accuracy",
@@ -27,7 +38,14 @@ SAME: dict[str, dict[str, str]] = {
         "mae": "mean_absolute_error",
         "mse": "mean_squared_error",
     },
-    "activation": {"logistic": "sigmoid", "identity": "linear"},
+    "activation": {
+        "logistic": "sigmoid",
+        "identity": "linear",
+        "swish": "silu",
+        "hardswish": "hard_swish",
+        "hard_silu": "hard_swish",
+        "hardsigmoid": "hard_sigmoid",
+    },
     "initializer": {
         "glorot_normal": "xavier",
         "xavier_normal": "xavier",
@@ -37,13 +55,8 @@ SAME: dict[str, dict[str, str]] = {
     },
 }
 
-_ABSOLUTE = "pass the function loss=lambda y, p: abs(p - y)"
 _EITHER = '"cross_entropy" after softmax, "binary_cross_entropy" after sigmoid'
-_HUBER = (
-    "pass the function loss=lambda y, p: lm.ops.where(abs(p - y) < 1.0, 0.5 * (p - y) ** 2,"
-    " abs(p - y) - 0.5)"
-)
-_SWISH = 'pass the function activation=lambda z: z * lm.ops.sigmoid(z); "gelu" is close to it'
+_POISSON = '"poisson" takes rates, from softplus or lm.ops.exp'
 _UNIFORM = "numbers are drawn from a normal distribution here; of the same variance is"
 
 NEAR: dict[str, dict[str, str]] = {
@@ -52,25 +65,17 @@ NEAR: dict[str, dict[str, str]] = {
         "logloss": _EITHER,
         "nll": _EITHER,
         "nll_loss": _EITHER,
-        "mae": _ABSOLUTE,
-        "l1": _ABSOLUTE,
-        "absolute_error": _ABSOLUTE,
-        "mean_absolute_error": _ABSOLUTE,
-        "huber": _HUBER,
-        "huber_loss": _HUBER,
-        "smooth_l1": _HUBER,
-        "hinge": "pass the function loss=lambda y, p: lm.ops.maximum(1.0 - y * p, 0.0), y -1 or 1",
-        "kl_divergence": '"cross_entropy" takes rows of probabilities, and has the same gradient',
-        "kullback_leibler_divergence": '"cross_entropy" takes rows of probabilities, and has the'
-        " same gradient",
+        "poisson_nll": _POISSON,
+        "poisson_nll_loss": _POISSON,
+        "kl_div": '"kl_divergence" takes probabilities on both sides, and no logarithms',
+        "squared_hinge": "pass the function"
+        " loss=lambda y, p: lm.ops.maximum(1.0 - y * p, 0.0) ** 2, y -1 or 1",
+        "log_cosh": "pass the function loss=lambda y, p: abs(p - y) + lm.ops.softplus(-2.0 *"
+        ' abs(p - y)) - 0.6931471805599453; "huber" is close to it',
     },
     "activation": {
-        "swish": _SWISH,
-        "silu": _SWISH,
-        "mish": "pass the function activation=lambda z: z * lm.ops.tanh(lm.ops.softplus(z))",
-        "selu": "pass the function activation=lambda z: 1.05070099 * lm.ops.elu(z,"
-        " alpha=1.67326324)",
-        "softsign": "pass the function activation=lambda z: z / (abs(z) + 1.0)",
+        "hard_tanh": "pass the function activation=lambda z: lm.ops.clip(z, low=-1.0, high=1.0)",
+        "hardtanh": "pass the function activation=lambda z: lm.ops.clip(z, low=-1.0, high=1.0)",
         "exponential": "pass the function activation=lm.ops.exp",
         "relu6": "pass the function activation=lambda z: lm.ops.clip(z, low=0.0, high=6.0)",
     },

@@ -181,7 +181,8 @@ class Session:
             for segment, flat in given.items():
                 state.write(segment, flat)
         self.features, self._graphs, self._state = features, graphs, state
-        self.learned = not any(graphs[True].statistics)
+        found = (p for each in graphs[True].statistics for p in each.values())
+        self.learned = all(p.moving for p in found)
 
     def set_rates(self, rates: Mapping[str, float]) -> None:
         """Puts other factors on the learning rate of arrays, and lays them out anew.
@@ -189,10 +190,11 @@ class Session:
         What the optimizer keeps of an array is forgotten when that is frozen. Raises: ModelBusy.
         """
         with self.training:
-            graph, rates = self.graph(training=True), {**self.rates, **rates}
-            layout = layout_of(graph, self.optimizer.segments(), rates)
-            state = laid_out(self.state, layout)
-            self.rates, self._state, self._free = rates, state, {}
+            assert self.features is not None
+            old, rates = self.state, {**self.rates, **rates}
+            graphs = self._traced(self.features, rates)
+            state = laid_out(old, layout_of(graphs[True], self.optimizer.segments(), rates))
+            self.rates, self._graphs, self._state, self._free = rates, graphs, state, {}
 
     def checked(self, features: tuple[int, ...]) -> dict[bool, ForwardGraph]:
         """The layers as graphs that fit loss and metrics. Raises: ShapeError, BadInput."""
@@ -202,10 +204,14 @@ class Session:
             metric.check(graphs[False].prediction.op)
         return graphs
 
-    def _traced(self, features: tuple[int, ...]) -> dict[bool, ForwardGraph]:
-        """The layers as graphs, by whether they train."""
+    def _traced(
+        self, features: tuple[int, ...], rates: Mapping[str, float] | None = None
+    ) -> dict[bool, ForwardGraph]:
+        """The layers as graphs, by whether they train. rates: those to be, or None: as they are."""
+        rates = self.rates if rates is None else rates
         return {
-            mode: forward_graph(self.layers, features, self.dtype, mode) for mode in (True, False)
+            mode: forward_graph(self.layers, features, self.dtype, mode, rates)
+            for mode in (True, False)
         }
 
     def graph(self, training: bool = False) -> ForwardGraph:
@@ -252,7 +258,7 @@ class Session:
         weights, exponent = inputs.weights(sample_weight, len(found))
         examples = Examples(found, targets, weights, exponent, raw)
         if of_all(self.metrics):
-            exact = None if self.loss.needs else host_array("y", y)
+            exact = None if self.loss.classes else host_array("y", y)
             shares = None
             if sample_weight is not None:
                 shares = host_array("sample_weight", sample_weight).reshape(-1)
@@ -279,7 +285,7 @@ class Session:
             return examples
         possible: Iterable[Any] | None = None
         if not whole:  # a batch may lack a class that there is
-            known = self.loss.needs is not None
+            known = self.loss.classes and self.loss.targets != "signs"
             possible = range(max(self.outputs, 2)) if known else class_weight
         weights = inputs.class_weights(examples.weights, class_weight, examples.y, possible)
         return replace(examples, weights=weights, exponent=0)

@@ -35,7 +35,7 @@ def learn(
     ready: np.ndarray | None = None
     found: Mapping[str, np.ndarray]
     for number, layer in enumerate(layers):
-        if not graph.statistics[number]:
+        if all(p.moving for p in graph.statistics[number].values()):
             continue
         if number == leading and type(layer) is Standardize:
             x = examples.x if number == 0 else examples.x.reshape(examples.rows, -1)

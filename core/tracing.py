@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from . import initializers
 from .graph.fusion import fuse
 from .graph.gradients import differentiate
 from .graph.graph import Node, leaf, order
-from .graph.planner import plan
+from .graph.planner import Update, plan
 from .graph.simplify import simplify, simplify_all
 from .layers import Context, Layer, Parameter, extend
 from .losses import Loss, Metric, check_last
@@ -28,13 +28,15 @@ class ForwardGraph:
     """A model's layers as a graph.
 
     x: the batch's rows. outputs: the node behind each layer; the last one is the prediction.
-    parameters, statistics: per layer, by name.
+    parameters, statistics: per layer, by name. observed: by the name of an array, what moving
+    statistics are after a step of training.
     """
 
     x: Node
     outputs: tuple[Node, ...]
     parameters: tuple[dict[str, Parameter], ...]
     statistics: tuple[dict[str, Parameter], ...]
+    observed: dict[str, Node] = field(default_factory=dict)
 
     @property
     def prediction(self) -> Node:
@@ -55,19 +57,28 @@ class ForwardGraph:
 
 
 def forward_graph(
-    layers: Sequence[Layer], features: tuple[int, ...], dtype: str, training: bool
+    layers: Sequence[Layer],
+    features: tuple[int, ...],
+    dtype: str,
+    training: bool,
+    rates: Mapping[str, float] | None = None,
 ) -> ForwardGraph:
-    """The forward graph for inputs whose rows have the shape `features`."""
+    """The forward graph for inputs whose rows have the shape `features`.
+
+    rates: by name, what stands in the place of the arrays' own factors on the learning rate.
+    """
     if not features or any(d < 1 for d in features):
         raise ShapeError(f"a model needs at least one feature, not rows of shape {features}")
     x = leaf("batch", Spec((ROWS, *features), dtype), "x")
     node, outputs, parameters, statistics = x, [], [], []
+    observed: dict[str, Node] = {}
     for number, layer in enumerate(layers):
-        node, trained, learned = extend(layer, node, Context(training, number))
+        context = Context(training, number, rates=rates or {}, observed=observed)
+        node, trained, learned = extend(layer, node, context)
         outputs.append(node)
         parameters.append(trained)
         statistics.append(learned)
-    return ForwardGraph(x, tuple(outputs), tuple(parameters), tuple(statistics))
+    return ForwardGraph(x, tuple(outputs), tuple(parameters), tuple(statistics), observed)
 
 
 def layout_of(
@@ -75,8 +86,9 @@ def layout_of(
 ) -> Layout:
     """Offsets in the flat segments: weights that decay, then other parameters, then statistics.
 
-    rates: by name, what stands in the place of the parameters' own factors. Those that are frozen
-    lie among the statistics, so that training does not know of them.
+    graph: one that trains. rates: by name, what stands in the place of the parameters' own factors.
+    Those that are frozen lie among the statistics, so that training does not know of them. Moving
+    statistics come first there, so that a step replaces the beginning of the segment.
     """
     rates = rates or {}
     found: list[tuple[int, str, Parameter, float]] = []
@@ -87,11 +99,14 @@ def layout_of(
             key = f"{number}.{name}"
             found.append((number, key, p, rates.get(key, p.rate)))
         found += [(number, f"{number}.{name}", p, 0.0) for name, p in learned.items()]
-    found.sort(key=lambda row: (not row[3], not row[2].decayed))
+    found.sort(key=lambda row: (not row[3], row[1] not in graph.observed, not row[2].decayed))
     entries, offsets = [], {True: 0, False: 0}
     for number, name, p, rate in found:
         moves = rate != 0.0
-        entry = Entry(name, number, offsets[moves], p.shape, moves, p.decayed, p.decay, rate)
+        entry = Entry(
+            name, number, offsets[moves], p.shape, moves, p.decayed, p.decay, rate,
+            moving=name in graph.observed,
+        )  # fmt: skip
         offsets[moves] += entry.size
         entries.append(entry)
     return Layout(tuple(entries), slots)
@@ -144,13 +159,16 @@ def train_program(
 ) -> Program:
     """The program that trains, that gives gradients (no optimizer), or that only evaluates."""
     target, weights, sums = costs(graph, loss, metrics, y, last)
-    fused = dict(zip(sums, fuse(simplify(list(sums.values()))), strict=True))
+    wanted = [("sum", name) for name in sums] + [("statistic", name) for name in graph.observed]
+    results = fuse(simplify([*sums.values(), *graph.observed.values()]))
+    fused = dict(zip(wanted, results, strict=True))
+    total = fused["sum", "loss"]
     entries = [e for e in layout.entries if e.trainable]
     gradients: dict[str, Node | None] = {}
     if differentiated:
-        leaves = {n.source: n for n in order([fused["loss"]]) if n.op == "parameter"}
+        leaves = {n.source: n for n in order([total]) if n.op == "parameter"}
         wrt = [e.name for e in entries if e.name in leaves]
-        found = differentiate(fused["loss"], [leaves[name] for name in wrt])
+        found = differentiate(total, [leaves[name] for name in wrt])
         made = dict(zip(wrt, found, strict=True))
         gradients = {e.name: made.get(e.name) for e in entries}
         fused, gradients = simplify_all(fused, gradients)
@@ -160,12 +178,22 @@ def train_program(
         capacity=capacity,
         layout=layout,
         columns=(graph.x, target, weights),
-        sums=fused,
+        sums={name: fused["sum", name] for name in sums},
         watched=("loss",) if differentiated else (),  # an evaluation goes on to the last row
         gradients=gradients,
-        updates=optimizer.updates(layout) if optimizer and entries else (),
+        updates=[*(optimizer.updates(layout) if entries else ()), *moves(layout)]
+        if optimizer
+        else (),
         classes=_classes(graph, loss, y),
+        observed={name: fused["statistic", name] for name in graph.observed},
     )
+
+
+def moves(layout: Layout) -> list[Update]:
+    """What the update does to statistics: those that move are what the step observed."""
+    if not any(e.moving for e in layout.entries):
+        return []
+    return [Update("assign", ("statistics", "observed"), ("statistics",))]
 
 
 def _classes(graph: ForwardGraph, loss: Loss, y: Spec) -> dict[str, int]:

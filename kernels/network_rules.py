@@ -89,6 +89,17 @@ def dropout_mask(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
     return (Spec(tuple(attrs["shape"]), attrs["dtype"]),)
 
 
+def assign(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
+    """Two flat buffers, the second at most as long as the first, which comes back."""
+    names = ("statistics", "observed")
+    floating("assign", names, specs)
+    if any(s.rank != 1 for s in specs) or int(specs[1].shape[0]) > int(specs[0].shape[0]):  # type: ignore[arg-type]
+        raise ShapeError(
+            f"[assign] takes a flat buffer and its first elements ({listing(names, specs)})"
+        )
+    return (specs[0],)
+
+
 def update(op: str, names: tuple[str, ...], outputs: tuple[str, ...]) -> Rule:
     """Flat buffers of one length, then host numbers; buffers that are outputs come back."""
 

@@ -248,8 +248,14 @@ def _activations() -> None:
     activation("leaky_relu", "y", samples.normal, alpha=0.01)
     activation("elu", "y", alpha=1.0)
     activation("softplus", "y")
+    activation("selu", "y")
+    activation("hard_sigmoid", "y")
+    activation("softsign", "y")
     activation("gelu", "x", samples.normal)
     activation("gelu_tanh", "x", samples.normal)
+    activation("silu", "x", samples.normal)
+    activation("mish", "x", samples.normal)
+    activation("hard_swish", "x", samples.normal)
     activation("softmax", "y", samples.simplex, "rows")
     activation("log_softmax", "y", independent="rows")
 
@@ -353,6 +359,10 @@ def _updates() -> None:
     row(
         "keep: parameter -> before", rules.flat("keep", ("parameter",)), samples.flat(1),
         tolerance=EXACT, cost=per_element(0.0), independent="elements",
+    )  # fmt: skip
+    row(
+        "assign: statistics, observed -> statistics", network_rules.assign, samples.assign,
+        tolerance=EXACT, overwrites=((0,),), cost=per_element(0.0),
     )  # fmt: skip
     row(
         "rescale: parameter, before -> parameter", rules.flat("rescale", ("parameter", "before")),

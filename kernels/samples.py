@@ -265,6 +265,12 @@ def flat(count: int, *numbers: float, **attrs: Any) -> Maker:
     return make
 
 
+def assign(rng: np.random.Generator, dtype: str, rows: int) -> Iterator[Sample]:
+    """A flat buffer, and what some or all of its first elements become."""
+    for count in (rows * 3, rows * 7):
+        yield Sample(tuple(normal(rng, (n,)).astype(dtype) for n in (rows * 7, count)))
+
+
 def _square(rng: np.random.Generator, dtype: str, elements: int) -> tuple[int, Any]:
     """The side of a square of about so many elements, and a maker of such squares."""
     side = max(2, round(elements**0.5))

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import lamina as lm
+import numpy as np
 import pytest
 import support
 
@@ -56,12 +57,32 @@ def test_train_json_is_one_object() -> None:
     assert again["history"] == report["history"]
 
 
+def test_train_with_a_loss_of_choice(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    rows = np.random.default_rng(0).normal(size=(40, 2))
+    lines = [f"{a:.3f},{b:.3f},{a - 2 * b:.3f}" for a, b in rows]
+    table.write_text("\n".join(["a,b,y", *lines]))
+    words = ["train", str(table), "--hidden", "4", "--epochs", "2", "--backend", "numpy"]
+    found = []
+    for loss in ("auto", "huber", "mae"):
+        file = tmp_path / f"{loss}.safetensors"
+        done = lamina(*words, "--loss", loss, "--save", str(file))
+        assert done.returncode == 0, done.stderr
+        found.append(lm.load(file, backend="numpy").loss.name)
+    assert found == ["mean_squared_error", "huber", "mean_absolute_error"]
+    again = [*words, "--save", str(tmp_path / "huber.safetensors"), "--resume", "--loss"]
+    assert "begun with: --loss huber, not --loss mae" in lamina(*again, "mae").stderr
+    assert lamina(*again, "huber").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
         (["train", "digist"], 2, "did you mean 'digits'"),
         (["train", "--backend", "nunpy"], 2, "did you mean 'numpy'"),
         (["train", "--activation", "rleu"], 2, "did you mean 'relu'"),
+        (["train", "--loss", "hubert"], 2, "did you mean 'huber'"),
+        (["train", "moons", "--loss", "focal"], 2, "focal is not for two classes: use one of"),
         (["train", "--hidden", "12,x"], 2, "--hidden takes layer sizes"),
         (["train", "--learning-rate", "-1"], 2, "--learning-rate must be a number"),
         (["train", "--save", "/no/such/folder/m.safetensors"], 2, "there is no folder"),

@@ -125,10 +125,10 @@ class Plain(Binding):
             env.update(zip(one.outputs, made, strict=True))
 
     def keep_gradients(self, env: dict[int | None, Any]) -> None:
-        """Puts the gradients into their segment of the state."""
-        for name, id in self.program.gradients.items():
+        """Puts gradients, and what moving statistics become, into their segments of the state."""
+        for name, id in {**self.program.gradients, **self.program.observed}.items():
             entry = self.program.layout[name]
-            segment = self.state.flats["gradients"]
+            segment = self.state.flats[entry.made]
             segment[entry.offset : entry.offset + entry.size] = env[id].reshape(-1)
 
     def may_update(self, control: Control, rate: float) -> bool:

@@ -181,6 +181,16 @@ def _keep(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Sh
     return _update(low, one, "keep", lambda p, n, now, _: [p[0], p[1], n], ids)
 
 
+@rule("assign")
+def _assign(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+    _, values = one.inputs
+    assert values is not None
+    source = low.whole(values)
+    target = span(low.at(one.outputs[0]), source.size)
+    record = [source.start, source.size // 4, target.start]
+    return iter([low.first("copy", record, [source], [target])])
+
+
 @rule("clip_norm")
 def _clip(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     return _clip_tasks(low, one, bits(attrs["maximum"]))

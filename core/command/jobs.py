@@ -16,6 +16,7 @@ import numpy as np
 
 from ...kernels.compilation import clock
 from ...kernels.errors import BadInput
+from .. import losses
 from ..callbacks import Callback, Checkpoint, LogFile
 from ..data import arrays, datasets, tables
 from ..data.datasets import Dataset
@@ -27,6 +28,11 @@ from ..scores import PROBABILITIES, classes_of
 from .settings import KEPT, NAMES, READING, Settings, begun, refuse_others, words
 
 Say = Callable[[str], None]
+LOSSES = {  # those that the last layer for a task fits; a regression's label is standardized
+    "regression": ("mean_squared_error", "mean_absolute_error", "huber", "quantile"),
+    "two classes": ("binary_cross_entropy", "binary_focal"),
+    "several classes": ("cross_entropy", "focal"),
+}
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # what they begin with
 
 
@@ -41,14 +47,13 @@ def network(settings: Settings, data: Dataset) -> Sequential:
             layers.append(Dropout(settings.dropout))
     classes = len(data.class_names)
     if data.task == "regression":
-        layers.append(Dense(1))
-        loss, metrics = "mean_squared_error", ("mean_absolute_error",)
+        last, kind, metrics = Dense(1), "regression", ("mean_absolute_error",)
     elif classes == 2:
-        layers.append(Dense(1, "sigmoid"))
-        loss, metrics = "binary_cross_entropy", ("accuracy",)
+        last, kind, metrics = Dense(1, "sigmoid"), "two classes", ("accuracy",)
     else:
-        layers.append(Dense(classes, "softmax"))
-        loss, metrics = "cross_entropy", ("accuracy",)
+        last, kind, metrics = Dense(classes, "softmax"), "several classes", ("accuracy",)
+    layers.append(last)
+    loss = loss_for(settings.loss, kind)
     model = Sequential(
         layers,
         loss,
@@ -60,6 +65,15 @@ def network(settings: Settings, data: Dataset) -> Sequential:
     )
     model.encoding = data.encoding
     return model
+
+
+def loss_for(choice: str, kind: str) -> str:
+    """The loss of a task: the first that fits, or the one asked for. Raises: BadInput."""
+    fitting = LOSSES[kind]
+    name = fitting[0] if choice == "auto" else losses.get(choice).name
+    if name not in fitting:
+        raise BadInput(f"--loss {name} is not for {kind}: use one of {', '.join(fitting)}")
+    return name
 
 
 def open_data(settings: Settings) -> Dataset:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...kernels.errors import BadInput, CheckpointError, unknown
 from ...kernels.spec import FLOATS
+from .. import losses
 from ..checks import check_count, check_number
 from ..data.datasets import TASKS
 from ..layers import check_activation
@@ -31,6 +32,7 @@ class Settings:
     dropout: float = 0.2
     dtype: str = "float32"
     seed: int = 0
+    loss: str = "auto"
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Settings:
@@ -67,6 +69,8 @@ class Settings:
         if self.seed >= 2**63:
             raise BadInput(f"--seed must be below 2**63, not {self.seed}")
         check_activation(self.activation)
+        if self.loss != "auto":
+            losses.get(self.loss)
         if self.dtype not in FLOATS:
             raise unknown("dtype", self.dtype, FLOATS)
         if self.task not in (*TASKS, "auto"):
@@ -86,7 +90,7 @@ def _fits(value: Any, default: Any) -> bool:
 
 NAMES = tuple(field.name for field in fields(Settings))
 READING = ("label", "task", "impute")  # how a table is read
-KEPT = (*READING, "test_size", "hidden", "activation", "dropout", "dtype", "seed")
+KEPT = (*READING, "test_size", "hidden", "activation", "loss", "dropout", "dtype", "seed")
 
 
 def option(name: str) -> str:

@@ -12,8 +12,19 @@ from ...kernels.spec import ROWS, Spec
 from .. import losses
 from ..averages import EMA
 from ..graph.graph import Node, make
-from ..layers import Context, Dense, Dropout, Flatten, Layer, Parameter, Standardize
+from ..layers import (
+    Activation,
+    Context,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    Parameter,
+    Standardize,
+)
+from ..normalization import BatchNorm, LayerNorm
 from ..optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from ..residual import Residual
 from ..tracing import ForwardGraph, forward_graph, layout_of, predict_program, train_program
 
 
@@ -181,6 +192,18 @@ FINE_TUNED = Network(
     (Dense(5, "tanh", trainable=False), Dense(4, "relu", rate=0.5), Dense(3, "softmax")),
     "cross_entropy", AdamW(epsilon=1e-3, amsgrad=True, average=EMA(0.9)), ("accuracy",),
 )  # fmt: skip
+NORMS = Network(
+    (
+        Dense(6, use_bias=False), BatchNorm(momentum=0.3), Activation("silu"),
+        Residual([LayerNorm(), Dense(6, "selu"), Residual([BatchNorm(), Dense(6, "mish")])]),
+        Dense(3, "softmax"),
+    ),
+    "cross_entropy", SGD(momentum=0.9), ("accuracy",),
+)  # fmt: skip
+ROBUST = Network(
+    (LayerNorm(), Dense(5, "softsign"), Dense(5, "hard_swish"), Dense(2, "hard_sigmoid")),
+    "huber", RMSprop(epsilon=1e-2), outputs=2,
+)  # fmt: skip
 NETWORKS = {
     "a classifier": CLASSIFIER,
     "logistic regression": LOGISTIC,
@@ -191,4 +214,6 @@ NETWORKS = {
     "wide layers": WIDE,
     "frozen layers and averages": FINE_TUNED,
     "a norm and a loss of one's own": NORMED,
+    "norms and residual blocks": NORMS,
+    "Huber's loss": ROBUST,
 }

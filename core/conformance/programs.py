@@ -13,7 +13,17 @@ from ...backends import guard
 from ...backends.contract import Backend
 from ...backends.selection import get_backend
 from ...backends.state import Control
-from .networks import CLASSIFIER, DROPOUT, NETWORKS, REGRESSION, SHARED, UNBOUNDED, WIDE, Network
+from .networks import (
+    CLASSIFIER,
+    DROPOUT,
+    NETWORKS,
+    NORMS,
+    REGRESSION,
+    SHARED,
+    UNBOUNDED,
+    WIDE,
+    Network,
+)
 from .pairs import BATCH, ROWS, SEED, Comparison, Pair, rates
 
 Check = Callable[[Backend, str], Iterator[str]]
@@ -80,6 +90,27 @@ def _memory_map(backend: Backend, dtype: str) -> Iterator[str]:
             both = pair.bind("train", data, on_disk=Path(folder, f"{ordered}.npy"))
             for _ in range(2):
                 yield from both.run()
+
+
+@program("train, statistics that move")
+def _moving(backend: Backend, dtype: str) -> Iterator[str]:
+    """With row weights, a batch that weighs nothing, a last one of one row, and steps not taken."""
+    pair, data = Pair(backend, NORMS, dtype), NORMS.data(4 * BATCH + 1, weighted=True)
+    assert data.weights is not None
+    weightless = np.array(data.weights)
+    weightless[BATCH : 2 * BATCH] = 0.0
+    weightless[2 * BATCH + 1 : 3 * BATCH] = 0.0
+    for weights in (None, data.weights, weightless):
+        both = pair.bind("train", replace(data, weights=weights))
+        yield from both.run()
+    ill = np.array(data.x)
+    ill[2 * BATCH] = np.nan
+    both = pair.bind("train", replace(data, x=ill))
+    for what in both.run():
+        yield f"with a loss that is not finite, {what}"
+    judging = pair.bind("evaluate", NORMS.data(ROWS, seed=1), 16)
+    for what in judging.run(Control(batch=16, steps=2)):
+        yield f"in evaluation, {what}"
 
 
 @program("train, several passes in one run")

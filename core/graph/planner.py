@@ -120,20 +120,23 @@ def plan(
     gradients: Mapping[str, Node | None] | None = None,
     updates: Sequence[Update] = (),
     classes: Mapping[str, int] | None = None,
+    observed: Mapping[str, Node] | None = None,
 ) -> Program:
     """A program from nodes.
 
     outputs, sums, gradients: what to compute, by name. A gradient of None (no path to the
     parameter) becomes zeros. columns: the batch leaves, in the data block's words. watched: the
     sums that must be finite for a run to go on. classes: column -> the number that its class
-    numbers, which were checked, are below.
+    numbers, which were checked, are below. observed: what moving statistics are after the step.
     Raises: BadInput for constant indices that are out of range.
     """
     outputs, sums, gradients = outputs or {}, sums or {}, gradients or {}
+    observed = observed or {}
     build = _Builder(dtype, layout)
     results = [*sums.values(), *outputs.values()]
     filled = {key: _own(node, layout, key, dtype) for key, node in gradients.items()}
-    forward_nodes = order(results)
+    filled.update(observed)
+    forward_nodes = order([*results, *observed.values()])
     done = set(forward_nodes)
     forward = [build.instruction(n) for n in forward_nodes if _computed(n)]
     backward = []
@@ -171,7 +174,8 @@ def plan(
         update=tuple(update),
         constants=build.constants,
         columns=column_ids,
-        gradients=made,
+        gradients={key: made[key] for key in gradients},
+        observed={key: made[key] for key in observed},
         outputs=output_ids,
         sums=sum_ids,
         stacked=tuple(stacked),
@@ -230,7 +234,7 @@ def memory(
             entry = layout[value.source]
             places[value.id] = Place(entry.segment, entry.offset)
     for key, number in gradients.items():
-        places[number] = Place("gradients", layout[key].offset)
+        places[number] = Place(layout[key].made, layout[key].offset)
     roots = {v.id: v.id for v in values}
     last = dict.fromkeys(roots, -1)
     turns = _turns(instructions, found)

@@ -17,7 +17,7 @@ order of computation of those that it stands for.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ...kernels.rules import normal_axes
 from . import identities, shapes, spellings  # noqa: F401  # their rules register
@@ -44,9 +44,12 @@ def simplify(results: Sequence[Node], rules: Sequence[Rule] = TABLE) -> list[Nod
     return found
 
 
+Key = TypeVar("Key")
+
+
 def simplify_all(
-    results: Mapping[str, Node], gradients: Mapping[str, Node | None]
-) -> tuple[dict[str, Node], dict[str, Node | None]]:
+    results: Mapping[Key, Node], gradients: Mapping[str, Node | None]
+) -> tuple[dict[Key, Node], dict[str, Node | None]]:
     """Results and their gradients, simplified together; None stays None."""
     wanted = {name: node for name, node in gradients.items() if node is not None}
     made = simplify([*results.values(), *wanted.values()])

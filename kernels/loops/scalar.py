@@ -12,7 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from ..vectorized.activations import FAR, GELU_CUBIC, GELU_TANH, INV_SQRT_2PI, SQRT_HALF
+from ..vectorized.activations import (
+    FAR,
+    GELU_CUBIC,
+    GELU_TANH,
+    INV_SQRT_2PI,
+    NOTHING,
+    SELU_FLOOR,
+    SELU_SCALE,
+    SQRT_HALF,
+)
 
 Number = Any
 
@@ -264,6 +273,94 @@ def gelu_tanh_backward(gradient: Number, x: Number, alpha: Number) -> Number:
     t = np.tanh(scale * (x + cubic * x * x * x))
     inner = scale * (one + three * cubic * x * x)
     return gradient * (half * (one + t) + half * x * (one - t * t) * inner)
+
+
+def silu(x: Number, alpha: Number) -> Number:
+    """x sigmoid(x)."""
+    one = type(x)(1)
+    small = np.exp(-abs(x))
+    return x * ((one if x >= 0 else small) / (one + small))
+
+
+def silu_backward(gradient: Number, x: Number, alpha: Number) -> Number:
+    """gradient * s (1 + x (1 - s)), s being sigmoid(x)."""
+    number = type(x)
+    one, far = number(1), number(NOTHING)
+    near = far if x > far else (-far if x < -far else x)  # infinity times s (1 - s) = 0 is NaN
+    small = np.exp(-abs(near))
+    s = (one if near >= 0 else small) / (one + small)
+    return gradient * (s * (one + near * (one - s)))
+
+
+def mish(x: Number, alpha: Number) -> Number:
+    """x tanh(softplus(x)), the tangent as a quotient of polynomials of exp(-|x|)."""
+    one, two = type(x)(1), type(x)(2)
+    u = np.exp(-abs(x))
+    above = one + two * u if x >= 0 else u * (u + two)
+    return x * (above / (above + (two * u * u if x >= 0 else two)))
+
+
+def mish_backward(gradient: Number, x: Number, alpha: Number) -> Number:
+    """gradient * (t + x (1 - t^2) sigmoid(x)), t being tanh(softplus(x))."""
+    number = type(x)
+    one, two, four, far = number(1), number(2), number(4), number(NOTHING)
+    near = far if x > far else (-far if x < -far else x)  # infinity times 1 - t^2 = 0 is NaN
+    u = np.exp(-abs(near))
+    above = one + two * u if near >= 0 else u * (u + two)
+    whole = above + (two * u * u if near >= 0 else two)
+    slope = four * u * (one + u) * (u if near >= 0 else one)
+    return gradient * (above / whole + near * slope / (whole * whole))
+
+
+def selu(x: Number, alpha: Number) -> Number:
+    """scale * x above zero, scale * alpha (exp(x) - 1) below."""
+    return type(x)(SELU_SCALE) * x if x > 0 else type(x)(SELU_FLOOR) * np.expm1(x)
+
+
+def selu_backward(gradient: Number, y: Number, alpha: Number) -> Number:
+    """gradient * (scale or y + scale * alpha)."""
+    return gradient * (type(y)(SELU_SCALE) if y > 0 else y + type(y)(SELU_FLOOR))
+
+
+def hard_sigmoid(x: Number, alpha: Number) -> Number:
+    """x / 6 + 1 / 2, kept between 0 and 1; NaN stays NaN."""
+    zero, one = type(x)(0), type(x)(1)
+    y = (x + type(x)(3)) / type(x)(6)
+    raised = zero if y < zero else y
+    return one if raised > one else raised
+
+
+def hard_sigmoid_backward(gradient: Number, y: Number, alpha: Number) -> Number:
+    """gradient / 6 between the bounds, zero at them and beyond."""
+    zero, one = type(y)(0), type(y)(1)
+    return gradient / type(y)(6) if zero < y < one else type(gradient)(0)
+
+
+def hard_swish(x: Number, alpha: Number) -> Number:
+    """x hard_sigmoid(x)."""
+    zero, one = type(x)(0), type(x)(1)
+    y = (x + type(x)(3)) / type(x)(6)
+    raised = zero if y < zero else y
+    return x * (one if raised > one else raised)
+
+
+def hard_swish_backward(gradient: Number, x: Number, alpha: Number) -> Number:
+    """gradient * (0, x / 3 + 1 / 2 between -3 and 3, or 1)."""
+    three = type(x)(3)
+    if x <= -three:
+        return type(gradient)(0)
+    return gradient * (x / three + type(x)(0.5)) if x < three else gradient
+
+
+def softsign(x: Number, alpha: Number) -> Number:
+    """x / (1 + |x|)."""
+    return x / (type(x)(1) + abs(x))
+
+
+def softsign_backward(gradient: Number, y: Number, alpha: Number) -> Number:
+    """gradient * (1 - |y|)^2."""
+    rest = type(y)(1) - abs(y)
+    return gradient * rest * rest
 
 
 # Random words

@@ -290,6 +290,12 @@ def rescale(
         out[i] = value
 
 
+def assign(statistics: Array, observed: Array, out: Array) -> None:
+    """The statistics, the first of them replaced by those that a step has observed."""
+    for i in range(statistics.shape[0]):
+        out[i] = observed[i] if i < observed.shape[0] else statistics[i]
+
+
 def clip_norm(gradient: Array, maximum: float, out: Array) -> None:
     """The gradient, shortened so that its Euclidean norm is at most `maximum`."""
     number = gradient.dtype.type

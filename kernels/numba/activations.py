@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..vectorized.activations import SELU_FLOOR, SELU_SCALE
 from . import fast_math, streams
 from .elementwise import BLOCK
 from .jit import jit
@@ -13,10 +14,11 @@ from .jit import jit
 Array = Any
 
 # Activations that `activate` and `activate_backward` know, by number: one compilation serves all.
-LINEAR, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS = range(7)
+LINEAR, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SELU, HARD_SIGMOID, SOFTSIGN = range(10)
 CODES = {
     "linear": LINEAR, "sigmoid": SIGMOID, "tanh": TANH, "relu": RELU, "leaky_relu": LEAKY_RELU,
-    "elu": ELU, "softplus": SOFTPLUS,
+    "elu": ELU, "softplus": SOFTPLUS, "selu": SELU, "hard_sigmoid": HARD_SIGMOID,
+    "softsign": SOFTSIGN,
 }  # fmt: skip
 
 
@@ -48,6 +50,20 @@ def activate_flat(x: Array, code: int, alpha: Any, out: Array) -> None:
         for i in range(out.size):
             small = fast_math.log1p_unit(fast_math.exp_below(-abs(x[i])))
             out[i] = (zero if x[i] <= zero else x[i]) + small
+    elif code == SELU:
+        scale, floor = x.dtype.type(SELU_SCALE), x.dtype.type(SELU_FLOOR)
+        for i in range(out.size):
+            below = floor * fast_math.expm1(x[i])
+            out[i] = scale * x[i] if x[i] > zero else below
+    elif code == HARD_SIGMOID:
+        three, six = x.dtype.type(3), x.dtype.type(6)
+        for i in range(out.size):
+            y = (x[i] + three) / six
+            raised = zero if y < zero else y
+            out[i] = one if raised > one else raised
+    elif code == SOFTSIGN:
+        for i in range(out.size):
+            out[i] = x[i] / (one + abs(x[i]))
     else:
         for i in range(out.size):
             out[i] = x[i]
@@ -133,6 +149,18 @@ def activate_backward_flat(g: Array, y: Array, code: int, alpha: Any, out: Array
     elif code == SOFTPLUS:
         for i in range(g.size):
             out[i] = -g[i] * fast_math.expm1(-y[i])
+    elif code == SELU:
+        scale, floor = g.dtype.type(SELU_SCALE), g.dtype.type(SELU_FLOOR)
+        for i in range(g.size):
+            out[i] = g[i] * (scale if y[i] > zero else y[i] + floor)
+    elif code == HARD_SIGMOID:
+        six = g.dtype.type(6)
+        for i in range(g.size):
+            out[i] = g[i] / six if zero < y[i] < one else zero
+    elif code == SOFTSIGN:
+        for i in range(g.size):
+            rest = one - abs(y[i])
+            out[i] = g[i] * rest * rest
     else:
         for i in range(g.size):
             out[i] = g[i]

@@ -331,6 +331,14 @@ def keep(out: Out, parameter: Array) -> None:
     np.copyto(out[0], parameter)
 
 
+def assign(out: Out, statistics: Array, observed: Array) -> None:
+    """A copy over the first elements."""
+    count = len(observed)
+    if out[0] is not statistics:
+        np.copyto(out[0][count:], statistics[count:])
+    np.copyto(out[0][:count], observed)
+
+
 def rescale(
     out: Out, parameter: Array, before: Array, *, factor: float, start: int, stop: int
 ) -> None:

@@ -18,6 +18,9 @@ INV_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 GELU_TANH = math.sqrt(2.0 / math.pi)
 GELU_CUBIC = 0.044715
 FAR = 40.0  # beyond it GELU's derivative is 0 or 1
+NOTHING = 1e3  # exp(-NOTHING) is 0 in every dtype
+SELU_SCALE = 1.0507009873554804934193349852946
+SELU_FLOOR = SELU_SCALE * 1.6732632423543772848170429916717  # minus it is where SELU ends
 
 
 def sigmoid(xp: Any, x: Array) -> Array:
@@ -104,6 +107,88 @@ def gelu_tanh_backward(xp: Any, gradient: Array, x: Array) -> Array:
     t = xp.tanh(GELU_TANH * (x + GELU_CUBIC * x * x * x))
     inner = GELU_TANH * (1.0 + 3.0 * GELU_CUBIC * x * x)
     return gradient * (0.5 * (1.0 + t + x * (1.0 - t * t) * inner))
+
+
+def silu(xp: Any, x: Array) -> Array:
+    """x sigmoid(x) (Hendrycks and Gimpel 2016; also known as Swish)."""
+    return x * sigmoid(xp, x)
+
+
+def silu_backward(xp: Any, gradient: Array, x: Array) -> Array:
+    """gradient * s (1 + x (1 - s)), s being sigmoid(x)."""
+    x = xp.clip(x, -NOTHING, NOTHING)  # an infinite one times s (1 - s) = 0 would be NaN
+    s = sigmoid(xp, x)
+    return gradient * (s * (1.0 + x * (1.0 - s)))
+
+
+def _mish_gate(xp: Any, x: Array) -> tuple[Array, Array, Array, Array]:
+    """u = exp(-|x|), x >= 0, and tanh(softplus(x)) as a numerator and a denominator of u."""
+    u = xp.exp(-xp.abs(x))
+    positive = x >= 0
+    numerator = xp.where(positive, 1.0 + 2.0 * u, u * (u + 2.0))
+    return (
+        u,
+        positive,
+        numerator,
+        numerator + xp.where(positive, 2.0 * u * u, 2.0 * xp.ones_like(u)),
+    )
+
+
+def mish(xp: Any, x: Array) -> Array:
+    """x tanh(softplus(x)) (Misra 2019), with one exponential that cannot overflow."""
+    _, _, numerator, denominator = _mish_gate(xp, x)
+    return x * (numerator / denominator)
+
+
+def mish_backward(xp: Any, gradient: Array, x: Array) -> Array:
+    """gradient * (t + x (1 - t^2) sigmoid(x)), t being tanh(softplus(x))."""
+    x = xp.clip(x, -NOTHING, NOTHING)  # an infinite one times 1 - t^2 = 0 would be NaN
+    u, positive, numerator, denominator = _mish_gate(xp, x)
+    slope = 4.0 * u * (1.0 + u) * xp.where(positive, u, xp.ones_like(u))
+    return gradient * (numerator / denominator + x * slope / (denominator * denominator))
+
+
+def selu(xp: Any, x: Array) -> Array:
+    """scale * x above zero, scale * alpha (exp(x) - 1) below (Klambauer et al. 2017)."""
+    below = SELU_FLOOR * xp.expm1(xp.minimum(x, xp.zeros_like(x)))
+    return xp.where(x > 0, SELU_SCALE * x, below)
+
+
+def selu_backward(xp: Any, gradient: Array, y: Array) -> Array:
+    """gradient * (scale or y + scale * alpha)."""
+    return xp.where(y > 0, SELU_SCALE * gradient, gradient * (y + SELU_FLOOR))
+
+
+def hard_sigmoid(xp: Any, x: Array) -> Array:
+    """x / 6 + 1 / 2, kept between 0 and 1 (Howard et al. 2019)."""
+    return xp.clip((x + 3.0) / 6.0, 0.0, 1.0)
+
+
+def hard_sigmoid_backward(xp: Any, gradient: Array, y: Array) -> Array:
+    """gradient / 6 between the bounds, zero at them and beyond."""
+    return xp.where((y > 0) & (y < 1), gradient / 6.0, xp.zeros_like(gradient))
+
+
+def hard_swish(xp: Any, x: Array) -> Array:
+    """x hard_sigmoid(x) (Howard et al. 2019)."""
+    return x * hard_sigmoid(xp, x)
+
+
+def hard_swish_backward(xp: Any, gradient: Array, x: Array) -> Array:
+    """gradient * (0, x / 3 + 1 / 2 between -3 and 3, or 1)."""
+    middle = gradient * (x / 3.0 + 0.5)
+    return xp.where(x <= -3, xp.zeros_like(gradient), xp.where(x < 3, middle, gradient))
+
+
+def softsign(xp: Any, x: Array) -> Array:
+    """x / (1 + |x|), between -1 and 1 (Glorot and Bengio 2010)."""
+    return x / (1.0 + xp.abs(x))
+
+
+def softsign_backward(xp: Any, gradient: Array, y: Array) -> Array:
+    """gradient * (1 - |y|)^2."""
+    rest = 1.0 - xp.abs(y)
+    return gradient * rest * rest
 
 
 def softmax(xp: Any, x: Array) -> Array:

@@ -320,6 +320,11 @@ def rescale(
     return xp.where(inside, before + factor * (parameter - before), parameter)
 
 
+def assign(xp: Any, statistics: Array, observed: Array) -> Array:
+    """The statistics, the first of them replaced by those that a step has observed."""
+    return xp.concat([observed, statistics[observed.shape[0] :]])
+
+
 def clip_norm(xp: Any, gradient: Array, *, maximum: float) -> Array:
     """The gradient, shortened so that its Euclidean norm is at most `maximum` (as torch does)."""
     norm = xp.sqrt(xp.sum(gradient * gradient))

@@ -152,7 +152,10 @@ def test_every_row_is_native_in_every_dtype(
     for sample, kind in variants(op, dtype, ROWS):
         one = program(op, sample, kind)
         made, lines = run(one)
-        if op == "argmax" and sample.attrs["axis"] % sample.inputs[0].ndim + 1 < sample.inputs[0].ndim:
+        if (
+            op == "argmax"
+            and sample.attrs["axis"] % sample.inputs[0].ndim + 1 < sample.inputs[0].ndim
+        ):
             continue  # made from the operation
         told = f"{sample.attrs}, {[getattr(v, 'shape', v) for v in sample.inputs]}, in {kind}"
         assert not [line for line in lines if "walked" in line], told

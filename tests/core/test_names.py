@@ -36,7 +36,15 @@ def test_metrics(given: str, metric: str) -> None:
     assert lm.Sequential([lm.Dense(1)], loss, metrics=(given,)).metrics[0].name == metric
 
 
-@pytest.mark.parametrize(("given", "same"), [("logistic", "sigmoid"), ("identity", "linear")])
+@pytest.mark.parametrize(
+    ("given", "same"),
+    [
+        ("logistic", "sigmoid"),
+        ("identity", "linear"),
+        ("swish", "silu"),
+        ("Hardswish", "hard_swish"),
+    ],
+)
 def test_activations(given: str, same: str) -> None:
     assert lm.Dense(3, given) == lm.Dense(3, same)
 
@@ -62,10 +70,10 @@ def test_optimizers_in_any_case(given: str) -> None:
     ("make", "says"),
     [
         (lambda: lm.Sequential([lm.Dense(1)], "log_loss"), '"cross_entropy" after softmax'),
-        (lambda: lm.Sequential([lm.Dense(1)], "mae"), "loss=lambda y, p: abs(p - y)"),
-        (lambda: lm.Sequential([lm.Dense(1)], "huber"), "lm.ops.where"),
-        (lambda: lm.Dense(3, "swish"), "activation=lambda z: z * lm.ops.sigmoid(z)"),
-        (lambda: lm.Dense(3, "SiLU"), "activation=lambda z: z * lm.ops.sigmoid(z)"),
+        (lambda: lm.Sequential([lm.Dense(1)], "log_cosh"), "lm.ops.softplus"),
+        (lambda: lm.Sequential([lm.Dense(1)], "poisson_nll"), "rates, from softplus"),
+        (lambda: lm.Dense(3, "relu6"), "activation=lambda z: lm.ops.clip"),
+        (lambda: lm.Dense(3, "HardTanh"), "activation=lambda z: lm.ops.clip"),
         (lambda: lm.Dense(3, kernel_initializer="glorot_uniform"), 'same variance is "xavier"'),
     ],
 )

@@ -51,8 +51,15 @@ def arithmetic() -> list[Case]:
             "sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu,
             "softplus": F.softplus, "gelu": F.gelu,
             "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+            "silu": F.silu, "mish": F.mish, "selu": F.selu, "hard_sigmoid": F.hardsigmoid,
+            "hard_swish": F.hardswish, "softsign": F.softsign,
         }.items()
     ]  # fmt: skip
+    bends = np.array([-3.5, -3.0, -1.5, 1.5, 3.0, 3.5])
+    found += [
+        Case(f"{op} at its bends", op, [bends], run)
+        for op, run in (("hard_sigmoid", F.hardsigmoid), ("hard_swish", F.hardswish))
+    ]
     found += [
         Case(f"leaky_relu {alpha}", "leaky_relu", [LINE[1:-1]],
              lambda x, alpha=alpha: F.leaky_relu(x, alpha), {"alpha": alpha})
