@@ -236,10 +236,13 @@ def loss_of(network: Network) -> str | Function:
     name = network.loss or "cross_entropy"
     if name in spellings.LOSSES:
         return spellings.LOSSES[name]
+    if name == "label_smoothing" and network.binary:
+        return spellings.smoothed_binary
     made: Any
     if name == "label_smoothing":
-        kind = "BinaryCrossEntropy" if network.binary else "CrossEntropy"
-        made = _public("loss", name, kind)(label_smoothing=SMOOTHING)
+        made = _public("loss", name, "CrossEntropy")(label_smoothing=SMOOTHING)
+    elif name == "focal" and network.binary:
+        made = _public("loss", name, "BinaryFocal")(gamma=GAMMA, alpha=None)
     elif name == "focal":
         made = _public("loss", name, "Focal")(gamma=GAMMA)
     else:
@@ -252,7 +255,7 @@ def _public(kind: str, name: str, attribute: str) -> Callable[..., Any]:
     lamina = import_module(__package__.rpartition(".")[0])
     found: Callable[..., Any] | None = getattr(lamina, attribute, None)
     if found is None:
-        raise unknown(kind, name, [each for each in (*LAYERS, *LOSSES) if each.startswith(OWN)])
+        raise unknown(kind, name, spellings.LAYERS if kind == "layer" else spellings.LOSSES)
     return found
 
 

@@ -203,6 +203,11 @@ def own_label_smoothing(y: Node, p: Node) -> Node:
     return -ops.sum(targets * ops.log_softmax(p), axis=1, keepdims=True)
 
 
+def smoothed_binary(y: Node, p: Node) -> Node:
+    """Binary cross-entropy of smoothed targets, after a sigmoid: it has no setting for them."""
+    return ops.binary_cross_entropy(p, y * (1.0 - SMOOTHING) + 0.5 * SMOOTHING)
+
+
 LAYERS: dict[str, Callable[[str | Callable[[Node], Node]], Layer]] = {
     "own_layer_norm": lambda activation: OwnLayerNorm(),
     "own_batch_norm": lambda activation: OwnBatchNorm(),
