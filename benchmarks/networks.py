@@ -278,4 +278,5 @@ def targets(network: Network, labels: np.ndarray) -> np.ndarray:
     columns = network.sizes[-1] // (2 if plain(network.loss) == "gaussian" else 1)
     if columns == 1:
         return labels[:, None].astype(network.dtype)
-    return np.eye(columns, dtype=network.dtype)[labels % columns]
+    rows: np.ndarray = np.eye(columns, dtype=network.dtype)[labels % columns]
+    return rows

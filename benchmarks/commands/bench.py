@@ -149,9 +149,7 @@ def peers(
             "dropout": "" if dropout is None else f"dropout={dropout!r}",
         }  # fmt: skip
         wanted = [*(CELLS if cells else ()), *(cell or ())]
-        bench_peers(
-            networks or [], peer or [], backend or [], words, wanted, mode, rounds, json
-        )
+        bench_peers(networks or [], peer or [], backend or [], words, wanted, mode, rounds, json)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]

@@ -10,14 +10,20 @@ from ...kernels.errors import BadInput, unknown
 from ...kernels.spec import FLOATS
 from ..environment import environment, title
 from ..networks import (
-    LAYERS, LOSSES, NETWORKS, SMALL_TO_LARGE, WORDS, Network, changed, parse
+    LAYERS,
+    LOSSES,
+    NETWORKS,
+    SMALL_TO_LARGE,
+    WORDS,
+    Network,
+    changed,
+    parse,
 )  # fmt: skip
 from ..peers.measurement import measure_peers, tasks
 from ..peers.process import Processes
 from ..peers.registry import choose
 from ..peers.table import Cell, case_table, matrices, notes, remarks, summary
 from ..result import Result, Row
-
 
 KNOWN = {"dtype": FLOATS, "layer": LAYERS, "activation": WORDS, "loss": LOSSES}
 

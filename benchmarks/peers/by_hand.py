@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .by_hand_layers import Activation, Affine, Drop, Layer, hidden
-from .by_hand_losses import LOSSES, sigmoid, softmax
+from .by_hand_layers import Activation, Affine, Drop, Layer, hidden, sigmoid
+from .by_hand_losses import LOSSES, softmax
 from .peer import BETA1, BETA2, EPSILON, RATE, Inference, Peer, Task, Workload, one_of
 
 Array = np.ndarray

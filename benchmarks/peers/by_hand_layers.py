@@ -1,4 +1,4 @@
-"""Layers in NumPy by hand, each forward and backward, with their derivatives worked out on paper."""
+"""Layers in NumPy by hand, forward and backward, their derivatives worked out on paper."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from ..spellings import EPSILON
 from .peer import one_of
 
-Array = np.ndarray
+Array = Any  # of NumPy's
 MOMENTUM = 0.1  # the share of a new batch in running statistics
 ALPHA, SCALE = 1.6732632423543772, 1.0507009873554805  # of selu
 
@@ -105,16 +105,19 @@ class Affine(Layer):
         self.w, self.b = w, b
 
     def forward(self, x: Array) -> Array:
+        """x: (n, n_in) -> (n, n_out)."""
         self.x = x
         z: Array = x @ self.w
         z += self.b
         return z
 
     def backward(self, delta: Array) -> Array:
+        """One product for w, one for x."""
         self.found = [self.x.T @ delta, delta.sum(axis=0, keepdims=True)]
         return delta if self.first else delta @ self.w.T
 
     def gradients(self) -> list[Array]:
+        """Of w and b."""
         return self.found
 
 
@@ -125,10 +128,12 @@ class Activation(Layer):
         self.function, self.slope = one_of(ACTIVATIONS, "activation", name)
 
     def forward(self, x: Array) -> Array:
+        """Of every number."""
         self.z, self.a = x, self.function(x)
         return self.a
 
     def backward(self, delta: Array) -> Array:
+        """Times the slope, in the memory of `delta`."""
         delta *= self.slope(self.z, self.a)
         return delta
 
@@ -145,19 +150,23 @@ class Norm(Layer):
         self.running = [np.zeros_like(scale), np.ones_like(scale)] if running else []
 
     def forward(self, x: Array) -> Array:
+        """x: (n, width) -> (n, width)."""
         mean = x.mean(axis=self.axis, keepdims=True)
         self.normal = x - mean
         variance = (self.normal * self.normal).mean(axis=self.axis, keepdims=True)
         self.inverse = 1.0 / np.sqrt(variance + EPSILON)
         self.normal *= self.inverse
         rows = len(x)
-        for kept, new in zip(self.running, (mean, variance * (rows / max(rows - 1, 1))), strict=False):
+        for kept, new in zip(
+            self.running, (mean, variance * (rows / max(rows - 1, 1))), strict=False
+        ):
             kept += MOMENTUM * (new - kept)
         out: Array = self.normal * self.scale
         out += self.shift
         return out
 
     def backward(self, delta: Array) -> Array:
+        """In the memory of `delta`."""
         self.found = [
             (delta * self.normal).sum(axis=0, keepdims=True), delta.sum(axis=0, keepdims=True)
         ]  # fmt: skip
@@ -169,6 +178,7 @@ class Norm(Layer):
         return delta
 
     def gradients(self) -> list[Array]:
+        """Of scale and shift."""
         return self.found
 
 
@@ -180,13 +190,16 @@ class Residual(Layer):
         self.activation = Activation(activation)
 
     def forward(self, x: Array) -> Array:
+        """x: (n, width) -> (n, width)."""
         return x + self.activation.forward(self.inner.forward(x))
 
     def backward(self, delta: Array) -> Array:
+        """Both ways, added in the memory of `delta`."""
         delta += self.inner.backward(self.activation.backward(delta.copy()))
         return delta
 
     def gradients(self) -> list[Array]:
+        """Of w and b."""
         return self.inner.gradients()
 
 
@@ -197,16 +210,19 @@ class Gated(Layer):
         self.inner = Affine(w, b)
 
     def forward(self, x: Array) -> Array:
+        """x: (n, width) -> (n, width)."""
         self.value, gate = np.split(self.inner.forward(x), 2, axis=1)
         self.open = sigmoid(gate)
         return self.value * self.open
 
     def backward(self, delta: Array) -> Array:
+        """Both halves, then the product."""
         gate = delta * self.value * self.open * (1.0 - self.open)
         delta *= self.open
         return self.inner.backward(np.concatenate([delta, gate], axis=1))
 
     def gradients(self) -> list[Array]:
+        """Of w and b."""
         return self.inner.gradients()
 
 
@@ -217,11 +233,13 @@ class Drop(Layer):
         self.rate, self.rng = rate, np.random.default_rng(seed)
 
     def forward(self, x: Array) -> Array:
+        """x times a new mask."""
         self.kept = self.rng.random(x.shape, np.float32) >= self.rate
         self.mask = self.kept * x.dtype.type(1.0 / (1.0 - self.rate))
         return x * self.mask
 
     def backward(self, delta: Array) -> Array:
+        """Times the same mask, in the memory of `delta`."""
         delta *= self.mask
         return delta
 

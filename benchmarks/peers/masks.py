@@ -18,6 +18,7 @@ import numpy as np
 from ...core.graph.graph import Node
 from ...core.layers import Context, Dropout, Layer
 from ...core.model import Sequential
+from ...kernels.errors import BadInput
 from ..networks import layers_of, loss_of
 from .peer import CHECKED, Task
 
@@ -35,9 +36,11 @@ def pack(masks: np.ndarray) -> str:
 
 
 def unpack(text: str, task: Task) -> np.ndarray:
-    """The masks of a word. Raises: ValueError where it holds fewer."""
+    """The masks of a word. Raises: BadInput where it holds others."""
     found = np.frombuffer(base64.b64decode(text), np.uint8)
     wanted = shape(task)
+    if len(found) != -(-math.prod(wanted) // 8):
+        raise BadInput(f"it told masks of {8 * len(found)} numbers, not of {math.prod(wanted)}")
     return np.unpackbits(found, count=math.prod(wanted)).astype(bool).reshape(wanted)
 
 

@@ -86,7 +86,10 @@ def verdict(
     expected: the reference, or nothing where it depends on the masks that the peer drew.
     """
     if not expected:
-        drawn = masks.unpack(answer["masks"], task)
+        try:
+            drawn = masks.unpack(answer["masks"], task)
+        except BadInput as error:
+            return str(error), float("inf")
         if odd := masks.oddity(drawn, task):
             return odd, float("inf")
         expected = reference(task, drawn)
@@ -106,7 +109,9 @@ def disagreement(
         if got.shape != want.shape:
             return f"{name}: {got.size} numbers, not {want.size}", float("inf")
         off = np.abs(got - want)
-        scale = {"losses": np.abs(want), "moved": np.abs(want).sum(), "output": want.max()}[name]
+        scale = {"losses": np.abs(want), "moved": np.abs(want).sum(), "output": np.abs(want).max()}[
+            name
+        ]
         off = off.sum() if name == "moved" else off
         errors.append(float(np.max(off / np.maximum(scale, 1e-30))))
         allowed = ALLOWED[name][dtype] + loose

@@ -35,7 +35,7 @@ ACTIVATIONS: dict[str, Any] = {
 }
 
 
-class Residual(nn.Module):
+class Residual(nn.Module):  # type: ignore[misc]
     """x + inner(x)."""
 
     def __init__(self, *inner: nn.Module) -> None:

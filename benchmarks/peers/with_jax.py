@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,7 +14,16 @@ from jax import lax
 from ..networks import Network
 from .jax_parts import ACTIVATIONS, LAYERS, LOSSES, MOMENTUM
 from .peer import (
-    BETA1, BETA2, CHECKED, EPSILON, RATE, Inference, Peer, Task, Workload, one_of
+    BETA1,
+    BETA2,
+    CHECKED,
+    EPSILON,
+    RATE,
+    Inference,
+    Peer,
+    Task,
+    Workload,
+    one_of,
 )  # fmt: skip
 
 
