@@ -73,13 +73,17 @@ def measure(
 @bench.command(
     epilog="Examples:\n\n  lamina bench peers\n\n  lamina bench peers 784-128-10:64 --peer jax"
     "\n\n  lamina bench peers --mode inference --json peers.json"
+    "\n\n  lamina bench peers 64-64-10:32 --layer own_layer_norm --loss huber --dropout 0.2"
+    "\n\n  lamina bench peers --peer jax --cells   (layers and losses in four networks)"
+    "\n\n  lamina bench peers 64-64-10:32 --cell relu --cell own_layer_norm:own_huber"
 )
 def peers(
     networks: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="NETWORK",
-            help="784-128-10:64:tanh:float64 and the like; the suite's seven if none is named.",
+            help="784-128-10:64:tanh:float64 and the like; the suite's seven if none is named,"
+            " with cells four others.",
         ),
     ] = None,
     peer: Annotated[
@@ -94,6 +98,36 @@ def peers(
         typer.Option(help="Of lamina's; all that can run here, apart from loops, if none is."),
     ] = None,
     dtype: Annotated[str, typer.Option(help="float32 or float64, for all networks.")] = "",
+    layer: Annotated[
+        str,
+        typer.Option(
+            help="Behind each hidden layer: layer_norm, batch_norm, residual; own_layer_norm and"
+            " the like, own_gated: spelled by hand in lm.ops."
+        ),
+    ] = "",
+    activation: Annotated[
+        str, typer.Option(help="Of the hidden layers; own_swish and the like by hand.")
+    ] = "",
+    loss: Annotated[
+        str,
+        typer.Option(
+            help="huber, focal, label_smoothing, ...; own_huber and the like by hand. What fits"
+            " if none is named."
+        ),
+    ] = "",
+    dropout: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Rate behind each hidden layer.")
+    ] = None,
+    cell: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Measure each network with these words put in, such as own_swish:dropout=0.2"
+            " (repeatable)."
+        ),
+    ] = None,
+    cells: Annotated[
+        bool, typer.Option("--cells", help="The cells that any graph's speed is judged by.")
+    ] = False,
     mode: Annotated[
         str,
         typer.Option(
@@ -107,9 +141,15 @@ def peers(
 ) -> None:
     """Measures lamina beside other libraries, on the same work, checked before it is timed."""
     with honest():
+        from ..networks import CELLS
         from .peers import bench_peers
 
-        bench_peers(networks or [], peer or [], backend or [], dtype, mode, rounds, json)
+        words = {
+            "dtype": dtype, "layer": layer, "activation": activation, "loss": loss,
+            "dropout": "" if dropout is None else f"dropout={dropout!r}",
+        }  # fmt: skip
+        wanted = [*(CELLS if cells else ()), *(cell or ())]
+        bench_peers(networks or [], peer or [], backend or [], words, wanted, mode, rounds, json)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]

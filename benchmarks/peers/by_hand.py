@@ -3,43 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .peer import BETA1, BETA2, CHECKED, EPSILON, RATE, Inference, Peer, Task, Workload
+from .by_hand_layers import Activation, Affine, Drop, Layer, hidden, sigmoid
+from .by_hand_losses import LOSSES, softmax
+from .peer import BETA1, BETA2, EPSILON, RATE, Inference, Peer, Task, Workload, one_of
 
 Array = np.ndarray
-# Each activation, and the derivative as a function of its value.
-ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Any]]] = {
-    "linear": (lambda z: z, lambda a: 1.0),
-    "sigmoid": (lambda z: 1.0 / (1.0 + np.exp(-z)), lambda a: a * (1.0 - a)),
-    "tanh": (np.tanh, lambda a: 1.0 - a * a),
-    "relu": (lambda z: np.maximum(z, 0.0), lambda a: a > 0.0),
-    "leaky_relu": (lambda z: np.maximum(z, 0.01 * z), lambda a: np.where(a > 0.0, 1.0, 0.01)),
-    "elu": (lambda z: np.where(z > 0.0, z, np.expm1(z)), lambda a: np.where(a > 0.0, 1.0, a + 1.0)),
-    "softplus": (lambda z: np.logaddexp(z, 0.0), lambda a: -np.expm1(-a)),
-}
 
 
-def forward(x: Array, weights: list[Array], activation: str) -> list[Array]:
-    """The input and every layer's output; the last is a probability or a row of them."""
-    act, _ = ACTIVATIONS[activation]
-    outputs = [x]
-    for i in range(0, len(weights), 2):
-        z = outputs[-1] @ weights[i]
-        z += weights[i + 1]
-        if i < len(weights) - 2:
-            outputs.append(act(z))
-        elif z.shape[1] == 1:
-            outputs.append(1.0 / (1.0 + np.exp(-z)))
-        else:
-            z -= z.max(axis=1, keepdims=True)
-            np.exp(z, out=z)
-            z /= z.sum(axis=1, keepdims=True)
-            outputs.append(z)
-    return outputs
+def stack(task: Task, weights: list[Array], training: bool) -> list[Layer]:
+    """The network's layers over its weights, first to last. Raises: BadInput."""
+    network, left = task.network, iter(weights)
+    layers: list[Layer] = []
+    for number in range(len(network.sizes) - 2):
+        layers += [Affine(next(left), next(left)), Activation(network.activation)]
+        layers += hidden(network.layer, left, network.activation)
+        if training and network.dropout:
+            layers.append(Drop(network.dropout, number))
+    layers.append(Affine(next(left), next(left)))
+    layers[0].first = True
+    return layers
 
 
 class Training:
@@ -51,40 +37,26 @@ class Training:
     def __init__(self, task: Task, beta1: float = BETA1) -> None:
         self.task, self.beta1 = task, beta1
         self.batches = task.batches
-        self.numbers = np.arange(task.network.batch)
+        loss = task.network.loss or "cross_entropy"
+        self.loss = one_of(LOSSES, "loss", loss)
         self.reset()
 
     def reset(self) -> None:
         """Copies the initial weights."""
         self.weights = [w.copy() for w in self.task.weights]
+        self.layers = stack(self.task, self.weights, training=True)
         self.means = [np.zeros_like(w) for w in self.weights]
         self.squares = [np.zeros_like(w) for w in self.weights]
         self.step = 0
 
     def train(self, x: Array, y: Array) -> float:
         """One step; returns the loss before it."""
-        activation = self.task.network.activation
-        outputs = forward(x, self.weights, activation)
-        p = outputs[-1]
-        if p.shape[1] == 1:
-            targets = y[:, None]
-            loss = -np.log(np.where(targets, p, 1.0 - p)).mean()
-            delta = (p - targets.astype(p.dtype)) / p.dtype.type(len(x))
-        else:
-            loss = -np.log(p[self.numbers, y]).mean()
-            delta = p
-            delta[self.numbers, y] -= 1.0
-            delta /= len(x)
-        gradients = [delta] * len(self.weights)
-        _, slope = ACTIVATIONS[activation]
-        for i in range(len(self.weights) - 2, -1, -2):
-            a = outputs[i // 2]
-            gradients[i] = a.T @ delta
-            gradients[i + 1] = delta.sum(axis=0, keepdims=True)
-            if i:
-                delta = delta @ self.weights[i].T
-                delta *= slope(a)
-        self.update(gradients)
+        for layer in self.layers:
+            x = layer.forward(x)
+        loss, delta = self.loss(x, y)
+        for layer in reversed(self.layers):
+            delta = layer.backward(delta)
+        self.update([g for layer in self.layers for g in layer.gradients()])
         return float(loss)
 
     def update(self, gradients: list[Array]) -> None:
@@ -114,9 +86,14 @@ class Training:
 
     def answer(self) -> dict[str, Any]:
         """Ten steps."""
-        n = len(self.batches)
-        losses = [self.train(*self.batches[step % n]) for step in range(CHECKED)]
-        return {"losses": np.array(losses), "weights": self.weights}
+        losses, masks = [], []
+        for batch in self.task.checked:
+            losses.append(self.train(*batch))
+            masks.append([layer.kept for layer in self.layers if isinstance(layer, Drop)])
+        told: dict[str, Any] = {"losses": np.array(losses), "weights": self.weights}
+        if self.task.random:
+            told["masks"] = np.array([np.concatenate(step, axis=1) for step in masks])
+        return told
 
     def accuracy(self) -> float:
         """Not asked of it."""
@@ -128,11 +105,15 @@ class Predictions(Inference):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        self.weights, self.activation = task.weights, task.network.activation
+        self.layers = stack(task, task.weights, training=False)
+        self.last = {"linear": None, "sigmoid": sigmoid, "softmax": softmax}[task.network.last]
 
     def predict(self) -> Array:
         """The probabilities."""
-        return forward(self.x, self.weights, self.activation)[-1]
+        x = self.x
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x if self.last is None else self.last(x)
 
 
 def workload(peer: Peer, task: Task) -> Workload:

@@ -12,9 +12,10 @@ import numpy as np
 from ...core.data import datasets
 from ...kernels.errors import BadInput
 from ...kernels.spec import ITEMSIZE
-from ..networks import Network
+from ..networks import Network, check, plain
 from ..result import Row
 from ..timing import interleave
+from . import masks
 from .peer import EPOCHS, Peer, Task
 from .process import PeerFailed, Processes, Remote
 from .registry import lamina_peer
@@ -42,8 +43,14 @@ def silent(text: str) -> None:
 def tasks(mode: str, networks: list[Network]) -> list[Task]:
     """The work of a mode. An epoch is of Fashion-MNIST where it is installed, else of digits.
 
-    Raises: BadInput for a network that does not fit the data set.
+    Raises: BadInput for a network that does not fit the data set, or that cannot be made.
     """
+    for network in networks:
+        check(network)
+        if mode != "training" and plain(network.layer) == "batch_norm":
+            raise BadInput(f"{network.layer} is measured in training alone: it has two ways to run")
+        if mode == "epoch" and network.numbers:
+            raise BadInput(f"an epoch counts classes, which {network.loss} does not give")
     if mode == "training":
         return [Task(mode, network) for network in networks]
     if mode == "inference":
@@ -63,10 +70,30 @@ def fashion_or_digits() -> tuple[str, int]:
         return "digits", 64
 
 
-def reference(task: Task) -> dict[str, list[float]]:
-    """The answer in float64 on lamina's NumPy backend."""
+def reference(task: Task, drawn: np.ndarray | None = None) -> dict[str, list[float]]:
+    """The answer in float64 on lamina's NumPy backend; drawn: the masks of its dropout, if any."""
     exact = replace(task, network=replace(task.network, dtype="float64"))
+    if drawn is not None:
+        return digest(exact, masks.answer(exact, drawn))
     return digest(exact, lamina_peer("numpy").prepare(exact).answer())
+
+
+def verdict(
+    answer: dict[str, Any], task: Task, expected: dict[str, list[float]], loose: float = 0.0
+) -> tuple[str, float]:
+    """What is wrong with an answer, as in `disagreement`.
+
+    expected: the reference, or nothing where it depends on the masks that the peer drew.
+    """
+    if not expected:
+        try:
+            drawn = masks.unpack(answer["masks"], task)
+        except BadInput as error:
+            return str(error), float("inf")
+        if odd := masks.oddity(drawn, task):
+            return odd, float("inf")
+        expected = reference(task, drawn)
+    return disagreement(answer, expected, task.network.dtype, loose)
 
 
 def disagreement(
@@ -82,7 +109,9 @@ def disagreement(
         if got.shape != want.shape:
             return f"{name}: {got.size} numbers, not {want.size}", float("inf")
         off = np.abs(got - want)
-        scale = {"losses": np.abs(want), "moved": np.abs(want).sum(), "output": want.max()}[name]
+        scale = {"losses": np.abs(want), "moved": np.abs(want).sum(), "output": np.abs(want).max()}[
+            name
+        ]
         off = off.sum() if name == "moved" else off
         errors.append(float(np.max(off / np.maximum(scale, 1e-30))))
         allowed = ALLOWED[name][dtype] + loose
@@ -101,8 +130,8 @@ def row_for(peer: Peer, task: Task) -> Row:
     if task.mode == "inference":
         flops = network.products * task.rows / network.batch
         numbers = network.parameters + task.rows * (network.sizes[0] + network.sizes[-1])
-        hidden = f", {network.activation}" if len(network.sizes) > 2 else ""
-        case, size = f"{network.name}, {task.rows} row{'s' * (task.rows > 1)}{hidden}", task.rows
+        rows = f"{task.rows} row{'s' * (task.rows > 1)}"
+        case, size = ", ".join(filter(None, [network.name, rows, network.traits])), task.rows
     elif task.mode == "epoch":
         steps = len(task.training_set[0]) / network.batch
         flops, numbers = flops * steps, numbers * steps
@@ -122,7 +151,7 @@ def measure_peers(
 ) -> list[Row]:
     """One row for each peer, in their order; `progress` hears what is being done."""
     progress(f"{row_for(peers[0], task).case}: the reference in float64")
-    expected = reference(task)
+    expected = {} if task.random else reference(task)
     rows: dict[Peer, Row] = {}
     timed: dict[Peer, Remote] = {}
     for peer in peers:
@@ -133,8 +162,8 @@ def measure_peers(
             continue
         try:
             answer = processes[peer].start(task)
-            wrong, error = disagreement(answer, expected, row.dtype, peer.loose)
-            allowed = ALLOWED[next(iter(expected))][row.dtype] + peer.loose
+            wrong, error = verdict(answer, task, expected, peer.loose)
+            allowed = ALLOWED["losses" if "losses" in answer else "output"][row.dtype] + peer.loose
             row = replace(row, error=error if math.isfinite(error) else None, allowed=allowed)
             if wrong:
                 rows[peer] = replace(row, status="wrong", reason=wrong)

@@ -5,7 +5,7 @@ A *peer* is a library and a variant of using it; its *workload* is a task made r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...core.data import datasets
-from ..networks import Network, data_for, model_for
+from ...kernels.errors import BadInput
+from ..networks import Network, data_for, model_for, plain, targets
 
 Weights = list[np.ndarray]  # [W1, b1, ...]; W: (n_in, n_out), b: (1, n_out)
 
@@ -48,7 +49,7 @@ class Task:
 
     @cached_property
     def block(self) -> tuple[np.ndarray, np.ndarray]:
-        """x: (rows, n_in) and labels y: (rows,) int32 of four batches."""
+        """x: (rows, n_in) and y as `networks.targets` makes it, of four batches."""
         return data_for(self.network, BATCHES)
 
     @property
@@ -72,9 +73,9 @@ class Task:
 
     @cached_property
     def training_set(self) -> tuple[np.ndarray, np.ndarray]:
-        """x and labels y of the data set's training part."""
+        """x and y of the data set's training part."""
         x = np.ascontiguousarray(self.images.x_train, dtype=self.network.dtype)
-        return x, self.images.y_train.astype(np.int32)
+        return x, targets(self.network, self.images.y_train.astype(np.int32))
 
     @cached_property
     def test_set(self) -> tuple[np.ndarray, np.ndarray]:
@@ -88,6 +89,21 @@ class Task:
         x, y = self.training_set
         rows = CHECKED * self.network.batch
         return x[:rows], y[:rows]
+
+    @property
+    def checked(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The batches of the steps whose answer is compared with float64."""
+        if self.mode == "epoch":
+            x, y = self.checked_set
+            parts = [slice(i, i + self.network.batch) for i in range(0, len(x), self.network.batch)]
+            return [(x[part], y[part]) for part in parts]
+        batches = self.batches
+        return [batches[step % len(batches)] for step in range(CHECKED)]
+
+    @property
+    def random(self) -> bool:
+        """Whether its answer depends on masks that are drawn."""
+        return self.mode != "inference" and self.network.dropout > 0.0
 
     @property
     def grain(self) -> int:
@@ -108,7 +124,8 @@ class Workload(Protocol):
         """From the initial weights, what is compared with float64.
 
         training: "losses" of ten steps and the "weights" behind them. inference: the "output".
-        epoch: "losses", the mean over ten batches not shuffled, and "weights".
+        epoch: "losses", the mean over ten batches not shuffled, and "weights". With dropout also
+        "masks", (steps, batch, all hidden units) booleans: what was kept.
         """
 
     def accuracy(self) -> float:
@@ -141,6 +158,13 @@ class Inference:
     def accuracy(self) -> float:
         """There are no labels."""
         return float("nan")
+
+
+def one_of(table: Mapping[str, Any], kind: str, name: str) -> Any:
+    """What a library has for a layer, an activation or a loss. Raises: BadInput if nothing."""
+    if plain(name) not in table:
+        raise BadInput(f"it has no {kind} {plain(name)} here")
+    return table[plain(name)]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...kernels.errors import BadInput
 from .by_hand import Training
 from .peer import Peer, Task, Workload
 
@@ -62,5 +63,7 @@ class Products(Training):
 
 
 def workload(peer: Peer, task: Task) -> Workload:
-    """The products."""
+    """The products. Raises: BadInput for layers that have more than the sizes tell."""
+    if len(task.network.pairs) >= len(task.network.sizes):
+        raise BadInput(f"it multiplies by no weights of {task.network.layer}")
     return Products(task)

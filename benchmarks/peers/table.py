@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from rich.table import Table
 
+from ..networks import Network
 from ..result import Row, grouped
-from ..words import seconds
+from ..words import NONE, seconds
 from .peer import OWN, PREPARED
 
 NOISE = "~"
@@ -60,24 +62,118 @@ def summary(rows: list[Row]) -> Table:
     """Each peer's time by that of lamina's best backend: the geometric mean over all work.
 
     Beside it the number of cases in which the peer was slower and faster than lamina by more than
-    the spread of the rounds.
+    the spread of the rounds, and the least ratio of all.
     """
-    ratios: dict[str, list[float]] = {}
     clear: dict[str, list[bool]] = {}
+    found: dict[str, list[tuple[float, Row]]] = {}
     for same in grouped(rows, lambda row: row.work).values():
         own = best_own(same)
         for row in same:
             if own is None or not row.seconds:
                 continue
-            ratios.setdefault(peer_label(row), []).append(math.log(row.median / own.median))
+            found.setdefault(peer_label(row), []).append((row.median / own.median, row))
             if row is not own and not row.overlaps(own):
                 clear.setdefault(peer_label(row), []).append(row.median > own.median)
     table = Table(title="Time by that of lamina's best backend", title_justify="left")
     table.add_column("")
-    for name in ("geometric mean", "cases", "slower", "faster"):
+    for name in ("geometric mean", "cases", "slower", "faster", "least"):
         table.add_column(name, justify="right")
-    for name, logs in ratios.items():
-        found = clear.get(name, [])
-        mean = f"{math.exp(sum(logs) / len(logs)):.2f}{NOISE if any(logs) and not found else ' '}"
-        table.add_row(name, mean, str(len(logs)), str(sum(found)), str(len(found) - sum(found)))
+    for name, ratios in found.items():
+        calls = clear.get(name, [])
+        mean, least = geometric_mean([r for r, _ in ratios]), min(r for r, _ in ratios)
+        noise = NOISE if any(r != 1.0 for r, _ in ratios) and not calls else " "
+        table.add_row(
+            name, f"{mean:.2f}{noise}", str(len(ratios)), str(sum(calls)),
+            str(len(calls) - sum(calls)), f"{least:.2f}",
+        )  # fmt: skip
     return table
+
+
+def geometric_mean(ratios: Iterable[float]) -> float:
+    """The mean that fits ratios; NaN of none.
+
+    >>> round(geometric_mean([0.5, 2.0]), 6)
+    1.0
+    """
+    logs = [math.log(ratio) for ratio in ratios]
+    return math.exp(sum(logs) / len(logs)) if logs else float("nan")
+
+
+def remarks(networks: Iterable[Network]) -> list[str]:
+    """What readers should know of how some networks are measured."""
+    networks = list(networks)
+    told = []
+    if numbers := dict.fromkeys(n.loss for n in networks if n.numbers):
+        told.append(
+            f"{', '.join(numbers)}: the last layer is linear, and classes are rows of zeros and a"
+            " one, as real numbers (for one output 0 or 1)."
+        )
+    if any(n.dropout for n in networks):
+        told.append(
+            "dropout: each library draws masks of its own, new ones at every step; losses and"
+            " weights are held to float64 with the masks that it drew."
+        )
+    if any(n.layer == "own_batch_norm" for n in networks):
+        told.append("own_batch_norm keeps no running statistics, here and in its peers.")
+    return told
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One place in a table of networks by what was put into them, and the rows measured for it."""
+
+    network: str
+    word: str
+    rows: list[Row]
+
+    def ratio(self, peer: str) -> tuple[float, bool]:
+        """A peer's time by that of lamina's best, and whether they are apart; NaN without both."""
+        own = best_own(self.rows)
+        row = next((r for r in self.rows if peer_label(r) == peer and r.seconds), None)
+        if own is None or row is None:
+            return float("nan"), False
+        return row.median / own.median, not row.overlaps(own)
+
+
+def matrices(cells: Sequence[Cell]) -> list[Table]:
+    """For each peer a table, cells down and networks across: its time by that of lamina's best.
+
+    The last line and the last column are geometric means; the caption names the least cell.
+    """
+    own = {each.backend for cell in cells for each in cell.rows if each.variant in (OWN, PREPARED)}
+    found = dict.fromkeys(
+        peer_label(row) for cell in cells for row in cell.rows if row.backend not in own
+    )
+    return [_matrix(cells, peer) for peer in found]
+
+
+def _matrix(cells: Sequence[Cell], peer: str) -> Table:
+    networks = list(dict.fromkeys(cell.network for cell in cells))
+    known = {(cell.network, cell.word): cell.ratio(peer) for cell in cells}
+    table = Table(title=f"{peer}: time by that of lamina's best backend", title_justify="left")
+    table.add_column("")
+    for name in (*networks, "mean"):
+        table.add_column(name, justify="right")
+
+    def mean(at: Callable[[str, str], bool]) -> str:
+        return _number(geometric_mean(r for k, (r, _) in known.items() if at(*k) and r == r))
+
+    for word in dict.fromkeys(cell.word for cell in cells):
+        line = [known.get((network, word), (float("nan"), False)) for network in networks]
+        drawn = [_number(ratio) + (" " if apart else NOISE) for ratio, apart in line]
+        table.add_row(word, *drawn, mean(lambda n, w, word=word: w == word))  # type: ignore[misc]
+    means = [mean(lambda n, w, name=name: n == name) for name in networks]  # type: ignore[misc]
+    table.add_row("mean", *means, mean(lambda n, w: True))
+    timed = {key: ratio for key, (ratio, _) in known.items() if ratio == ratio}
+    if timed:
+        network, word = min(timed, key=lambda key: timed[key])
+        table.caption = (
+            f"{len(timed)} of {len(known)} cells; least {timed[network, word]:.2f}: {network},"
+            f" {word}"
+        )
+        table.caption_justify = "left"
+    return table
+
+
+def _number(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio == ratio else NONE

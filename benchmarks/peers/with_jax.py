@@ -11,41 +11,67 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .peer import BETA1, BETA2, CHECKED, EPSILON, RATE, Inference, Peer, Task, Workload
-
-ACTIVATIONS: dict[str, Any] = {
-    "linear": lambda z: z,
-    "sigmoid": jax.nn.sigmoid,
-    "tanh": jnp.tanh,
-    "relu": jax.nn.relu,
-    "leaky_relu": jax.nn.leaky_relu,
-    "elu": jax.nn.elu,
-    "softplus": jax.nn.softplus,
-}
-
-
-def logits(activation: str, weights: list[Any], x: Any) -> Any:
-    """The last layer's sums, (rows, n_out)."""
-    act = ACTIVATIONS[activation]
-    for i in range(0, len(weights) - 2, 2):
-        x = act(x @ weights[i] + weights[i + 1])
-    return x @ weights[-2] + weights[-1]
+from ..networks import Network
+from .jax_parts import ACTIVATIONS, LAYERS, LOSSES, MOMENTUM
+from .peer import (
+    BETA1,
+    BETA2,
+    CHECKED,
+    EPSILON,
+    RATE,
+    Inference,
+    Peer,
+    Task,
+    Workload,
+    one_of,
+)  # fmt: skip
 
 
-def cost(activation: str, weights: list[Any], x: Any, y: Any) -> Any:
-    """The mean loss; y: (rows, 1) of 0 and 1, or (rows, n_out) one-hot."""
-    z = logits(activation, weights, x)
-    if z.shape[1] == 1:
-        return jnp.mean(jax.nn.softplus(z) - y * z)
-    return -jnp.mean(jnp.sum(y * jax.nn.log_softmax(z), axis=1))
+def outputs(network: Network, weights: list[Any], x: Any, key: Any = None) -> tuple[Any, list[Any]]:
+    """The last layer's sums, (rows, n_out), and the statistics that batch norms found.
+
+    key: of the masks of dropout; without one nothing is dropped.
+    """
+    left = iter(weights)
+    act = one_of(ACTIVATIONS, "activation", network.activation)
+    found: list[Any] = []
+    for number in range(len(network.sizes) - 2):
+        x = act(x @ next(left) + next(left))
+        if network.layer:
+            x = one_of(LAYERS, "layer", network.layer)(x, left, act, found)
+        if network.dropout and key is not None:
+            keep = 1.0 - network.dropout
+            x = jnp.where(kept(network, key, number), x / keep, jnp.zeros_like(x))
+    return x @ next(left) + next(left), found
 
 
-def step(activation: str, state: Any, x: Any, y: Any) -> tuple[Any, Any]:
+def kept(network: Network, key: Any, number: int) -> Any:
+    """The mask behind a hidden layer, (batch, width) booleans."""
+    shape = (network.batch, network.sizes[number + 1])
+    return jax.random.bernoulli(jax.random.fold_in(key, number), 1.0 - network.dropout, shape)
+
+
+def key_of(count: Any) -> Any:
+    """A key for every step."""
+    return jax.random.fold_in(jax.random.key(0), count.astype(jnp.uint32))
+
+
+def step(network: Network, state: Any, x: Any, y: Any) -> tuple[Any, Any]:
     """One step of Adam; returns the new state and the loss before it."""
-    weights, means, squares, count = state
-    if weights[-1].shape[1] > 1:  # the labels stay small in memory; XLA fuses the comparison
-        y = jax.nn.one_hot(y, weights[-1].shape[1], dtype=x.dtype)
-    loss, gradients = jax.value_and_grad(partial(cost, activation))(weights, x, y)
+    weights, means, squares, count, running = state
+    if not network.numbers and not network.binary:
+        # the labels stay small in memory; XLA fuses the comparison
+        y = jax.nn.one_hot(y, network.sizes[-1], dtype=x.dtype)
+    key = key_of(count) if network.dropout else None
+    loss_of = one_of(LOSSES, "loss", network.loss or "cross_entropy")
+
+    def cost(weights: Any) -> Any:
+        z, found = outputs(network, weights, x, key)
+        return loss_of(z, y), found
+
+    (loss, found), gradients = jax.value_and_grad(cost, has_aux=True)(weights)
+    if running:
+        running = jax.tree.map(lambda old, new: old + MOMENTUM * (new - old), running, found)
     count = count + 1
     rate = RATE / -jnp.expm1(count * math.log(BETA1))  # 1 - 0.9^t, without cancellation
     scale = lax.rsqrt(-jnp.expm1(count * math.log(BETA2)))
@@ -54,7 +80,7 @@ def step(activation: str, state: Any, x: Any, y: Any) -> tuple[Any, Any]:
     weights = jax.tree.map(
         lambda w, m, v: w - rate * m / (jnp.sqrt(v) * scale + EPSILON), weights, means, squares
     )
-    return (weights, means, squares, count), loss
+    return (weights, means, squares, count, running), loss
 
 
 class Training:
@@ -62,21 +88,26 @@ class Training:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.step = jax.jit(partial(step, task.network.activation), donate_argnums=0)
-        size, wide = task.network.batch, task.network.binary
+        network = task.network
+        self.step = jax.jit(partial(step, network), donate_argnums=0)
         x, y = task.block
-        self.x = jnp.asarray(x).reshape(-1, size, x.shape[1])
-        self.y = jnp.asarray(y[:, None].astype(x.dtype) if wide else y)
-        self.y = self.y.reshape(-1, size, 1) if wide else self.y.reshape(-1, size)
+        if network.binary and not network.numbers:
+            y = y[:, None].astype(x.dtype)
+        self.x = jnp.asarray(x).reshape(-1, network.batch, x.shape[1])
+        self.y = jnp.asarray(y).reshape(-1, network.batch, *y.shape[1:])
         self.batches = [(jnp.copy(a), jnp.copy(b)) for a, b in zip(self.x, self.y, strict=True)]
         self.reset()
 
     def reset(self) -> None:
         """New arrays; the old ones were donated."""
+        network = self.task.network
         weights = [jnp.array(w) for w in self.task.weights]
         zeros = [[jnp.zeros_like(w) for w in weights] for _ in range(2)]
-        count = jnp.zeros((), self.task.network.dtype)
-        self.state = jax.block_until_ready((weights, *zeros, count))
+        count = jnp.zeros((), network.dtype)
+        kept = network.sizes[1:-1] if network.layer == "batch_norm" else ()
+        shapes = [((1, width), network.dtype) for width in kept]
+        running = [(jnp.zeros(*shape), jnp.ones(*shape)) for shape in shapes]
+        self.state = jax.block_until_ready((weights, *zeros, count, running))
 
     def perform(self, units: int) -> None:
         """Steps."""
@@ -91,7 +122,18 @@ class Training:
         for number in range(CHECKED):
             self.state, loss = self.step(self.state, *self.batches[number % len(self.batches)])
             losses.append(float(loss))
-        return {"losses": np.array(losses), "weights": [np.asarray(w) for w in self.state[0]]}
+        return self.told(losses)
+
+    def told(self, losses: Any) -> dict[str, Any]:
+        """The answer; masks are drawn once more, of the same keys."""
+        found = {"losses": np.array(losses), "weights": [np.asarray(w) for w in self.state[0]]}
+        network = self.task.network
+        if self.task.random:
+            keys = [key_of(jnp.asarray(count, network.dtype)) for count in range(CHECKED)]
+            layers = range(len(network.sizes) - 2)
+            masks = [[kept(network, key, number) for number in layers] for key in keys]
+            found["masks"] = np.array([np.concatenate(each, axis=1) for each in masks])
+        return found
 
     def accuracy(self) -> float:
         """Not asked of it."""
@@ -105,12 +147,12 @@ class Loop(Training):
     """
 
     def __init__(self, task: Task) -> None:
-        activation = task.network.activation
+        network = task.network
 
         def loop(state: Any, x: Any, y: Any, units: Any) -> Any:
             def body(number: Any, carry: Any) -> Any:
                 at = number % len(x)
-                state, loss = step(activation, carry[0], x[at], y[at])
+                state, loss = step(network, carry[0], x[at], y[at])
                 return state, carry[1] + loss
 
             return lax.fori_loop(0, units, body, (state, jnp.zeros((), x.dtype)))
@@ -131,7 +173,7 @@ class Loop(Training):
             self.reset()
             self.perform(units)
             totals.append(float(self.total))
-        return {"losses": np.diff(totals), "weights": [np.asarray(w) for w in self.state[0]]}
+        return self.told(np.diff(totals))
 
 
 class Predictions(Inference):
@@ -140,8 +182,8 @@ class Predictions(Inference):
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         self.weights = [jnp.asarray(w) for w in task.weights]
-        last = jax.nn.sigmoid if task.network.binary else jax.nn.softmax
-        self.forward = jax.jit(lambda w, x: last(logits(task.network.activation, w, x)))
+        last = ACTIVATIONS[task.network.last]
+        self.forward = jax.jit(lambda w, x: last(outputs(task.network, w, x)[0]))
 
     def predict(self) -> np.ndarray:
         """The probabilities."""

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ...core.layers import Dropout
+from ...kernels.vectorized.training import dropout_mask
 from ..networks import model_for
 from .peer import CHECKED, PREPARED, Inference, Peer, Task, Workload
 
@@ -38,17 +40,33 @@ class Training:
 
     def answer(self) -> dict[str, Any]:
         """Ten steps, one call each."""
-        batches = self.task.batches
-        losses = [
-            self.model.train_on_batch(*batches[step % len(batches)])["loss"]
+        losses = [self.model.train_on_batch(*batch)["loss"] for batch in self.task.checked]
+        return {"losses": np.array(losses), "weights": self.model.get_weights(), **self.masks()}
+
+    def masks(self) -> dict[str, np.ndarray]:
+        """The masks of the checked steps: seed, step and layer key them, on every backend."""
+        if not self.task.random:
+            return {}
+        places = [n for n, layer in enumerate(self.model.layers) if isinstance(layer, Dropout)]
+        widths = iter(self.task.network.sizes[1:-1] * CHECKED)
+        found = [
+            np.concatenate([self._mask(step, number, next(widths)) for number in places], axis=1)
             for step in range(CHECKED)
         ]
-        return {"losses": np.array(losses), "weights": self.model.get_weights()}
+        return {"masks": np.array(found)}
+
+    def _mask(self, step: int, layer: int, width: int) -> np.ndarray:
+        network = self.task.network
+        mask: np.ndarray = dropout_mask(
+            np, self.model.seed, step, shape=(network.batch, width), rate=network.dropout,
+            stream=layer, dtype=network.dtype,
+        )  # fmt: skip
+        return mask > 0.0
 
     def accuracy(self) -> float:
         """Of the test set."""
         x, y = self.task.test_set
-        return float(np.mean(self.model.predict_classes(x) == y))
+        return float(np.mean(self.model.predict(x).argmax(axis=1) == y))
 
 
 class Epochs(Training):
@@ -61,7 +79,7 @@ class Epochs(Training):
     def answer(self) -> dict[str, Any]:
         """One pass over ten batches."""
         losses = self._fit(*self.task.checked_set, 1)
-        return {"losses": np.array(losses), "weights": self.model.get_weights()}
+        return {"losses": np.array(losses), "weights": self.model.get_weights(), **self.masks()}
 
 
 class Predictions(Inference):

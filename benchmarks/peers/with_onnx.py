@@ -8,13 +8,15 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from ...kernels.errors import BadInput
-from .peer import Inference, Peer, Task, Workload
+from .peer import Inference, Peer, Task, Workload, one_of
 
 ACTIVATIONS = {
     "linear": "Identity", "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu",
     "leaky_relu": "LeakyRelu", "elu": "Elu", "softplus": "Softplus",
+    "selu": "Selu", "mish": "Mish", "softsign": "Softsign", "softmax": "Softmax",
+    "log_softmax": "LogSoftmax",
 }  # fmt: skip
-OPSET = 17
+OPSET = 18
 
 
 def graph(task: Task) -> onnx.ModelProto:
@@ -26,9 +28,9 @@ def graph(task: Task) -> onnx.ModelProto:
         for name, array in (("W", weights[2 * i]), ("b", weights[2 * i + 1][0])):
             held.append(numpy_helper.from_array(np.ascontiguousarray(array), f"{name}{i}"))
         nodes.append(helper.make_node("Gemm", [last, f"W{i}", f"b{i}"], [f"z{i}"]))
-        act, last = ACTIVATIONS[network.activation], f"a{i}"
+        act, last = one_of(ACTIVATIONS, "activation", network.activation), f"a{i}"
         if i == count - 1:
-            act, last = "Sigmoid" if network.binary else "Softmax", "p"
+            act, last = ACTIVATIONS[network.last], "p"
         nodes.append(helper.make_node(act, [f"z{i}"], [last]))
     shapes = [("x", network.sizes[0]), ("p", network.sizes[-1])]
     x, p = (helper.make_tensor_value_info(name, kind, ["n", size]) for name, size in shapes)
@@ -63,4 +65,6 @@ def workload(peer: Peer, task: Task) -> Workload:
     """The task in ONNX Runtime. Raises: BadInput for more than a protobuf holds."""
     if task.network.parameters * 8 > 2**31:
         raise BadInput("an ONNX file in one piece holds at most 2 GiB")
+    if task.network.layer:
+        raise BadInput(f"it has no layer {task.network.layer} here")
     return Predictions(task, 1 if peer.variant == "one thread" else 0)

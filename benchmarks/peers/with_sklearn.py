@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.neural_network import MLPClassifier
 
 from ...kernels.errors import BadInput
-from .peer import BETA1, BETA2, EPSILON, RATE, Inference, Peer, Task, Workload
+from .peer import BETA1, BETA2, EPSILON, RATE, Inference, Peer, Task, Workload, one_of
 
 ACTIVATIONS = {"linear": "identity", "sigmoid": "logistic", "tanh": "tanh", "relu": "relu"}
 
@@ -16,10 +16,12 @@ ACTIVATIONS = {"linear": "identity", "sigmoid": "logistic", "tanh": "tanh", "rel
 def classifier(task: Task, shuffle: bool) -> Any:
     """A classifier with the initial weights and no optimizer yet. Raises: BadInput."""
     network = task.network
-    if network.activation not in ACTIVATIONS:
-        raise BadInput(f"MLPClassifier has no activation {network.activation}")
+    for what in (network.layer, network.loss, f"dropout {network.dropout}"):
+        if what not in ("", "dropout 0.0"):
+            raise BadInput(f"MLPClassifier has no {what}")
+    activation = one_of(ACTIVATIONS, "activation", network.activation)
     model = MLPClassifier(
-        network.sizes[1:-1], activation=ACTIVATIONS[network.activation], solver="adam", alpha=0.0,
+        network.sizes[1:-1], activation=activation, solver="adam", alpha=0.0,
         batch_size=network.batch, learning_rate_init=RATE, beta_1=BETA1, beta_2=BETA2,
         epsilon=EPSILON, shuffle=shuffle, random_state=0,
     )  # fmt: skip

@@ -9,29 +9,22 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from ...kernels.errors import BadInput
-from .peer import BETA1, BETA2, CHECKED, EPSILON, RATE, Inference, Peer, Task, Workload
-
-ACTIVATIONS: dict[str, Any] = {
-    "linear": nn.Identity,
-    "sigmoid": nn.Sigmoid,
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "softplus": nn.Softplus,
-}
+from .peer import BETA1, BETA2, EPSILON, RATE, Inference, Peer, Task, Workload, one_of
+from .torch_parts import ACTIVATIONS, behind, last, loss_of
 
 
 def model_of(task: Task) -> nn.Sequential:
-    """The network, up to the last layer's sums."""
+    """The network, up to the last layer's sums. Raises: BadInput."""
     network = task.network
     kind = getattr(torch, network.dtype)
+    activation = one_of(ACTIVATIONS, "activation", network.activation)
     layers: list[nn.Module] = []
-    for a, b in zip(network.sizes, network.sizes[1:], strict=False):
-        layers += [nn.Linear(a, b, dtype=kind), ACTIVATIONS[network.activation]()]
-    return nn.Sequential(*layers[:-1])
+    for a, b in zip(network.sizes[:-2], network.sizes[1:-1], strict=True):
+        layers += [nn.Linear(a, b, dtype=kind), activation(), *behind(network, b, kind)]
+    return nn.Sequential(*layers, nn.Linear(*network.sizes[-2:], dtype=kind))
 
 
 def load(model: nn.Module, weights: list[np.ndarray]) -> None:
@@ -52,16 +45,25 @@ class Training:
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), RATE, (BETA1, BETA2), EPSILON, fused=True
         )
-        self.loss = nn.BCEWithLogitsLoss() if task.network.binary else nn.CrossEntropyLoss()
+        self.loss = loss_of(task.network)
         self.cost: Any = self._cost
+        self.draw: Any = self._draw
         if compiled:
             torch._dynamo.reset()
             self.cost = torch.compile(self._cost, dynamic=False)
+            self.draw = torch.compile(self._draw, dynamic=False)
         self.reset()
 
     def _cost(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor = self.loss(self.model(x), y)
         return found
+
+    def _draw(self) -> list[torch.Tensor]:
+        """What dropout keeps in a step that begins with the generator as it is."""
+        network = self.task.network
+        kind = getattr(torch, network.dtype)
+        ones = [torch.ones(network.batch, width, dtype=kind) for width in network.sizes[1:-1]]
+        return [functional.dropout(each, network.dropout) > 0.0 for each in ones]
 
     @cached_property
     def batches(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -70,7 +72,8 @@ class Training:
 
     def tensors(self, x: np.ndarray, y: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Rows and labels as the loss wants them."""
-        y = y[:, None].astype(x.dtype) if self.task.network.binary else y.astype(np.int64)
+        if not self.task.network.numbers:
+            y = y[:, None].astype(x.dtype) if self.task.network.binary else y.astype(np.int64)
         return torch.from_numpy(x), torch.from_numpy(y)
 
     def reset(self) -> None:
@@ -97,9 +100,15 @@ class Training:
 
     def answer(self) -> dict[str, Any]:
         """Ten steps."""
-        n = len(self.batches)
-        losses = [float(self.step(*self.batches[i % n]).detach()) for i in range(CHECKED)]
-        return {"losses": np.array(losses), "weights": self.weights()}
+        losses, masks = [], []
+        for number, batch in enumerate(self.task.checked):
+            if self.task.random:
+                torch.manual_seed(number)
+                masks.append(np.concatenate([kept.numpy() for kept in self.draw()], axis=1))
+                torch.manual_seed(number)
+            losses.append(float(self.step(*self.tensors(*batch)).detach()))
+        told: dict[str, Any] = {"losses": np.array(losses), "weights": self.weights()}
+        return {**told, "masks": np.array(masks)} if masks else told
 
     def weights(self) -> list[np.ndarray]:
         """In lamina's layout."""
@@ -109,8 +118,10 @@ class Training:
     def accuracy(self) -> float:
         """Of the test set."""
         x, y = self.task.test_set
+        self.model.eval()
         with torch.inference_mode():
             found = self.model(torch.from_numpy(x)).argmax(dim=1).numpy()
+        self.model.train()
         return float(np.mean(found == y))
 
 
@@ -131,11 +142,8 @@ class Epochs(Training):
 
     def answer(self) -> dict[str, Any]:
         """One pass over ten batches."""
-        x, y = self.tensors(*self.task.checked_set)
-        size = self.task.network.batch
-        pairs = zip(x.split(size), y.split(size), strict=True)
-        losses = [float(self.step(*pair).detach()) * len(pair[0]) for pair in pairs]
-        return {"losses": np.array([sum(losses) / len(x)]), "weights": self.weights()}
+        told = super().answer()
+        return {**told, "losses": np.array([np.mean(told["losses"])])}
 
 
 class Predictions(Inference):
@@ -145,8 +153,7 @@ class Predictions(Inference):
         super().__init__(task)
         model = model_of(task)
         load(model, task.weights)
-        last = nn.Sigmoid() if task.network.binary else nn.Softmax(dim=1)
-        self.model = nn.Sequential(*model, last).eval()
+        self.model = nn.Sequential(*model, last(task.network)).eval()
 
     def predict(self) -> np.ndarray:
         """The probabilities."""

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..networks import Network
+from .masks import pack
 from .peer import Peer, Task, Workload
 
 QUIET = 0.005  # seconds: a process that spins would use as much processor time
@@ -75,9 +76,12 @@ class TimedWorkload:
         return self.workload.accuracy()
 
 
-def digest(task: Task, answer: dict[str, Any]) -> dict[str, list[float]]:
-    """An answer small enough for a line: of the weights, how far some of them moved."""
-    found: dict[str, list[float]] = {
+def digest(task: Task, answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer small enough for a line: of the weights, how far some of them moved.
+
+    Numbers are lists; masks of dropout a word, see `masks.pack`.
+    """
+    found: dict[str, Any] = {
         name: np.ravel(answer[name]).tolist() for name in ("losses", "output") if name in answer
     }
     moved = [
@@ -86,6 +90,8 @@ def digest(task: Task, answer: dict[str, Any]) -> dict[str, list[float]]:
     ]
     if moved:
         found["moved"] = np.concatenate(moved).tolist()
+    if "masks" in answer:
+        found["masks"] = pack(answer["masks"])
     return found
 
 
