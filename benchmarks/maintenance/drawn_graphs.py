@@ -26,7 +26,7 @@ def draw(rng: np.random.Generator, depth: int | None = None) -> Graph:
     """A layer, or now and then a loss. depth: operations on the longest way; None: 1 to 8."""
     depth = depth or int(rng.integers(1, DEEPEST + 1))
     kind = "loss" if rng.random() < 0.3 else "layer"
-    width = int(rng.integers(1, 5))
+    width = int(rng.integers(1, 5)) if rng.random() < 0.9 else int(rng.integers(5, 20))
     deep = kind == "layer" and rng.random() < 0.3
     features = (int(rng.integers(1, 4)), width) if deep else (width,)
     weights = np.array([weight for weight, _ in MOVES])
@@ -64,8 +64,8 @@ def closing(d: Drawing, name: str) -> str:
         name = d.do("transpose", name, axes=(batches[0], *others))
     total = size(d.nodes[name].shape)
     assert isinstance(total, Rows)
-    node = d.nodes[name]
-    if node.shape[0] != ROWS or node.ndim < 2 or (d.kind == "loss" and node.ndim > 2):
-        if not (node.ndim == 1 and d.kind == "loss" and node.shape[0] == ROWS):
-            name = d.do("reshape", name, shape=(ROWS, total.factor))
-    return name
+    shape, lossy = d.nodes[name].shape, d.kind == "loss"
+    ranks = (1, 2) if lossy else (2, 3)
+    if shape[0] == ROWS and len(shape) in ranks:
+        return name
+    return d.do("reshape", name, shape=(ROWS, total.factor))

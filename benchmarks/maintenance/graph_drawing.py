@@ -142,11 +142,15 @@ class Drawing:
         target = f"v{len(self.statements)}"
         one = Statement(target, op, inputs, tuple(attrs.items()))
         node = applied(one, self.nodes)
-        if node.ndim > 3 or 0 in node.shape:
+        if node.ndim > 3:
             raise Refused
         known = {self.nodes[name]: value for name, value in self.values.items()}
         made = np.asarray(computed(node, known))
-        if made.dtype.kind != "b" and not (np.abs(made.astype(np.float64)) <= LARGEST).all():
+        if (
+            made.size
+            and made.dtype.kind != "b"
+            and not (np.abs(made.astype(np.float64)) <= LARGEST).all()
+        ):
             raise Refused
         self.nodes[target], self.values[target] = node, made
         self.statements.append(one)

@@ -9,6 +9,7 @@ from lamina.kernels import ops
 from lamina.kernels.spec import ROWS, Rows, size
 
 if TYPE_CHECKING:
+    from lamina.benchmarks.maintenance.graph_data import OTHER, OWN, Constant, Input
     from lamina.benchmarks.maintenance.graph_drawing import (
         Drawing,
         Refused,
@@ -17,10 +18,9 @@ if TYPE_CHECKING:
         shapely,
         whole,
     )
-    from lamina.benchmarks.maintenance.graph_data import OTHER, OWN, Constant, Input
 else:  # they lie beside this file and are not installed
-    from graph_drawing import Drawing, Refused, floating, move, shapely, whole
     from graph_data import OTHER, OWN, Constant, Input
+    from graph_drawing import Drawing, Refused, floating, move, shapely, whole
 
 COMPARISONS = ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")
 UNARY = ("exp", "expm1", "erf", "negative", "abs", "sign", "tanh")
@@ -94,8 +94,13 @@ def condition(d: Drawing) -> str:
 @move(2.5)
 def choice(d: Drawing) -> str:
     """`where` of a condition and two values or numbers."""
-    boolean = d.last(lambda n: n.dtype == "bool") if d.chance(0.2) else condition(d)
     one = d.last()
+    boolean: Input
+    if d.chance(0.15):
+        shape = [n for n in d.node(one).shape[1:] if isinstance(n, int)]
+        boolean = Constant.of(d.rng.random(shape) < 0.5)
+    else:
+        boolean = d.last(lambda n: n.dtype == "bool") if d.chance(0.2) else condition(d)
     pair: list[Input] = [one, d.mate(one)]
     if d.chance(0.5):
         pair.reverse()
@@ -139,8 +144,10 @@ def reshaped(d: Drawing) -> str:
     name = d.last(lambda n: n.ndim > 0 and not _square(n))
     total = size(d.node(name).shape)
     factor = total.factor if isinstance(total, Rows) else total
-    cuts = [(a, b, factor // a // b) for a in range(1, 5) for b in range(1, 5) if not factor % (a * b)]
-    shape = [length for length in d.one_of(cuts)]
+    cuts = [
+        (a, b, factor // a // b) for a in range(1, 5) for b in range(1, 5) if not factor % (a * b)
+    ]
+    shape = list(d.one_of(cuts))
     if isinstance(total, Rows):
         at = 0 if d.chance(0.7) else int(d.rng.integers(3))
         shape[at] = ROWS * shape[at]
@@ -177,6 +184,19 @@ def cut(d: Drawing) -> str:
     if d.chance(0.3) and floating(d.node(made)):
         return d.do("unslice", d.do("tanh", made), shape=shape, **given)
     return made
+
+
+@move(0.3)
+def emptied(d: Drawing) -> str:
+    """A sum over nothing, added to a value."""
+    name = d.last(lambda n: floating(n) and n.ndim > 0 and isinstance(n.shape[-1], int))
+    shape = d.node(name).shape
+    at, ends = len(shape) - 1, d.one_of([0, shape[-1]])
+    given = {
+        "starts": (*[0] * at, ends), "stops": (*shape[:at], ends), "steps": (1,) * len(shape),
+    }  # fmt: skip
+    nothing = d.do("slice", name, **given)
+    return d.do("add", name, d.do("sum", d.do("tanh", nothing), axis=(-1,), keepdims=True))
 
 
 @move(1.5)
@@ -223,7 +243,7 @@ def product(d: Drawing) -> str:
     flags = {"transpose_a": True} if turn else {}
     if d.chance(0.6) and isinstance(inner, int):
         width, back = int(d.rng.integers(1, 5)), d.chance(0.3)
-        shape = (width, inner) if back else (inner, width)
+        shape: tuple[int, ...] = (width, inner) if back else (inner, width)
         if node.ndim == 3 and isinstance(node.shape[0], int) and d.chance(0.3):
             shape = (node.shape[0], *shape)
         return d.do("matmul", name, d.array(shape), **flags, **_flag("transpose_b", back))
@@ -249,7 +269,9 @@ def dense(d: Drawing) -> str:
     weight, bias = d.parameter((inner, width)), d.parameter((1, width))
     if d.chance(0.4):
         return d.do("dense", name, weight, bias, activation=d.one_of(ops.FUSABLE))
-    made = d.do("add", *d.one_of([lambda z: (z, bias), lambda z: (bias, z)])(d.do("matmul", name, weight)))
+    made = d.do(
+        "add", *d.one_of([lambda z: (z, bias), lambda z: (bias, z)])(d.do("matmul", name, weight))
+    )
     return d.do(d.one_of(ops.ACTIVATIONS), made) if d.chance(0.5) else made
 
 

@@ -46,9 +46,11 @@ def value_of(node: Node, values: Mapping[Node, Any], rows: int) -> Any:
     """What a node's operation makes of its inputs' values, in float64; several: a tuple."""
     if node.op == "constant":
         return wide(node.attrs["value"])
-    ins = [None if i is None else values[i] for i in node.inputs]
+    ins: list[Any] = [None if i is None else values[i] for i in node.inputs]
     if node.op == SELECT:
         return ins[0][node.attrs["index"]]
+    if node.op == "cast" and node.dtype in FLOATS:
+        return np.asarray(ins[0], dtype=np.float64)  # rounding is a tolerance's business
     with np.errstate(all="ignore"):
         made = ops.get(node.op).reference(np, *ins, **concrete_attrs(node.attrs, rows))
     return tuple(map(wide, made)) if isinstance(made, tuple) else wide(made)
@@ -72,7 +74,8 @@ def shaken(value: Any, tolerance: Tolerance, rng: np.random.Generator) -> Any:
     if not value.size or value.dtype.kind != "f":
         return value
     most = tolerance.absolute + tolerance.relative * float(np.abs(value).max())
-    return value + most * rng.choice([-1.0, 1.0], value.shape)
+    with np.errstate(invalid="ignore"):
+        return value + most * rng.choice([-1.0, 1.0], value.shape)
 
 
 def run(

@@ -61,7 +61,10 @@ class Case:
         features = (3,) if narrow else self.graph.features
         outputs = self.graph.features[0] if self.graph.kind == "loss" else 2
         outputs = outputs if self.wrapped or self.graph.kind == "loss" else self.width
-        x, y = rng.standard_normal((self.rows, *features)), rng.standard_normal((self.rows, outputs))
+        x, y = (
+            rng.standard_normal((self.rows, *features)),
+            rng.standard_normal((self.rows, outputs)),
+        )
         weights = rng.uniform(0.5, 2.0, self.rows).round(2) if self.weighted else None
         if weights is not None and self.rows > 2:
             weights[1] = 0.0
@@ -108,8 +111,9 @@ def simpler(case: Case) -> Iterator[Case]:
         yield replace(case, wrapped=False)
     if case.weighted:
         yield replace(case, weighted=False)
-    for rows, batch in ((1, 1), (2, 2), (3, 2), (case.batch, case.batch), (case.rows - 1, case.batch)):
-        if (rows, batch) < (case.rows, case.batch) and rows > 0:
+    fewer = ((1, 1), (2, 1), (2, 2), (3, 2), (case.batch, case.batch), (case.rows - 1, case.batch))
+    for rows, batch in fewer:
+        if batch <= rows < case.rows:
             yield replace(case, rows=rows, batch=batch)
     yield from (replace(case, graph=found) for found in without(graph))
     yield from (replace(case, graph=found) for found in plainer(graph))
@@ -139,7 +143,9 @@ def renamed(graph: Graph, old: str, new: str) -> Graph:
         replace(one, inputs=tuple(new if i == old else i for i in one.inputs))
         for one in graph.statements
     )
-    return replace(graph, statements=statements, result=new if graph.result == old else graph.result)
+    return replace(
+        graph, statements=statements, result=new if graph.result == old else graph.result
+    )
 
 
 def plainer(graph: Graph) -> Iterator[Graph]:

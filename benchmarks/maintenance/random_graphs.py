@@ -1,4 +1,4 @@
-"""Random graphs of operations, trained as a layer or a loss: every backend gives the oracle's numbers.
+"""Random graphs of operations, trained as layers and losses, give the oracle's numbers anywhere.
 
     python benchmarks/maintenance/random_graphs.py [--count 500] [--seed 0] [--backend numba]
 
@@ -13,7 +13,6 @@ a finding too. The exit code is 1 where anything was found.
 from __future__ import annotations
 
 import argparse
-import os
 import pickle
 import subprocess
 import sys
@@ -21,7 +20,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,5 +210,134 @@ class Checker:
 def drawn(seed: int, number: int) -> Case:
     """The case of that number: of one seed, always the same."""
     rng = np.random.default_rng([seed, number])
+    graph = draw(rng)
     rows, batch = int(rng.integers(5, 14)), int(rng.integers(3, 6))
-    return Case(draw(rng), rows, batch, bool(rng.random() < 0.6), bool(rng.random() < 0.8), number)
+    if rng.random() < 0.1:  # enough for vectors, tiles and shares of several rows
+        rows, batch = int(rng.integers(60, 90)), int(rng.integers(30, 45))
+    return Case(graph, rows, batch, bool(rng.random() < 0.6), bool(rng.random() < 0.8), number)
+
+
+# The command line
+
+
+@dataclass
+class Summary:
+    """What was tried, as it goes from one process to another."""
+
+    found: list[str] = field(default_factory=list)
+    walked: Counter[str] = field(default_factory=Counter)
+    loose: Counter[str] = field(default_factory=Counter)
+    ops: Counter[str] = field(default_factory=Counter)
+    reached: int = 0
+
+    def add(self, other: Summary) -> None:
+        """What another process tried as well."""
+        self.found += other.found
+        self.walked.update(other.walked)
+        self.loose.update(other.loose)
+        self.ops.update(other.ops)
+
+
+def report(case: Case, finding: Finding, checker: Checker | None) -> str:
+    """A finding and its case, shrunk where there is a checker to do so, as text."""
+    small = checker.shrink(case, finding) if checker is not None else case
+    told = [f for f in checker.check(small) if f.kind == finding.kind] if checker else []
+    return f"{told[0] if told else finding}\n{small}"
+
+
+def try_cases(given: argparse.Namespace, log: Path) -> None:
+    """Tries cases in this process; the file says how far it came."""
+    every = Checker(ways(given.backend), given.native)
+    deep = Checker(every.tried, given.native, differences=True)
+    summary = Summary(walked=every.walked, loose=every.loose)
+    for number in range(given.start, given.count):
+        summary.reached = number
+        log.write_bytes(pickle.dumps(summary))
+        case = drawn(given.seed, number)
+        summary.ops.update(one.op for one in case.graph.statements)
+        checker = deep if number % 10 == 0 else every
+        kinds: set[tuple[str, str]] = set()
+        for finding in checker.check(case):
+            if finding.kind[1] not in {kind for _, kind in kinds}:  # one way of several is enough
+                summary.found.append(f"case {number}: {report(case, finding, checker)}")
+            kinds.add(finding.kind)
+    summary.reached = given.count
+    log.write_bytes(pickle.dumps(summary))
+
+
+def python(*arguments: object) -> int:
+    """The exit code of this tool in another process: negative where a signal ended it."""
+    command = [sys.executable, __file__, *map(str, arguments)]
+    return subprocess.run(command, check=False).returncode
+
+
+def dies(case: Case, backend: str) -> bool:
+    """Whether a process that tries a case is ended by a signal."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "case"
+        file.write_bytes(pickle.dumps(case))
+        return python("--backend", backend, "--case", file) < 0
+
+
+def in_processes(given: argparse.Namespace) -> Summary:
+    """Tries all cases, each process as far as it comes."""
+    total, start = Summary(), given.start
+    while start < given.count:
+        with tempfile.TemporaryDirectory() as folder:
+            log = Path(folder) / "log"
+            code = python(
+                "--backend", given.backend, "--seed", given.seed, "--start", start,
+                "--count", given.count, "--log", log, *["--native"] * given.native,
+            )  # fmt: skip
+            part: Summary = pickle.loads(log.read_bytes()) if log.exists() else Summary()
+        total.add(part)
+        start = part.reached
+        if code < 0:
+            case = drawn(given.seed, start)
+            small = shrunk(case, lambda c: dies(c, given.backend), tries=100)
+            finding = Finding(given.backend, f"signal {-code}")
+            total.found.append(f"case {start}: {report(small, finding, None)}")
+            start += 1
+        elif code:
+            total.found.append(f"case {start}: the tool ended with exit code {code}")
+            break
+    return total
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Random graphs of operations, trained.")
+    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=int, default=0, help="the number of the first case")
+    parser.add_argument("--backend", default="numba")
+    parser.add_argument("--native", action="store_true", help="what numba walks is a finding")
+    parser.add_argument(
+        "--only", type=int, default=-1, help="the number of one case to show and try"
+    )
+    parser.add_argument("--log", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--case", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.log:
+        try_cases(given, given.log)
+        return 0
+    if given.case or given.only >= 0:
+        stored = given.case is not None
+        case = pickle.loads(given.case.read_bytes()) if stored else drawn(given.seed, given.only)
+        found = list(Checker(ways(given.backend), given.native, True).check(case))
+        if not stored:
+            print(case, *found, sep="\n")
+        return int(bool(found))
+    total = in_processes(given)
+    for text in total.found:
+        print(text)
+    print(f"{given.count - given.start} graphs, {len(total.found)} findings")
+    print("operations:", ", ".join(f"{op} {count}" for op, count in total.ops.most_common()))
+    print("too uncertain to compare:", dict(total.loose))
+    if total.walked:
+        print("walked:", ", ".join(f"{op} {count}" for op, count in total.walked.most_common()))
+    return int(bool(total.found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
