@@ -26,9 +26,9 @@ def draw(rng: np.random.Generator, depth: int | None = None) -> Graph:
     """A layer, or now and then a loss. depth: operations on the longest way; None: 1 to 8."""
     depth = depth or int(rng.integers(1, DEEPEST + 1))
     kind = "loss" if rng.random() < 0.3 else "layer"
-    width = int(rng.integers(1, 5)) if rng.random() < 0.9 else int(rng.integers(5, 20))
-    deep = kind == "layer" and rng.random() < 0.3
-    features = (int(rng.integers(1, 4)), width) if deep else (width,)
+    width = some_length(rng) if rng.random() < 0.95 else int(rng.integers(5, 20))
+    deep = kind == "layer" and rng.random() < 0.4
+    features = (some_length(rng), width) if deep else (width,)
     weights = np.array([weight for weight, _ in MOVES])
     while True:
         drawing, result = Drawing(rng, kind, features), "x"
@@ -45,6 +45,11 @@ def draw(rng: np.random.Generator, depth: int | None = None) -> Graph:
         deaf = kind == "loss" and not any("x" in one.names for one in graph.statements)
         if depth <= graph.depth <= DEEPEST and graph.fits() and not deaf:
             return graph
+
+
+def some_length(rng: np.random.Generator) -> int:
+    """A small length, seldom one."""
+    return int(rng.choice([1, 2, 3, 4], p=[0.1, 0.3, 0.35, 0.25]))
 
 
 def closing(d: Drawing, name: str) -> str:

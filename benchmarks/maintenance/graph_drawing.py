@@ -116,10 +116,10 @@ class Drawing:
         way = self.rng.random()
         if way < 0.15 or not floating(node):
             return self.number() if floating(node) else int(self.rng.integers(0, 4))
-        if way < 0.4:  # ones for some axes and for the batch's, and perhaps fewer axes
-            inner = [1 if isinstance(d, Rows) or self.chance(0.3) else d for d in shape]
+        if way < 0.45:  # ones for some axes and for the batch's, and perhaps fewer axes
+            inner = [1 if isinstance(d, Rows) or self.chance(0.2) else d for d in shape]
             return self.array(tuple(inner[int(self.rng.integers(0, len(inner) + 1)) :]))
-        if way < 0.55 and node.ndim:
+        if way < 0.6 and node.ndim:
             axes = self.axes(node)
             return self.do(self.one_of(["mean", "sum", "max"]), name, axis=axes, keepdims=True)
         fitting = [n for n, other in self.nodes.items() if other.dtype == node.dtype]

@@ -54,6 +54,22 @@ def binary(d: Drawing) -> str:
     return d.do(d.one_of(["add", "subtract", "multiply", "maximum", "minimum"]), *pair)
 
 
+@move(1.5)
+def outer(d: Drawing) -> str:
+    """Every number of a row with every other, or with an array's: (n, k, 1) and (n, 1, k)."""
+    name = d.last(lambda n: floating(n) and n.ndim in (1, 2))
+    shape = d.node(name).shape
+    high = d.do("reshape", name, shape=(*shape, 1))
+    if d.chance(0.4):
+        low: Input = d.array((int(d.rng.integers(2, 4)),))
+    else:
+        other = d.last(
+            lambda n: floating(n) and n.shape[:-1] == shape[:-1] and n.ndim == len(shape)
+        )
+        low = d.do("reshape", other, shape=(*shape[:-1], 1, d.node(other).shape[-1]))
+    return d.do(d.one_of(["add", "subtract", "multiply", "maximum"]), high, low)
+
+
 @move(1.0)
 def clip(d: Drawing) -> str:
     """Kept between two numbers."""

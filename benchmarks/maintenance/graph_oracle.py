@@ -32,6 +32,7 @@ CHOOSING = ("maximum", "minimum", "clip", "relu", "relu_backward")
 # An agreement to fewer digits than that says little: comparisons on an edge, differences of numbers
 # that are nearly equal.
 LOOSE = {"float32": 1e-3, "float64": 1e-9}
+LARGE = 1e6  # beyond it a training may as well diverge
 Values = dict[Node, Any]
 Numbers = dict[str, np.ndarray]
 
@@ -120,12 +121,17 @@ class Judgement:
 
     @property
     def loose(self) -> bool:
-        """Whether they are not finite, or so uncertain that an agreement says little."""
-        return any(
-            not np.isfinite(value).all()
-            or not self.allowed[name] <= self.limit * max(1.0, float(np.abs(value).max(initial=0)))
-            for name, value in self.numbers.items()
-        )
+        """Whether they are too large, or so uncertain that an agreement says little."""
+        for name, value in self.numbers.items():
+            size = float(np.abs(value).max(initial=0.0))
+            if not size < LARGE or not self.allowed[name] <= self.limit * max(1.0, size):
+                return True
+        return False
+
+    @property
+    def narrow(self) -> bool:
+        """Whether a part of the graph is in float32, which differences of the loss feel."""
+        return self.limit == LOOSE["float32"]
 
     def difference(self, name: str, got: Any) -> str:
         """How a number is off, in words, or nothing."""
@@ -187,9 +193,9 @@ class Oracle:
         cost, slopes, _ = self.slopes(self.start, everything, rng)
         found = {"loss": np.asarray(cost)}
         found.update({f"gradient of {name}": g for name, g in slopes.items()})
-        leaves = {**self.start, "x": wide(self.data.x)}
         rows = len(self.data.x)
-        found["prediction"] = run(self.predicting, leaves, rows, rng)[self.prediction]
+        found["prediction"] = self.predict(self.start, rows, rng)
+        found["prediction of one row"] = self.predict(self.start, 1, rng)
         weights, means = dict(self.start), []
         for _ in range(self.epochs):
             losses, totals = 0.0, 0.0
@@ -205,7 +211,14 @@ class Oracle:
             means.append(losses / totals)
         found["history"] = np.array(means)
         found.update({f"trained {name}": w for name, w in weights.items()})
+        found["later loss"] = np.asarray(self.slopes(weights, everything, rng)[0])
+        found["later prediction"] = self.predict(weights, rows, rng)
         return found
+
+    def predict(self, weights: Numbers, rows: int, rng: np.random.Generator | None) -> Any:
+        """The last layer's output for the first rows."""
+        leaves = {**weights, "x": wide(self.data.x[:rows])}
+        return run(self.predicting, leaves, rows, rng)[self.prediction]
 
     def judge(self, seed: int = 0) -> Judgement:
         """The numbers, and what the shaken runs say of them."""

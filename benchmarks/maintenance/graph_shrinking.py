@@ -126,15 +126,16 @@ def simpler(case: Case) -> Iterator[Case]:
 
 
 def without(graph: Graph) -> Iterator[Graph]:
-    """The graph with one statement less: its readers read another value of the same kind."""
+    """The graph with one statement less, whose readers read an earlier value: alike ones first."""
     nodes = graph.nodes()
-    names = list(graph.leaves)
-    for at, one in enumerate(graph.statements):
-        for name in names:
-            if nodes[name].spec == nodes[one.target].spec:
-                rest = graph.statements[:at] + graph.statements[at + 1 :]
-                yield renamed(replace(graph, statements=rest), one.target, name)
-        names.append(one.target)
+    for alike in (True, False):
+        names = list(graph.leaves)
+        for at, one in enumerate(graph.statements):
+            for name in names:
+                if (nodes[name].spec == nodes[one.target].spec) is alike:
+                    rest = graph.statements[:at] + graph.statements[at + 1 :]
+                    yield renamed(replace(graph, statements=rest), one.target, name)
+            names.append(one.target)
 
 
 def renamed(graph: Graph, old: str, new: str) -> Graph:

@@ -57,15 +57,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Way:
-    """How a case is computed. threads: None where a backend knows only one."""
+    """How a case is computed. backend: a name or a device. threads: None where one is all."""
 
-    backend: str
+    backend: Any
     dtype: str
     threads: int | None = None
 
     def __str__(self) -> str:
         count = f" {self.threads} threads" if self.threads else ""
-        return f"{self.backend} {self.dtype}{count}"
+        return f"{getattr(self.backend, 'name', self.backend)} {self.dtype}{count}"
 
 
 def ways(backend: str) -> list[Way]:
@@ -108,6 +108,7 @@ def numbers(model: lm.Sequential, data: Data) -> Numbers:
     for layer, arrays in enumerate(model.gradients(*given)):
         found.update({f"gradient of {layer}.{name}": g for name, g in arrays.items()})
     found["prediction"] = model.predict(data.x)
+    found["prediction of one row"] = model.predict(data.x[:1])
     history = model.fit(
         data.x, data.y, epochs=EPOCHS, batch_size=data.batch, shuffle=False,
         sample_weight=data.weights, verbose=0,
@@ -115,6 +116,8 @@ def numbers(model: lm.Sequential, data: Data) -> Numbers:
     found["history"] = np.array(history.history["loss"])
     trained = zip(model.session.names, model.get_weights(), strict=True)
     found.update({f"trained {name}": w for name, w in trained})
+    found["later loss"] = np.asarray(model.evaluate(*given)["loss"])
+    found["later prediction"] = model.predict(data.x)
     return found
 
 
@@ -166,8 +169,7 @@ class Checker:
                 self.walked.update(ops)
                 if ops and self.walks:
                     yield Finding(str(way), f"walked: {', '.join(ops)}")
-            checks = self.differences and way.dtype == "float64" and wanted is not None
-            if checks and wanted is not None:
+            if self.differences and wanted is not None and not wanted.narrow:
                 yield from self.by_differences(model, data, way, wanted)
             got = numbers(model, data)
         except lm.DivergenceError as error:
