@@ -6,8 +6,9 @@ Each graph stands in a small network. Its cost, gradients and predictions, and w
 descent makes of it in batches of which the last is smaller, with weights of rows, are held to the
 references in float64 (`graph_oracle.py` says how exactly), the gradients to differences of the
 cost. The numba backend computes in both dtypes, on one thread and on two, with everything shared
-out that can be. What fails is shrunk and printed as Python that can be run; a process that dies is
-a finding too. The exit code is 1 where anything was found.
+out that can be; a tenth of the graphs are tried on the other backends too. What fails is shrunk and
+printed as Python that can be run; a process that dies is a finding too. The exit code is 1 where
+anything was found.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ else:  # they lie beside this file and are not installed
     from drawn_graphs import draw
     from graph_oracle import Data, Judgement, Numbers, Oracle
     from graph_shrinking import EPOCHS, RATE, Case, shrunk
+
+
+DEEP = 10  # each so many cases: on the other backends too, and `lm.check_gradients` is asked
 
 
 @dataclass(frozen=True)
@@ -250,14 +254,16 @@ def report(case: Case, finding: Finding, checker: Checker | None) -> str:
 def try_cases(given: argparse.Namespace, log: Path) -> None:
     """Tries cases in this process; the file says how far it came."""
     every = Checker(ways(given.backend), given.native)
-    deep = Checker(every.tried, given.native, differences=True)
+    others = [Way(name, "float64") for name in ("numpy", "loops") if name != given.backend]
+    deep = Checker([*every.tried, *others], given.native, differences=True)
+    deep.walked, deep.loose = every.walked, every.loose
     summary = Summary(walked=every.walked, loose=every.loose)
     for number in range(given.start, given.count):
         summary.reached = number
         log.write_bytes(pickle.dumps(summary))
         case = drawn(given.seed, number)
         summary.ops.update(one.op for one in case.graph.statements)
-        checker = deep if number % 10 == 0 else every
+        checker = deep if number % DEEP == 0 else every
         kinds: set[tuple[str, str]] = set()
         for finding in checker.check(case):
             if finding.kind[1] not in {kind for _, kind in kinds}:  # one way of several is enough
