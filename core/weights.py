@@ -29,8 +29,9 @@ def replace_all(state: State, names: Sequence[str], given: Sequence[Any]) -> Non
     with state.turn:
         for name, value in zip(names, given, strict=True):
             entry = layout[name]
-            array = inputs.cast(name, host_array(name, value), state.dtype)
-            if array.shape != entry.shape and (1, *array.shape) != entry.shape:
+            own = host_array(name, value)
+            array = inputs.cast(name, own, state.dtype)  # (1,) where its own shape is ()
+            if entry.shape not in (own.shape, array.shape, (1, *array.shape)):
                 raise ShapeError(f"set_weights: {name} has shape {entry.shape}, not {array.shape}")
             if entry.segment not in flats:  # frozen: among statistics, which stay
                 flats[entry.segment] = state.read(entry.segment)

@@ -11,7 +11,7 @@ import numpy as np
 
 from .errors import DtypeError, ShapeError
 from .op import Attrs, Specs
-from .spec import FLOATS, INTEGERS, Dim, Rows, Shape, Spec, broadcast_shapes, normal_axis, size
+from .spec import FLOATS, INTEGERS, Dim, Rows, Shape, Spec, broadcast_shapes, elements, normal_axis
 
 Rule = Callable[[Specs, Attrs], tuple[Spec, ...]]
 
@@ -199,10 +199,10 @@ def transpose(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
 def reshape(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
     """The number of elements must stay."""
     spec, shape = specs[0], attrs["shape"]
-    if size(spec.shape) != size(shape):
-        raise ShapeError(
-            f"[reshape] {spec} has {size(spec.shape)} elements, {shape} another number"
-        )
+    if elements(spec.shape) != elements(shape):
+        factor, power = elements(spec.shape)
+        count = f"{factor if factor != 1 or not power else ''}{' * '.join('n' * power)}"
+        raise ShapeError(f"[reshape] {spec} has {count} elements, {shape} another number")
     return (Spec(tuple(shape), spec.dtype),)
 
 

@@ -91,6 +91,18 @@ def size(shape: Shape) -> Dim:
     return symbolic[0] * factor
 
 
+def elements(shape: Shape) -> tuple[int, int]:
+    """The number of elements as (factor, power): factor times the batch's rows to the power.
+
+    Products of rows with rows have two axes of the batch, which `size` cannot say.
+
+    >>> elements((ROWS, 8, ROWS)), elements((2, 3))
+    ((8, 2), (6, 0))
+    """
+    factor = math.prod(d.factor if isinstance(d, Rows) else d for d in shape)
+    return factor, sum(isinstance(d, Rows) for d in shape)
+
+
 def length(spec: Spec) -> int:
     """The number of elements of a spec without a symbolic dimension."""
     total = size(spec.shape)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...kernels import attributes, ops
 from ...kernels.errors import DtypeError, ShapeError
-from ...kernels.spec import FLOATS, INTEGERS, Dim, Rows, Shape, Spec, size
+from ...kernels.spec import FLOATS, INTEGERS, Dim, Rows, Shape, Spec, elements
 
 LEAVES = ("batch", "parameter", "constant", "control")
 SELECT = "select"  # one output of an operation that has several
@@ -169,15 +169,12 @@ def fill_shape(x: Node, given: Any) -> Shape:
     if shape.count(-1) > 1:
         raise ShapeError(f"[reshape] only one length can be -1, not {shape.count(-1)} of {shape}")
     at = shape.index(-1)
-    rest = size((*shape[:at], *shape[at + 1 :])) if len(shape) > 1 else 1
-    total = size(x.shape)
-    whole = total.factor if isinstance(total, Rows) else total
-    part = rest.factor if isinstance(rest, Rows) else rest
-    if part == 0 or whole % part or (isinstance(rest, Rows) and not isinstance(total, Rows)):
+    whole, power = elements(x.shape)
+    part, known = elements((*shape[:at], *shape[at + 1 :]))
+    if part == 0 or whole % part or power - known not in (0, 1):
         raise ShapeError(f"[reshape] {x.spec} does not fit into {shape}")
     missing = whole // part
-    symbolic = isinstance(total, Rows) and not isinstance(rest, Rows)
-    return (*shape[:at], Rows(missing) if symbolic else missing, *shape[at + 1 :])
+    return (*shape[:at], Rows(missing) if power > known else missing, *shape[at + 1 :])
 
 
 def cut(x: Node, index: tuple[Any, ...]) -> Node:
