@@ -351,7 +351,7 @@ def get(choice: str | Function | Loss) -> Loss:
     if isinstance(choice, Loss):
         return choice
     name = getattr(choice, "__name__", "loss")
-    if CLASSES.get(name) is choice:
+    if isinstance(choice, type) and CLASSES.get(name) is choice:
         raise BadInput(f"a loss is an object, loss=lm.{name}(), not its class")
     if not callable(choice):
         raise BadInput(f"a loss is a name or a function loss(y_true, y_pred), not {choice!r}")
