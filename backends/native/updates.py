@@ -185,10 +185,11 @@ def _keep(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Sh
 def _assign(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     _, values = one.inputs
     assert values is not None
+    yield from _copied(low, one, [(0, low.size(one.outputs[0], 0))] + [(0, 0)] * (low.shares - 1))
     source = low.whole(values)
     target = span(low.at(one.outputs[0]), source.size)
     record = [source.start, source.size // 4, target.start]
-    return iter([low.first("copy", record, [source], [target])])
+    yield low.first("copy", record, [source], [target])
 
 
 @rule("clip_norm")
