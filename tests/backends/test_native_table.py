@@ -12,13 +12,14 @@ from lamina.backends.conformance.operations import deviation, oracle
 from lamina.backends.native.executor import Native
 from lamina.backends.program import Layout, Program
 from lamina.backends.state import Control, DataBlock, State
-from lamina.core.graph.graph import constant, make, outputs
+from lamina.core.graph.graph import constant, leaf, make, outputs
 from lamina.core.graph.planner import plan
 from lamina.kernels.op import Sample
-from lamina.kernels.ops import OPS
-from lamina.kernels.spec import FLOATS, INTEGERS, ITEMSIZE
+from lamina.kernels.ops import FUSABLE, OPS
+from lamina.kernels.spec import FLOATS, INTEGERS, ITEMSIZE, Spec
 
 ROWS = 9
+QUICK = "float32", 3  # dtype and shares of the quick run
 
 
 def program(op: str, sample: Sample, dtype: str) -> Program:
@@ -127,28 +128,94 @@ def _products(drawn: Any, dtype: str) -> Iterator[tuple[Sample, str]]:
                     yield Sample((a, b), attrs), dtype
 
 
-def expected(op: str, sample: Sample) -> tuple[Any, ...]:
-    """The reference in float64; sums of booleans are whether there is one."""
+def differences(op: str, sample: Sample, kind: str) -> str:
+    """What is wrong with a sample as a program of that dtype."""
+    one = program(op, sample, kind)
+    made, lines = run(one)
+    where = f"{sample.attrs}, {[getattr(v, 'shape', v) for v in sample.inputs]}, in {kind}"
+    if any("walked" in line for line in lines):
+        return f"{where}: {lines}"
+    dtype = next((v.dtype.name for v in sample.inputs if _real(v)), kind)
     with np.errstate(all="ignore"):
-        return oracle(OPS[op], sample)
+        wanted = oracle(OPS[op], sample)
+    specs = [one.values[id].spec for id in one.outputs.values()]
+    for got, want, spec in zip(made, wanted, specs, strict=True):
+        if (got.shape, got.dtype.name) != (spec.shape, spec.dtype):
+            return f"{where}: {got.dtype.name}{got.shape} instead of {spec}"
+        error, bound = deviation(got, want, OPS[op].tolerance[dtype])
+        if not error <= bound:
+            return f"{where}: off by {error:.3g}, allowed {bound:.3g}"
+    return ""
 
 
-@pytest.mark.parametrize("shares", [1, 3])
-@pytest.mark.parametrize("dtype", FLOATS)
+def _real(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shares"),
+    [
+        pytest.param(dtype, shares, marks=[] if (dtype, shares) == QUICK else pytest.mark.slow)
+        for dtype in FLOATS
+        for shares in (1, 3)
+    ],
+)
 @pytest.mark.parametrize("op", sorted(OPS))
 def test_every_row_is_native_in_every_dtype(
     op: str, dtype: str, shares: int, many_threads: Any
 ) -> None:
     many_threads(shares)
     for sample, kind in variants(op, dtype, ROWS):
-        one = program(op, sample, kind)
-        made, lines = run(one)
-        told = f"{sample.attrs}, {[getattr(v, 'shape', v) for v in sample.inputs]}, in {kind}"
-        assert not [line for line in lines if "walked" in line], told
-        wanted = expected(op, sample)
-        specs = [one.values[id].spec for id in one.outputs.values()]
-        assert len(made) == len(wanted)
-        for got, want, spec in zip(made, wanted, specs, strict=True):
-            assert (got.shape, got.dtype.name) == (spec.shape, spec.dtype), told
-            error, bound = deviation(got, want, OPS[op].tolerance[dtype])
-            assert error <= bound, f"{told}: off by {error}, allowed {bound}"
+        assert not differences(op, sample, kind)
+
+
+EMPTY = {
+    "matmul": [(((3, 0), (0, 4)), {}), (((2, 3, 0), (2, 0, 4)), {}), (((0, 3), (3, 2)), {})],
+    "dense": [
+        *((((3, 0), (0, 4), (1, 4)), {"activation": name}) for name in FUSABLE),
+        (((3, 0), (0, 4)), {}),
+        (((0, 2), (2, 4), (1, 4)), {}),
+    ],
+    "dense_backward": [
+        (((3, 4), (3, 0), (0, 4)), {}),
+        (((3, 4), (3, 0), (0, 4), (3, 4)), {"activation": "tanh"}),
+        (((3, 0), (3, 2), (2, 0)), {}),
+        (((0, 4), (0, 2), (2, 4)), {}),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("op", sorted(OPS))
+def test_empty_arrays_are_no_work(op: str, dtype: str, many_threads: Any) -> None:
+    many_threads(2)
+    rng = np.random.default_rng(0)
+    for sample in OPS[op].samples(rng, dtype, 0):
+        assert not differences(op, sample, dtype)
+    for shapes, attrs in EMPTY.get(op, []):
+        arrays = tuple(rng.standard_normal(shape).astype(dtype) for shape in shapes)
+        assert not differences(op, Sample(arrays, attrs), dtype)
+
+
+def test_numbers_of_the_host_and_of_the_program_meet() -> None:
+    """A rate that the host gives and a step that stands in the program; so seed and counter."""
+    arrays = [np.random.default_rng(n).random(40) for n in range(4)]
+    rate = leaf("control", Spec((), "float64"), "learning_rate")
+    seed = leaf("control", Spec((), "int64"), "seed")
+    betas = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+    mask = {"shape": (40,), "rate": 0.5, "stream": 3, "dtype": "float64"}
+    updated = outputs(make("adam_update", *map(constant, arrays), rate, constant(3), **betas))
+    nodes = {str(n): node for n, node in enumerate(updated)}
+    nodes["mask"] = make("dropout_mask", seed, constant(12.0), **mask)
+    one = plan("mixed", dtype="float64", capacity=1, layout=Layout(()), outputs=nodes)
+    backend = lm.get_backend("numba")
+    native = backend.compile(one)
+    state = State(backend, one.layout, one.dtype, seed=2**40 + 5)
+    binding = native.bind(state, DataBlock(backend, {}))
+    binding.run(Control(batch=1, learning_rates=np.array([0.02])))
+    assert not [line for line in native.explain() if "walked" in line[2]]
+    wanted = OPS["adam_update"].reference(np, *arrays, 0.02, 3, **betas)
+    for number, want in enumerate(wanted):
+        np.testing.assert_allclose(binding.read(str(number)), want, rtol=1e-13)
+    expected = OPS["dropout_mask"].reference(np, state.seed, 12, **mask)
+    np.testing.assert_array_equal(binding.read("mask"), expected)
