@@ -33,7 +33,7 @@ Values = dict[int | None, Any]
 
 def check_regions(program: Program, values: Values | None = None) -> list[str]:
     """What is wrong with a program's regions; values: of a run with ROW_COUNT rows, by id."""
-    found = [*_order(program), *_reach(program), *_memory(program)]
+    found = [*_order(program), *_reach(program), *_memory(program), *_in_order(program)]
     if values is not None and not found:
         for region in program.regions:
             found += _by_blocks(program, region, values)
@@ -131,8 +131,25 @@ def _memory(program: Program) -> Iterator[str]:
             a, b = b, a
         if (a, b) in joined and last[a] <= first[b]:
             continue
+        inner = any({a, b} <= set(region.inner) for region in program.regions)
+        if inner and place == place2 and program.values[a].spec == program.values[b].spec:
+            continue  # row by row; `_in_order` sees whether one is read after the other is made
         if last[a] >= first[b]:
             yield f"{program.values[b].name} lies over {program.values[a].name}, still to be read"
+
+
+def _in_order(program: Program) -> Iterator[str]:
+    """Instruction after instruction, no inner value is read after another was made over it."""
+    every = [one for _, one in program.instructions()]
+    for region in program.regions:
+        holds: dict[Place, ValueId] = {}
+        for one in every[region.start : region.stop]:
+            for id in (*one.inputs, *one.outputs):
+                place = program.memory.places.get(id) if id in region.inner else None
+                if place is not None and id not in one.outputs and holds[place] != id:
+                    yield f"{program.values[id].name} was written over by {holds[place]}"
+                elif place is not None:
+                    holds[place] = id
 
 
 def _overlap(program: Program, a: ValueId, at: Place, b: ValueId, at2: Place) -> bool:

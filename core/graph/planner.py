@@ -225,8 +225,9 @@ def memory(
     reader.
 
     found: the regions. One of several instructions is as one instruction in time: a block of rows
-    goes through all of them before the next is read, so what one of them writes may not lie where
-    another one reads, whatever their order.
+    goes through all of them before the next is read, so what it writes may not lie where it reads,
+    whatever the order. Values that nobody outside reads take each other's memory where they have
+    one shape: a row then lies where the same row was. Who goes in blocks needs none for them.
     """
     places: dict[ValueId, Place] = {}
     for value in values:
@@ -238,13 +239,14 @@ def memory(
     roots = {v.id: v.id for v in values}
     last = dict.fromkeys(roots, -1)
     turns = _turns(instructions, found)
+    at_last = dict(last)  # the same by the instruction in its turn
     for time, turn in enumerate(turns):
-        for one in turn:
+        for at, one in enumerate(turn):
             if ops.get(one.op).view and one.inputs[0] is not None:
                 roots[one.outputs[0]] = roots[one.inputs[0]]
             for i in (*one.inputs, *one.outputs):
                 if i is not None:
-                    last[roots[i]] = time
+                    last[roots[i]], at_last[roots[i]] = time, at
     for number in kept:
         last[roots[number]] = len(turns)
     heap = _Heap(capacity)
@@ -266,16 +268,26 @@ def memory(
         return None
 
     for time, turn in enumerate(turns):
-        for one in turn:
+        made: set[ValueId] = set()  # in the arenas
+        left: dict[Spec, list[ValueId]] = {}  # of these, what was read for the last time
+        for at, one in enumerate(turn):
             for index, number in enumerate(one.outputs):
                 if number in places or roots[number] != number:
                     continue
-                source = overwritten(one, index, time) if len(turn) == 1 else None
+                spec, source = values[number].spec, None
+                if len(turn) == 1:
+                    source = overwritten(one, index, time)
+                elif last[number] == time and left.get(spec):
+                    source = left[spec].pop()
                 if source is None:
-                    places[number] = heap.take(values[number].spec)
+                    places[number] = heap.take(spec)
                 else:
                     places[number] = places[source]
                     last[source] = len(turns) + 1  # the memory has a new owner
+                made.add(number)
+            for i in {roots[i] for i in (*one.inputs, *one.outputs) if i is not None} & made:
+                if last[i] == time and at_last[i] == at:
+                    left.setdefault(values[i].spec, []).append(i)
         used = (i for one in turn for i in (*one.inputs, *one.outputs))
         for i in {roots[i] for i in used if i is not None}:
             if last[i] == time and values[i].kind == "temporary":

@@ -245,6 +245,18 @@ def test_the_order_stays_where_nothing_is_joined() -> None:
     assert made == sorted(made)
 
 
+def test_values_in_between_share_memory() -> None:
+    def chain(x: Node) -> Node:
+        for _ in range(10):
+            x = ops.tanh(x) + 0.5
+        return x
+
+    program = planned(chain, (ROWS, 16))
+    (region,) = program.regions
+    assert len(region.inner) == 19
+    assert program.memory.arenas["float64"] == 12 * 16 * 4  # input, output, and two in turn
+
+
 def test_a_printed_program_shows_them() -> None:
     text = str(planned(softmax, (ROWS, 10)))
     assert "  region n x 10:\n    v1: float64[n, 1] = max(" in text
@@ -295,6 +307,14 @@ def other_extent(program: Program) -> Program:
     return replace(program, regions=(changed, *program.regions[1:]))
 
 
+def inner_over_inner(program: Program) -> Program:
+    """A value in between lies where another one lies that is still to be read."""
+    region, places = program.regions[-1], dict(program.memory.places)
+    first, second = region.inner[:2]
+    places[second] = places[first]
+    return replace(program, memory=MemoryPlan(places, program.memory.arenas))
+
+
 def lost_output(program: Program) -> Program:
     """What a later region reads is said to be inner."""
     region = program.regions[1]
@@ -316,6 +336,7 @@ def two_segments(program: Program) -> Program:
     [
         (own_sum, "its own sum down the rows"),
         (over_an_input, "still to be read"),
+        (inner_over_inner, "was written over"),
         (other_extent, "is no row"),
         (lost_output, "outputs are"),
         (two_segments, "of two segments"),
@@ -323,7 +344,8 @@ def two_segments(program: Program) -> Program:
 )
 def test_a_planted_fault_is_found(fault: Callable[[Program], Program], what: str) -> None:
     def twice(x: Node) -> Node:
-        return batch_norm(ops.tanh(x @ np.eye(4)))
+        y = batch_norm(ops.tanh(x @ np.eye(4)))
+        return (y + ops.exp(y)) * y
 
     program = planned(twice, (ROWS, 4))
     rng = np.random.default_rng(0)
@@ -346,27 +368,38 @@ def everywhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     return int(request.param)
 
 
-def run(drawn: Drawn, times: int = 2) -> tuple[lm.State, dict[str, np.ndarray]]:
-    numpy = lm.get_backend("numpy")
-    state = drawn.state(numpy)
-    binding = numpy.compile(drawn.program).bind(state, drawn.block(numpy))
-    for _ in range(times):
+def run(drawn: Drawn, backend: str) -> tuple[lm.State, dict[str, np.ndarray]]:
+    device = lm.get_backend(backend)
+    state = drawn.state(device)
+    binding = device.compile(drawn.program).bind(state, drawn.block(device))
+    for _ in range(2):
         binding.run(lm.Control(batch=ROW_COUNT))
     return state, {name: binding.read(name) for name in drawn.program.outputs}
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_blocks_of_rows_compute_the_same(seed: int, everywhere: int) -> None:
-    drawn = Drawn(seed)
+    hold_to_plain(Drawn(seed))
+
+
+@pytest.mark.parametrize("backend", support.CPU)
+def test_walked_programs_with_regions_compute_the_same(backend: str) -> None:
+    """Values in between share memory, which shows only where it is used."""
+    for seed in range(12, 24):
+        hold_to_plain(Drawn(seed), backend)
+
+
+def hold_to_plain(drawn: Drawn, backend: str = "numpy") -> None:
+    """Runs a program, twice, and compares with what it says."""
     plain, values = drawn.plain, drawn.values
-    state, found = run(drawn)
+    state, found = run(drawn, backend)
     off = {"float32": 1e-4, "float64": 1e-11}[drawn.dtype]
     pairs = [(found[name], values[id]) for name, id in drawn.program.outputs.items()]
     if drawn.program.gradients:
         pairs.append((state.read("gradients"), plain.state.read("gradients")))
     for got, want in pairs:
         np.testing.assert_allclose(got, want, rtol=off, atol=off * max(1.0, np.abs(want).max()))
-    again, _ = run(drawn)
+    again, _ = run(drawn, backend)
     assert again.read("gradients").tobytes() == state.read("gradients").tobytes()
 
 
