@@ -33,6 +33,21 @@ def text(node: Node, names: bool = False) -> str:
     return f"{named}{node.op}({inside})".replace("shape=", "").replace("axis=", "")
 
 
+def single(result: Node) -> Node:
+    """The same graph in float32."""
+    made: dict[Node, Node] = {}
+    for node in order([result]):
+        kind = "float32" if node.dtype == "float64" else node.dtype
+        if node.op == "constant":
+            made[node] = constant(node.attrs["value"], kind, node.name)
+        elif node.leaf:
+            made[node] = leaf(node.op, Spec(node.shape, kind), node.source)
+        else:
+            attrs = {k: "float32" if v == "float64" else v for k, v in node.attrs.items()}
+            made[node] = make(node.op, *(made[n] for n in node.inputs if n is not None), **attrs)
+    return made[result]
+
+
 def evaluate(results: Sequence[Node], data: Mapping[str, Any]) -> list[np.ndarray]:
     """The values of nodes by the references on NumPy; data: the leaves' by name."""
     known: dict[Node, Any] = {}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import planted_rules
 import pytest
-from graph_support import draw, evaluate, parameter, random_graph, text
+from graph_support import draw, evaluate, parameter, random_graph, single, text
 from lamina.core.graph.functions import ops
 from lamina.core.graph.gradients import differentiate
 from lamina.core.graph.graph import Node, constant, leaf, make, order
@@ -253,34 +253,38 @@ IDS = [f"{name}-{i}" for name, found in EXAMPLES.items() for i in range(len(foun
 BY_NAME = {one.name: one for one in TABLE}
 
 
-def agree(got: np.ndarray, wanted: np.ndarray, what: str, relative: float = 1e-14) -> None:
+def agree(got: np.ndarray, wanted: np.ndarray, what: str, relative: float) -> None:
     """The same shape, dtype, infinities and NaN; else within so much of the largest number."""
     assert (got.shape, got.dtype) == (wanted.shape, wanted.dtype), what
     finite = np.isfinite(wanted)
     np.testing.assert_array_equal(got[~finite], wanted[~finite], err_msg=what)
-    if wanted.dtype.kind != "f":
-        relative = 0.0
     np.testing.assert_allclose(got[finite], wanted[finite], relative, 1e-300, err_msg=what)
 
 
 def test_every_rule_has_an_example_and_says_its_identity() -> None:
     assert list(EXAMPLES) == [one.name for one in TABLE]
-    assert all(len(one.identity) > 8 for one in TABLE)
+    assert all("=" in one.identity or one.identity.endswith(".") for one in TABLE)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("name", "one"), CASES, ids=IDS)
-def test_rule(name: str, one: Example) -> None:
-    (made,) = simplify([one.before], [BY_NAME[name]])
+def test_rule(name: str, one: Example, dtype: str) -> None:
+    before = one.before
+    if dtype == "float32":
+        if F in order([before]) or "cast" in text(before):
+            pytest.skip("it has its own dtypes")
+        before = single(before)
+    (made,) = simplify([before], [BY_NAME[name]])
     assert text(made) == one.after
-    assert made.spec == one.before.spec
+    assert made.spec == before.spec
     for seed in range(20):
-        data = draw([one.before], seed, special=not one.finite)
-        wanted, got = evaluate([one.before], data)[0], evaluate([made], data)[0]
+        data = draw([before], seed, special=not one.finite)
+        wanted, got = evaluate([before, made], data)
         if one.exact:
             np.testing.assert_array_equal(got, wanted, err_msg=name)
         else:
-            scale = 1e-7 if wanted.dtype == np.float32 else 1e-14
-            agree(got, wanted, name, 1e-11 if one.finite else scale)
+            roundings = 1e4 if one.finite else 6.0  # a spelling may lose more than it rounds
+            agree(got, wanted, name, roundings * float(np.finfo(wanted.dtype).eps))
 
 
 def derivatives(result: Node, seed: int) -> dict[str, np.ndarray]:
@@ -310,7 +314,7 @@ def test_rule_leaves_derivatives(name: str, one: Example) -> None:
 
 def check_values(rules: Sequence[Rule]) -> None:
     """Random graphs and their derivatives have the same values before and after."""
-    for seed in range(120):
+    for seed in range(60):
         before = random_graph(np.random.default_rng(seed))
         (after,) = simplify([before], rules)
         wrt = [n for n in order([before]) if n.op == "parameter"]
@@ -337,8 +341,7 @@ def check_shapes(rules: Sequence[Rule]) -> None:
     ):
         (after,) = simplify([before], rules)
         assert after.spec == before.spec
-        data = draw([before])
-        np.testing.assert_allclose(evaluate([after], data)[0], evaluate([before], data)[0], 1e-14)
+        np.testing.assert_allclose(*evaluate([after, before], draw([before])), 1e-14)
 
 
 def check_axes(rules: Sequence[Rule]) -> None:
@@ -349,8 +352,7 @@ def check_axes(rules: Sequence[Rule]) -> None:
     largest = [ops.max(ops.max(cube, axis=a), axis=b) for a in range(3) for b in range(2)]
     for before in (*turned, *largest):
         (after,) = simplify([before], rules)
-        data = draw([before])
-        np.testing.assert_array_equal(evaluate([after], data)[0], evaluate([before], data)[0])
+        np.testing.assert_array_equal(*evaluate([after, before], draw([before])))
 
 
 def check_untouched(rules: Sequence[Rule]) -> None:
@@ -376,7 +378,7 @@ def check_order(rules: Sequence[Rule]) -> None:
     data = draw(sums, 3)
     data["big"] = data["big"] * np.float32(10.0) ** np.arange(33, dtype=np.float32) / 1e16
     for before, after in zip(sums, simplify(sums, rules), strict=True):
-        wanted, got = evaluate([before], data)[0], evaluate([after], data)[0]
+        got, wanted = evaluate([after, before], data)
         assert got.tobytes() == wanted.tobytes(), text(before)
 
 
