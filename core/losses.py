@@ -52,11 +52,14 @@ class Loss:
         return self.targets in ("classes", "unit", "signs")
 
     def rows(self, y: Node, p: Node) -> Node:
-        """One value for each row and output: (n, 1) or (n, outputs)."""
+        """One value for each row and output: (n, 1) or (n, outputs).
+
+        y: the targets, (n, outputs) or (n, 1) class numbers. p: the predictions, (n, outputs).
+        """
         raise NotImplementedError
 
     def total(self, y: Node, p: Node, weights: Node) -> Node:
-        """The weighted sum over rows, of shape ()."""
+        """The weighted sum over rows, of shape (). y, p: as in `rows`. weights: (n, 1)."""
         return weighted_sum(f"loss {self.name}", self.rows(y, p), weights)
 
     def told(self) -> str:

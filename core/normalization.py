@@ -42,7 +42,10 @@ class _Norm(Layer):
         return {name: Parameter(row, start, rate=rate) for name, start in starts.items()}
 
     def normalized(self, centred: Node, variance: Node, parameters: Mapping[str, Node]) -> Node:
-        """centred / sqrt(variance + epsilon) * scale + shift."""
+        """centred / sqrt(variance + epsilon) * scale + shift.
+
+        centred: x less its mean. variance: of a shape that fits it. parameters: scale and shift.
+        """
         y = centred * (1.0 / make("sqrt", variance + float(self.epsilon)))
         if self.scale:
             y = y * parameters["scale"]
@@ -108,7 +111,7 @@ class BatchNorm(_Norm):
         }
 
     def frozen(self, shape: tuple[int, ...], context: Context) -> bool:
-        """Whether no array of it is trained."""
+        """Whether no array of it is trained. shape: of the features. context: knows the rates."""
         trained = self.parameters(shape)
         rates = [context.rates.get(context.name(n), p.rate) for n, p in trained.items()]
         return not any(rates) if rates else not self.trainable

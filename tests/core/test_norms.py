@@ -204,6 +204,21 @@ def test_batches_joined_to_one_step_move_them_once() -> None:
         np.testing.assert_allclose(running(model), wanted, rtol=1e-12)
 
 
+def test_every_group_of_batches_is_a_step_of_its_own() -> None:
+    x, y = support.classes(40)  # five batches: two, two, and what is left
+    layers = [lm.BatchNorm(momentum=0.25), lm.Dense(3, "softmax")]
+    model = norms(layers=layers)
+    model.fit(x, y, epochs=1, batch_size=8, accumulate=2, shuffle=False, verbose=0)
+    assert model.state.step == 3
+    wanted = np.concatenate([np.zeros(4), np.ones(4)])
+    for group in ((0, 8), (16, 24), (32,)):
+        parts = [x[first : first + 8] for first in group]
+        mean = np.mean([part.mean(0) for part in parts], axis=0)
+        spread = np.mean([part.var(0, ddof=1) for part in parts], axis=0)
+        wanted = 0.75 * wanted + 0.25 * np.concatenate([mean, spread])
+    np.testing.assert_allclose(running(model), wanted, rtol=1e-12)
+
+
 def test_a_group_of_batches_that_fails_moves_nothing() -> None:
     x, y = support.regression(8)
     model = support.classifier(
