@@ -262,6 +262,7 @@ def test_dropout_that_does_something_else_is_wrong(monkeypatch: pytest.MonkeyPat
         ("own_focal", by_hand_losses, "GAMMA", 1.9),
         ("own_label_smoothing", by_hand_losses, "SMOOTHING", 0.11),
         ("own_selu", by_hand_layers, "ALPHA", 1.6),
+        ("batch_norm", by_hand_layers, "MOMENTUM", 0.11),
     ],
 )
 def test_another_constant_is_noticed(
