@@ -91,6 +91,9 @@ class Training:
             losses.append(self.train(*batch))
             masks.append([layer.kept for layer in self.layers if isinstance(layer, Drop)])
         told: dict[str, Any] = {"losses": np.array(losses), "weights": self.weights}
+        running = [np.ravel(kept) for layer in self.layers for kept in layer.running]
+        if running:
+            told["statistics"] = np.concatenate(running)
         if self.task.random:
             told["masks"] = np.array([np.concatenate(step, axis=1) for step in masks])
         return told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,10 +80,11 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], 
 class Layer:
     """A layer over its weights; `backward` asks for what `forward` kept.
 
-    first: whether nobody needs the gradient of its input.
+    first: whether nobody needs the gradient of its input. running: its running statistics.
     """
 
     first = False
+    running: Sequence[Array] = ()
 
     def forward(self, x: Array) -> Array:
         """x: (n, n_in) -> (n, n_out)."""

@@ -102,4 +102,6 @@ def answer(task: Task, masks: np.ndarray) -> dict[str, Any]:
         for (x, y), factor in zip(task.checked, factors, strict=True)
     ]
     told = [float(np.mean(losses))] if task.mode == "epoch" else losses
-    return {"losses": np.array(told), "weights": model.get_weights()}
+    found = {"losses": np.array(told), "weights": model.get_weights()}
+    running = model.state.read("statistics")
+    return {**found, "statistics": running} if running.size else found

@@ -25,11 +25,12 @@ ROUND_SECONDS = 0.05
 CALL_ROWS = (1, 256)  # of a call in inference
 # Relative to float64 on NumPy: each of the first losses; the sum of the weights' moves (near a zero
 # gradient Adam turns a rounding error into a whole step, so single weights say little); the
-# probabilities, to the largest one.
+# probabilities and the running statistics, to the largest one.
 ALLOWED = {
     "losses": {"float32": 2e-3, "float64": 1e-8},
     "moved": {"float32": 2e-2, "float64": 1e-5},
     "output": {"float32": 1e-4, "float64": 1e-9},
+    "statistics": {"float32": 1e-3, "float64": 1e-8},
 }
 UNITS = {"training": "step", "inference": "call", "epoch": "epoch"}
 
@@ -105,14 +106,13 @@ def disagreement(
     """
     errors: list[float] = []
     for name, values in expected.items():
-        got, want = np.array(found[name]), np.array(values)
+        got, want = np.array(found.get(name, [])), np.array(values)
         if got.shape != want.shape:
             return f"{name}: {got.size} numbers, not {want.size}", float("inf")
         off = np.abs(got - want)
-        scale = {"losses": np.abs(want), "moved": np.abs(want).sum(), "output": np.abs(want).max()}[
-            name
-        ]
         off = off.sum() if name == "moved" else off
+        largest = np.abs(want).max()
+        scale = {"losses": np.abs(want), "moved": np.abs(want).sum()}.get(name, largest)
         errors.append(float(np.max(off / np.maximum(scale, 1e-30))))
         allowed = ALLOWED[name][dtype] + loose
         if not errors[-1] <= allowed:  # NaN is wrong as well

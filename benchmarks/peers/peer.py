@@ -125,7 +125,8 @@ class Workload(Protocol):
 
         training: "losses" of ten steps and the "weights" behind them. inference: the "output".
         epoch: "losses", the mean over ten batches not shuffled, and "weights". With dropout also
-        "masks", (steps, batch, all hidden units) booleans: what was kept.
+        "masks", (steps, batch, all hidden units) booleans: what was kept. With batch norm also its
+        running "statistics", a mean and a variance for each layer in turn, flat.
         """
 
     def accuracy(self) -> float:

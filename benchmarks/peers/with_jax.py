@@ -128,6 +128,8 @@ class Training:
         """The answer; masks are drawn once more, of the same keys."""
         found = {"losses": np.array(losses), "weights": [np.asarray(w) for w in self.state[0]]}
         network = self.task.network
+        if running := jax.tree.leaves(self.state[-1]):
+            found["statistics"] = np.concatenate([np.ravel(each) for each in running])
         if self.task.random:
             keys = [key_of(jnp.asarray(count, network.dtype)) for count in range(CHECKED)]
             layers = range(len(network.sizes) - 2)

@@ -19,10 +19,12 @@ class Training:
         self.task = task
         self.model = model_for(task.network, backend).build(task.network.sizes[0])
         self.initial = self.model.get_weights()
+        self.statistics = self.model.state.read("statistics")
 
     def reset(self) -> None:
-        """Writes the weights and empties the optimizer's slots."""
+        """Writes the weights and statistics, and empties the optimizer's slots."""
         state = self.model.state
+        state.write("statistics", self.statistics)
         for segment in self.model.optimizer.state():
             state.write(segment, np.zeros(state.layout.length(segment)))
         state.step = state.epoch = 0
@@ -41,7 +43,13 @@ class Training:
     def answer(self) -> dict[str, Any]:
         """Ten steps, one call each."""
         losses = [self.model.train_on_batch(*batch)["loss"] for batch in self.task.checked]
-        return {"losses": np.array(losses), "weights": self.model.get_weights(), **self.masks()}
+        return self.told(losses)
+
+    def told(self, losses: list[float]) -> dict[str, Any]:
+        """The answer: losses, weights, running statistics and masks."""
+        found = {"losses": np.array(losses), "weights": self.model.get_weights(), **self.masks()}
+        running = self.model.state.read("statistics")
+        return {**found, "statistics": running} if running.size else found
 
     def masks(self) -> dict[str, np.ndarray]:
         """The masks of the checked steps: seed, step and layer key them, on every backend."""
@@ -78,8 +86,7 @@ class Epochs(Training):
 
     def answer(self) -> dict[str, Any]:
         """One pass over ten batches."""
-        losses = self._fit(*self.task.checked_set, 1)
-        return {"losses": np.array(losses), "weights": self.model.get_weights(), **self.masks()}
+        return self.told(self._fit(*self.task.checked_set, 1))
 
 
 class Predictions(Inference):

@@ -45,6 +45,7 @@ class Training:
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), RATE, (BETA1, BETA2), EPSILON, fused=True
         )
+        self.norms = [m for m in self.model if isinstance(m, nn.BatchNorm1d)]
         self.loss = loss_of(task.network)
         self.cost: Any = self._cost
         self.draw: Any = self._draw
@@ -79,6 +80,8 @@ class Training:
     def reset(self) -> None:
         """Writes the weights and empties Adam's moments."""
         load(self.model, self.task.weights)
+        for module in self.norms:
+            module.reset_running_stats()
         for slots in self.optimizer.state.values():
             for tensor in slots.values():
                 tensor.zero_()
@@ -108,6 +111,9 @@ class Training:
                 torch.manual_seed(number)
             losses.append(float(self.step(*self.tensors(*batch)).detach()))
         told: dict[str, Any] = {"losses": np.array(losses), "weights": self.weights()}
+        kept = [each for m in self.norms for each in (m.running_mean, m.running_var)]
+        if kept and kept[0] is not None:
+            told["statistics"] = torch.cat(kept).numpy()
         return {**told, "masks": np.array(masks)} if masks else told
 
     def weights(self) -> list[np.ndarray]:
