@@ -9,15 +9,17 @@ import numpy as np
 from lamina.kernels.spec import ROWS, Rows, size
 
 if TYPE_CHECKING:
-    from lamina.benchmarks.maintenance import graph_moves
+    from lamina.benchmarks.maintenance import graph_moves, graph_patterns
     from lamina.benchmarks.maintenance.graph_data import OWN, Graph
     from lamina.benchmarks.maintenance.graph_drawing import MOVES, Drawing
 else:  # they lie beside this file and are not installed
     import graph_moves
+    import graph_patterns
     from graph_data import OWN, Graph
     from graph_drawing import MOVES, Drawing
 
-assert graph_moves  # they register themselves
+assert graph_moves
+assert graph_patterns  # both register moves
 DEEPEST, LONGEST = 8, 24  # operations on the longest way, and in all
 TRIES = 60
 

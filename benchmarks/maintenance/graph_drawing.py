@@ -114,7 +114,7 @@ class Drawing:
         """Something that broadcasts with a value: a number, an array, a value or a part of it."""
         node, shape = self.nodes[name], self.nodes[name].shape
         way = self.rng.random()
-        if way < 0.15 or not floating(node):
+        if way < 0.1 or not floating(node):
             return self.number() if floating(node) else int(self.rng.integers(0, 4))
         if way < 0.45:  # ones for some axes and for the batch's, and perhaps fewer axes
             inner = [1 if isinstance(d, Rows) or self.chance(0.2) else d for d in shape]

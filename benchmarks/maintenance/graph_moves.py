@@ -1,4 +1,7 @@
-"""The moves of which drawn graphs are made: an operation or two, and patterns that people write."""
+"""The moves of which drawn graphs are made: an operation or two, and what it takes to fit them.
+
+What people write of several is in `graph_patterns.py`.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ def unary(d: Drawing) -> str:
     return d.do(d.one_of(UNARY), d.last())
 
 
-@move(3.0)
+@move(4.0)
 def activation(d: Drawing) -> str:
     """An activation, some with their number."""
     name = d.one_of(ops.ACTIVATIONS)
@@ -44,7 +47,7 @@ def activation(d: Drawing) -> str:
     return d.do(name, d.last(shapely), **attrs)
 
 
-@move(6.0)
+@move(8.0)
 def binary(d: Drawing) -> str:
     """Arithmetic of two values, or of one and a number on either side."""
     one = d.last()
@@ -83,7 +86,7 @@ def positive(d: Drawing) -> str:
     return d.do("add", made, abs(d.number()))
 
 
-@move(2.0)
+@move(3.0)
 def guarded(d: Drawing) -> str:
     """A logarithm, a root, a power or a quotient where it is defined."""
     base = positive(d)
@@ -102,7 +105,9 @@ def guarded(d: Drawing) -> str:
 
 def condition(d: Drawing) -> str:
     """Which of two values is larger; of whole numbers also whether they are equal."""
-    name = d.last(whole) if d.chance(0.2) else d.last()
+    name = d.last()
+    if d.chance(0.3):
+        name = d.last(whole) if d.chance(0.3) else numbers(d)
     ordered = COMPARISONS[:4] if floating(d.node(name)) else COMPARISONS
     return d.do(d.one_of(ordered), name, d.mate(name))
 
@@ -123,7 +128,7 @@ def choice(d: Drawing) -> str:
     return d.do("where", boolean, *pair)
 
 
-@move(1.0)
+@move(1.5)
 def mask(d: Drawing) -> str:
     """A condition as numbers, times a value; or two conditions that agree."""
     boolean = condition(d)
@@ -135,13 +140,13 @@ def mask(d: Drawing) -> str:
 # Reductions
 
 
-@move(4.0)
+@move(5.0)
 def reduction(d: Drawing) -> str:
     """Along any axes, with or without ones in their place."""
     name = d.last(shapely)
     axes = None if d.chance(0.15) else d.axes(d.node(name))
     op = d.one_of(["sum", "mean", "max"])
-    return d.do(op, name, axis=axes, keepdims=d.chance(0.5))
+    return d.do(op, name, axis=axes, keepdims=d.chance(0.35))
 
 
 # Shapes
@@ -276,7 +281,7 @@ def _flag(name: str, value: bool) -> dict[str, bool]:
     return {name: True} if value else {}
 
 
-@move(1.0)
+@move(1.5)
 def dense(d: Drawing) -> str:
     """The layer's own operation, or product, bias and activation one after the other."""
     name = d.last(lambda n: floating(n) and n.ndim > 1 and isinstance(n.shape[-1], int))
@@ -317,7 +322,7 @@ def integers(d: Drawing) -> str:
     return d.do("cast", name, dtype=OWN)
 
 
-@move(1.0)
+@move(3.0)
 def gathered(d: Drawing) -> str:
     """Rows of a table by numbers that stand there or are computed; or rows added to such places."""
     count = 3
@@ -363,7 +368,7 @@ def labelled(d: Drawing) -> str:
     return d.do("multiply", ones, name)
 
 
-@move(0.7)
+@move(2.0)
 def lost(d: Drawing) -> str:
     """A loss of the table, one number a row."""
     name = d.last(lambda n: shapely(n) and isinstance(n.shape[-1], int))
@@ -387,59 +392,3 @@ def other_dtype(d: Drawing) -> str:
     for _ in range(int(d.rng.integers(0, 3))):
         name = d.do(d.one_of(["tanh", "exp", "sigmoid", "negative"]), name)
     return d.do("cast", d.do("multiply", name, name) if d.chance(0.5) else name, dtype=OWN)
-
-
-# What people write
-
-
-@move(1.5)
-def normalized(d: Drawing) -> str:
-    """Along any axes: less the mean, over the root of the mean of squares."""
-    name = d.last(shapely)
-    axes = d.axes(d.node(name))
-    centred = d.do("subtract", name, d.do("mean", name, axis=axes, keepdims=True))
-    square = d.do("multiply", centred, centred)
-    spread_ = d.do("add", d.do("mean", square, axis=axes, keepdims=True), 0.1)
-    if d.chance(0.5):
-        return d.do("divide", centred, d.do("sqrt", spread_))
-    return d.do("multiply", centred, d.do("power", spread_, -0.5))
-
-
-@move(1.0)
-def softmax_by_hand(d: Drawing) -> str:
-    """exp(z - max) / sum, or the logarithm of it."""
-    name = d.last(shapely)
-    shifted = d.do("subtract", name, d.do("max", name, axis=(-1,), keepdims=True))
-    raised = d.do("exp", shifted)
-    total = d.do("sum", raised, axis=(-1,), keepdims=True)
-    if d.chance(0.3):
-        return d.do("subtract", shifted, d.do("log", total))
-    return d.do("divide", raised, total)
-
-
-@move(1.0)
-def gated(d: Drawing) -> str:
-    """A value times the sigmoid of it or of another, written either way."""
-    name = d.last()
-    other = d.mate(name) if d.chance(0.3) else name
-    if not isinstance(other, str) or d.chance(0.5):
-        gate = d.do("sigmoid", name)
-    else:
-        gate = d.do("divide", 1.0, d.do("add", 1.0, d.do("exp", d.do("negative", name))))
-    return d.do("multiply", other, gate)
-
-
-@move(0.7)
-def huber(d: Drawing) -> str:
-    """Quadratic near zero, linear further out."""
-    name = d.last()
-    size_ = d.do("abs", name)
-    near = d.do("multiply", d.do("multiply", 0.5, name), name)
-    return d.do("where", d.do("less", size_, 1.0), near, d.do("subtract", size_, 0.5))
-
-
-@move(0.7)
-def residual(d: Drawing) -> str:
-    """A value and what is made of it."""
-    name = d.last()
-    return d.do("add", name, d.do(d.one_of(["tanh", "gelu", "softplus", "relu"]), name))
