@@ -82,7 +82,9 @@ def digest(task: Task, answer: dict[str, Any]) -> dict[str, Any]:
     Numbers are lists; masks of dropout a word, see `masks.pack`.
     """
     found: dict[str, Any] = {
-        name: np.ravel(answer[name]).tolist() for name in ("losses", "output", "statistics") if name in answer
+        name: np.ravel(answer[name]).tolist()
+        for name in ("losses", "output", "statistics")
+        if name in answer
     }
     moved = [
         (np.ravel(new) - np.ravel(old))[:: max(old.size // SAMPLED, 1)]
