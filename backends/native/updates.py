@@ -182,7 +182,7 @@ def _keep(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Sh
 
 
 @rule("assign")
-def _assign(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
+def _assign(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares]:
     _, values = one.inputs
     assert values is not None
     yield from _copied(low, one, [(0, low.size(one.outputs[0], 0))] + [(0, 0)] * (low.shares - 1))
