@@ -26,7 +26,7 @@ from lamina.kernels.spec import ROWS, Rows, Spec
 from maintenance import script
 
 tool = script("random_graphs")
-WALKS = False  # whether an operation that the numba backend walks is a fault
+WALKS = True  # whether an operation that the numba backend walks is a fault
 WAYS = [way for backend in support.CPU for way in tool.ways(backend)]
 # Rows that no user's layer or loss is written with.
 INNER = ("softmax_cross_entropy", "sigmoid_binary_cross_entropy", "dropout_mask", "keep", "rescale",
