@@ -195,11 +195,12 @@ def test_whole_rows_are_no_elements() -> None:
 
 def test_activations_have_the_derivative_that_they_name() -> None:
     assert ACTIVATIONS == (
-        "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "gelu", "gelu_tanh",
-        "softmax", "log_softmax",
+        "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "selu", "hard_sigmoid",
+        "softsign", "gelu", "gelu_tanh", "silu", "mish", "hard_swish", "softmax", "log_softmax",
     )  # fmt: skip
     assert FUSABLE == (
-        "linear", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus",
+        "linear", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "selu",
+        "hard_sigmoid", "softsign",
     )  # fmt: skip
     for name in ACTIVATIONS:
         assert OPS[f"{name}_backward"].inputs == ("gradient", OPS[name].derivative)
