@@ -23,7 +23,7 @@ from .contract import Backend
 from .device import Array
 from .program import Program, ValueId
 from .state import Control, DataBlock, State
-from .walker import Walker, WalkerBinding, WalkPlan
+from .walker import Walker, WalkerBinding, WalkPlan, examine
 
 AT_LOSS, AT_GRADIENT = 1, 2  # what the flag says; 0: all was finite
 
@@ -264,15 +264,6 @@ class CapturedBinding(WalkerBinding):
     def _stop(self, control: Control, number: int, cursor: int, flag: int) -> None:
         """Finds what was not finite by walking the step that was not taken."""
         rows = batching.size(self.block.rows, control.batch, cursor)
-        probe = Control(control.batch, cursor, learning_rates=control.learning_rates)
         walk = WalkerBinding(self.backend, self.program, self.state, self.block)
-        walk.examine(probe, number, rows)
-        control.cursor, control.stop, control.nonfinite_step = cursor + rows, True, number
-        control.nonfinite_layer = probe.nonfinite_layer
-        if flag == AT_LOSS:  # a walk may round to a number what was none
-            last = len(self.program.forward) - 1
-            found = probe.nonfinite_instruction
-            control.nonfinite_instruction = found if found >= 0 else last
-            control.nonfinite_layer = guard.layer_at(
-                self.program.forward, control.nonfinite_instruction
-            )
+        examine(walk, control, number, cursor, rows, flag == AT_LOSS)
+        control.cursor = cursor + rows

@@ -343,3 +343,21 @@ class WalkerBinding(Binding):
     def read(self, name: str) -> np.ndarray:
         """An output of the last run."""
         return self.results[name]
+
+
+def examine(
+    walk: WalkerBinding, control: Control, number: int, cursor: int, rows: int, at_loss: bool
+) -> None:
+    """Says in `control` what was not finite in a step that was not taken, by walking it.
+
+    walk: on the state as it was before the step. number: of the step in its run. cursor: its first
+    row. at_loss: whether the loss was not finite, else the gradient.
+    """
+    probe = Control(control.batch, cursor, learning_rates=control.learning_rates)
+    walk.examine(probe, number, rows)
+    control.stop, control.nonfinite_step = True, number
+    control.nonfinite_layer = probe.nonfinite_layer
+    if at_loss:  # a walk may round to a number what was none
+        forward, found = walk.program.forward, probe.nonfinite_instruction
+        control.nonfinite_instruction = found if found >= 0 else len(forward) - 1
+        control.nonfinite_layer = guard.layer_at(forward, control.nonfinite_instruction)

@@ -1,9 +1,7 @@
 """The native executor of the CPU: a program as a list of compiled steps, run without Python.
 
-One call runs many batches: load, forward, loss, backward, update, sums. A program whose every
-instruction has steps runs whole epochs that way, over as many threads as its work is worth. One
-with an instruction that has none alternates between native stretches and the walker's calls;
-`explain` says which instructions those are.
+One call runs many batches: load, forward, loss, backward, update, sums, over as many threads as the
+work is worth. What has no step would be walked between native stretches; `explain` says so.
 """
 
 from __future__ import annotations
@@ -26,6 +24,7 @@ from ..contract import Backend, Binding, Executable
 from ..program import Program, Region, ValueId
 from ..state import Control, DataBlock, State
 from ..threads import crew
+from ..walker import WalkerBinding, examine
 from . import looks
 from .estimates import estimate
 from .spans import ByteCount, moved
@@ -35,8 +34,7 @@ from .tables import NativePlan, Stretch, Tables, Walked
 # AVX-512, 2026-11. Only the order of magnitude matters.
 SPLIT_SECONDS = 25e-6
 COPIED = 8192  # elements of an input that are copied sooner than found
-# Looks after a helper that sleeps, each some ten nanoseconds: a run of many steps can wait for it,
-# one prediction is over by then.
+# Looks after a helper that sleeps, some ten nanoseconds each; one prediction would be over by then.
 PATIENCE, HURRY = 1_000_000, 5_000
 NOTHING = nullcontext()
 
@@ -62,20 +60,7 @@ class Native(Executable):
 
     def explain(self) -> list[tuple[str, str, str]]:
         """(segment, operation, how it is run) for every instruction."""
-        plan, lines = self._planned(), []
-        later = {at for one in plan.together for at in range(one.start + 1, one.stop)}
-        for at, (segment, one) in enumerate(self.program.instructions()):
-            rows = plan.lowered[at]
-            if rows is None:
-                lines.append((segment, one.op, "walked: no native step"))
-            elif at in later:
-                lines.append((segment, one.op, "native: with the one before"))
-            else:
-                names = dict.fromkeys(t.step for row in rows for t in row if t is not None)
-                shares = max((sum(t is not None for t in row) for row in rows), default=1)
-                split = f", in {shares} shares" if shares > 1 else ""
-                lines.append((segment, one.op, f"native: {' + '.join(names) or 'no work'}{split}"))
-        return lines
+        return self._planned().told(self.program)
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +312,11 @@ class NativeBinding(Binding):
         if control.stop:
             if c[slots.STOP] % 2 == 0:  # the gradient, not the loss
                 guard.stop_at_gradient(control, self.state, rate_of(control, done))
+            elif plan.together:  # the values in between have no memory
+                walk = WalkerBinding(self.backend, self.program, self.state, self.block)
+                cursor, every = control.cursor - rows, self.block.rows
+                first = cursor % every if self.block.order is None else cursor
+                examine(walk, control, done, first, rows, at_loss=True)
             else:
                 guard.stop_at_loss(control, self.program, plan.arrays.__getitem__)
         return done

@@ -104,6 +104,22 @@ class NativePlan:
     addresses: dict[ValueId, Address] = field(default_factory=dict)
     arrays: dict[ValueId, Array] = field(default_factory=dict)
 
+    def told(self, program: Program) -> list[tuple[str, str, str]]:
+        """(segment, operation, how it is run) for every instruction."""
+        later = {at for one in self.together for at in range(one.start + 1, one.stop)}
+        lines = []
+        for at, (segment, one) in enumerate(program.instructions()):
+            rows, how = self.lowered[at], "walked: no native step"
+            if at in later:
+                how = "native: with the one before"
+            elif rows is not None:
+                names = dict.fromkeys(t.step for row in rows for t in row if t is not None)
+                shares = max((sum(t is not None for t in row) for row in rows), default=1)
+                split = f", in {shares} shares" if shares > 1 else ""
+                how = f"native: {' + '.join(names) or 'no work'}{split}"
+            lines.append((segment, one.op, how))
+        return lines
+
 
 class Tables:
     """Makes the plans of one program on its state and its buffers."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import lamina as lm
@@ -38,6 +39,33 @@ def test_divergence_gives_back_finite_parameters_and_the_history() -> None:
     assert error.history is model.history
     model.optimizer = lm.SGD(1e-4)
     model.evaluate(x, y)
+
+
+@dataclass(frozen=True)
+class Rooted(lm.Layer):
+    """A chain whose middle is not finite where an input is below 0."""
+
+    def forward(self, x: Any, parameters: Any, context: Any) -> Any:
+        return (lm.ops.sqrt(x) * 2.0 + x) / 3.0
+
+
+@pytest.mark.parametrize("backend", support.CPU)
+@pytest.mark.parametrize("epochs", [1, 40])  # watched, and many at once
+def test_what_is_not_finite_in_the_middle_of_a_chain_is_found(backend: str, epochs: int) -> None:
+    """At the step where it happens, in a chain whose values in between are in no memory."""
+    x = np.ones((24, 3))
+    x[17, 1] = -1.0
+    model = lm.Sequential(
+        [lm.Dense(3, "tanh"), Rooted(), lm.Dense(2)], "mean_squared_error", lm.SGD(0.0),
+        backend=backend, dtype="float64", seed=0,
+    )  # fmt: skip
+    model.build(3)
+    weights = model.get_weights()
+    weights[0] = np.eye(3)
+    model.set_weights(weights)
+    with pytest.raises(lm.DivergenceError) as caught:
+        model.fit(x, np.zeros((24, 2)), epochs, batch_size=8, shuffle=False, verbose=0)
+    assert (caught.value.layer, caught.value.step) == (0, 2)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
