@@ -151,9 +151,9 @@ def _matrix(cells: Sequence[Cell], peer: str) -> Table:
     networks = list(dict.fromkeys(cell.network for cell in cells))
     known = {(cell.network, cell.word): cell.ratio(peer) for cell in cells}
     table = Table(title=f"{peer}: time by that of lamina's best backend", title_justify="left")
-    table.add_column("")
+    table.add_column("", overflow="fold")
     for name in (*networks, "mean"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
 
     def mean(at: Callable[[str, str], bool]) -> str:
         return _number(geometric_mean(r for k, (r, _) in known.items() if at(*k) and r == r))
