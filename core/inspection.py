@@ -14,7 +14,7 @@ from ..backends.program import Instruction, Program
 from ..backends.state import Control
 from ..kernels import ops
 from ..kernels.errors import NotBuilt
-from ..kernels.spec import concrete_attrs
+from ..kernels.spec import ITEMSIZE, concrete_attrs, length
 from .checks import check_count
 from .columns import table
 from .session import Session
@@ -136,7 +136,8 @@ def profile(model: Sequential, x: Any, y: Any, steps: int = 20) -> Profile:
     state, rows = deepcopy(session.state), examples.rows
     program = session.program("train", rows, examples.outputs)
     block = examples.block(session.backend, session.dtype, session.casts)
-    binding = session.backend.compile(program).bind(state, block)
+    executable = session.backend.compile(program)
+    binding = executable.bind(state, block)
     times: dict[int, list[float]] = {}
 
     def watch(instruction: Instruction, seconds: float) -> None:
@@ -150,15 +151,39 @@ def profile(model: Sequential, x: Any, y: Any, steps: int = 20) -> Profile:
     for _ in range(steps):
         one()
     result = Profile(model.backend.name, steps, *ceiling(model.backend, model.dtype))
-    for segment, one_instruction in program.instructions():
-        seconds = float(np.median(times.get(id(one_instruction), [0.0])))
-        row = ops.get(one_instruction.op)
-        ins = [s.at(rows) for s in program.specs(one_instruction) if s is not None]
-        outs = [program.values[o].spec.at(rows) for o in one_instruction.outputs]
-        cost = row.cost(ins, outs, concrete_attrs(one_instruction.attrs, rows))
+    every, at = list(program.instructions()), 0
+    stops = {region.start: region.stop for region in executable.regions()}
+    while at < len(every):
+        segment, first = every[at]
+        stop = stops.get(at, at + 1)
+        if any(id(one) in times for _, one in every[at + 1 : stop]):
+            stop = at + 1  # each by itself, while it is watched
+        own, at = [one for _, one in every[at:stop]], stop
+        seconds = float(np.median(times.get(id(first), [0.0])))
+        flops, moved = _cost(program, own, rows)
         rate = 1e-9 / seconds if seconds else 0.0
-        result.rows.append((segment, row.name, seconds, cost.flops * rate, cost.bytes * rate))
+        names = ", ".join(one.op for one in own)
+        result.rows.append((segment, names, seconds, flops * rate, moved * rate))
     return result
+
+
+def _cost(program: Program, own: list[Instruction], rows: int) -> tuple[float, float]:
+    """Operations of instructions that run as one, and bytes of what they read and write together."""
+    flops, moved = 0.0, 0.0
+    made = {id for one in own for id in one.outputs}
+    read = {id for one in own for id in one.inputs if id is not None}
+    later = {
+        id for _, one in program.instructions() if one not in own for id in one.inputs
+    } | {*program.sums.values(), *program.outputs.values(), *program.gradients.values()}
+    for one in own:
+        ins = [s.at(rows) for s in program.specs(one) if s is not None]
+        outs = [program.values[o].spec.at(rows) for o in one.outputs]
+        cost = ops.get(one.op).cost(ins, outs, concrete_attrs(one.attrs, rows))
+        flops, moved = flops + cost.flops, moved + cost.bytes
+    if len(own) > 1:
+        specs = [program.values[id].spec.at(rows) for id in (read - made) | (made & later)]
+        moved = float(sum(length(s) * ITEMSIZE[s.dtype] for s in specs))
+    return flops, moved
 
 
 @dataclass(frozen=True)
