@@ -1,6 +1,6 @@
 """Metrics that are not means over rows: numbers from whole predictions, as scikit-learn's.
 
-A metric on nodes (see `core/losses.py`) gives one value a row and is computed within the program.
+A metric on nodes (see `row_metrics.py`) gives one value a row and is computed within the program.
 What has no value a row, such as F1 or the area under a curve, is a function of all targets and
 predictions as arrays, and costs a pass of prediction over the rows.
 """
@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 import numpy as np
 
 from ..kernels.errors import BadInput, UnknownName, unknown
-from . import losses
+from . import losses, row_metrics
 from .directions import Mode, direction
-from .losses import Metric
+from .row_metrics import Metric
 from .scores import PROBABILITIES, calibration_error, classes_of, top_k_accuracy
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def get(choice: str | losses.Function | Whole) -> Metric | Whole:
         if found is not None:
             return found
         try:
-            return losses.get_metric(choice)
+            return row_metrics.get_metric(choice)
         except UnknownName:
             raise unknown("metric", choice, names()) from None
     target = choice.func if isinstance(choice, partial) else choice
@@ -228,18 +228,18 @@ def get(choice: str | losses.Function | Whole) -> Metric | Whole:
         if choice is target and found.scikit in SCIKIT:
             return Whole(found.name, found.needs, found.mode, scikit=found.scikit, word=PREFIX)
         return found
-    return losses.get_metric(choice)
+    return row_metrics.get_metric(choice)
 
 
 def names() -> list[str]:
     """The names that `metrics=` takes."""
     own = ["calibration_error", "top_3_accuracy", "top_5_accuracy"]
-    return sorted({*losses.METRICS, *own, *NAMES, *SCIKIT} - {BEYOND})
+    return sorted({*row_metrics.METRICS, *own, *NAMES, *SCIKIT} - {BEYOND})
 
 
 def _by_name(name: str) -> Whole | None:
     """The metric from whole predictions of that name, or None."""
-    if name in losses.METRICS:
+    if name in row_metrics.METRICS:
         return None
     if name == "calibration_error":
         return Whole(name, "probabilities", "min", calibration_error, word=name)

@@ -14,7 +14,7 @@ from ..backends.selection import Choice
 from ..backends.state import Control, State
 from ..kernels.errors import BadInput, ShapeError, unknown
 from ..kernels.spec import FLOATS
-from . import fine_tuning, fitting, inputs, losses, optimizers, training
+from . import fine_tuning, fitting, inputs, losses, optimizers, row_metrics, training
 from . import metrics as measures
 from .attributes import Kept, trains
 from .callbacks import Callback
@@ -65,7 +65,7 @@ class Sequential:
     layers = Kept[tuple[Layer, ...]]()
     loss = Kept[losses.Loss]()
     optimizer = Kept[optimizers.Optimizer]()
-    metrics = Kept[tuple[losses.Metric | measures.Whole, ...]]()
+    metrics = Kept[tuple[row_metrics.Metric | measures.Whole, ...]]()
     dtype = Kept[str]()
     seed = Kept[int]()
     backend = Kept[Backend]()

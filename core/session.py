@@ -26,10 +26,11 @@ from . import inputs
 from .arrays import frame_columns, host_array
 from .examples import Examples
 from .layers import Layer
-from .losses import Loss, Metric, check_last
+from .losses import Loss, check_last
 from .metrics import Whole, of_all, of_rows
 from .optimizers import Optimizer
 from .ownership import Lease, Training
+from .row_metrics import Metric
 from .standardization import Shift
 from .statistics import learn
 from .tracing import (

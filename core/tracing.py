@@ -17,8 +17,9 @@ from .graph.graph import Node, leaf, order
 from .graph.planner import Update, plan
 from .graph.simplify import simplify, simplify_all
 from .layers import Context, Layer, Parameter, extend
-from .losses import Loss, Metric, check_last
+from .losses import Loss, check_last
 from .optimizers import Optimizer
+from .row_metrics import Metric
 
 INIT_STREAM = 0x1817
 

@@ -25,6 +25,7 @@ from ..layers import (
 from ..normalization import BatchNorm, LayerNorm
 from ..optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from ..residual import Residual
+from ..row_metrics import get_metric
 from ..tracing import ForwardGraph, forward_graph, layout_of, predict_program, train_program
 
 
@@ -75,7 +76,7 @@ class Network:
             graph,
             layout,
             loss,
-            [losses.get_metric(name) for name in self.metrics],
+            [get_metric(name) for name in self.metrics],
             Spec((ROWS, 1), "int32") if loss.labels else Spec((ROWS, self.outputs), dtype),
             capacity,
             optimizer=self.optimizer if kind == "train" else None,

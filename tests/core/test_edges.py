@@ -111,13 +111,6 @@ DIFFERENT: dict[str, tuple[str, dict[tuple[str, int], Any]]] = {
         )
         for name in ("gelu_tanh", "silu", "mish")
     },
-    **{
-        f"hard_sigmoid {where}": (
-            "torch's sixth has the digits of float32, in float64 too",
-            {("gradients", 0): lambda x: np.where(np.abs(x) < 3.0, 1.0 / 6.0, 0.0)},
-        )
-        for where in ("on the line", "at its bends")
-    },
     "cross_entropy of certain rows": (FLOORED, {("gradients", 0): certain}),
     "cross_entropy, weighted": (
         FLOORED, {("gradients", 0): lambda p, labels, w: certain(p, labels) * w},

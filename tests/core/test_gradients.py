@@ -18,6 +18,7 @@ EPSILON = 1e-6
 # Derivatives themselves and optimizer updates: nothing is differentiated twice.
 WITHOUT = (
     *(name for name in OPS if name.endswith(("_backward", "_update"))),
+    "assign",
     "clip_norm",
     "add_decay",
     "keep",

@@ -1,4 +1,4 @@
-"""Norms and residual blocks: torch's numbers, running statistics, and what is done to models."""
+"""Norms: torch's numbers, running statistics, and what is done to models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import pickle
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import lamina as lm
 import numpy as np
 import pytest
 import support
+from norm_support import Doubled, norms
 
 GOLDEN = json.loads((support.GOLDEN / "layers.json").read_text())
 RATE, BATCHES = 0.2, (6, 4, 2)
@@ -66,32 +66,6 @@ def test_torchs_numbers(name: str, backend: str) -> None:
     if case["running"]:
         wanted = np.concatenate([np.ravel(each) for norm in case["running"] for each in norm])
         np.testing.assert_allclose(running(model), wanted, rtol=1e-9, atol=1e-10)
-
-
-@dataclass(frozen=True)
-class Doubled(lm.Layer):
-    """A layer of one's own, with a parameter."""
-
-    def parameters(self, shape: tuple[int, ...]) -> Mapping[str, lm.Parameter]:
-        return {"by": lm.Parameter((1, *shape), "ones")}
-
-    def forward(self, x: Any, parameters: Mapping[str, Any], context: Any) -> Any:
-        return x * parameters["by"] * 2.0
-
-
-def norms(backend: Any = "numpy", **changes: Any) -> lm.Sequential:
-    """A small network with everything.
-
-    The optimizer's epsilon is large: a bias in front of a batch norm has no gradient but rounding.
-    """
-    layers = [
-        lm.Dense(6), lm.BatchNorm(), lm.Activation("relu"),
-        lm.Residual([lm.LayerNorm(), Doubled(), lm.Dropout(0.3),
-                     lm.Residual([lm.BatchNorm(shift=False), lm.Dense(6, "silu")])]),
-        lm.Dense(3, "softmax"),
-    ]  # fmt: skip
-    settings = {"layers": layers, "optimizer": lm.Adam(0.01, epsilon=1e-3), **changes}
-    return support.classifier(backend, **settings)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -396,78 +370,3 @@ def test_lbfgs_is_refused_and_allowed_when_frozen() -> None:
         norms(layers=layers, optimizer=lm.LBFGS()).fit(x, y, batch_size=24, verbose=0)
     model = norms(layers=layers, optimizer=lm.LBFGS()).build(4).freeze(0)
     model.fit(x, y, batch_size=24, verbose=0)
-
-
-# Residual blocks
-
-
-def test_names_weights_and_summary() -> None:
-    model = norms().build(4)
-    names = model.session.names
-    assert "3.0.scale" in names
-    assert "3.1.by" in names
-    assert "3.3.1.weight" in names
-    assert len(model.get_weights()) == len(names)
-    assert model.gradients(*support.classes(8))[3]["3.1.weight"].shape == (6, 6)
-    summary = model.summary()
-    assert "Residual([LayerNorm(), Doubled(), Dropout(0.3), Residual(" in summary
-    assert "BatchNorm(shift=False)" in summary
-    total = sum(w.size for w in model.get_weights())
-    assert f"{total:,} parameters" in summary
-    model.set_rates({"3.3.1.weight": 0.5, 3: 0.25})
-    assert model.state.layout["3.3.1.weight"].rate == 0.25
-
-
-def test_random_words_differ_between_a_blocks_layers() -> None:
-    drop = lm.Dropout(0.5)
-    model = support.classifier(
-        layers=[drop, lm.Residual([drop, drop]), lm.Residual([lm.Residual([drop])]), lm.Dense(3)],
-        loss="mean_squared_error", metrics=(),
-    ).build(4)  # fmt: skip
-    program = model.session.program("train", 8, 3)
-    streams = [one.attrs["stream"] for one in program.forward if one.op == "dropout_mask"]
-    assert len(set(streams)) == 4
-    assert streams[0] == 0  # as it was before there were blocks
-
-
-@pytest.mark.parametrize(
-    ("make", "says"),
-    [
-        (lambda: lm.Residual(lm.Dense(3)), r"takes a list: Residual\(\[Dense\(3\)\]\)"),
-        (lambda: lm.Residual([]), "at least one layer"),
-        (lambda: lm.Residual(["relu"]), "an object such as lm.Dense"),
-        (lambda: lm.BatchNorm(momentum=0.0), "momentum must be above 0"),
-        (lambda: lm.BatchNorm(momentum=1.5), "momentum"),
-        (lambda: lm.LayerNorm(epsilon=0.0), "epsilon must be above 0"),
-        (lambda: lm.LayerNorm(epsilon=-1.0), "epsilon"),
-    ],
-)
-def test_settings(make: Any, says: str) -> None:
-    with pytest.raises(lm.BadInput, match=says):
-        make()
-
-
-def test_shapes_that_do_not_agree() -> None:
-    def build(*layers: lm.Layer, shape: Any = 4) -> None:
-        lm.Sequential([*layers, lm.Dense(2)], "mse").build(shape)
-
-    with pytest.raises(
-        lm.ShapeError,
-        match=r"\(n, 8\) of rows \(n, 4\).*a layer of 4 outputs, or put lm\.Dense\(8\) before",
-    ):
-        build(lm.Residual([lm.Dense(8)]))
-    with pytest.raises(lm.ShapeError, match=r"put lm\.Flatten\(\) before the block"):
-        build(lm.Residual([lm.Flatten(), lm.Dense(6)]), shape=(2, 3))
-    with pytest.raises(lm.BadInput, match=r"Standardize\(\) learns .* put it before the block"):
-        build(lm.Residual([lm.Standardize()]))
-
-
-def test_activations_by_themselves() -> None:
-    x, y = support.classes(8)
-    one = norms(layers=[lm.Dense(5), lm.Activation("swish"), lm.Dense(3, "softmax")])
-    other = norms(layers=[lm.Dense(5, "silu"), lm.Dense(3), lm.Activation("softmax")])
-    other.build(4).set_weights(one.build(4).get_weights())
-    np.testing.assert_allclose(one.predict(x), other.predict(x), rtol=1e-12)
-    assert one.evaluate(x, y)["loss"] == pytest.approx(other.evaluate(x, y)["loss"])
-    with pytest.raises(lm.UnknownName):
-        lm.Activation("swosh")

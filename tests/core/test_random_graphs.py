@@ -30,7 +30,7 @@ WALKS = True  # whether an operation that the numba backend walks is a fault
 WAYS = [way for backend in support.CPU for way in tool.ways(backend)]
 # Rows that no user's layer or loss is written with.
 INNER = ("softmax_cross_entropy", "sigmoid_binary_cross_entropy", "dropout_mask", "keep", "rescale",
-         "shrink", "add_decay", "clip_norm")  # fmt: skip
+         "shrink", "add_decay", "clip_norm", "assign")  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
