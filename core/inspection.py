@@ -168,13 +168,15 @@ def profile(model: Sequential, x: Any, y: Any, steps: int = 20) -> Profile:
 
 
 def _cost(program: Program, own: list[Instruction], rows: int) -> tuple[float, float]:
-    """Operations of instructions that run as one, and bytes of what they read and write together."""
+    """Operations of instructions that run as one, and bytes that they read and write together."""
     flops, moved = 0.0, 0.0
     made = {id for one in own for id in one.outputs}
     read = {id for one in own for id in one.inputs if id is not None}
-    later = {
-        id for _, one in program.instructions() if one not in own for id in one.inputs
-    } | {*program.sums.values(), *program.outputs.values(), *program.gradients.values()}
+    later = {id for _, one in program.instructions() if one not in own for id in one.inputs} | {
+        *program.sums.values(),
+        *program.outputs.values(),
+        *program.gradients.values(),
+    }
     for one in own:
         ins = [s.at(rows) for s in program.specs(one) if s is not None]
         outs = [program.values[o].spec.at(rows) for o in one.outputs]

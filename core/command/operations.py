@@ -22,6 +22,7 @@ from ..graph.gradients import PIECEWISE_CONSTANT
 
 ROOT = Path(__file__).parents[2]
 SAMPLE_ROWS = 8  # of the sample that the cost is told for
+GENERATED = "generated from the reference"
 CONSTANT = "zero: constant almost everywhere"
 WIDTH = 80
 LABEL = 14  # columns in front of what is told
@@ -119,7 +120,7 @@ def described(name: str) -> dict[str, Any]:
         "derivative": _derivative(name),
         "reference": place(op.reference),
         "kernels": {each: _written(name, kernels) for each, kernels in _tables().items()},
-        "native_step": place(rules[name]) if name in rules else None,
+        "native_step": place(rules[name]) if name in rules else GENERATED if rules else None,
     }
 
 
@@ -146,14 +147,15 @@ def text(found: Mapping[str, Any]) -> str:
     for name, written in found["kernels"].items():
         missing = "the reference" if tables[name] is not None else "not available here"
         lines.append(_line(name, written or missing))
-    lines.append(_line("native step", found["native_step"] or "none: walked"))
+    lines.append(_line("native step", found["native_step"] or "not available here"))
     return "\n".join(lines)
 
 
 def table() -> str:
     """All operations, a line each: whether there is a derivative, and who has a kernel of its own.
 
-    A dash: the reference serves; a question mark: the backend cannot run here.
+    A dash: the reference serves, as it is or, natively, as what code is generated from; a question
+    mark: the backend cannot run here.
     """
     tables, rules, width = _tables(), _native_rules(), max(map(len, ops.OPS)) + 1
     columns = [*tables, "native"]
