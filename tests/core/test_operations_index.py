@@ -45,7 +45,8 @@ def places(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """(what it is, `file:line`) for all places that a description names."""
     named = {"reference": found["reference"], "native step": found["native_step"]}
     for what, place in {**named, "derivative": found["derivative"], **found["kernels"]}.items():
-        if place is not None and place != operations.CONSTANT and not place.startswith("np."):
+        told = place in (None, operations.CONSTANT, operations.GENERATED)
+        if not told and not place.startswith("np."):
             yield what, place
 
 
