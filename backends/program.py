@@ -182,6 +182,9 @@ class Region:
     inputs: values made outside that it reads. outputs: values made in it that somebody outside
         reads (later instructions, sums, outputs, gradients). The rest are inner: they need no
         memory.
+    again: positions of earlier instructions that some of its inputs can be made by once more, from
+        `sources`, which live until it: cheaper than to write and to read them. Whoever runs all
+        regions that read such a value so, and the one that makes it, need not write it.
     """
 
     start: int
@@ -191,6 +194,8 @@ class Region:
     extents: dict[ValueId, Extent]
     inputs: tuple[ValueId, ...]
     outputs: tuple[ValueId, ...]
+    again: tuple[int, ...] = ()
+    sources: tuple[ValueId, ...] = ()
 
     def __len__(self) -> int:
         return self.stop - self.start

@@ -74,7 +74,7 @@ def _reach(program: Program) -> Iterator[str]:
             for position, one in enumerate(every)
             if not region.start <= position < region.stop
             for i in one.inputs
-        }
+        } | {i for other in program.regions for i in other.sources}
         if set(region.extents) != reads | makes:
             yield f"{where}: extents of {sorted(region.extents)}, not of {sorted(reads | makes)}"
         if set(region.inputs) != reads - makes:
@@ -113,6 +113,9 @@ def _memory(program: Program) -> Iterator[str]:
         for i in (*one.inputs, *one.outputs):
             if i is not None:
                 last[root[i]] = max(last[root[i]], moment[position])
+    for region in program.regions:
+        for i in region.sources:
+            last[root[i]] = max(last[root[i]], region.start)
         row, alone = ops.get(one.op), moment.count(moment[position]) == 1
         for out, taken in zip(one.outputs, row.overwrites, strict=False):
             sources = [one.inputs[at] for at in taken if at < len(one.inputs)]

@@ -8,6 +8,7 @@ chain where it works on whole rows, as loops over axes where it does not.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from ...kernels.spec import concrete_attrs
 from ..program import Instruction, Region
@@ -21,29 +22,30 @@ def lower(low: Lowering) -> tuple[list[list[Shares] | None], tuple[Region, ...]]
 
     A region's tasks are those of its first instruction.
     """
-    heads = {region.start: region for region in low.program.regions}
+    heads = {r.start: r for r in low.program.regions if _together(low, r)}
+    low.joined = heads
     found: list[list[Shares] | None] = []
     together: list[Region] = []
     while len(found) < len(low.instructions):
         at = len(found)
         region = heads.get(at)
-        rows = None if region is None else _region(low, region)
-        if region is None or rows is None:
+        if region is None:
             found.append(_alone(low, at))
-        else:
-            together.append(region)
-            found += [rows, *([] for _ in range(at + 1, region.stop))]
+            continue
+        rows = low.finished(region.start, partial(regions.lower, low, region))
+        assert rows is not None
+        together.append(region)
+        found += [rows, *([] for _ in range(at + 1, region.stop))]
     return found, tuple(together)
 
 
-def _region(low: Lowering, region: Region) -> list[Shares] | None:
-    """A region's tasks, or None where its instructions go alone."""
+def _together(low: Lowering, region: Region) -> bool:
+    """Whether a region's instructions run as one; those of one known step go alone."""
     instructions = low.instructions[region.start : region.stop]
     working = [one for one in instructions if one.op not in regions.MOVES]
     known = len(working) == 1 and working[0].op in RULES
-    if known or any(at in low.program.computed for at in range(region.start, region.stop)):
-        return None
-    return low.finished(region.start, lambda: regions.lower(low, region, instructions))
+    checked = any(at in low.program.computed for at in range(region.start, region.stop))
+    return not known and not checked and regions.possible(low, region)
 
 
 def _alone(low: Lowering, position: int) -> list[Shares] | None:

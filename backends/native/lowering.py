@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise, zip_longest
 from typing import Any
 
@@ -21,7 +22,7 @@ from ...kernels.memory import Address
 from ...kernels.numba.native.register_tile import BYTES, WIDE
 from ...kernels.spec import FLOATS, ITEMSIZE, Dim, Spec, length
 from .. import bounds
-from ..program import Instruction, Program, ValueId
+from ..program import Instruction, Program, Region, ValueId
 from .spans import ByteCount, Cut, Span, moved, span
 from .tasks import Look, Shares, Task
 
@@ -79,6 +80,7 @@ class Lowering:
         self.blocks: dict[tuple[int, str], Span] = {}  # of a share and a use
         self.owner = -1  # the position of the instruction that is being lowered
         self.instructions = [one for _, one in program.instructions()]
+        self.joined: dict[int, Region] = {}  # regions that run as one, by their start
 
     # Views
 
@@ -123,6 +125,23 @@ class Lowering:
         ids = [i for i in (*one.inputs, *one.outputs) if i is not None and self.specs[i].rank]
         shapes = {i: tuple(self.size(i, axis) for axis in range(self.specs[i].rank)) for i in ids}
         return self.shaped({i: (math.prod(s[:-1]), s[-1]) for i, s in shapes.items()})
+
+    @cached_property
+    def readers(self) -> dict[ValueId, list[int]]:
+        """The positions of the instructions that read a value."""
+        found: dict[ValueId, list[int]] = {}
+        for at, one in enumerate(self.instructions):
+            for id in one.inputs:
+                if id is not None:
+                    found.setdefault(id, []).append(at)
+        return found
+
+    def joined_at(self, position: int) -> Region | None:
+        """The region that runs as one in which an instruction is."""
+        for region in self.joined.values():
+            if region.start <= position < region.stop:
+                return region
+        return None
 
     # Helpers
 

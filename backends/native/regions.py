@@ -7,7 +7,7 @@ the rest at the addresses of a record.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ...kernels import ops
@@ -40,14 +40,30 @@ class _Chain:
     work: float = 0.0  # operations for each element
 
 
-def lower(low: Lowering, region: Region, instructions: list[Instruction]) -> list[Shares] | None:
-    """The tasks of a region, or None where no code is generated for it."""
-    chain = _chain(low, region, instructions)
-    if chain is None:
-        return None
+def possible(low: Lowering, region: Region) -> bool:
+    """Whether code is generated for a region."""
+    return (
+        _chain(low, _extents(low, region, []), low.instructions[region.start : region.stop])
+        is not None
+    )
+
+
+def lower(low: Lowering, region: Region) -> list[Shares]:
+    """The tasks of a region."""
+    own = range(region.start, region.stop)
+    again = [at for at in region.again if low.joined_at(at) is not None]
+    instructions = [low.instructions[at] for at in (*again, *own)]
+    extents = _extents(low, region, again)
+    chain = _chain(low, extents, instructions)
+    assert chain is not None
     rows, columns = low.count(region.rows), region.columns
-    inputs = [i for i in region.inputs if chain.operands[chain.at[i]].known is None]
-    outputs = [o for o in region.outputs if not _in_place(low, instructions, o)]
+    made = {id for one in instructions for id in one.outputs}
+    reads = dict.fromkeys(i for one in instructions for i in one.inputs if i not in made)
+    inputs = [i for i in reads if i is not None and chain.operands[chain.at[i]].known is None]
+    outputs = [
+        o for o in region.outputs
+        if _written(low, region, o) and not _in_place(low, instructions, o)
+    ]  # fmt: skip
     if not outputs or rows * columns == 0:
         return []
     lanes = 64 // low.item
@@ -58,20 +74,42 @@ def lower(low: Lowering, region: Region, instructions: list[Instruction]) -> lis
         tuple(chain.operands), tuple(chain.statements), tuple(chain.at[i] for i in inputs),
         tuple(chain.at[o] for o in outputs), width, lanes,
     ))  # fmt: skip
-    if _past(low, fused, region, outputs):
+    if _past(low, fused, columns, [o for o in outputs if extents[o] == "full"]):
         block = FEW_BYTES // (columns * low.item)
         fused = replace(fused, past=True, lanes=min(lanes, max(2, 1 << block.bit_length() - 1)))
     return list(_tasks(low, region, fused, chain, inputs, outputs))
 
 
-def _past(low: Lowering, fused: Fused, region: Region, outputs: list[ValueId]) -> bool:
+def _extents(low: Lowering, region: Region, again: Sequence[int]) -> dict[ValueId, Extent]:
+    """Of all that a region works on, what it makes again included."""
+    found: dict[ValueId, Extent] = {}
+    for at in again:
+        other, one = low.joined_at(at), low.instructions[at]
+        assert other is not None
+        ids = [i for i in (*one.inputs, *one.outputs) if i is not None]
+        found.update({i: other.extents[i] for i in ids})
+    return {**found, **region.extents}
+
+
+def _written(low: Lowering, region: Region, output: ValueId) -> bool:
+    """Whether somebody reads an output from memory, who does not make it again."""
+    if any(output in other.sources for other in low.joined.values()):
+        return True
+    outside = [at for at in low.readers.get(output, []) if not region.start <= at < region.stop]
+    others = [low.joined_at(at) for at in outside]
+    maker = next(
+        at for at in range(region.start, region.stop) if output in low.instructions[at].outputs
+    )
+    return not others or any(other is None or maker not in other.again for other in others)
+
+
+def _past(low: Lowering, fused: Fused, columns: int, full: list[ValueId]) -> bool:
     """Whether results are too large for the caches, and lie as stores past them need it."""
     vector = fused.width * low.item
-    full = [o for o in outputs if region.extents[o] == "full"]
     whole = [ITEM[low.specs[o].dtype] * length(low.specs[o]) for o in full]
     return (
         max(whole, default=0) >= LARGE
-        and region.columns % fused.width == 0
+        and columns % fused.width == 0
         and all(low.specs[o].dtype == low.program.dtype and low.at(o) % vector == 0 for o in full)
     )
 
@@ -83,10 +121,12 @@ def _in_place(low: Lowering, instructions: list[Instruction], output: ValueId) -
     return maker.op == "reshape" and source is not None and low.at(source) == low.at(output)
 
 
-def _chain(low: Lowering, region: Region, instructions: list[Instruction]) -> _Chain | None:
-    """A region as operands and statements."""
+def _chain(
+    low: Lowering, extents: dict[ValueId, Extent], instructions: list[Instruction]
+) -> _Chain | None:
+    """A region as operands and statements; None where there are none for one of them."""
     chain = _Chain()
-    for id, extent in region.extents.items():
+    for id, extent in extents.items():
         value = low.specs[id]
         known = None
         constant = low.program.constants.get(id)
@@ -95,7 +135,7 @@ def _chain(low: Lowering, region: Region, instructions: list[Instruction]) -> _C
         chain.at[id] = len(chain.operands)
         chain.operands.append(Operand(extent, value.dtype, known))
     for one in instructions:
-        made = _statement(low, one, chain, region)
+        made = _statement(low, one, chain)
         if made is None:
             return None
         chain.statements.append(made)
@@ -104,7 +144,7 @@ def _chain(low: Lowering, region: Region, instructions: list[Instruction]) -> _C
     return chain
 
 
-def _statement(low: Lowering, one: Instruction, chain: _Chain, region: Region) -> Statement | None:
+def _statement(low: Lowering, one: Instruction, chain: _Chain) -> Statement | None:
     ids = [chain.at[i] for i in one.inputs if i is not None]
     out = chain.at[one.outputs[0]]
     attrs = concrete_attrs(one.attrs, low.rows)

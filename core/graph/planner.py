@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from ...kernels import ops
 from ...kernels.spec import Rows, Spec, concrete, size
 from . import regions
 from .graph import SELECT, Node, constant, make, order
+from .remaking import with_remakes
 
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
 
@@ -163,6 +165,7 @@ def plan(
         build.values, (forward, backward), {*kept, *made.values()},
         lambda one: known.look(one) != "step",
     )  # fmt: skip
+    found = with_remakes([*forward, *backward], found, len(forward), {*kept, *made.values()})
     bound, computed = bounds.examine(
         build.values, [*forward, *backward], build.constants, classes or {}
     )
@@ -247,6 +250,11 @@ def memory(
             for i in (*one.inputs, *one.outputs):
                 if i is not None:
                     last[roots[i]], at_last[roots[i]] = time, at
+    sources = {region.start: region.sources for region in found}
+    needed = [sources.get(at, ()) for at in accumulate(map(len, turns), initial=0)]
+    for time, ids in enumerate(needed):
+        for i in ids:
+            last[roots[i]] = max(last[roots[i]], time)
     for number in kept:
         last[roots[number]] = len(turns)
     heap = _Heap(capacity)
@@ -288,7 +296,7 @@ def memory(
             for i in {roots[i] for i in (*one.inputs, *one.outputs) if i is not None} & made:
                 if last[i] == time and at_last[i] == at:
                     left.setdefault(values[i].spec, []).append(i)
-        used = (i for one in turn for i in (*one.inputs, *one.outputs))
+        used = [i for one in turn for i in (*one.inputs, *one.outputs)] + [*needed[time]]
         for i in {roots[i] for i in used if i is not None}:
             if last[i] == time and values[i].kind == "temporary":
                 heap.free(places.get(i), values[i].spec)
