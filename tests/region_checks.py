@@ -113,13 +113,13 @@ def _memory(program: Program) -> Iterator[str]:
         for i in (*one.inputs, *one.outputs):
             if i is not None:
                 last[root[i]] = max(last[root[i]], moment[position])
-    for region in program.regions:
-        for i in region.sources:
-            last[root[i]] = max(last[root[i]], region.start)
         row, alone = ops.get(one.op), moment.count(moment[position]) == 1
         for out, taken in zip(one.outputs, row.overwrites, strict=False):
             sources = [one.inputs[at] for at in taken if at < len(one.inputs)]
             joined.update((s, out) for s in sources if alone and s is not None)
+    for region in program.regions:
+        for i in region.sources:
+            last[root[i]] = max(last[root[i]], region.start)
     for id in (*program.outputs.values(), *program.sums.values()):
         last[root[id]] = len(every)
     for id in program.gradients.values():

@@ -106,6 +106,24 @@ def test_a_layer_norm_is_one_region_each_way() -> None:
     assert {backward.extents[i] for i in backward.outputs} == {"column"}
 
 
+def test_what_is_cheap_is_made_again_by_the_backward_region() -> None:
+    """A norm between products: of what is forward in between, only numbers of rows are kept."""
+
+    def network(x: Node, first: Node, second: Node, *scale_and_shift: Node) -> Node:
+        return layer_norm(x @ first, *scale_and_shift) @ second
+
+    program = planned(network, (ROWS, 4), parameters=((4, 8), (8, 3), (1, 8), (1, 8)))
+    forward, backward = (r for r in program.regions if len(r) > 3)
+    every = [one for _, one in program.instructions()]
+    assert [every[at].op for at in backward.again] == ["subtract", "multiply"]
+    assert all(forward.start <= at < forward.stop for at in backward.again)
+    made = {id for at in backward.again for id in every[at].outputs}
+    kept = {i for i in backward.sources if i in forward.outputs}
+    assert {forward.extents[i] for i in kept} == {"row"}
+    assert {forward.extents[i] for i in set(forward.outputs) - made - kept} == {"full"}
+    assert len(set(forward.outputs) - made - kept) == 1  # what the product reads
+
+
 def test_sums_down_the_rows_part_a_batch_norm_in_three() -> None:
     program = planned(batch_norm, (ROWS, 8))
     made = [operations(program, r) for r in program.regions if r.rows == ROWS]
