@@ -34,15 +34,19 @@ def _owners(low: Lowering, one: Instruction) -> dict[ValueId, ValueId]:
 
 
 def _copied(low: Lowering, one: Instruction, cuts: list[Cut]) -> Iterator[Shares]:
-    """Brings what is to be updated to where the outputs lie, if that is somewhere else."""
+    """Brings what is to be updated to where the outputs lie, if that is somewhere else.
+
+    cuts: of the elements, whatever the rank.
+    """
     for source, out in _owners(low, one).items():
         if low.at(source) == low.at(out):
             continue
         row: Shares = []
         for start, stop in cuts:
-            read, write = low.part(source, start, stop), low.part(out, start, stop)
-            record = [read.start, write.size // 4, write.start]
-            row.append(low.task("copy", record, [read], [write]) if write.size else None)
+            first, size = low.bytes(start), low.bytes(stop - start)
+            read, write = (span(moved(low.at(i), first), size) for i in (source, out))
+            record = [read.start, size // 4, write.start]
+            row.append(low.task("copy", record, [read], [write]) if size else None)
         yield row
 
 
