@@ -73,8 +73,9 @@ def _update(
                 continue
             places = [moved(low.at(i), low.bytes(start)) for i in ids]
             spans = [span(place, low.bytes(stop - start)) for place in places]
+            writes = [part for i, part in zip(ids, spans, strict=True) if i in one.outputs]
             slots = record(places, stop - start, now.places[share], start)
-            row.append(low.task(step, slots, [*spans, *now.reads], spans))
+            row.append(low.task(step, slots, [*spans, *now.reads], writes))
         yield row
 
 
