@@ -34,15 +34,19 @@ def _owners(low: Lowering, one: Instruction) -> dict[ValueId, ValueId]:
 
 
 def _copied(low: Lowering, one: Instruction, cuts: list[Cut]) -> Iterator[Shares]:
-    """Brings what is to be updated to where the outputs lie, if that is somewhere else."""
+    """Brings what is to be updated to where the outputs lie, if that is somewhere else.
+
+    cuts: of the elements, whatever the rank.
+    """
     for source, out in _owners(low, one).items():
         if low.at(source) == low.at(out):
             continue
         row: Shares = []
         for start, stop in cuts:
-            read, write = low.part(source, start, stop), low.part(out, start, stop)
-            record = [read.start, write.size // 4, write.start]
-            row.append(low.task("copy", record, [read], [write]) if write.size else None)
+            first, size = low.bytes(start), low.bytes(stop - start)
+            read, write = (span(moved(low.at(i), first), size) for i in (source, out))
+            record = [read.start, size // 4, write.start]
+            row.append(low.task("copy", record, [read], [write]) if size else None)
         yield row
 
 
@@ -69,8 +73,9 @@ def _update(
                 continue
             places = [moved(low.at(i), low.bytes(start)) for i in ids]
             spans = [span(place, low.bytes(stop - start)) for place in places]
+            writes = [part for i, part in zip(ids, spans, strict=True) if i in one.outputs]
             slots = record(places, stop - start, now.places[share], start)
-            row.append(low.task(step, slots, [*spans, *now.reads], spans))
+            row.append(low.task(step, slots, [*spans, *now.reads], writes))
         yield row
 
 

@@ -9,11 +9,14 @@ import lamina as lm
 import numpy as np
 import pytest
 from lamina.backends.conformance.operations import deviation, oracle
-from lamina.backends.native.executor import Native
+from lamina.backends.native.executor import Native, NativeBinding
+from lamina.backends.native.spans import ByteCount, Span, span
+from lamina.backends.native.tables import NativePlan
 from lamina.backends.program import Layout, Program
 from lamina.backends.state import Control, DataBlock, State
 from lamina.core.graph.graph import constant, leaf, make, outputs
 from lamina.core.graph.planner import plan
+from lamina.kernels.memory import address
 from lamina.kernels.op import Sample
 from lamina.kernels.ops import FUSABLE, OPS
 from lamina.kernels.spec import FLOATS, INTEGERS, ITEMSIZE, Spec
@@ -33,14 +36,38 @@ def program(op: str, sample: Sample, dtype: str) -> Program:
 
 
 def run(one: Program) -> tuple[list[np.ndarray], list[str]]:
-    """What a program makes, and the lines of `explain`."""
+    """What a program makes, and what is wrong with how: lines of `explain`, memory of others."""
     backend = lm.get_backend("numba")
     state = State(backend, one.layout, one.dtype, seed=0)
     native = backend.compile(one)
     assert isinstance(native, Native)
     binding = native.bind(state, DataBlock(backend, {}))
-    binding.run(Control(batch=1))
-    return [binding.read(name) for name in one.outputs], [line[2] for line in native.explain()]
+    assert isinstance(binding, NativeBinding)
+    wrong = [line[2] for line in native.explain() if "walked" in line[2]]
+    wrong += strays(one, binding._plan(1))
+    if not wrong:
+        binding.run(Control(batch=1))
+    return [binding.read(name) for name in one.outputs if not wrong], wrong
+
+
+def strays(one: Program, made: NativePlan) -> list[str]:
+    """Tasks that say of memory that they touch it, and it is not that of their instruction."""
+    found = []
+    own = [span(address(array), ByteCount(array.nbytes)) for array in made.kept]
+    for (_, instruction), rows in zip(one.instructions(), made.lowered, strict=True):
+        outs = [*own, *(_place(made, id) for id in instruction.outputs)]
+        ins = [*outs, *(_place(made, id) for id in instruction.inputs if id is not None)]
+        for task in (task for row in rows or [] for task in row if task is not None):
+            for parts, places in ((task.writes, outs), (task.reads, ins)):
+                inside = (any(a <= p[0] and p[1] <= b for a, b in places) for p in parts)
+                if not all(inside):
+                    found.append(f"{task.step} touches {parts}, outside of {places}")
+    return found
+
+
+def _place(made: NativePlan, id: Any) -> Span:
+    array = made.arrays[id]
+    return span(made.addresses[id], ByteCount(array.nbytes))
 
 
 def variants(op: str, dtype: str, rows: int) -> Iterator[tuple[Sample, str]]:
@@ -108,6 +135,9 @@ def others(op: str, dtype: str, rows: int) -> Iterator[tuple[Sample, str]]:
         for bias in (False, True):
             for need in (False, True):
                 yield Sample((g, x, w, None), {"bias": bias, "input": need}), dtype
+    if op == "clip_norm":  # of any rank
+        for shape in ((), (rows, 3), (rows, 2, 5)):
+            yield Sample((drawn(*shape),), {"maximum": 0.5}), dtype
     if op == "dropout_mask":
         for kind in FLOATS:
             attrs = {"shape": (rows, 5), "rate": 0.5, "stream": 2**40 + 1, "dtype": kind}
@@ -131,10 +161,10 @@ def _products(drawn: Any, dtype: str) -> Iterator[tuple[Sample, str]]:
 def differences(op: str, sample: Sample, kind: str) -> str:
     """What is wrong with a sample as a program of that dtype."""
     one = program(op, sample, kind)
-    made, lines = run(one)
+    made, wrong = run(one)
     where = f"{sample.attrs}, {[getattr(v, 'shape', v) for v in sample.inputs]}, in {kind}"
-    if any("walked" in line for line in lines):
-        return f"{where}: {lines}"
+    if wrong:
+        return f"{where}: {wrong}"
     dtype = next((v.dtype.name for v in sample.inputs if _real(v)), kind)
     with np.errstate(all="ignore"):
         wanted = oracle(OPS[op], sample)
