@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ...kernels import thresholds
 from ...kernels.bounds import OutOfRange
 from ...kernels.memory import Address, address, aligned
 from ...kernels.numba.native import compiled, interpreter, slots
@@ -30,9 +31,6 @@ from .estimates import estimate
 from .spans import ByteCount, moved
 from .tables import NativePlan, Stretch, Tables, Walked
 
-# From how many estimated seconds on a batch is done sooner by several threads: a 2-core Xeon with
-# AVX-512, 2026-11. Only the order of magnitude matters.
-SPLIT_SECONDS = 25e-6
 COPIED = 8192  # elements of an input that are copied sooner than found
 # Looks after a helper that sleeps, some ten nanoseconds each; one prediction would be over by then.
 PATIENCE, HURRY = 1_000_000, 5_000
@@ -129,7 +127,7 @@ class NativeBinding(Binding):
             return 1
         if rows not in self.estimates:
             self.estimates[rows] = estimate(self.program, rows)
-        return most if self.estimates[rows] >= SPLIT_SECONDS else 1
+        return most if self.estimates[rows] >= thresholds.current().split_seconds else 1
 
     def _plan(self, rows: int) -> NativePlan:
         key = (rows, self._shares(rows), self.weights is not None)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ...kernels import thresholds
 from ...kernels.memory import Address
 from ...kernels.numba.native.register_tile import BYTES, WIDE
 from ...kernels.spec import FLOATS, ITEMSIZE, Dim, Spec, length
@@ -65,6 +66,7 @@ class Lowering:
         self.memory = memory
         self.rows = rows
         self.shares = shares
+        self.thresholds = thresholds.current()
         self.dtype = program.dtype  # of the arrays that the steps work on
         self.specs = [v.spec.at(rows) for v in program.values]
         self.places: dict[ValueId, Address] = {}  # of values that stand elsewhere for a rule
