@@ -327,7 +327,7 @@ class NativeBinding(Binding):
                 continue
             ticks = None
             if self.watch:
-                ticks = np.zeros(len(part.owners) or 1, dtype=np.int64)
+                ticks = np.zeros(len(part.tasks) or 1, dtype=np.int64)
                 begun = time.perf_counter()
             part.table[interpreter.TICKS] = 0 if ticks is None else address(ticks)
             if plan.prepares:
@@ -344,7 +344,7 @@ class NativeBinding(Binding):
         spent: dict[int, list[int]] = {}
         for share, starts in enumerate(part.starts):
             for task in range(starts[0], starts[-1]):
-                times = spent.setdefault(part.owners[task], [0] * len(part.starts))
+                times = spent.setdefault(part.tasks[task].owner, [0] * len(part.starts))
                 times[share] += int(ticks[task])
         total = max(int(ticks[s[0] : s[-1]].sum()) for s in part.starts)
         instructions = [one for _, one in self.program.instructions()]

@@ -34,14 +34,13 @@ COLUMN, GATHERED, PATCHES, PATCH_COUNT = 2, 7, 8, 9
 class Stretch:
     """Native steps between two calls of the walker, as the tables that the loop reads.
 
-    owners: of each task, the position of its instruction, or -1. starts: (shares, stretches + 1),
-        the first task of each.
+    tasks: all shares', one behind the other. starts: (shares, stretches + 1), the first of each.
     """
 
     table: np.ndarray
     address: Address
     kept: list[np.ndarray]
-    owners: list[int]
+    tasks: list[Task]
     starts: np.ndarray
 
 
@@ -337,9 +336,12 @@ class Tables:
             address(plan.nows), *checks, len(prepared),
         ]  # fmt: skip
         kept = [*(one.record for one in placed), *tables]
-        owners = [one.task.owner for one in placed]
         shape = (plan.shares, len(cut) + 1)
-        plan.parts.append(Stretch(table, address(table), kept, owners, tables[0].reshape(shape)))
+        plan.parts.append(
+            Stretch(
+                table, address(table), kept, [one.task for one in placed], tables[0].reshape(shape)
+            )
+        )
 
     def _code(self, task: Task) -> int:
         """The address of a task's code."""
