@@ -59,10 +59,9 @@ class Thresholds:
         """Raises: TypeError, ValueError for what is no threshold."""
         for one in fields(self):
             value: Any = getattr(self, one.name)
-            kind = {"int": int, "float": float, "bool": bool}[str(one.type)]
-            if type(value) is not kind:
-                raise TypeError(f"{one.name} is a number of kind {one.type}, not {value!r}")
-            if kind is not bool and not 0 <= value <= NEVER:  # NaN is refused as well
+            if type(value).__name__ != one.type:
+                raise TypeError(f"{one.name} is of type {one.type}, not {value!r}")
+            if not 0 <= value <= NEVER:  # NaN is refused as well
                 raise ValueError(f"{one.name} is a number from 0 to {NEVER}, not {value!r}")
 
 
@@ -166,10 +165,16 @@ def described() -> list[tuple[str, str, str]]:
     """(name, value, "measured" or "default") of those in force."""
     here = found()
     return [
-        (name, "never" if value == NEVER else str(value),
-         "measured" if name in here.measured else "default")
+        (name, told(value), "measured" if name in here.measured else "default")
         for name, value in asdict(here.thresholds).items()
-    ]  # fmt: skip
+    ]
+
+
+def told(value: float | bool) -> str:
+    """A threshold in words."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "never" if value >= NEVER else f"{value:g}"
 
 
 def _read() -> Found:

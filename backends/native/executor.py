@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from ...kernels import thresholds
 from ...kernels.bounds import OutOfRange
 from ...kernels.memory import Address, address, aligned
 from ...kernels.numba.native import compiled, interpreter, slots
@@ -127,7 +126,7 @@ class NativeBinding(Binding):
             return 1
         if rows not in self.estimates:
             self.estimates[rows] = estimate(self.program, rows)
-        return most if self.estimates[rows] >= thresholds.current().split_seconds else 1
+        return most if self.estimates[rows] >= self.tables.thresholds.split_seconds else 1
 
     def _plan(self, rows: int) -> NativePlan:
         key = (rows, self._shares(rows), self.weights is not None)

@@ -14,7 +14,7 @@ from ...kernels.memory import Address
 from ...kernels.numba.activations import CODES
 from ..program import Instruction, ValueId
 from .lowering import Lowering, bits, optional, rule
-from .products import MOVED_ELEMENTS, join, tiles
+from .products import MOVED_ELEMENTS, gemm, join, tiles
 from .spans import ByteCount, Cut, Span, moved, span
 from .tasks import Shares, Task
 
@@ -125,12 +125,10 @@ class _Backward:
             sizes = (count, 1, width)
             return tiles(low, (a, 1, 1), (b, width), (c, width), sizes, reads, writes)
         if self.blas_by_batch:
-            codes = [ord("T"), ord("N")]
-            record = [
-                low.blas("gemm"), *codes, width, count, columns, b, columns, a, columns, c,
-                width,
-            ]  # fmt: skip
-            return low.task("product", record, reads, writes)
+            return gemm(
+                low, (a, columns), (b, columns), (c, width), (count, columns, width), reads, writes,
+                transposes=(False, True),
+            )  # fmt: skip
         if self.turned:
             return tiles(
                 low, (a, columns, 1), (b, columns), (c, width), (count, columns, width), reads,
@@ -174,12 +172,10 @@ class _Backward:
         if not self.blas_by_weight:
             return self.product((0, self.rows), rows, write)
         x, g = self.columns_of_x((0, self.rows), start), self.rows_of_g(0, self.rows)
-        codes = [ord("N"), ord("T")]
-        record = [
-            low.blas("gemm"), *codes, self.columns, stop - start, self.rows, g.start,
-            self.columns, x.start, self.inner, write.start, self.columns,
-        ]  # fmt: skip
-        return low.task("product", record, [x, g], [write])
+        return gemm(
+            low, (x.start, self.inner), (g.start, self.columns), (write.start, self.columns),
+            (stop - start, self.rows, self.columns), [x, g], [write], transposes=(True, False),
+        )  # fmt: skip
 
     def columns_of_x(self, batch: Cut, first: int) -> Span:
         """Rows of x from one of their columns on."""

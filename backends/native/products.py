@@ -59,6 +59,21 @@ def tiles(
     return made
 
 
+def gemm(
+    low: Lowering, a: tuple[Address, int], b: tuple[Address, int], out: tuple[Address, int],
+    sizes: tuple[int, int, int], reads: list[Span], writes: list[Span],
+    transposes: tuple[bool, bool] = (False, False),
+) -> Task:  # fmt: skip
+    """out = op(a) op(b) by BLAS, where op is the transpose, or nothing.
+
+    a, b, out: address and row length, as they lie. sizes: rows, inner indices, columns.
+    """
+    rows, inner, columns = sizes
+    codes = [ord("T") if one else ord("N") for one in reversed(transposes)]
+    record = [low.blas("gemm"), *codes, columns, rows, inner, *b, *a, *out]
+    return low.task("product", record, reads, writes)
+
+
 def blocks(
     found: Thresholds, sizes: tuple[int, int, int], item: int, ready: bool = False
 ) -> tuple[int, bool]:  # fmt: skip
@@ -109,12 +124,9 @@ def _blas_product(low: Lowering, x: ValueId, rows: Cut, w: ValueId, out: ValueId
     """Rows of out = x w."""
     start, stop = rows
     inner, columns = low.size(x, 1), low.size(w, 1)
-    reads, write = [low.part(x, start, stop), low.whole(w)], low.part(out, start, stop)
-    record = [
-        low.blas("gemm"), ord("N"), ord("N"), columns, stop - start, inner, reads[1].start,
-        columns, reads[0].start, inner, write.start, columns,
-    ]  # fmt: skip
-    return low.task("product", record, reads, [write])
+    a, b, c = low.part(x, start, stop), low.whole(w), low.part(out, start, stop)
+    sizes = (stop - start, inner, columns)
+    return gemm(low, (a.start, inner), (b.start, columns), (c.start, columns), sizes, [a, b], [c])
 
 
 def _in_parts(

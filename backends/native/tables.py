@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...kernels import thresholds
 from ...kernels.llvm import library
 from ...kernels.memory import Address, address, aligned
 from ...kernels.numba.native import build, compiled, interpreter, slots
@@ -127,6 +128,7 @@ class Tables:
         self, backend: Backend, program: Program, state: State, control_address: Address
     ) -> None:
         self.backend, self.program, self.state = backend, program, state
+        self.thresholds = thresholds.current()
         self.control_address = control_address
         self.buffers = Buffers(backend, program, state)
         self.columns = [name for name in program.columns if name != "weights"]
@@ -224,7 +226,9 @@ class Tables:
 
     def _lower(self, plan: NativePlan) -> Lowering:
         """Makes the tasks of every instruction; what made them."""
-        low = Lowering(self.program, self._memory(plan), plan.rows, plan.shares)
+        low = Lowering(
+            self.program, self._memory(plan), plan.rows, plan.shares, self.thresholds
+        )  # fmt: skip
         plan.lowered, plan.together = lower(low)
         return low
 
