@@ -255,9 +255,22 @@ def ops(
 )
 def warmup(
     backend: Annotated[str, typer.Option(help="As in lamina train.")] = "auto",
+    measure: Annotated[
+        bool | None,
+        typer.Option(
+            "--measure/--no-measure",
+            help="Measure this machine's thresholds anew, or not at all; else if there are none.",
+        ),
+    ] = None,
 ) -> None:
-    """Compiles ahead what a first training would compile, and keeps it on disk."""
+    """Compiles ahead what a first training would compile, and keeps it on disk.
+
+    Then measures, in some ten seconds, from which sizes on which way of computing is the faster one
+    here (backend numba). It counts for programs that start later; until then, and on a machine that
+    is too busy to measure, the defaults do.
+    """
     from .backends.selection import preferred
+    from .core.command.thresholds import lines
 
     with honest():
         chosen = preferred(backend).backend
@@ -265,6 +278,27 @@ def warmup(
         count = sum(1 for _ in chosen.warmup())
         seconds = time.perf_counter() - start
         typer.echo(f"{chosen.name}: {count} pieces of machine code ready in {seconds:.1f} s")
+        if chosen.thresholds()[1] and measure is not False:
+            _measure(anew=measure is True)
+        for line in lines(chosen):
+            typer.echo(line)
+
+
+def _measure(anew: bool) -> None:
+    """Measures the thresholds of native programs, where that is wanted."""
+    from .benchmarks import tuning
+    from .kernels import thresholds
+
+    if thresholds.mode() == "default" or not (anew or thresholds.problem()):
+        return
+    start = time.perf_counter()
+    try:
+        path = tuning.measure_and_keep()
+    except tuning.Unquiet as error:
+        typer.echo(f"nothing was measured, and no file written: {error}")
+    else:
+        seconds = time.perf_counter() - start
+        typer.echo(f"thresholds measured in {seconds:.1f} s, for programs that start now: {path}")
 
 
 @app.command(epilog="Examples:\n\n  lamina devices\n\n  lamina devices --check numba")
@@ -281,6 +315,7 @@ def devices(
     """Lists the backends: which can run here, and what mends those that cannot."""
     from .backends import registry
     from .backends.selection import get_backend
+    from .core.command.thresholds import described, lines
 
     if check:
         with honest():
@@ -291,12 +326,18 @@ def devices(
         found = registry.status(name)
         rows.append((found, time.perf_counter() - start))
     if as_json:
-        typer.echo(json.dumps([{**vars(s), "probe_seconds": t} for s, t in rows]))
+        told = [
+            {**vars(s), "probe_seconds": t, "thresholds": described(s.name) if s.available else {}}
+            for s, t in rows
+        ]
+        typer.echo(json.dumps(told))
         return
     for status, seconds in rows:
         took = f"  (probed in {seconds:.2f} s)" if probe else ""
         if status.available:
             typer.echo(f"{status.name:<8} available      {status.device}{took}")
+            for line in lines(get_backend(status.name)):
+                typer.echo(f"{'':<8} {line}")
         else:
             typer.echo(f"{status.name:<8} not available  {status.reason}{took}")
             typer.echo(f"{'':<8} to mend it     {status.fix}")

@@ -145,6 +145,13 @@ class Backend(Device):
         """Compiles ahead what programs may need; yields the name of each thing done."""
         yield from ()
 
+    def thresholds(self) -> tuple[str, list[tuple[str, str, str]]]:
+        """What decides between two ways of computing the same; by default there is nothing.
+
+        Returns where it is from, in words, and (name, value, "measured" or "default") of each.
+        """
+        return "", []
+
     def __copy__(self) -> Backend:
         return self
 

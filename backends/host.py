@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import platform
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..kernels.host import processor
 from ..kernels.memory import aligned
 from .contract import Backend
-
-
-@cache
-def processor() -> str:
-    """The processor's name."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 class HostBackend(Backend):

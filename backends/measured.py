@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..kernels import folder
 from ..kernels.errors import unknown
-from . import folder
-from .host import processor
+from ..kernels.host import processor
 from .registry import names, status
 
 SCHEMA = 1

@@ -54,6 +54,12 @@ class NumbaBackend(HostBackend):
         pieces = build.warmup(self.dtypes, threads.count())
         return (" ".join(piece) for piece in pieces)
 
+    def thresholds(self) -> tuple[str, list[tuple[str, str, str]]]:
+        """Those of native programs; see `kernels/thresholds.py`."""
+        from ..kernels import thresholds
+
+        return thresholds.found().origin, thresholds.described()
+
     def compile(self, program: Program) -> Executable:
         """Makes a program ready for the native executor."""
         from .native.executor import Native

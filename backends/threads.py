@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..kernels.errors import BadInput
+from ..kernels.host import usable_cores
 from ..kernels.memory import address, aligned
 
 _limit: list[Any] = []  # the limiter must stay alive, or the limit goes with it
@@ -61,14 +62,6 @@ def count() -> int:
     apply_environment()
     crew.limit = _chosen[0] if _chosen else usable_cores()
     return crew.limit
-
-
-@cache
-def usable_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class Helper:

@@ -24,8 +24,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ..backends.folder import folder
 from ..kernels.errors import BadInput
+from ..kernels.folder import folder
 from .result import Result, Row
 from .spread import NONE, Spread, Variance, between, identity, prior, timed_by_key
 

@@ -24,11 +24,11 @@ from ..backends import measured
 from ..backends.conformance import oracle, specs
 from ..backends.contract import Backend
 from ..backends.dispatch import resolve
-from ..backends.folder import read, write
-from ..backends.host import processor
 from ..backends.measured import Threshold, step_flops
 from ..backends.selection import get_backend
 from ..kernels.errors import LaminaError
+from ..kernels.folder import read, write
+from ..kernels.host import processor
 from ..kernels.op import Op, Sample
 from .environment import environment
 from .networks import Network, data_for, model_for

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.host import processor
 from ..backends.registry import names, status
+from ..kernels.host import processor
 
 PACKAGES = (
     "lamina", "numpy", "numba", "scipy", "llvmlite", "cupy", "cupy-cuda12x", "cupy-cuda13x",

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..backends import folder
+from ..kernels import folder
 from ..kernels.errors import BadInput
 from .result import Result, Row
 

@@ -44,7 +44,8 @@ def default_interrupt() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests do not depend on what the caller's shell chose."""
+    """Tests do not depend on what the caller's shell chose, nor on what was measured here."""
+    monkeypatch.setenv("LAMINA_THRESHOLDS", "default")
     monkeypatch.delenv("LAMINA_BACKEND", raising=False)
     monkeypatch.delenv("LAMINA_AUTO", raising=False)
     monkeypatch.delenv("LAMINA_THREADS", raising=False)

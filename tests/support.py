@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lamina as lm
 import numpy as np
+import pytest
+from lamina.kernels import thresholds
 
 CPU = ("loops", "numpy", "numba")
 GOLDEN = Path(__file__).parent / "golden"
@@ -61,6 +63,13 @@ def same(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
         x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
         for x, y in zip(a, b, strict=True)
     )
+
+
+def decided(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> thresholds.Thresholds:
+    """Has thresholds in force that differ from the defaults in these, until the test is over."""
+    made = replace(thresholds.defaults(), **changes)
+    monkeypatch.setattr(thresholds, "_current", [thresholds.Found(made, frozenset(), "given")])
+    return made
 
 
 def run_python(code: str, *arguments: object, cwd: Path | None = None, **environment: str) -> str:

@@ -30,9 +30,6 @@ from .estimates import estimate
 from .spans import ByteCount, moved
 from .tables import NativePlan, Stretch, Tables, Walked
 
-# From how many estimated seconds on a batch is done sooner by several threads: a 2-core Xeon with
-# AVX-512, 2026-11. Only the order of magnitude matters.
-SPLIT_SECONDS = 25e-6
 COPIED = 8192  # elements of an input that are copied sooner than found
 # Looks after a helper that sleeps, some ten nanoseconds each; one prediction would be over by then.
 PATIENCE, HURRY = 1_000_000, 5_000
@@ -129,7 +126,7 @@ class NativeBinding(Binding):
             return 1
         if rows not in self.estimates:
             self.estimates[rows] = estimate(self.program, rows)
-        return most if self.estimates[rows] >= SPLIT_SECONDS else 1
+        return most if self.estimates[rows] >= self.tables.thresholds.split_seconds else 1
 
     def _plan(self, rows: int) -> NativePlan:
         key = (rows, self._shares(rows), self.weights is not None)
@@ -329,7 +326,7 @@ class NativeBinding(Binding):
                 continue
             ticks = None
             if self.watch:
-                ticks = np.zeros(len(part.owners) or 1, dtype=np.int64)
+                ticks = np.zeros(len(part.tasks) or 1, dtype=np.int64)
                 begun = time.perf_counter()
             part.table[interpreter.TICKS] = 0 if ticks is None else address(ticks)
             if plan.prepares:
@@ -346,7 +343,7 @@ class NativeBinding(Binding):
         spent: dict[int, list[int]] = {}
         for share, starts in enumerate(part.starts):
             for task in range(starts[0], starts[-1]):
-                times = spent.setdefault(part.owners[task], [0] * len(part.starts))
+                times = spent.setdefault(part.tasks[task].owner, [0] * len(part.starts))
                 times[share] += int(ticks[task])
         total = max(int(ticks[s[0] : s[-1]].sum()) for s in part.starts)
         instructions = [one for _, one in self.program.instructions()]

@@ -14,12 +14,15 @@ from ...kernels.memory import Address
 from ...kernels.numba.activations import CODES
 from ..program import Instruction, ValueId
 from .lowering import Lowering, bits, optional, rule
-from .products import MOVED_ELEMENTS, blas_pays, join, tiles
+from .products import MOVED_ELEMENTS, gemm, join, tiles
 from .spans import ByteCount, Cut, Span, moved, span
 from .tasks import Shares, Task
 
 MANY_ROWS = 512  # of x, from which x^T is copied for a product: its columns are far apart
 NARROW = 16  # columns below which a sum over rows does not fill a vector
+# Rows of g from which each share makes the panels of w^T itself, where it needs all of them; below,
+# the shares make them together, and each waits for those of the others.
+TURNED_ROWS = 128
 
 
 @rule("dense_backward", empty=True)
@@ -51,8 +54,10 @@ class _Backward:
         self.own = low.weight_cuts(self.inner, self.work)
         # What a share's part is worth: of the rows of the batch, and of the rows of the weights.
         part, own = (max(b - a for a, b in cuts) for cuts in (self.cuts, self.own))
-        self.blas_by_batch = blas_pays(part, self.inner, self.columns)
-        self.blas_by_weight = blas_pays(self.rows, own, self.columns)
+        self.turned = low.shares == 1 or part >= TURNED_ROWS
+        found = low.thresholds
+        self.blas_by_batch = min(part, self.inner, self.columns) >= found.input_blas
+        self.blas_by_weight = min(self.rows, own, self.columns) >= found.weight_blas
 
     def tasks(self, one: Instruction, y: ValueId | None, attrs: dict[str, Any]) -> Iterator[Shares]:
         """All steps."""
@@ -85,7 +90,10 @@ class _Backward:
             reads = [low.part(self.g, start, stop), low.part(y, start, stop)]
             write = self.rows_of_g(start, stop)
             g, derived = reads[0].start, reads[1].start
-            record = [g, stop - start, self.columns, derived, code, alpha, write.start]
+            record = [
+                g, stop - start, self.columns, derived, code, alpha, write.start,
+                int(low.thresholds.streams),
+            ]  # fmt: skip
             row.append(low.task("activate_backward", record, reads, [write]))
         return row
 
@@ -117,49 +125,39 @@ class _Backward:
             sizes = (count, 1, width)
             return tiles(low, (a, 1, 1), (b, width), (c, width), sizes, reads, writes)
         if self.blas_by_batch:
-            codes = [ord("T"), ord("N")]
-            record = [
-                low.blas("gemm"), *codes, width, count, columns, b, columns, a, columns, c,
-                width,
-            ]  # fmt: skip
-            return low.task("product", record, reads, writes)
+            return gemm(
+                low, (a, columns), (b, columns), (c, width), (count, columns, width), reads, writes,
+                transposes=(False, True),
+            )  # fmt: skip
+        if self.turned:
+            return tiles(
+                low, (a, columns, 1), (b, columns), (c, width), (count, columns, width), reads,
+                writes, turned=True,
+            )  # fmt: skip
         panels = low.transposed(self.w)
         reads[1] = span(panels, ByteCount(width * self.size))
-        return self.from_panels((a, count), width, panels, (c, width), reads, writes)
+        full = width // low.wide * low.wide
+        # where column 0 of those left would be
+        rest = moved(panels, low.bytes(full * columns - full))
+        return tiles(
+            low, (a, columns, 1), (rest, width - full), (c, width), (count, columns, width), reads,
+            writes, panels=panels,
+        )  # fmt: skip
 
     def columns_of_input(self, out: ValueId) -> Iterator[Shares]:
         """Columns of out = g w^T: each share those of the rows of w that it updates itself."""
-        low, transposes, row = self.low, Shares(), Shares()
-        for share, (start, stop) in enumerate(self.own):
-            size = ByteCount((stop - start) * self.size)
-            panels = low.block(share, size, "transpose")
-            before = ByteCount(-start * self.size)  # where those of row 0 would be
-            transposes.append(low.transpose(self.w, (start, stop), moved(panels, before)))
-            reads = [self.rows_of_g(0, self.rows), span(panels, size)]
-            g, target = (self.place, self.rows), moved(low.at(out), low.bytes(start))
+        low, row = self.low, Shares()
+        for start, stop in self.own:
+            reads = [self.rows_of_g(0, self.rows), low.part(self.w, start, stop)]
+            g, w, target = reads[0].start, reads[1].start, moved(low.at(out), low.bytes(start))
+            sizes = (self.rows, self.columns, stop - start)
             row.append(
-                self.from_panels(
-                    g, stop - start, panels, (target, self.inner), reads, [low.whole(out)]
+                tiles(
+                    low, (g, self.columns, 1), (w, self.columns), (target, self.inner), sizes,
+                    reads, [low.whole(out)], turned=True,
                 )
-            )
-        yield transposes
+            )  # fmt: skip
         yield row
-
-    def from_panels(
-        self, g: tuple[Address, int], width: int, panels: Address, out: tuple[Address, int],
-        reads: list[Span], writes: list[Span],
-    ) -> Task:  # fmt: skip
-        """Rows of g (address, number) times what `pack_transposed` has put into panels of `width`
-        columns together. out: address and row length.
-        """
-        low, inner, (a, count) = self.low, self.columns, g
-        full = width // low.wide * low.wide
-        # where column 0 of those left would be
-        rest = moved(panels, low.bytes(full * inner - full))
-        return tiles(
-            low, (a, inner, 1), (rest, width - full), out, (count, inner, width), reads, writes,
-            panels=panels,
-        )  # fmt: skip
 
     # x^T g, and the sums of g's columns
 
@@ -174,12 +172,10 @@ class _Backward:
         if not self.blas_by_weight:
             return self.product((0, self.rows), rows, write)
         x, g = self.columns_of_x((0, self.rows), start), self.rows_of_g(0, self.rows)
-        codes = [ord("N"), ord("T")]
-        record = [
-            low.blas("gemm"), *codes, self.columns, stop - start, self.rows, g.start,
-            self.columns, x.start, self.inner, write.start, self.columns,
-        ]  # fmt: skip
-        return low.task("product", record, [x, g], [write])
+        return gemm(
+            low, (x.start, self.inner), (g.start, self.columns), (write.start, self.columns),
+            (stop - start, self.rows, self.columns), [x, g], [write], transposes=(True, False),
+        )  # fmt: skip
 
     def columns_of_x(self, batch: Cut, first: int) -> Span:
         """Rows of x from one of their columns on."""

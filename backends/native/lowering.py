@@ -18,9 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from ...kernels import thresholds
 from ...kernels.memory import Address
 from ...kernels.numba.native.register_tile import BYTES, WIDE
 from ...kernels.spec import FLOATS, ITEMSIZE, Dim, Spec, length
+from ...kernels.thresholds import Thresholds
 from .. import bounds
 from ..program import Instruction, Program, Region, ValueId
 from .spans import ByteCount, Cut, Span, moved, span
@@ -61,11 +63,15 @@ class Lowering:
     (`places`). All see the same program and the same lists of tasks.
     """
 
-    def __init__(self, program: Program, memory: Memory, rows: int, shares: int) -> None:
+    def __init__(
+        self, program: Program, memory: Memory, rows: int, shares: int,
+        found: Thresholds | None = None,
+    ) -> None:  # fmt: skip
         self.program = program
         self.memory = memory
         self.rows = rows
         self.shares = shares
+        self.thresholds = found or thresholds.current()
         self.dtype = program.dtype  # of the arrays that the steps work on
         self.specs = [v.spec.at(rows) for v in program.values]
         self.places: dict[ValueId, Address] = {}  # of values that stand elsewhere for a rule

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..program import Instruction, ValueId
 from .lowering import Lowering, rule
-from .products import tiles
+from .products import gemm, tiles
 from .spans import ByteCount, Cut, Span, moved
 from .tasks import Shares, Task
 
@@ -44,12 +44,11 @@ class Product:
         """Rows of the first product."""
         low, columns = self.low, self.low.size(self.out, -1)
         a, b, out = self.rows(start, stop)
-        codes = [ord("T") if flag else ord("N") for flag in (self.transpose_b, self.transpose_a)]
-        record = [
-            low.blas("gemm"), *codes, columns, stop - start, self.inner, b.start,
-            low.size(self.b, -1), a.start, low.size(self.a, -1), out.start, columns,
-        ]  # fmt: skip
-        return low.task("product", record, [a, b], [out])
+        return gemm(
+            low, (a.start, low.size(self.a, -1)), (b.start, low.size(self.b, -1)),
+            (out.start, columns), (stop - start, self.inner, columns), [a, b], [out],
+            (self.transpose_a, self.transpose_b),
+        )  # fmt: skip
 
     def by_tiles(self, start: int, stop: int) -> Task:
         """Rows of the first product, where b is read as it lies."""

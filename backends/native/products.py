@@ -5,24 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ...kernels import processor
 from ...kernels.memory import Address
 from ...kernels.numba.activations import CODES
 from ...kernels.numba.native.register_tile import BYTES, WIDE
 from ...kernels.numba.native.tiles import SCRATCH, transposed_row
 from ...kernels.spec import length
+from ...kernels.thresholds import Thresholds
 from ..program import Instruction, ValueId
 from .lowering import Lowering, bits, optional, rule
 from .spans import ByteCount, Cut, Span, moved, span
 from .tasks import Shares, Task
 
-# Where tiles beat BLAS: measured on 2 cores of a Xeon with AVX-512, float32, 2026-11-23. One core's
-# tiles reach 145 to 170 GFLOP/s from (32, 64, 32) up, OpenBLAS 75 to 135; from about a thousand in
-# every dimension BLAS's copies pay for themselves: 148 to 124. On Zen 4 they do not, both cores at
-# (1024, 2048, 2048): tiles 208 to 219 GFLOP/s of 228, OpenBLAS 175 to 204 (EPYC 9004, 2026-11-28).
-LARGE = 512
-BLAS_PAYS = processor.NAME != "znver4"
-PACKED_ROWS = 48  # rows that a panel's copy is used for before it pays
 FEW_ROWS = 16  # up to which weights, not rows, are shared out: what counts is to read them once
 LONG = 64  # inner indices of a share at least
 # In training each share has just updated some rows of the weights. Where they are many, it reads
@@ -42,34 +35,60 @@ def tiles(
     low: Lowering, a: tuple[Address, int, int], b: tuple[Address, int], out: tuple[Address, int],
     sizes: tuple[int, int, int], reads: list[Span], writes: list[Span],
     bias: Address | None = None, relu: bool = False, panels: Address | None = None,
-    transposed: bool = False,
+    transposed: bool = False, turned: bool = False,
 ) -> Task:  # fmt: skip
     """out = A B in tiles, plus a bias, negative results zero where `relu`; panels: B packed.
 
     a: address, step along rows and along the inner index; b, out: address and row length; sizes:
     rows, inner, columns; transposed: whether A, whose inner indices lie far apart, is copied first
-    so that they lie side by side.
+    so that they lie side by side; turned: whether b is the transpose of B.
     """
     rows, inner, columns = sizes
-    packed = rows >= PACKED_ROWS and columns >= 2 * low.wide
-    whole = packed if WIDE == 2 else columns >= LARGE and inner >= LARGE
-    block = SCRATCH // (BYTES * WIDE) if whole or panels is not None else NEAR_BLOCK
-    if rows == 1 and panels is None and inner * columns * low.item > ROW_BYTES:
+    block, packed = blocks(low.thresholds, sizes, low.item, turned or panels is not None)
+    if rows == 1 and not turned and panels is None and inner * columns * low.item > ROW_BYTES:
         block = ROW_BLOCK
-    if packed:  # all panels together, where they fit
-        block = max(block, SCRATCH // (columns * low.item))
-    record = [*a, *b, *out, rows, inner, columns, block, 0, bias or 0, int(relu), panels or 0, 0]
+    record = [
+        *a, *b, *out, rows, inner, columns, block, 0, bias or 0, int(relu), panels or 0, 0,
+        int(turned),
+    ]  # fmt: skip
     made = low.task("product_tiles", record, reads, writes)
-    if packed and panels is None:
+    if turned or (packed and panels is None):
         made.scratch[11] = ByteCount(SCRATCH)
     if transposed:
         made.scratch[15] = low.bytes(rows * transposed_row(block, inner, low.item))
     return made
 
 
-def blas_pays(*sizes: int) -> bool:
-    """Whether BLAS, which copies its factors together first, is the faster."""
-    return BLAS_PAYS and min(sizes) >= LARGE
+def gemm(
+    low: Lowering, a: tuple[Address, int], b: tuple[Address, int], out: tuple[Address, int],
+    sizes: tuple[int, int, int], reads: list[Span], writes: list[Span],
+    transposes: tuple[bool, bool] = (False, False),
+) -> Task:  # fmt: skip
+    """out = op(a) op(b) by BLAS, where op is the transpose, or nothing.
+
+    a, b, out: address and row length, as they lie. sizes: rows, inner indices, columns.
+    """
+    rows, inner, columns = sizes
+    codes = [ord("T") if one else ord("N") for one in reversed(transposes)]
+    record = [low.blas("gemm"), *codes, columns, rows, inner, *b, *a, *out]
+    return low.task("product", record, reads, writes)
+
+
+def blocks(
+    found: Thresholds, sizes: tuple[int, int, int], item: int, ready: bool = False
+) -> tuple[int, bool]:  # fmt: skip
+    """How many inner indices of a product are worked on together, and whether panels are copied.
+
+    sizes: rows, inner indices, columns, of `item` bytes each. ready: whether B is there in panels,
+    or becomes panels in any case.
+    """
+    rows, inner, columns = sizes
+    packed = rows >= found.packed_rows and columns >= 2 * WIDE * BYTES // item
+    whole = packed if WIDE == 2 else min(inner, columns) >= found.whole_block
+    block = SCRATCH // (BYTES * WIDE) if whole or ready else NEAR_BLOCK
+    if packed:  # all panels together, where they fit
+        block = max(block, SCRATCH // (columns * item))
+    return block, packed
 
 
 def _product(
@@ -94,6 +113,20 @@ def _product(
     return tiles(
         low, (a, inner, 1), (b, columns), (c, columns), sizes, reads, writes, shift, relu, panels
     )  # fmt: skip
+
+
+def _by_blas(low: Lowering, cuts: list[Cut], inner: int, columns: int) -> bool:
+    """Whether BLAS is the faster for a share's rows."""
+    return min(max(b - a for a, b in cuts), inner, columns) >= low.thresholds.forward_blas
+
+
+def _blas_product(low: Lowering, x: ValueId, rows: Cut, w: ValueId, out: ValueId) -> Task:
+    """Rows of out = x w."""
+    start, stop = rows
+    inner, columns = low.size(x, 1), low.size(w, 1)
+    a, b, c = low.part(x, start, stop), low.whole(w), low.part(out, start, stop)
+    sizes = (stop - start, inner, columns)
+    return gemm(low, (a.start, inner), (b.start, columns), (c.start, columns), sizes, [a, b], [c])
 
 
 def _in_parts(
@@ -174,11 +207,16 @@ def _dense_tasks(
         bool(low.program.update) and inner >= MOVED * rows and inner * columns >= MOVED_ELEMENTS
     )
     shift = (0, 0)  # a bias that is still to be added, and its rows
+    finished = bool(inner) and attrs["activation"] in ("linear", "relu")
     if inner == 0:
         yield from low.clear(out)
         shift = (0, 0) if bias is None else (low.at(bias), 1)
     elif low.shares > 1 and few and all(b - a >= LONG for a, b in parts):
         yield from _in_parts(low, x, w, parts, bias, relu, out)
+    elif low.program.update and _by_blas(low, cuts, inner, columns):
+        yield [None if a == b else _blas_product(low, x, (a, b), w, out) for a, b in cuts]
+        shift = (0, 0) if bias is None else (low.at(bias), 1)
+        finished = attrs["activation"] == "linear" and bias is None
     else:
         kept = low.parameter(w) and not low.program.update and inner > 1 and columns >= 2 * low.wide
         panels = low.packed(w) if kept and rows > FEW_ROWS else None
@@ -186,13 +224,16 @@ def _dense_tasks(
             None if a == b else _product(low, x, (a, b), w, bias, relu, out, panels)
             for a, b in cuts
         ]
-    if attrs["activation"] in ("linear", "relu") and inner:
+    if finished:
         return
     code, alpha = CODES[attrs["activation"]], bits(attrs["alpha"])
     row: Shares = []
     for start, stop in cuts:
         part = low.part(out, start, stop)
-        record = [part.start, stop - start, columns, *shift, code, alpha, part.start]
+        record = [
+            part.start, stop - start, columns, *shift, code, alpha, part.start,
+            int(low.thresholds.streams),
+        ]  # fmt: skip
         reads = [part] if bias is None else [part, low.whole(bias)]
         row.append(None if start == stop else low.task("activate", record, reads, [part]))
     yield row

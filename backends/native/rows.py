@@ -21,7 +21,10 @@ def _activation(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Itera
     (x,), out = one.inputs, one.outputs[0]
     assert x is not None
     code, alpha = CODES[one.op], bits(attrs.get("alpha", 0.0))
-    return low.flat("activate", (x,), out, lambda p, n, o: [p[0], 1, n, p[0], 0, code, alpha, o])
+    streams = int(low.thresholds.streams)
+    return low.flat(
+        "activate", (x,), out, lambda p, n, o: [p[0], 1, n, p[0], 0, code, alpha, o, streams]
+    )
 
 
 @rule(*(f"{name}_backward" for name in ACTIVATIONS))
@@ -32,9 +35,10 @@ def _activation_backward(
     assert g is not None
     assert y is not None
     code, alpha = CODES[one.op.removesuffix("_backward")], bits(attrs.get("alpha", 0.0))
+    streams = int(low.thresholds.streams)
     return low.flat(
         "activate_backward", (g, y), one.outputs[0],
-        lambda p, n, o: [p[0], 1, n, p[1], code, alpha, o],
+        lambda p, n, o: [p[0], 1, n, p[1], code, alpha, o, streams],
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...kernels import thresholds
 from ...kernels.llvm import library
 from ...kernels.memory import Address, address, aligned
 from ...kernels.numba.native import build, compiled, interpreter, slots
@@ -34,14 +35,13 @@ COLUMN, GATHERED, PATCHES, PATCH_COUNT = 2, 7, 8, 9
 class Stretch:
     """Native steps between two calls of the walker, as the tables that the loop reads.
 
-    owners: of each task, the position of its instruction, or -1. starts: (shares, stretches + 1),
-        the first task of each.
+    tasks: all shares', one behind the other. starts: (shares, stretches + 1), the first of each.
     """
 
     table: np.ndarray
     address: Address
     kept: list[np.ndarray]
-    owners: list[int]
+    tasks: list[Task]
     starts: np.ndarray
 
 
@@ -128,6 +128,7 @@ class Tables:
         self, backend: Backend, program: Program, state: State, control_address: Address
     ) -> None:
         self.backend, self.program, self.state = backend, program, state
+        self.thresholds = thresholds.current()
         self.control_address = control_address
         self.buffers = Buffers(backend, program, state)
         self.columns = [name for name in program.columns if name != "weights"]
@@ -225,7 +226,9 @@ class Tables:
 
     def _lower(self, plan: NativePlan) -> Lowering:
         """Makes the tasks of every instruction; what made them."""
-        low = Lowering(self.program, self._memory(plan), plan.rows, plan.shares)
+        low = Lowering(
+            self.program, self._memory(plan), plan.rows, plan.shares, self.thresholds
+        )  # fmt: skip
         plan.lowered, plan.together = lower(low)
         return low
 
@@ -337,9 +340,12 @@ class Tables:
             address(plan.nows), *checks, len(prepared),
         ]  # fmt: skip
         kept = [*(one.record for one in placed), *tables]
-        owners = [one.task.owner for one in placed]
         shape = (plan.shares, len(cut) + 1)
-        plan.parts.append(Stretch(table, address(table), kept, owners, tables[0].reshape(shape)))
+        plan.parts.append(
+            Stretch(
+                table, address(table), kept, [one.task for one in placed], tables[0].reshape(shape)
+            )
+        )
 
     def _code(self, task: Task) -> int:
         """The address of a task's code."""

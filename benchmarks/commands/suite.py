@@ -9,9 +9,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ...backends.folder import folder
 from ...kernels.errors import BadInput
 from ...kernels.files import make_folder
+from ...kernels.folder import folder
 from ...kernels.isolated import PACKAGE, command
 from ..result import Result
 from ..suite import Options, measure_suite

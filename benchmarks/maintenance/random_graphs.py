@@ -21,7 +21,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,16 +84,18 @@ def on(count: int | None) -> Iterator[None]:
     if count is None:
         yield
         return
-    from lamina.backends.native import executor, lowering
+    from lamina.backends.native import lowering
+    from lamina.kernels import thresholds
 
-    before = threads.count(), executor.SPLIT_SECONDS, lowering.SHARED_ELEMENTS
+    before = threads.count(), lowering.SHARED_ELEMENTS
     lm.set_threads(count)
-    executor.SPLIT_SECONDS, lowering.SHARED_ELEMENTS = 0.0, 0
+    lowering.SHARED_ELEMENTS = 0
     try:
-        yield
+        with thresholds.using(replace(thresholds.current(), split_seconds=0.0)):
+            yield
     finally:
         lm.set_threads(before[0])
-        executor.SPLIT_SECONDS, lowering.SHARED_ELEMENTS = before[1:]
+        lowering.SHARED_ELEMENTS = before[1]
 
 
 def judged(case: Case, dtype: str) -> tuple[Judgement, Oracle]:

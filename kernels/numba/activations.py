@@ -70,8 +70,12 @@ def activate_flat(x: Array, code: int, alpha: Any, out: Array) -> None:
 
 
 @jit
-def activate(x: Array, bias: Array, code: int, alpha: Any, out: Array) -> None:
+def activate(
+    x: Array, bias: Array, code: int, alpha: Any, out: Array, streams_pay: bool
+) -> None:  # fmt: skip
     """out = activation(x + bias); a bias of no rows is left out; out may be x; all row-major.
+
+    streams_pay: whether an array larger than the caches is written past them: the same numbers.
 
     A block of rows at a time stays in the nearest cache, and the activation runs along the whole
     block: a loop along a row of one or ten elements would never fill a vector. Loops start at zero,
@@ -79,7 +83,7 @@ def activate(x: Array, bias: Array, code: int, alpha: Any, out: Array) -> None:
     """
     columns = x.shape[1]
     flat_x, flat = x.reshape(-1), out.reshape(-1)
-    biased, large = bias.shape[0] > 0, streams.large(flat)
+    biased, large = bias.shape[0] > 0, streams_pay and streams.large(flat)
     if not biased and not large and x.ctypes.data != out.ctypes.data:
         activate_flat(flat_x, code, alpha, flat)
         return
@@ -109,11 +113,16 @@ def activate(x: Array, bias: Array, code: int, alpha: Any, out: Array) -> None:
 
 
 @jit
-def activate_backward(g: Array, y: Array, code: int, alpha: Any, out: Array) -> None:
-    """out = g times the derivative at the output y; out may be g or y; all row-major."""
+def activate_backward(
+    g: Array, y: Array, code: int, alpha: Any, out: Array, streams_pay: bool
+) -> None:  # fmt: skip
+    """out = g times the derivative at the output y; out may be g or y; all row-major.
+
+    streams_pay: as in `activate`.
+    """
     g, y, out = g.reshape(-1), y.reshape(-1), out.reshape(-1)
     # Softplus has an exponential to compute, which in pieces waits for memory at each one's start.
-    if code == SOFTPLUS or not streams.large(out):
+    if code == SOFTPLUS or not (streams_pay and streams.large(out)):
         activate_backward_flat(g, y, code, alpha, out)
         return
     scratch = np.empty(streams.PIECE, g.dtype)

@@ -19,23 +19,28 @@ def matmul(a: Array, b: Array, out: Array) -> None:
 
 
 @jit
-def dense(x: Array, weight: Array, bias: Array, code: int, alpha: Any, out: Array) -> None:
-    """out = activation(x @ weight + bias)."""
+def dense(
+    x: Array, weight: Array, bias: Array, code: int, alpha: Any, out: Array, streams_pay: bool
+) -> None:  # fmt: skip
+    """out = activation(x @ weight + bias); streams_pay: as in `activate`."""
     np.dot(x, weight, out)
     if bias.shape[0] > 0 or code != LINEAR:
-        activate(out, bias, code, alpha, out)
+        activate(out, bias, code, alpha, out, streams_pay)
 
 
 @jit
 def dense_backward(
     g: Array, x: Array, weight: Array, y: Array, code: int, alpha: Any,
-    g_weight: Array, g_bias: Array, g_x: Array,
+    g_weight: Array, g_bias: Array, g_x: Array, streams_pay: bool,
 ) -> None:  # fmt: skip
-    """Gradients of weight, bias and x; the last two are left out where they have no rows."""
+    """Gradients of weight, bias and x; the last two are left out where they have no rows.
+
+    streams_pay: as in `activate`.
+    """
     gz = g
     if code != LINEAR:
         gz = np.empty_like(g)
-        activate_backward(g, y, code, alpha, gz)
+        activate_backward(g, y, code, alpha, gz, streams_pay)
     np.dot(x.T, gz, g_weight)
     if g_bias.shape[0] > 0:
         column_sums(gz, g_bias)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import philox
+from .. import philox, thresholds
 from ..op import Attrs, Op, Specs
 from . import activations, losses, updates
 from . import dense as layer
@@ -89,7 +89,10 @@ def activation(code: int) -> Any:
     def run(out: Out, x: Array, *, alpha: float = 0.0) -> None:
         like = x.dtype.type
         x = np.ascontiguousarray(x).reshape(1, -1)
-        activations.activate(x, given(None, x), code, like(alpha), out[0].reshape(1, -1))
+        activations.activate(
+            x, given(None, x), code, like(alpha), out[0].reshape(1, -1),
+            thresholds.current().streams,
+        )  # fmt: skip
 
     return run
 
@@ -100,7 +103,9 @@ def activation_backward(code: int) -> Any:
     def run(out: Out, gradient: Array, y: Array, *, alpha: float = 0.0) -> None:
         like = gradient.dtype.type
         g, y = (np.ascontiguousarray(a).reshape(1, -1) for a in (gradient, y))
-        activations.activate_backward(g, y, code, like(alpha), out[0].reshape(1, -1))
+        activations.activate_backward(
+            g, y, code, like(alpha), out[0].reshape(1, -1), thresholds.current().streams
+        )  # fmt: skip
 
     return run
 
@@ -173,7 +178,10 @@ def dense(
 ) -> None:
     """Product, bias and activation."""
     code, slope = activations.CODES[activation], weight.dtype.type(alpha)
-    layer.dense(matrix(x), matrix(weight), given(bias, weight), code, slope, result(out[0]))
+    layer.dense(
+        matrix(x), matrix(weight), given(bias, weight), code, slope, result(out[0]),
+        thresholds.current().streams,
+    )  # fmt: skip
 
 
 def dense_backward(
@@ -195,6 +203,7 @@ def dense_backward(
         gradient, matrix(x), matrix(weight), gradient if y is None else matrix(y),
         activations.CODES["linear" if y is None else activation], weight.dtype.type(alpha),
         out[0], out[1] if bias else nothing, result(out[-1]) if input else nothing,
+        thresholds.current().streams,
     )  # fmt: skip
 
 

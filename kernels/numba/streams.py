@@ -1,10 +1,11 @@
-"""Arrays larger than the caches, on Intel's processors with AVX-512: written, not read first.
+"""Arrays larger than the caches: written past them, not read first, where that pays.
 
-A plain store reads the line that it is about to overwrite. So large arrays are worked on in pieces
-that fit the nearest cache, which are sent to memory with non-temporal stores. Measured on 32 MiB
-(Xeon, 2026-11): tanh 22 to 8 ms, the derivative of the sigmoid 6.4 to 4.7, of 3.6 that a copy of as
-many bytes takes. On AMD's it is the other way round: tanh 4.9 in pieces, 3.9 without (EPYC 7003),
-3.3 and 2.1 (EPYC 9004); the sigmoid's derivative 4.1 and 4.3, 4.1 and 3.6.
+A plain store reads the line that it is about to overwrite. So large arrays can be worked on in
+pieces that fit the nearest cache, which are sent to memory with non-temporal stores. Measured on 32
+MiB (Xeon, 2026-11): tanh 22 to 8 ms, the derivative of the sigmoid 6.4 to 4.7, of 3.6 that a copy
+of as many bytes takes. On AMD's it is the other way round: tanh 4.9 in pieces, 3.9 without (EPYC
+7003), 3.3 and 2.1 (EPYC 9004); the sigmoid's derivative 4.1 and 4.3, 4.1 and 3.6. Whoever calls
+says whether it pays here: `kernels/thresholds.py`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,10 @@ from typing import Any
 from llvmlite import ir
 from numba import extending, types
 
-from ..processor import AMD, VECTOR
 from .jit import jit
 
 intrinsic: Any = extending.intrinsic
 
-PAYS = VECTOR == 64 and not AMD
 LARGE = 8 * 2**20  # bytes of an array that is not expected to be in a cache when it is read next
 PIECE = 4096  # elements of a piece: 16 or 32 KiB
 LINE = 64
@@ -54,8 +53,8 @@ def settle(context: Any) -> Any:
 
 @jit
 def large(out: Any) -> bool:
-    """Whether an array is written past the caches; `settle` then ends the writing."""
-    return PAYS and out.size * out.itemsize >= LARGE
+    """Whether an array is larger than the caches."""
+    return out.size * out.itemsize >= LARGE  # type: ignore[no-any-return]
 
 
 @jit

@@ -13,9 +13,10 @@ import lamina as lm
 import numpy as np
 import pytest
 import support
-from lamina.backends import folder, measured
-from lamina.backends.host import processor
+from lamina.backends import measured
 from lamina.benchmarks import crossover
+from lamina.kernels import folder
+from lamina.kernels.host import processor
 
 Plant = Callable[..., Path]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import support
 from lamina.backends import threads
-from lamina.backends.native import executor, instructions, nests
+from lamina.backends.native import instructions, nests
 from lamina.backends.state import Control
 from lamina.core import sources
 from native_support import trained
@@ -46,7 +46,7 @@ def test_short_epochs_in_one_run_are_the_same(
     backend: str, weighted: bool, shuffle: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if backend == "numba in shares":
-        monkeypatch.setattr(executor, "SPLIT_SECONDS", 0.0)
+        support.decided(monkeypatch, split_seconds=0.0)
     monkeypatch.setattr(sources, "POLITE_SECONDS", 60.0)
     x, y = support.classes(64)
     weights = np.random.default_rng(1).random(64) if weighted else None
@@ -87,7 +87,7 @@ def started(
 ) -> lm.Sequential:
     """A model of two layers for three features and two targets."""
     if backend == "numba in shares":
-        monkeypatch.setattr(executor, "SPLIT_SECONDS", 0.0)
+        support.decided(monkeypatch, split_seconds=0.0)
     model = lm.Sequential(
         [lm.Dense(4, **dense), lm.Dense(2, **dense)], "mean_squared_error", optimizer,
         backend=backend.split()[0], seed=0,

@@ -15,6 +15,7 @@ from lamina.backends.native import executor, gradients
 from lamina.backends.native.lowering import Lowering, Memory
 from lamina.backends.native.tasks import Task, stretches
 from lamina.backends.walker import Walker
+from lamina.kernels.thresholds import NEVER
 from native_support import trained
 
 
@@ -116,21 +117,26 @@ def test_gradients_of_inputs_by_the_rows_of_weights(
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_products_by_blas(many_threads: Any, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+@pytest.mark.parametrize("blas", [True, False])
+def test_products_by_blas_and_in_tiles(
+    many_threads: Any, monkeypatch: pytest.MonkeyPatch, count: int, blas: bool
+) -> None:
     many_threads(count)
-    asked = []
+    side = 0 if blas else NEVER
+    support.decided(
+        monkeypatch, forward_blas=side, input_blas=side, weight_blas=side, split_seconds=0.0
+    )
+    layers = [lm.Dense(40, "relu"), lm.Dense(33, "tanh"), lm.Dense(7), lm.Dense(3, "softmax")]
+    text = agree_after_steps(layers, 30, 600)
+    lines = [line for line in text.splitlines() if "dense" in line]
+    assert len(lines) == 8
+    if not blas:
+        assert all("product_tiles" in line for line in lines), text
+    assert all((" product " in f"{line} ") == blas for line in lines), text
 
-    def pays(*sizes: int) -> bool:
-        asked.append(sizes)
-        return True
 
-    monkeypatch.setattr(gradients, "blas_pays", pays)
-    agree_after_steps([lm.Dense(40, "relu"), lm.Dense(33, "tanh"), lm.Dense(3, "softmax")], 30, 600)
-    assert asked
-
-
-def agree_after_steps(layers: list[Any], columns: int, batch: int) -> None:
-    """Trains on NumPy and here, which must come to the same weights."""
+def agree_after_steps(layers: list[Any], columns: int, batch: int) -> str:
+    """Trains on NumPy and here, which must come to the same weights; how it is run here."""
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2 * batch, columns)), rng.integers(0, 3, 2 * batch)
     ends = []
@@ -142,6 +148,7 @@ def agree_after_steps(layers: list[Any], columns: int, batch: int) -> None:
         ends.append(model.get_weights())
     for found, expected in zip(*ends, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    return lm.explain(model)
 
 
 @pytest.mark.parametrize("shares", [1, 2, 3, 5])

@@ -13,11 +13,11 @@ import lamina as lm
 import numpy as np
 import pytest
 from lamina.__main__ import app
-from lamina.backends import folder
 from lamina.benchmarks import spread as spreads
 from lamina.benchmarks.comparison import Comparison, compare, holm, read
 from lamina.benchmarks.result import Result, Row
 from lamina.benchmarks.spread import Spread, Variance, between, prior
+from lamina.kernels import folder
 from typer.testing import CliRunner
 
 NOISE = 0.02  # of a run's median, standard deviation of the logarithm

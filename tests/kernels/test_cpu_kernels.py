@@ -229,8 +229,8 @@ def test_dropout_mask_is_the_reference_s(seed: int) -> None:
 
 
 @dtypes
-@pytest.mark.parametrize("shift", [0, 1, 5])
-def test_arrays_larger_than_the_caches(dtype: str, shift: int) -> None:
+@pytest.mark.parametrize(("shift", "pay"), [(0, True), (1, True), (5, True), (5, False)])
+def test_arrays_larger_than_the_caches(dtype: str, shift: int, pay: bool) -> None:
     size = streams.LARGE // np.dtype(dtype).itemsize + streams.PIECE // 2 + 3
     rng = np.random.default_rng(shift)
     x, g = (rng.standard_normal(size).astype(dtype) for _ in range(2))
@@ -239,14 +239,14 @@ def test_arrays_larger_than_the_caches(dtype: str, shift: int) -> None:
     for name in ("relu", "tanh", "elu", "softplus"):
         code, expected = activations.CODES[name], np.empty_like(x)
         activations.activate_flat(x, code, alpha, expected)
-        activations.activate(x[None], none, code, alpha, out[None])
+        activations.activate(x[None], none, code, alpha, out[None], pay)
         np.testing.assert_array_equal(out, expected)
         slope = np.empty_like(g)
         activations.activate_backward_flat(g, x, code, alpha, slope)
-        activations.activate_backward(g[None], x[None], code, alpha, out[None])
+        activations.activate_backward(g[None], x[None], code, alpha, out[None], pay)
         np.testing.assert_array_equal(out, slope)
         again = x.copy()
-        activations.activate(again[None], none, code, alpha, again[None])
+        activations.activate(again[None], none, code, alpha, again[None], pay)
         np.testing.assert_array_equal(again, expected)
 
 

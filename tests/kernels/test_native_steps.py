@@ -69,7 +69,7 @@ def test_products(sizes: tuple[int, int, int], transposed: str, dtype: str) -> N
                 run(
                     "product_tiles", dtype, left, *steps, right, columns, out, columns, rows,
                     inner, columns, block, place, shift if added else 0, relu, 0,
-                    copy if transposed == "copied" else 0,
+                    copy if transposed == "copied" else 0, 0,
                 )  # fmt: skip
                 expected = a @ b + added * bias
                 expected = np.maximum(expected, 0) if relu else expected
@@ -90,7 +90,7 @@ def test_products_in_the_largest_blocks(dtype: str) -> None:
     around, scratch = fenced(np.zeros(SCRATCH // np.dtype(dtype).itemsize), dtype, MARK)
     whole, out = fenced(np.full((rows, columns), 7.0), dtype, MARK)
     run("product_tiles", dtype, left, inner, 1, right, columns, out, columns, rows, inner,
-        columns, block, scratch, 0, 0, 0, 0)  # fmt: skip
+        columns, block, scratch, 0, 0, 0, 0, 0)  # fmt: skip
     np.testing.assert_allclose(out, a @ b, atol=1e-3 if dtype == "float32" else 1e-11)
     assert intact(whole, out)
     assert intact(around, scratch)
@@ -114,9 +114,43 @@ def test_products_with_a_transpose_in_panels(rows: int, columns: int, dtype: str
     for block in (128, 16):
         whole, out = fenced(np.full((rows, columns), 7.0), dtype, MARK)
         run("product_tiles", dtype, left, inner, 1, rest, columns - full, out, columns, rows,
-            inner, columns, block, 0, 0, 0, panels, 0)  # fmt: skip
+            inner, columns, block, 0, 0, 0, panels, 0, 0)  # fmt: skip
         np.testing.assert_allclose(out, a @ b[:, :inner].T, rtol=1e-4, atol=1e-4)
         assert intact(whole, out)
+
+
+LARGEST = SCRATCH // (WIDE * BYTES)
+
+
+@dtypes
+@pytest.mark.parametrize(
+    ("sizes", "block"),
+    [*((sizes, block) for sizes in SIZES for block in (128, 16)),
+     ((7, 2 * LARGEST + 3, 200), LARGEST)],
+    ids=str,
+)  # fmt: skip
+def test_products_with_a_factor_turned_as_it_is_used(
+    sizes: tuple[int, int, int], block: int, dtype: str
+) -> None:
+    """The same bits as of the factor itself, which lies in longer rows than it has."""
+    rows, inner, columns = sizes
+    rng = np.random.default_rng(columns)
+    a, b = rng.standard_normal((rows, inner)), rng.standard_normal((columns, inner + 2))
+    bias = rng.standard_normal(columns)
+    (_, left), (_, turned), (_, shift) = (fenced(one, dtype) for one in (a, b, bias))
+    _, right = fenced(b[:, :inner].T, dtype)
+    around, scratch = fenced(np.zeros(SCRATCH // np.dtype(dtype).itemsize), dtype, MARK)
+    expected = np.empty((rows, columns), dtype)
+    whole, out = fenced(np.full((rows, columns), 7.0), dtype, MARK, 5)
+    head, tail = (left, inner, 1), (rows, inner, columns, block, scratch, shift, 1, 0, 0)
+    run("product_tiles", dtype, *head, right, columns, expected, columns, *tail, 0)
+    run("product_tiles", dtype, *head, turned, inner + 2, out, columns, *tail, 1)
+    assert intact(whole, out)
+    assert intact(around, scratch)
+    if rows == 1:  # longer stretches of columns, in another order
+        np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-4)
+    else:
+        np.testing.assert_array_equal(out, expected)
 
 
 @dtypes
@@ -125,7 +159,7 @@ def test_products_of_a_part(dtype: str) -> None:
     (_, left), (_, right) = fenced(a[:, :9], dtype), fenced(b[:9], dtype)
     whole, out = fenced(np.full((20, 200), MARK), dtype, MARK)
     run("product_tiles", dtype, left[2:], 9, 1, right[:, 64:], 200, out[2:, 64:], 200,
-        15, 9, 100, 128, 0, 0, 0, 0, 0)  # fmt: skip
+        15, 9, 100, 128, 0, 0, 0, 0, 0, 0)  # fmt: skip
     expected = np.full((20, 200), MARK)
     expected[2:17, 64:164] = (a[:, :9] @ b[:9])[2:17, 64:164]
     np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)

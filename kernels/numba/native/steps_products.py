@@ -32,11 +32,12 @@ def product(a: Record, like: Like) -> None:
 def product_tiles(a: Record, like: Like) -> None:
     """out = A B in tiles. 0 A, 1 its row step, 2 its inner step, 3 B, 4 its row length, 5 out,
     6 its row length, 7 rows, 8 inner, 9 columns, 10 inner block, 11 scratch for a panel or 0,
-    12 bias or 0, 13 ReLU, 14 B packed before or 0, 15 scratch for A's transpose or 0.
+    12 bias or 0, 13 ReLU, 14 B packed before or 0, 15 scratch for A's transpose or 0,
+    16 whether 3 is the transpose of B.
     """
     tiles.product(
         a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12],
-        a[13], a[14], a[15], like,
+        a[13], a[14], a[15], a[16], like,
     )  # fmt: skip
 
 
@@ -89,20 +90,22 @@ def vector_product(a: Record, like: Like) -> None:
 @step
 def activate(a: Record, like: Like) -> None:
     """out = activation(x + bias). 0 x, 1 rows, 2 columns, 3 bias, 4 its rows, 5 code, 6 alpha,
-    7 out.
+    7 out, 8 whether streams pay.
     """
     activations.activate(
         matrix(a[0], a[1], a[2], like), matrix(a[3], a[4], a[2], like), a[5], real(a[6], like),
-        matrix(a[7], a[1], a[2], like),
+        matrix(a[7], a[1], a[2], like), a[8] != 0,
     )  # fmt: skip
 
 
 @step
 def activate_backward(a: Record, like: Like) -> None:
-    """out = g times the derivative. 0 g, 1 rows, 2 columns, 3 y, 4 code, 5 alpha, 6 out."""
+    """out = g times the derivative. 0 g, 1 rows, 2 columns, 3 y, 4 code, 5 alpha, 6 out,
+    7 whether streams pay.
+    """
     activations.activate_backward(
         matrix(a[0], a[1], a[2], like), matrix(a[3], a[1], a[2], like), a[4], real(a[5], like),
-        matrix(a[6], a[1], a[2], like),
+        matrix(a[6], a[1], a[2], like), a[7] != 0,
     )  # fmt: skip
 
 

@@ -53,7 +53,7 @@ _row, _row_far = tile(1, 4 * WIDE), tile(1, 4 * WIDE, distance=8)
 def product(
     a: int, a_row: int, a_inner: int, b: int, b_row: int, out: int, out_row: int, rows: int,
     inner: int, columns: int, block: int, scratch: int, bias: int, relu: int, panels: int,
-    transposed: int, like: Any,
+    transposed: int, turned: int, like: Any,
 ) -> None:  # fmt: skip
     """out (rows, columns) = A (rows, inner) B (inner, columns); addresses, and steps in elements.
 
@@ -64,6 +64,8 @@ def product(
     bias: the address of one row that is added, or 0. relu: whether negative results become 0.
     transposed: scratch for `rows` rows of `transposed_row` elements, where each block of A is
         transposed first so that its inner indices lie side by side, or 0.
+    turned: whether b is the transpose of B: each panel is made in the scratch just before it is
+        used, while a whole transpose would go to a far cache and come back.
     """
     size = size_of_real(like)
     lanes = BYTES // size
@@ -72,14 +74,19 @@ def product(
     for first in range(0, inner, block):
         many, add = min(block, inner - first), first
         last = first + block >= inner
-        a_at, b_at = a + size * first * a_inner, b + size * first * b_row
+        a_at, b_at = a + size * first * a_inner, b + size * first * (1 if turned else b_row)
+        b_column = b_row if turned else 1
         x_row, x_inner = a_row, a_inner
         if transposed != 0:
             x_row, x_inner = transposed_row(block, inner, size), 1
             transpose(a_at, a_inner, many, rows, transposed, x_row, like)
             a_at = transposed
         together = scratch != 0 and full * many * size <= SCRATCH
-        if together:
+        if together and turned:
+            for column in range(0, full, wide):
+                transpose(b_at + size * column * b_row, b_row, wide, many,
+                          scratch + size * column * many, wide, like)  # fmt: skip
+        elif together:
             for k in range(many):
                 for column in range(0, full, wide):
                     _copy_row(pointer(b_at + size * (k * b_row + column), like),
@@ -89,8 +96,8 @@ def product(
         while column < columns:
             shift = bias + size * column if last and bias != 0 else 0
             cut = relu if last else 0
-            panel, target = b_at + size * column, out + size * column
-            if rows == 1 and panels == 0 and column + 4 * wide <= columns:
+            panel, target = b_at + size * column * b_column, out + size * column
+            if rows == 1 and panels == 0 and not turned and column + 4 * wide <= columns:
                 x, y, z = pointer(a_at, like), pointer(panel, like), pointer(target, like)
                 if many * b_row * size > NEAR:
                     _row_far(x, x_row, x_inner, y, b_row, z, out_row, many, add, 0, shift, cut)
@@ -104,6 +111,9 @@ def product(
                     ready, step = panels + size * (column * inner + first * wide), wide
                 elif together:
                     ready, step = scratch + size * column * many, wide
+                elif turned:
+                    transpose(panel, b_row, wide, many, scratch, wide, like)
+                    ready, step = scratch, wide
                 elif scratch != 0:
                     for k in range(many):
                         _copy_row(pointer(panel + size * k * b_row, like),
@@ -113,11 +123,16 @@ def product(
                        shift, cut, like)  # fmt: skip
                 column += wide
                 continue
-            left = columns - column
+            left, strips, strips_row = columns - column, panel, b_row
+            if turned:
+                strips_row = columns - full
+                if column == full:  # the panels were used: what is left takes their place
+                    transpose(panel, b_row, left, many, scratch, left, like)
+                strips = scratch + size * (column - full)
             width = 2 * lanes if WIDE > 2 and left >= 2 * lanes else lanes
             if left < lanes:
                 width = left if MASKS or left == 1 or many >= UNMASKED else 4 if left >= 4 else 2
-            strip(a_at, x_row, x_inner, panel, b_row, target, out_row, rows, many, add,
+            strip(a_at, x_row, x_inner, strips, strips_row, target, out_row, rows, many, add,
                   width, shift, cut, like)  # fmt: skip
             column += width
 

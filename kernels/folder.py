@@ -1,4 +1,4 @@
-"""Where lamina keeps what it measured on this machine."""
+"""Where lamina keeps what it measured on this machine, and what the machine is called."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import platform
 import re
 from pathlib import Path
 
-from ..kernels import files
+from . import files
 
 
 def folder() -> Path:
