@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from ..backends.ceilings import ceiling
 from ..backends.contract import Executable
-from ..backends.program import Instruction, Program
+from ..backends.program import Instruction, Program, Region, ValueId
 from ..backends.state import Control
 from ..kernels import ops
 from ..kernels.errors import NotBuilt
@@ -152,40 +153,41 @@ def profile(model: Sequential, x: Any, y: Any, steps: int = 20) -> Profile:
         one()
     result = Profile(model.backend.name, steps, *ceiling(model.backend, model.dtype))
     every, at = list(program.instructions()), 0
-    stops = {region.start: region.stop for region in executable.regions()}
+    regions = {region.start: region for region in executable.regions()}
+    again = {id for r in regions.values() for p in r.again for id in every[p][1].outputs}
     while at < len(every):
         segment, first = every[at]
-        stop = stops.get(at, at + 1)
-        if any(id(one) in times for _, one in every[at + 1 : stop]):
-            stop = at + 1  # each by itself, while it is watched
-        own, at = [one for _, one in every[at:stop]], stop
+        region = regions.get(at)
+        if region is None or any(id(one) in times for _, one in every[at + 1 : region.stop]):
+            region = None  # each by itself, while it is watched
+        own = [one for _, one in every[at : region.stop if region else at + 1]]
+        at += len(own)
         seconds = float(np.median(times.get(id(first), [0.0])))
         flops, moved = _cost(program, own, rows)
+        if region is not None:
+            moved = _traffic(program, region, again, rows)
         rate = 1e-9 / seconds if seconds else 0.0
         names = ", ".join(one.op for one in own)
         result.rows.append((segment, names, seconds, flops * rate, moved * rate))
     return result
 
 
-def _cost(program: Program, own: list[Instruction], rows: int) -> tuple[float, float]:
-    """Operations of instructions that run as one, and bytes that they read and write together."""
+def _cost(program: Program, own: Sequence[Instruction], rows: int) -> tuple[float, float]:
+    """Operations and bytes of instructions, one after the other."""
     flops, moved = 0.0, 0.0
-    made = {id for one in own for id in one.outputs}
-    read = {id for one in own for id in one.inputs if id is not None}
-    later = {id for _, one in program.instructions() if one not in own for id in one.inputs} | {
-        *program.sums.values(),
-        *program.outputs.values(),
-        *program.gradients.values(),
-    }
     for one in own:
         ins = [s.at(rows) for s in program.specs(one) if s is not None]
         outs = [program.values[o].spec.at(rows) for o in one.outputs]
         cost = ops.get(one.op).cost(ins, outs, concrete_attrs(one.attrs, rows))
         flops, moved = flops + cost.flops, moved + cost.bytes
-    if len(own) > 1:
-        specs = [program.values[id].spec.at(rows) for id in (read - made) | (made & later)]
-        moved = float(sum(length(s) * ITEMSIZE[s.dtype] for s in specs))
     return flops, moved
+
+
+def _traffic(program: Program, region: Region, again: Collection[ValueId], rows: int) -> float:
+    """Bytes that a region reads and writes: not what is in between, nor what is made again."""
+    ids = {*region.inputs, *region.outputs, *region.sources} - {*again}
+    specs = [program.values[id].spec.at(rows) for id in ids]
+    return float(sum(length(s) * ITEMSIZE[s.dtype] for s in specs))
 
 
 @dataclass(frozen=True)

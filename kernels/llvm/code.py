@@ -7,7 +7,7 @@ time, between two walks. A walk goes along the columns of each row of the block;
 in the nearest cache what it needs of the block.
 
 Sums along columns are kept in the lanes of a vector and then combined by halves; sums down the rows
-are added up within a block, and the blocks' sums one after the other; sums of everything are kept
+are added up over `TOGETHER` rows, and those sums one after the other; sums of everything are kept
 in float64. All of that is in an order that only the numbers of rows and columns decide.
 
 An output that is a sum down the rows, or of everything, is one share's part of it: of the dtype
@@ -58,6 +58,9 @@ def _function(module: Any, fused: Fused) -> Flat:
     return (Flat if fused.flat else Blocks)(module, fused)
 
 
+TOGETHER = 64  # rows whose sums down the rows are added to the results together
+
+
 class Blocks(Flat):
     """The function of a chain that has rows."""
 
@@ -65,18 +68,21 @@ class Blocks(Flat):
         """Goes over blocks of rows, several times along the columns of each."""
         b, lanes = self.builder, self.fused.lanes
         self._divide_scratch()
-        self._clear_sums(whole=True)
+        self._clear_sums()
         with self.loop(I64(0), self.rows, lanes) as start:
             left = b.sub(self.rows, start)
             count = b.select(b.icmp_signed("<", left, I64(lanes)), left, I64(lanes))
             self.block_start, self.row_mask = start, self.below(count, lanes)
             self.row_values: dict[int, Lanes] = {}
-            self._clear_sums(whole=False)
             for walk in range(self.layout.walks):
                 needed = self._broadcast(walk)
                 with self.loop(I64(0), count, 1) as row:
                     self._walk(walk, row, needed)
             self._close_block()
+            further = b.add(start, I64(lanes))
+            enough = b.icmp_signed("==", b.srem(further, I64(TOGETHER)), I64(0))
+            with b.if_then(b.or_(enough, b.icmp_signed(">=", further, self.rows))):
+                self._add_sums()
 
     def _divide_scratch(self) -> None:
         """Which part of the call's own memory is for what."""
@@ -92,18 +98,27 @@ class Blocks(Flat):
             self.own["kept", operand] = at
             at = b.add(at, b.mul(line, I64(self.fused.lanes)))
 
-    def _clear_sums(self, whole: bool) -> None:
-        """Sets sums down the rows to zero: the results, or those of a block."""
+    def _clear_sums(self) -> None:
+        """Sets sums down the rows to zero: the results, and those of some rows."""
         for operand in self.layout.sums:
             dtype, width = self.fused.operands[operand].dtype, self.fused.width
-            zero = self.writer.constant(0, dtype, width)
-            place = self.address["out", operand] if whole else self.own["sum", operand]
-            if whole:
-                with self.loop(I64(0), self.columns, 1) as at:
-                    self.store(self.writer.constant(0, dtype, 1), place, at)
-            else:
-                with self.loop(I64(0), self.padded, width) as at:
-                    self.store(zero, place, at)
+            with self.loop(I64(0), self.columns, 1) as at:
+                self.store(self.writer.constant(0, dtype, 1), self.address["out", operand], at)
+            with self.loop(I64(0), self.padded, width) as at:
+                self.store(self.writer.constant(0, dtype, width), self.own["sum", operand], at)
+
+    def _add_sums(self) -> None:
+        """Adds the sums of some rows to the results, and clears them."""
+        b, width = self.builder, self.fused.width
+        whole = b.sub(self.columns, b.srem(self.columns, I64(width)))
+        for operand in self.layout.sums:
+            dtype, own = self.fused.operands[operand].dtype, self.own["sum", operand]
+            out = self.address["out", operand]
+            for start, stop, count in ((I64(0), whole, width), (whole, self.columns, 1)):
+                with self.loop(start, stop, count) as at:
+                    both = self.load(out, at, dtype, count) + self.load(own, at, dtype, count)
+                    self.store(both, out, at)
+                    self.store(self.writer.constant(0, dtype, count), own, at)
 
     def _broadcast(self, walk: int) -> dict[int, Any]:
         """What a walk reads once a row, as numbers in a line: operand -> the line."""
@@ -324,7 +339,7 @@ class Blocks(Flat):
         return found
 
     def _close_block(self) -> None:
-        """What there is once a row, and what a block adds to sums over all rows."""
+        """What there is once a row, and what it adds to sums of everything."""
         for operand in sorted(self.layout.stored):
             if self.fused.operands[operand].extent == "row":
                 value = self.row_value(operand)
@@ -334,16 +349,6 @@ class Blocks(Flat):
                 self.fused.operands[one.inputs[0]].extent in ("row", "scalar")
             ):
                 self._total(one, self.row_value(one.inputs[0]), self.row_mask)
-        for operand in self.layout.sums:
-            dtype, width = self.fused.operands[operand].dtype, self.fused.width
-            own, out = self.own["sum", operand], self.address["out", operand]
-            whole = self.builder.sub(self.columns, self.builder.srem(self.columns, I64(width)))
-            with self.loop(I64(0), whole, width) as at:
-                both = self.load(out, at, dtype, width) + self.load(own, at, dtype, width)
-                self.store(both, out, at)
-            with self.loop(whole, self.columns, 1) as at:
-                both = self.load(out, at, dtype, 1) + self.load(own, at, dtype, 1)
-                self.store(both, out, at)
 
 
 def _combiner(one: Statement) -> Callable[[Lanes, Lanes], Lanes]:
