@@ -142,6 +142,13 @@ class Lowering:
                     found.setdefault(id, []).append(at)
         return found
 
+    @cached_property
+    def kept(self) -> set[ValueId]:
+        """Values that are read after the program, or by the update."""
+        one = self.program
+        named = (one.outputs, one.sums, one.gradients, one.observed)
+        return {id for values in named for id in values.values()}
+
     def joined_at(self, position: int) -> Region | None:
         """The region that runs as one in which an instruction is."""
         for region in self.joined.values():

@@ -93,7 +93,7 @@ def _extents(low: Lowering, region: Region, again: Sequence[int]) -> dict[ValueI
 
 def _written(low: Lowering, region: Region, output: ValueId) -> bool:
     """Whether somebody reads an output from memory, who does not make it again."""
-    if any(output in other.sources for other in low.joined.values()):
+    if output in low.kept or any(output in other.sources for other in low.joined.values()):
         return True
     outside = [at for at in low.readers.get(output, []) if not region.start <= at < region.stop]
     others = [low.joined_at(at) for at in outside]
