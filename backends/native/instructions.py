@@ -22,13 +22,12 @@ def lower(low: Lowering) -> tuple[list[list[Shares] | None], tuple[Region, ...]]
 
     A region's tasks are those of its first instruction.
     """
-    heads = {r.start: r for r in low.program.regions if _together(low, r)}
-    low.joined = heads
+    low.joined.only(region for region in low.program.regions if _together(low, region))
     found: list[list[Shares] | None] = []
     together: list[Region] = []
     while len(found) < len(low.instructions):
         at = len(found)
-        region = heads.get(at)
+        region = low.joined.regions.get(at)
         if region is None:
             found.append(_alone(low, at))
             continue

@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise, zip_longest
 from typing import Any
 
@@ -24,7 +23,8 @@ from ...kernels.numba.native.register_tile import BYTES, WIDE
 from ...kernels.spec import FLOATS, ITEMSIZE, Dim, Spec, length
 from ...kernels.thresholds import Thresholds
 from .. import bounds
-from ..program import Instruction, Program, Region, ValueId
+from ..program import Instruction, Program, ValueId
+from .joined import Joined
 from .spans import ByteCount, Cut, Span, moved, span
 from .tasks import Look, Shares, Task
 
@@ -86,7 +86,7 @@ class Lowering:
         self.blocks: dict[tuple[int, str], Span] = {}  # of a share and a use
         self.owner = -1  # the position of the instruction that is being lowered
         self.instructions = [one for _, one in program.instructions()]
-        self.joined: dict[int, Region] = {}  # regions that run as one, by their start
+        self.joined = Joined(program)
 
     # Views
 
@@ -131,30 +131,6 @@ class Lowering:
         ids = [i for i in (*one.inputs, *one.outputs) if i is not None and self.specs[i].rank]
         shapes = {i: tuple(self.size(i, axis) for axis in range(self.specs[i].rank)) for i in ids}
         return self.shaped({i: (math.prod(s[:-1]), s[-1]) for i, s in shapes.items()})
-
-    @cached_property
-    def readers(self) -> dict[ValueId, list[int]]:
-        """The positions of the instructions that read a value."""
-        found: dict[ValueId, list[int]] = {}
-        for at, one in enumerate(self.instructions):
-            for id in one.inputs:
-                if id is not None:
-                    found.setdefault(id, []).append(at)
-        return found
-
-    @cached_property
-    def kept(self) -> set[ValueId]:
-        """Values that are read after the program, or by the update."""
-        one = self.program
-        named = (one.outputs, one.sums, one.gradients, one.observed)
-        return {id for values in named for id in values.values()}
-
-    def joined_at(self, position: int) -> Region | None:
-        """The region that runs as one in which an instruction is."""
-        for region in self.joined.values():
-            if region.start <= position < region.stop:
-                return region
-        return None
 
     # Helpers
 

@@ -51,7 +51,7 @@ def possible(low: Lowering, region: Region) -> bool:
 def lower(low: Lowering, region: Region) -> list[Shares]:
     """The tasks of a region."""
     own = range(region.start, region.stop)
-    again = [at for at in region.again if low.joined_at(at) is not None]
+    again = [at for at in region.again if low.joined.at(at) is not None]
     instructions = [low.instructions[at] for at in (*again, *own)]
     extents = _extents(low, region, again)
     chain = _chain(low, extents, instructions)
@@ -62,7 +62,7 @@ def lower(low: Lowering, region: Region) -> list[Shares]:
     inputs = [i for i in reads if i is not None and chain.operands[chain.at[i]].known is None]
     outputs = [
         o for o in region.outputs
-        if _written(low, region, o) and not _in_place(low, instructions, o)
+        if low.joined.written(region, o) and not _in_place(low, instructions, o)
     ]  # fmt: skip
     if not outputs or rows * columns == 0:
         return []
@@ -84,23 +84,11 @@ def _extents(low: Lowering, region: Region, again: Sequence[int]) -> dict[ValueI
     """Of all that a region works on, what it makes again included."""
     found: dict[ValueId, Extent] = {}
     for at in again:
-        other, one = low.joined_at(at), low.instructions[at]
+        other, one = low.joined.at(at), low.instructions[at]
         assert other is not None
         ids = [i for i in (*one.inputs, *one.outputs) if i is not None]
         found.update({i: other.extents[i] for i in ids})
     return {**found, **region.extents}
-
-
-def _written(low: Lowering, region: Region, output: ValueId) -> bool:
-    """Whether somebody reads an output from memory, who does not make it again."""
-    if output in low.kept or any(output in other.sources for other in low.joined.values()):
-        return True
-    outside = [at for at in low.readers.get(output, []) if not region.start <= at < region.stop]
-    others = [low.joined_at(at) for at in outside]
-    maker = next(
-        at for at in range(region.start, region.stop) if output in low.instructions[at].outputs
-    )
-    return not others or any(other is None or maker not in other.again for other in others)
 
 
 def _past(low: Lowering, fused: Fused, columns: int, full: list[ValueId]) -> bool:

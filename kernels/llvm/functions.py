@@ -14,6 +14,7 @@ from numba import types
 from ..numba import fast_gelu, fast_math
 from ..numba.fast_math import LN2
 from ..numba.instructions import magic_of
+from ..vectorized.activations import NOTHING
 from ..vectorized.operations import _ERF_MIDDLE, _ERF_SMALL
 from .lanes import Lanes
 
@@ -231,3 +232,37 @@ def quotient(x: Lanes, divisor: Lanes, reciprocal: Lanes) -> Lanes:
     lacking = (-found).fused(divisor, x)
     # Infinity, or a division by zero, leaves nothing to correct.
     return x.writer.select(lacking == lacking, lacking.fused(reciprocal, found), found)
+
+
+def silu(x: Lanes) -> Lanes:
+    """x sigmoid(x)."""
+    return x * sigmoid(x)
+
+
+def silu_backward(gradient: Lanes, x: Lanes) -> Lanes:
+    """g s (1 + x (1 - s)), s being sigmoid(x)."""
+    near = _between(x, -NOTHING, NOTHING)
+    s = sigmoid(near)
+    return gradient * (s * (1.0 + near * (1.0 - s)))
+
+
+def _mish_parts(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
+    """exp(-|x|), and the two parts of the quotient that tanh(softplus(x)) is."""
+    select = x.writer.select
+    u = exp_below(-abs(x))
+    above = select(x >= 0.0, 1.0 + 2.0 * u, u * (u + 2.0))
+    return u, above, above + select(x >= 0.0, 2.0 * u * u, 2.0)
+
+
+def mish(x: Lanes) -> Lanes:
+    """x tanh(softplus(x))."""
+    _, above, whole = _mish_parts(x)
+    return x * (above / whole)
+
+
+def mish_backward(gradient: Lanes, x: Lanes) -> Lanes:
+    """g (t + x (1 - t^2) sigmoid(x)), t being tanh(softplus(x))."""
+    near = _between(x, -NOTHING, NOTHING)
+    u, above, whole = _mish_parts(near)
+    slope = 4.0 * u * (1.0 + u) * x.writer.select(near >= 0.0, u, 1.0)
+    return gradient * (above / whole + near * slope / (whole * whole))

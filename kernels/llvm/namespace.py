@@ -89,6 +89,10 @@ BETTER: dict[str, Callable[..., Lanes]] = {
     "gelu": functions.gelu,
     "erf": functions.erf,
     "power": functions.power,
+    "silu": functions.silu,
+    "silu_backward": functions.silu_backward,
+    "mish": functions.mish,
+    "mish_backward": functions.mish_backward,
     "quotient": functions.quotient,
 }
 

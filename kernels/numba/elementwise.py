@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..vectorized.activations import NOTHING
 from . import fast_gelu, fast_math
 from .jit import jit
 
@@ -59,47 +58,6 @@ def gelu_tanh_backward(gradient: Array, x: Array, out: Array) -> None:
     """The gradient times the derivative of the tanh form; out may be g or x."""
     for i in range(gradient.size):
         out[i] = gradient[i] * fast_gelu.gelu_tanh_slope(x[i])
-
-
-@elementwise
-def silu(x: Array, out: Array) -> None:
-    """x sigmoid(x); out may be x."""
-    for i in range(x.size):
-        out[i] = x[i] * fast_math.sigmoid(x[i])
-
-
-@elementwise
-def silu_backward(gradient: Array, x: Array, out: Array) -> None:
-    """g s (1 + x (1 - s)), s being sigmoid(x); out may be g or x."""
-    one, far = x.dtype.type(1), x.dtype.type(NOTHING)
-    for i in range(gradient.size):
-        near = min(max(x[i], -far), far) if x[i] == x[i] else x[i]
-        s = fast_math.sigmoid(near)
-        out[i] = gradient[i] * (s * (one + near * (one - s)))
-
-
-@elementwise
-def mish(x: Array, out: Array) -> None:
-    """x tanh(softplus(x)); out may be x."""
-    zero, one, two = x.dtype.type(0), x.dtype.type(1), x.dtype.type(2)
-    for i in range(x.size):
-        u = fast_math.exp_below(-abs(x[i]))
-        above = one + two * u if x[i] >= zero else u * (u + two)
-        out[i] = x[i] * (above / (above + (two * u * u if x[i] >= zero else two)))
-
-
-@elementwise
-def mish_backward(gradient: Array, x: Array, out: Array) -> None:
-    """g (t + x (1 - t^2) sigmoid(x)), t being tanh(softplus(x)); out may be g or x."""
-    zero, one, two, four = x.dtype.type(0), x.dtype.type(1), x.dtype.type(2), x.dtype.type(4)
-    far = x.dtype.type(NOTHING)
-    for i in range(gradient.size):
-        near = min(max(x[i], -far), far) if x[i] == x[i] else x[i]
-        u = fast_math.exp_below(-abs(near))
-        above = one + two * u if near >= zero else u * (u + two)
-        whole = above + (two * u * u if near >= zero else two)
-        slope = four * u * (one + u) * (u if near >= zero else one)
-        out[i] = gradient[i] * (above / whole + near * slope / (whole * whole))
 
 
 @elementwise
