@@ -50,6 +50,7 @@ QUIET = 0.1  # between the quartiles of the rounds, relative to their median
 CORES = 16  # at most: more wait for the same memory, and their arrays are of no use
 SIDES = (256, 512, 1024)
 ROWS = (12, 24, 48, 96, 192)
+BATCHES = (32, 64, 128, 256, 512, 1024)
 STREAMED = 128 * 2**20  # bytes of the arrays that activations read, all together
 NETWORKS = (  # from 2 to some 100 microseconds a step
     Network((8, 8, 1), 16), Network((64, 1), 64), Network((64, 1), 256), Network((64, 32, 10), 16),
@@ -201,6 +202,7 @@ def questions(crew: Crew) -> list[Question]:
         for kind in ("forward", "input", "weight")
     ]
     asked.append(Question("packed_rows", ROWS, bench.packed))
+    asked.append(Question("copied_rows", BATCHES, bench.copied))
     if WIDE > 2:  # else all that is packed is in whole blocks
         asked.append(Question("whole_block", SIDES, bench.whole))
     asked.append(Question("streams", (1,), lambda _: bench.streams()))
@@ -267,6 +269,20 @@ class Bench:
         """So many rows times a matrix as it lies, and times copied panels."""
         sizes = (int(rows), 512, 512)
         return self.product(sizes, packed_rows=NEVER), self.product(sizes, packed_rows=0)
+
+    def copied(self, rows: float) -> tuple[Work, Work]:
+        """Half of x^T times g, x read as it lies, and copied: the same bits."""
+        ways: list[list[Work]] = [[], []]
+        batch, inner, columns = int(rows), 512, 256
+        for _ in range(self.crew.count):
+            kept, (x, g, out) = self.matrices(max(batch, inner), 2 * inner, columns)
+            for copied, works in enumerate(ways):
+                made = tiles(
+                    self.deciding(), (x, 1, 2 * inner), (g, columns), (out, columns),
+                    (inner, batch, columns), [], [], transposed=bool(copied),
+                )  # fmt: skip
+                works.append(ready(made, kept))
+        return self.crew.all(ways[0]), self.crew.all(ways[1])
 
     def whole(self, side: float) -> tuple[Work, Work]:
         """A product of squares in blocks for the first-level cache, and for the second."""

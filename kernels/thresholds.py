@@ -41,6 +41,8 @@ class Thresholds:
     input_blas: the same for its part of g w^T, the gradient of a layer's input.
     weight_blas: the same for its part of x^T g, the gradient of its weights.
     packed_rows: rows of a product from which the panels of the second factor are copied together.
+    copied_rows: rows of a batch from which x^T is copied for its product with g, so that what is
+        summed over lies side by side, where g has columns enough.
     whole_block: inner indices and columns from which a panel is as long as a second-level cache
         holds; below, as a first-level one does.
     split_seconds: what a batch must take one thread, by `estimates`, to be split over several.
@@ -51,6 +53,7 @@ class Thresholds:
     input_blas: int = 512
     weight_blas: int = 512
     packed_rows: int = 48
+    copied_rows: int = 512
     whole_block: int = 512
     split_seconds: float = 25e-6
     streams: bool = False

@@ -18,7 +18,7 @@ from .products import MOVED_ELEMENTS, gemm, join, tiles
 from .spans import ByteCount, Cut, Span, moved, span
 from .tasks import Shares, Task
 
-MANY_ROWS = 512  # of x, from which x^T is copied for a product: its columns are far apart
+MANY_ROWS = 512  # of a batch, from which parts of a gradient may be summed
 NARROW = 16  # columns below which a sum over rows does not fill a vector
 # Rows of g from which each share makes the panels of w^T itself, where it needs all of them; below,
 # the shares make them together, and each waits for those of the others.
@@ -193,7 +193,7 @@ class _Backward:
                 low, (g.start, 1, 1), (x.start, self.inner), (write.start, wide), sizes, [x, g],
                 [write],
             )  # fmt: skip
-        transposed = self.rows >= MANY_ROWS and columns >= NARROW
+        transposed = self.rows >= low.thresholds.copied_rows and columns >= NARROW
         return tiles(
             low, (x.start, 1, self.inner), (g.start, columns), (write.start, columns),
             (wide, count, columns), [x, g], [write], transposed=transposed,

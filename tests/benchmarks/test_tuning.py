@@ -160,6 +160,26 @@ def test_both_ways_compute_the_same_product(kind: str) -> None:
             np.testing.assert_allclose(result[number].reshape(70, 70), a @ b, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("batch", [40, 600])
+def test_a_copied_factor_gives_the_same_product(batch: int) -> None:
+    with tuning.Crew(1) as crew:
+        bench = tuning.Bench(crew)
+        made: list[Any] = []
+        matrices = bench.matrices
+        bench.matrices = lambda *sizes: made.append(matrices(*sizes)) or made[-1]  # type: ignore
+        ways = bench.copied(batch)
+        ((x, g, out), _) = made[0]
+        results = []
+        for way in ways:
+            out[:] = 7.0
+            way()
+            results.append(out[: 512 * 256].reshape(512, 256).copy())
+            assert (out[512 * 256 :] == 7.0).all()
+    expected = x.reshape(-1, 1024)[:batch, :512].T @ g.reshape(1024, 256)[:batch]
+    np.testing.assert_allclose(results[0], expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(results[0], results[1])
+
+
 def test_ways_differ_in_what_they_are_asked_about() -> None:
     with tuning.Crew(1) as crew:
         bench = tuning.Bench(crew)
