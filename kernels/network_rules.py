@@ -93,7 +93,11 @@ def assign(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
     """Two flat buffers, the second at most as long as the first, which comes back."""
     names = ("statistics", "observed")
     floating("assign", names, specs)
-    if any(s.rank != 1 for s in specs) or int(specs[1].shape[0]) > int(specs[0].shape[0]):  # type: ignore[arg-type]
+    flat = all(s.rank == 1 for s in specs)
+    if flat:
+        whole, part = (s.shape[0] for s in specs)
+        flat = whole == part or (isinstance(whole, int) and isinstance(part, int) and part < whole)
+    if not flat:
         raise ShapeError(
             f"[assign] takes a flat buffer and its first elements ({listing(names, specs)})"
         )
