@@ -13,15 +13,17 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..kernels.errors import BadInput
 from ..kernels.host import usable_cores
 from ..kernels.memory import address, aligned
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 _limit: list[Any] = []  # the limiter must stay alive, or the limit goes with it
 _chosen: list[int] = []  # the number that set_threads was given
@@ -159,6 +161,8 @@ class Crew:
             cores = max(min(self.limit - self.busy, -(-size // grain)), 1)
             self.busy += cores
             if cores > 1 and self.workers is None:
+                from concurrent.futures import ThreadPoolExecutor  # loaded by those who need it
+
                 self.workers = ThreadPoolExecutor(usable_cores(), thread_name_prefix="lamina-part")
             workers = self.workers
         try:
@@ -171,7 +175,8 @@ class Crew:
             try:
                 task(0, min(step, size))
             finally:
-                wait(others)
+                for one in others:
+                    one.exception()  # waits, and raises nothing
             for one in others:
                 one.result()
         finally:
@@ -190,6 +195,8 @@ class Crew:
         """Runs a task that waits for a disk, beside those that compute."""
         with self.lock:
             if self.reader is None:
+                from concurrent.futures import ThreadPoolExecutor
+
                 self.reader = ThreadPoolExecutor(1, thread_name_prefix="lamina-reader")
         return self.reader.submit(task, *arguments)
 

@@ -14,12 +14,13 @@ from ..backends.contract import Binding
 from ..backends.state import Control, DataBlock
 from .callbacks import Told
 from .examples import Examples
-from .graph.planner import Update, plan
+from .graph.planner import plan
+from .graph.update import Update
 from .history import Silent
 from .interrupt import Interrupt
+from .programs import moves
 from .session import Kind, Session
 from .sources import ArraySource, StreamSource
-from .tracing import moves
 
 
 class Accumulator:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..kernels.errors import BadInput
 from . import inputs
-from .accumulation import AccumulatedArrays, AccumulatedStream
 from .callbacks import Callback, check_callbacks
 from .checks import check_count, check_number
 from .examples import Examples
@@ -110,6 +109,8 @@ def of_arrays(
             raise BadInput("LBFGS takes all rows for each step: fit without accumulate")
         return FullBatch(session, examples, batch, shuffle)
     if accumulate > 1:
+        from .accumulation import AccumulatedArrays
+
         return AccumulatedArrays(session, examples, batch, shuffle, accumulate)
     return ArraySource(session, examples, batch, shuffle)
 
@@ -121,5 +122,7 @@ def of_stream(
     if isinstance(session.optimizer, LBFGS):
         raise BadInput("LBFGS works on all rows at once: fit(x, y) with arrays")
     if accumulate > 1:
+        from .accumulation import AccumulatedStream
+
         return AccumulatedStream(session, stream, epochs, steps, accumulate)
     return StreamSource(session, stream, epochs, steps)

@@ -19,7 +19,7 @@ from ..kernels.errors import BadInput, unknown
 from . import schedules
 from .averages import AVERAGE, Average
 from .checks import check_count, check_number
-from .graph.planner import CONTROLS, Update
+from .graph.update import CONTROLS, Update
 
 Rate = float | Callable[[int], float]
 MOST_HISTORY = 1000  # SciPy's memory grows with its square

@@ -38,8 +38,6 @@ from .tracing import (
     first_values,
     forward_graph,
     layout_of,
-    predict_program,
-    train_program,
 )
 from .weights import by_layer, laid_out, replace_all
 
@@ -325,11 +323,13 @@ class Session:
 
         outputs: the columns of the targets, which a loss of one's own leaves open.
         """
+        from . import programs  # the compiler is loaded by those who run something
+
         graph, layout = self.graph(training=kind in ("train", "gradients")), self.state.layout
         if kind == "predict":
-            return predict_program(graph, graph.prediction, layout, capacity)
+            return programs.predict_program(graph, graph.prediction, layout, capacity)
         labels = self.loss.labels and outputs == 1  # else rows of probabilities
-        return train_program(
+        return programs.train_program(
             graph,
             layout,
             self.loss,

@@ -14,7 +14,7 @@ from .examples import Examples
 from .graph.graph import Node
 from .layers import Flatten, Layer, Standardize
 from .standardization import Shift, shifted
-from .tracing import ForwardGraph, predict_program
+from .tracing import ForwardGraph
 
 
 def learn(
@@ -75,6 +75,8 @@ def _forward(
     if node.leaf:
         return x
     rows, capacity = len(x), batching.capacity(len(x))
+    from .programs import predict_program  # the compiler is loaded by those who run something
+
     program = predict_program(graph, node, state.layout, capacity)
     casts = None if shift is None else {"x": shift}
     block = DataBlock(backend, {"x": x}, dtype=state.dtype, casts=casts)

@@ -21,7 +21,7 @@ from lamina.backends.conformance.operations import deviation
 from lamina.core.graph.gradients import differentiate
 from lamina.core.graph.graph import SELECT, Node, order
 from lamina.core.model import Sequential
-from lamina.core.tracing import costs
+from lamina.core.programs import costs
 from lamina.kernels import ops
 from lamina.kernels.op import Tolerance
 from lamina.kernels.spec import FLOATS, ROWS, Spec, concrete_attrs

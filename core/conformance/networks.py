@@ -24,9 +24,10 @@ from ..layers import (
 )
 from ..normalization import BatchNorm, LayerNorm
 from ..optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from ..programs import predict_program, train_program
 from ..residual import Residual
 from ..row_metrics import get_metric
-from ..tracing import ForwardGraph, forward_graph, layout_of, predict_program, train_program
+from ..tracing import ForwardGraph, forward_graph, layout_of
 
 
 @dataclass(frozen=True)

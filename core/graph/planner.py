@@ -1,14 +1,12 @@
 """From graph to program: values and instructions in order, and where each value may lie.
 
-The steps before, fusion and differentiation, are `tracing.py`'s and `autodiff.py`'s to call.
+The steps before, fusion and differentiation, are `programs.py`'s and `autodiff.py`'s to call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any
 
 import numpy as np
 
@@ -29,21 +27,9 @@ from ...kernels.spec import Rows, Spec, concrete, size
 from . import regions
 from .graph import SELECT, Node, constant, make, order
 from .remaking import with_remakes
+from .update import CONTROLS, Update
 
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
-
-
-@dataclass(frozen=True)
-class Update:
-    """One operation of the update segment, on flat segments and control numbers by name."""
-
-    op: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    attrs: dict[str, Any] = field(default_factory=dict)
-
-
-CONTROLS = {"learning_rate": "float64", "step": "int64"}
 
 
 class _Builder:
