@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,10 @@ def test_chains_with_reductions(rows: int, columns: int, dtype: str) -> None:
     least = {"float32": (1e-4, 2e-4), "float64": (1e-11, 1e-11)}[dtype]
     for width, lanes in ((0, 0), (4, 2), (2, 8)):
         chain = norm(dtype, width, lanes)
-        for fused in (chain, with_reciprocals(chain)):
+        forms = [chain, with_reciprocals(chain)]
+        if columns % chain.width == 0:
+            forms.append(replace(chain, past=True))
+        for fused in forms:
             found = run(fused, rows, columns, given)
             for one, other in zip(found, expected, strict=True):
                 np.testing.assert_allclose(one, np.ravel(other), *least)
