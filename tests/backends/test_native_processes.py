@@ -67,8 +67,11 @@ def test_a_forked_child_trains_on(parent: str) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_without_the_guard_the_child_is_alone() -> None:
+    # One that is awake while the process forks would be waited for by the child, for ever.
+    asleep = "while any(h.mailbox[0] for h in threads.crew.helpers): time.sleep(0.01)"
     script = FORK.replace(
-        "child = os.fork()", "saved = dict(threads.crew.__dict__)\nchild = os.fork()"
+        "child = os.fork()",
+        f"import time\n{asleep}\nsaved = dict(threads.crew.__dict__)\nchild = os.fork()",
     )
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", script, "unguarded"], timeout=support.PATIENCE,
