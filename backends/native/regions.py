@@ -60,10 +60,9 @@ def lower(low: Lowering, region: Region) -> list[Shares]:
     made = {id for one in instructions for id in one.outputs}
     reads = dict.fromkeys(i for one in instructions for i in one.inputs if i not in made)
     inputs = [i for i in reads if i is not None and chain.operands[chain.at[i]].known is None]
-    outputs = [
-        o for o in region.outputs
-        if low.joined.written(region, o) and not _in_place(low, instructions, o)
-    ]  # fmt: skip
+    wanted = [o for o in region.outputs if low.joined.written(region, o)]
+    there = {*inputs, *wanted}
+    outputs = [o for o in wanted if not _in_place(low, instructions, o, there)]
     if not outputs or rows * columns == 0:
         return []
     lanes = 64 // low.item
@@ -102,11 +101,13 @@ def _past(low: Lowering, fused: Fused, columns: int, full: list[ValueId]) -> boo
     )
 
 
-def _in_place(low: Lowering, instructions: list[Instruction], output: ValueId) -> bool:
-    """Whether an output is another value, seen in another shape."""
+def _in_place(
+    low: Lowering, instructions: list[Instruction], output: ValueId, there: set[ValueId]
+) -> bool:
+    """Whether an output is another value that is in memory, seen in another shape."""
     maker = next(one for one in instructions if output in one.outputs)
     source = maker.inputs[0]
-    return maker.op == "reshape" and source is not None and low.at(source) == low.at(output)
+    return maker.op == "reshape" and source in there and low.at(source) == low.at(output)
 
 
 def _chain(

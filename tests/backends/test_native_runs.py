@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import lamina as lm
@@ -279,3 +280,26 @@ def test_prediction_from_many_threads() -> None:
         for call in (prepared, model.predict):
             for got, want in zip(pool.map(call, parts * 4), expected * 4, strict=True):
                 np.testing.assert_array_equal(got, want)
+
+
+@dataclass(frozen=True)
+class Highest(lm.Layer):
+    """Numbers of rows, whose reshape the backward pass reads, and nobody what it is made from."""
+
+    def forward(self, x: Any, parameters: Any, context: Any) -> Any:
+        most = lm.ops.max(x, axis=(1,), keepdims=True) + 1.0
+        return lm.ops.erf(lm.ops.reshape(most, shape=(x.shape[0], 1, 1)))
+
+
+def test_a_reshape_is_in_memory_though_what_it_is_made_from_is_not() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((9, 3)), rng.standard_normal((9, 2))
+    found = []
+    for backend in ("numpy", "numba"):
+        model = lm.Sequential(
+            [lm.Dense(2, "tanh"), Highest(), lm.Flatten(), lm.Dense(2)], "mean_squared_error",
+            backend=backend, dtype="float64", seed=1,
+        )  # fmt: skip
+        found.append(model.gradients(x, y)[0])
+    for name, gradient in found[0].items():
+        np.testing.assert_allclose(found[1][name], gradient, rtol=1e-12, atol=1e-14)
