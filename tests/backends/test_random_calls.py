@@ -13,7 +13,7 @@ from lamina.kernels import attributes, ops
 from maintenance import script
 from support import CPU
 
-CALLS = {"numba": 60, "numpy": 60, "loops": 20}
+CALLS = {"numba": 20, "numpy": 40, "loops": 12}
 
 
 @pytest.mark.slow
