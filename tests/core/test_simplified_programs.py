@@ -14,7 +14,7 @@ import pytest
 import support
 from graph_support import built, counted, program
 from lamina.benchmarks.networks import NETWORKS, Network, model_for
-from lamina.core import tracing
+from lamina.core import programs, tracing
 from lamina.core.graph import autodiff
 from lamina.kernels.spec import ROWS, Spec
 
@@ -23,7 +23,7 @@ ops = lm.ops
 
 def untouched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs are made without simplification."""
-    for module in (tracing, autodiff):
+    for module in (programs, autodiff):
         monkeypatch.setattr(module, "simplify", list)
         monkeypatch.setattr(module, "simplify_all", lambda a, b: (dict(a), dict(b)))
 
@@ -88,13 +88,13 @@ def texts(network: Network) -> list[str]:
     layout = tracing.layout_of(graph, optimizer.segments())
     y = Spec((ROWS, 1), network.dtype if network.binary else "int32")
     made = [
-        tracing.train_program(
+        programs.train_program(
             graph, layout, session.loss, (), y, network.batch, last="",
             optimizer=optimizer if trains else None, differentiated=trains,
         )
         for trains in (True, False)
     ]  # fmt: skip
-    made.append(tracing.predict_program(graph, graph.prediction, layout, network.batch))
+    made.append(programs.predict_program(graph, graph.prediction, layout, network.batch))
     return [str(one) for one in made]
 
 
