@@ -16,7 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -242,12 +242,12 @@ def try_calls(
             yield f"{number} {call}: {what}"
 
 
-def in_a_process(op: str, given: argparse.Namespace) -> list[str]:
-    """The findings of one operation, from a process that may die."""
+def in_a_process(names: Sequence[str], given: argparse.Namespace) -> list[str]:
+    """The findings of operations, from a process that may die."""
     with tempfile.NamedTemporaryFile() as log:
         command = [sys.executable, __file__, "--child", log.name, "--backend", given.backend]
         command += ["--calls", str(given.calls), "--seed", str(given.seed)]
-        done = subprocess.run([*command, op], capture_output=True, text=True, check=False)
+        done = subprocess.run([*command, *names], capture_output=True, text=True, check=False)
         found = done.stdout.splitlines()
         if done.returncode < 0:
             last = log.read().decode().strip()
@@ -277,7 +277,7 @@ def main() -> int:
         return 0
     total = 0
     for name in names:
-        found = in_a_process(name, given)
+        found = in_a_process([name], given)
         total += len(found)
         print(f"{name}: {given.calls} calls, {len(found)} findings", flush=True)
         for line in found[:20]:
