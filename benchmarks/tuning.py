@@ -57,7 +57,7 @@ NETWORKS = (  # from 2 to some 100 microseconds a step
     Network((64, 32, 10), 32), Network((64, 64, 10), 64), Network((128, 64, 10), 64),
     Network((256, 128, 10), 64),
 )  # fmt: skip
-STEPS = 16  # of a network, in one run
+STEPS = 128  # of a network, in one run: a call of Python is little beside them
 
 Work = Callable[[], object]
 
