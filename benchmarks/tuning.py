@@ -57,7 +57,7 @@ NETWORKS = (  # from 2 to some 100 microseconds a step
     Network((64, 32, 10), 32), Network((64, 64, 10), 64), Network((128, 64, 10), 64),
     Network((256, 128, 10), 64),
 )  # fmt: skip
-STEPS = 16  # of a network, in one run
+STEPS = 128  # of a network, in one run: a call of Python is little beside them
 
 Work = Callable[[], object]
 
@@ -202,7 +202,8 @@ def questions(crew: Crew) -> list[Question]:
         for kind in ("forward", "input", "weight")
     ]
     asked.append(Question("packed_rows", ROWS, bench.packed))
-    asked.append(Question("copied_rows", BATCHES, bench.copied))
+    asked.append(Question("copied_rows", BATCHES, partial(bench.copied, 784)))
+    asked.append(Question("aliased_rows", BATCHES, partial(bench.copied, 1024)))
     if WIDE > 2:  # else all that is packed is in whole blocks
         asked.append(Question("whole_block", SIDES, bench.whole))
     asked.append(Question("streams", (1,), lambda _: bench.streams()))
@@ -270,15 +271,15 @@ class Bench:
         sizes = (int(rows), 512, 512)
         return self.product(sizes, packed_rows=NEVER), self.product(sizes, packed_rows=0)
 
-    def copied(self, rows: float) -> tuple[Work, Work]:
-        """Half of x^T times g, x read as it lies, and copied: the same bits."""
+    def copied(self, long: int, rows: float) -> tuple[Work, Work]:
+        """Half of x^T times g, x read as it lies, and copied: the same bits. long: rows of x."""
         ways: list[list[Work]] = [[], []]
-        batch, inner, columns = int(rows), 512, 256
+        batch, inner, columns = int(rows), long // 2, 512
         for _ in range(self.crew.count):
-            kept, (x, g, out) = self.matrices(max(batch, inner), 2 * inner, columns)
+            kept, (x, g, out) = self.matrices(max(batch, inner), long, columns)
             for copied, works in enumerate(ways):
                 made = tiles(
-                    self.deciding(), (x, 1, 2 * inner), (g, columns), (out, columns),
+                    self.deciding(), (x, 1, long), (g, columns), (out, columns),
                     (inner, batch, columns), [], [], transposed=bool(copied),
                 )  # fmt: skip
                 works.append(ready(made, kept))

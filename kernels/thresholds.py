@@ -43,6 +43,7 @@ class Thresholds:
     packed_rows: rows of a product from which the panels of the second factor are copied together.
     copied_rows: rows of a batch from which x^T is copied for its product with g, so that what is
         summed over lies side by side, where g has columns enough.
+    aliased_rows: the same where all rows of x begin in the same set of a cache.
     whole_block: inner indices and columns from which a panel is as long as a second-level cache
         holds; below, as a first-level one does.
     split_seconds: what a batch must take one thread, by `estimates`, to be split over several.
@@ -54,6 +55,7 @@ class Thresholds:
     weight_blas: int = 512
     packed_rows: int = 48
     copied_rows: int = 512
+    aliased_rows: int = 512
     whole_block: int = 512
     split_seconds: float = 25e-6
     streams: bool = False
@@ -88,12 +90,19 @@ def defaults() -> Thresholds:
     Tiles of float32 reach 145 to 170 GFLOP/s on a core of a Xeon with AVX-512 from (32, 64, 32) up,
     OpenBLAS 75 to 135; from about a thousand in every dimension its copies pay for themselves: 148
     to 124 (2026-11-23). On Zen 4 they do not: (1024, 2048, 2048) on both cores, tiles 208 to 219
-    GFLOP/s of 228, OpenBLAS 175 to 204 (EPYC 9004, 2026-11-28). Streams: see `numba/streams.py`.
+    GFLOP/s of 228, OpenBLAS 175 to 204 (EPYC 9004, 2026-11-28). There copies of x^T pay only where
+    its rows alias, and long panels from 256 on. Streams: see `numba/streams.py`. A batch of 25
+    microseconds was split on a 2-core Xeon (2026-11): the order of magnitude is what matters.
     """
     from .processor import AMD, NAME, VECTOR  # here: it loads the compiler
 
-    side = NEVER if NAME == "znver4" else 512
-    return Thresholds(input_blas=side, weight_blas=side, streams=VECTOR == 64 and not AMD)
+    streams = VECTOR == 64 and not AMD
+    if NAME == "znver4":
+        return Thresholds(
+            input_blas=NEVER, weight_blas=NEVER, copied_rows=NEVER, aliased_rows=256,
+            whole_block=256, streams=streams,
+        )  # fmt: skip
+    return Thresholds(streams=streams)
 
 
 def mode() -> str:

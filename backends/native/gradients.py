@@ -19,6 +19,7 @@ from .spans import ByteCount, Cut, Span, moved, span
 from .tasks import Shares, Task
 
 MANY_ROWS = 512  # of a batch, from which parts of a gradient may be summed
+ALIASED = 4096  # bytes from one line to another in the same set of a first-level cache
 NARROW = 16  # columns below which a sum over rows does not fill a vector
 # Rows of g from which each share makes the panels of w^T itself, where it needs all of them; below,
 # the shares make them together, and each waits for those of the others.
@@ -193,10 +194,12 @@ class _Backward:
                 low, (g.start, 1, 1), (x.start, self.inner), (write.start, wide), sizes, [x, g],
                 [write],
             )  # fmt: skip
-        transposed = self.rows >= low.thresholds.copied_rows and columns >= NARROW
+        aliased = low.bytes(self.inner) % ALIASED == 0
+        found = low.thresholds
+        copied = self.rows >= (found.aliased_rows if aliased else found.copied_rows)
         return tiles(
             low, (x.start, 1, self.inner), (g.start, columns), (write.start, columns),
-            (wide, count, columns), [x, g], [write], transposed=transposed,
+            (wide, count, columns), [x, g], [write], transposed=copied and columns >= NARROW,
         )  # fmt: skip
 
     def of_bias(self, out: ValueId) -> Shares:

@@ -167,15 +167,15 @@ def test_a_copied_factor_gives_the_same_product(batch: int) -> None:
         made: list[Any] = []
         matrices = bench.matrices
         bench.matrices = lambda *sizes: made.append(matrices(*sizes)) or made[-1]  # type: ignore
-        ways = bench.copied(batch)
+        ways = bench.copied(1024, batch)
         ((x, g, out), _) = made[0]
         results = []
         for way in ways:
             out[:] = 7.0
             way()
-            results.append(out[: 512 * 256].reshape(512, 256).copy())
-            assert (out[512 * 256 :] == 7.0).all()
-    expected = x.reshape(-1, 1024)[:batch, :512].T @ g.reshape(1024, 256)[:batch]
+            results.append(out[: 512 * 512].reshape(512, 512).copy())
+            assert (out[512 * 512 :] == 7.0).all()
+    expected = x.reshape(-1, 1024)[:batch, :512].T @ g.reshape(1024, 512)[:batch]
     np.testing.assert_allclose(results[0], expected, rtol=1e-3, atol=1e-3)
     np.testing.assert_array_equal(results[0], results[1])
 

@@ -20,7 +20,8 @@ from lamina.kernels.thresholds import NEVER, Thresholds
 Plant = Callable[..., Path]
 OTHERS = {
     "forward_blas": 700, "input_blas": NEVER, "weight_blas": 33, "packed_rows": 7,
-    "copied_rows": 300, "whole_block": 90, "split_seconds": 0.125, "streams": True,
+    "copied_rows": 300, "aliased_rows": 200, "whole_block": 90, "split_seconds": 0.125,
+    "streams": True,
 }  # fmt: skip
 
 
