@@ -12,11 +12,10 @@ from typing import Any, Literal, NewType
 
 import numpy as np
 
-from ..kernels.spec import Dim, Spec
+from ..kernels.spec import Dim, Extent, Spec
 
 ValueId = NewType("ValueId", int)  # its position among a program's values
 Kind = Literal["batch", "parameter", "constant", "control", "flat", "temporary"]
-Extent = Literal["full", "row", "column", "scalar"]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any, Literal, Union
 
 from .errors import ShapeError
 
@@ -34,6 +34,8 @@ class Rows:
 ROWS = Rows()
 Dim = Union[int, Rows]
 Shape = tuple[Dim, ...]
+# What of a matrix a value has: all elements, one a row, one a column, one.
+Extent = Literal["full", "row", "column", "scalar"]
 
 FLOATS = ("float32", "float64")
 INTEGERS = ("int32", "int64", "uint32")

@@ -10,8 +10,9 @@ import numpy as np
 from lamina.kernels.llvm import library
 from lamina.kernels.llvm.code import Chained
 from lamina.kernels.llvm.flat import wide_of
-from lamina.kernels.llvm.fused import Extent, Fused, Operand, Statement
+from lamina.kernels.llvm.fused import Fused, Operand, Statement
 from lamina.kernels.memory import address, aligned
+from lamina.kernels.spec import Extent
 
 MARK = 7  # before and after results
 

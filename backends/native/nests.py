@@ -8,11 +8,10 @@ from itertools import accumulate
 from typing import Any
 
 from ...kernels import ops
-from ...kernels.llvm.loops import ITEM
 from ...kernels.llvm.nest import Nest
 from ...kernels.memory import Address
 from ...kernels.rules import normal_axes
-from ...kernels.spec import concrete_attrs, length, normal_axis
+from ...kernels.spec import ITEMSIZE, concrete_attrs, length, normal_axis
 from ..program import Instruction, ValueId
 from .lowering import Lowering
 from .spans import ByteCount, Span, moved, span
@@ -48,7 +47,7 @@ def array(low: Lowering, id: ValueId) -> Array:
     if constant is not None and constant.size == 1:
         known = constant.reshape(-1)[0].item()
     shape = tuple(int(d) for d in spec.shape)  # type: ignore[arg-type]
-    whole = span(low.at(id), ByteCount(length(spec) * ITEM[spec.dtype]))
+    whole = span(low.at(id), ByteCount(length(spec) * ITEMSIZE[spec.dtype]))
     return Array(whole.start, spec.dtype, contiguous(shape), whole, known)
 
 
@@ -120,7 +119,7 @@ def _cut(one: Array, attrs: Any) -> Array:
     """A part of an array."""
     first = sum(s * d for s, d in zip(attrs["starts"], one.distances, strict=True))
     distances = tuple(s * d for s, d in zip(attrs["steps"], one.distances, strict=True))
-    start = moved(one.start, ByteCount(first * ITEM[one.dtype]))
+    start = moved(one.start, ByteCount(first * ITEMSIZE[one.dtype]))
     return replace(one, start=start, distances=distances)
 
 
@@ -149,7 +148,7 @@ def _concatenate(
     found, at = [], 0
     for one, id in zip(inputs, ids, strict=True):
         own = shape_of(low, id)
-        start = moved(result.start, ByteCount(at * result.distances[axis] * ITEM[result.dtype]))
+        start = moved(result.start, ByteCount(at * result.distances[axis] * ITEMSIZE[result.dtype]))
         found += loops(low, "copy", (), [one], replace(result, start=start), own)
         at += own[axis]
     return found
@@ -196,7 +195,7 @@ def loops(
     lengths, distances = _merged(shape, [a.distances for a in arrays], len(reduced))
     kept = len(lengths)
     inner = [own[kept - 1] if kept else 0 for own in distances]
-    width = max(1, VECTOR // ITEM[low.program.dtype])
+    width = max(1, VECTOR // ITEMSIZE[low.program.dtype])
     if not kept or inner[-1] != 1 or any(i not in (0, 1) for i in inner):
         width = 1
     nest = Nest(
@@ -217,8 +216,8 @@ def loops(
         places = []
         for one, own in zip(arrays, distances, strict=True):
             first = own[0] * start if kept else 0
-            place = moved(one.start, ByteCount(first * ITEM[one.dtype]))
-            places.append(span(place, ByteCount(_reach(own, record) * ITEM[one.dtype])))
+            place = moved(one.start, ByteCount(first * ITEMSIZE[one.dtype]))
+            places.append(span(place, ByteCount(_reach(own, record) * ITEMSIZE[one.dtype])))
         slots = [*record]
         for place_of, own in zip(places, distances, strict=True):
             slots += [place_of.start, *own]

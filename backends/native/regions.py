@@ -14,10 +14,9 @@ from ...kernels import ops
 from ...kernels.llvm.code import Chained
 from ...kernels.llvm.combine import Combine
 from ...kernels.llvm.flat import wide_of
-from ...kernels.llvm.fused import Extent, Fused, Operand, Statement
-from ...kernels.llvm.loops import ITEM
+from ...kernels.llvm.fused import Fused, Operand, Statement
 from ...kernels.llvm.quotients import with_reciprocals
-from ...kernels.spec import concrete_attrs, length
+from ...kernels.spec import ITEMSIZE, Extent, concrete_attrs, length
 from ..program import Instruction, Region, ValueId
 from .lowering import Lowering, bits
 from .spans import ByteCount, Span, moved, span
@@ -93,7 +92,7 @@ def _extents(low: Lowering, region: Region, again: Sequence[int]) -> dict[ValueI
 def _past(low: Lowering, fused: Fused, columns: int, full: list[ValueId]) -> bool:
     """Whether results are too large for the caches, and lie as stores past them need it."""
     vector = fused.width * low.item
-    whole = [ITEM[low.specs[o].dtype] * length(low.specs[o]) for o in full]
+    whole = [ITEMSIZE[low.specs[o].dtype] * length(low.specs[o]) for o in full]
     return (
         max(whole, default=0) >= LARGE
         and columns % fused.width == 0
@@ -163,7 +162,7 @@ def _over(source: Extent, result: Extent) -> str:
 
 def _part(low: Lowering, id: ValueId, extent: Extent, rows: tuple[int, int], columns: int) -> Span:
     """The memory of a value that some rows touch."""
-    item = ITEM[low.specs[id].dtype]
+    item = ITEMSIZE[low.specs[id].dtype]
     if extent in ("column", "scalar"):
         return span(low.at(id), ByteCount(length(low.specs[id]) * item))
     line = item * (columns if extent == "full" else 1)

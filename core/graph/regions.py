@@ -27,10 +27,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ...backends.program import Extent, Instruction, Region, Value, ValueId
+from ...backends.program import Instruction, Region, Value, ValueId
 from ...kernels import ops
 from ...kernels.rules import normal_axes
-from ...kernels.spec import Dim, Rows, Shape, size
+from ...kernels.spec import Dim, Extent, Rows, Shape, size
 
 Space = tuple[Dim, int]
 ALONG_ROWS = ("sum", "mean", "max")  # to one number a row, which the next instruction can use

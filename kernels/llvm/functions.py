@@ -204,7 +204,7 @@ def power(a: Lanes, b: Lanes) -> Lanes:
     whole = exponent.rounded() == exponent
     half = exponent * 0.5
     odd = whole & (half.rounded() != half)
-    negative = a.with_sign_bit() & odd
+    negative = a.below_zero() & odd
     value = select(negative, -value, value)
     wrong = (a < 0.0) & ~whole & (size != math.inf) & (exponent == exponent)
     return select(wrong, value.like(math.nan), value).cast("float32")

@@ -10,10 +10,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
-Extent = Literal["full", "row", "column", "scalar"]
-OVER = ("columns", "rows", "all")  # what a reduction runs over
+from ..spec import Extent
 
 
 @dataclass(frozen=True)

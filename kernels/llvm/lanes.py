@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
+from ..spec import FLOATS
+
 TYPES: dict[str, Any] = {
     "float32": ir.FloatType(), "float64": ir.DoubleType(), "int32": ir.IntType(32),
     "uint32": ir.IntType(32), "int64": ir.IntType(64), "bool": ir.IntType(1),
 }  # fmt: skip
-FLOATS = ("float32", "float64")
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 
@@ -229,7 +230,7 @@ class Lanes:
         """These sizes with the signs of others."""
         return self._call("copysign", other)
 
-    def with_sign_bit(self) -> Lanes:
+    def below_zero(self) -> Lanes:
         """Whether the sign is minus, that of zero too."""
         return self.bits() < 0
 

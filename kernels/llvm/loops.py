@@ -8,9 +8,9 @@ from typing import Any
 
 from llvmlite import ir
 
+from ..spec import ITEMSIZE
 from .lanes import I8, I32, I64, TYPES, Lanes, Writer
 
-ITEM = {"float32": 4, "float64": 8, "int32": 4, "uint32": 4, "int64": 8, "bool": 1}
 STORED = {**TYPES, "bool": I8}
 _LETTERS = {ir.FloatType(): "f32", ir.DoubleType(): "f64"}
 
@@ -73,7 +73,9 @@ class Function:
     def pointer(self, address: Any, elements: Any, dtype: str, width: int = 1) -> Any:
         """Where an element lies, for so many of them."""
         b, stored = self.builder, STORED[dtype]
-        place = b.inttoptr(b.add(address, b.mul(elements, I64(ITEM[dtype]))), stored.as_pointer())
+        place = b.inttoptr(
+            b.add(address, b.mul(elements, I64(ITEMSIZE[dtype]))), stored.as_pointer()
+        )
         return place if width == 1 else b.bitcast(place, ir.VectorType(stored, width).as_pointer())
 
     def load(self, address: Any, elements: Any, dtype: str, width: int, mask: Any = None) -> Lanes:
@@ -82,9 +84,9 @@ class Function:
         place = self.pointer(address, elements, dtype, width)
         kind = stored if width == 1 else ir.VectorType(stored, width)
         if mask is None or width == 1:
-            got = b.load(place, align=ITEM[dtype])
+            got = b.load(place, align=ITEMSIZE[dtype])
         else:
-            arguments = [place, I32(ITEM[dtype]), mask, ir.Constant(kind, None)]
+            arguments = [place, I32(ITEMSIZE[dtype]), mask, ir.Constant(kind, None)]
             got = self.writer.call(
                 f"llvm.masked.load.{_suffix(stored, width)}.p0", kind, *arguments
             )
@@ -102,12 +104,12 @@ class Function:
         if value.dtype == "bool":
             given = b.zext(given, stored if width == 1 else ir.VectorType(stored, width))
         if mask is None or width == 1:
-            made = b.store(given, place, align=ITEM[value.dtype] * (width if past else 1))
+            made = b.store(given, place, align=ITEMSIZE[value.dtype] * (width if past else 1))
             if past:
                 made.set_metadata("nontemporal", b.module.add_metadata([I32(1)]))
             return
         name = f"llvm.masked.store.{_suffix(stored, width)}.p0"
-        self.writer.call(name, ir.VoidType(), given, place, I32(ITEM[value.dtype]), mask)
+        self.writer.call(name, ir.VoidType(), given, place, I32(ITEMSIZE[value.dtype]), mask)
 
     def settle(self) -> None:
         """Waits until what went past the caches can be seen by all cores."""
