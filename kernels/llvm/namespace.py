@@ -78,6 +78,11 @@ class Namespace:
         return x.like(1)
 
     @staticmethod
+    def asarray(x: Lanes) -> Lanes:
+        """The lanes themselves."""
+        return x
+
+    @staticmethod
     def astype(x: Lanes, dtype: str) -> Lanes:
         """The numbers in another dtype."""
         return x.cast(dtype)

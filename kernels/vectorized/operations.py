@@ -15,7 +15,8 @@ Array = Any
 
 def cast(xp: Any, x: Array, *, dtype: str) -> Array:
     """x as another dtype."""
-    return xp.astype(x, getattr(xp, dtype))
+    # What NumPy reduces to one element is a scalar, which astype of NumPy 2.0 refuses.
+    return xp.astype(xp.asarray(x), getattr(xp, dtype))
 
 
 def _swap_last(x: Array) -> Array:
