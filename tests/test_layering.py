@@ -32,6 +32,7 @@ TYPES = {  # imports for types only that close a circle -> why the type is named
     ("lamina.core.checkpoint", "lamina.core.model"): "what is saved",
     ("lamina.core.fitting", "lamina.core.model"): "whose fit is made ready",
     ("lamina.core.inspection", "lamina.core.model"): "what is looked at",
+    ("lamina.core.model", "lamina.core.callbacks"): "what fit takes, loaded by those who train",
     ("lamina.core.training", "lamina.core.model"): "whose history is written, and for callbacks",
 }
 FOREIGN = {  # floor -> libraries that are not its business
