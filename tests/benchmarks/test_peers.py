@@ -59,6 +59,7 @@ def test_lamina_agrees_with_its_reference(mode: str, backend: str) -> None:
 LIBRARIES = {peer.file: peer.modules for peer in PEERS if peer.modules}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", LIBRARIES)
 def test_every_installed_library_agrees(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, _ in LIBRARIES[file]:
@@ -186,6 +187,7 @@ def test_an_epoch_needs_a_network_that_fits_the_data(monkeypatch: pytest.MonkeyP
         measurement.tasks("epoch", [DEEP])
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     target = tmp_path / "peers.json"
     line = ["bench", "peers", "3-4-2:8", "--peer", "numpy", "--backend", "numpy", "--rounds", "2"]

@@ -152,6 +152,7 @@ def wanted(name: str, dtype: str, kind: str, number: int) -> np.ndarray | None:
     return None if ours is None else np.where(np.isnan(ours), theirs, ours).astype(theirs.dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", support.CPU)
 @pytest.mark.parametrize("name", golden())
 def test_an_edge(name: str, backend: str) -> None:

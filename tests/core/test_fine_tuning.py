@@ -94,6 +94,7 @@ def test_set_rates_says_what_there_is() -> None:
         model.set_rates({0: -1.0})
 
 
+@pytest.mark.slow
 @every_backend
 @pytest.mark.parametrize(
     "optimizer",

@@ -85,6 +85,7 @@ def test_explain(backend: str) -> None:
         assert one in ran
 
 
+@pytest.mark.slow
 @every_backend
 def test_profile(backend: str) -> None:
     x, y = support.classes(16)

@@ -66,6 +66,7 @@ def test_gradients_and_float32(name: str) -> None:
     assert lm.check_gradients(model, x, y, sample_weight=case["weights"], tolerance=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", support.CPU)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_saturated_rows_stay_finite(backend: str, dtype: str) -> None:

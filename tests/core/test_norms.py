@@ -47,6 +47,7 @@ def running(model: lm.Sequential) -> np.ndarray:
     return model.state.read("statistics")[: layout.length("observed")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", support.CPU)
 @pytest.mark.parametrize("name", GOLDEN)
 def test_torchs_numbers(name: str, backend: str) -> None:

@@ -182,6 +182,7 @@ def test_programs_of_one_s_own_layers_get_shorter(monkeypatch: pytest.MonkeyPatc
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", support.CPU)
 @pytest.mark.parametrize("name", MODELS)
 def test_numbers_stay(name: str, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:

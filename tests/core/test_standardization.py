@@ -264,6 +264,7 @@ def test_wrong_targets_build_nothing() -> None:
     model.fit(SECONDS, (np.arange(60) >= 30).astype(float), verbose=0)
 
 
+@pytest.mark.slow
 def test_the_profile_of_a_new_model_learns_first() -> None:
     model = network("numpy")
     lm.profile(model, SECONDS, (np.arange(60) >= 30).astype(float), steps=1)
