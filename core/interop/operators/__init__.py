@@ -1,0 +1,8 @@
+"""The operators of ONNX that lamina has, as graphs of its operations; importing fills the table."""
+
+from . import arithmetic, indexing, learned, losses, norms, reductions, rounding, shapes, training
+
+__all__ = [
+    "arithmetic", "indexing", "learned", "losses", "norms", "reductions", "rounding", "shapes",
+    "training",
+]  # fmt: skip

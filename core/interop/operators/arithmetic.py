@@ -1,0 +1,388 @@
+"""Operators on single elements, products of matrices, and activations."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from ....kernels.spec import FLOATS
+from ...graph.graph import Node, constant, make
+from ..values import (
+    Call,
+    cast,
+    cut,
+    empty,
+    integral,
+    moved,
+    operator,
+    real,
+    reshape,
+    size_of,
+    transpose,
+)
+from .rounding import quotient
+
+SELU_ALPHA, SELU_GAMMA = 1.6732632423543772, 1.0507009873554805
+
+
+def _refuse_old_broadcast(call: Call) -> None:
+    if call.attr("broadcast") and call.attr("axis") is not None:
+        raise call.refuse("broadcasting along an axis, from before operator set 7, is not known")
+
+
+def _pairwise(op: str) -> Any:
+    def apply(call: Call) -> Node:
+        _refuse_old_broadcast(call)
+        return make(op, call.node(0), call.node(1))
+
+    return apply
+
+
+for _name, _op in (
+    ("Add", "add"), ("Sub", "subtract"), ("Mul", "multiply"), ("Equal", "equal"),
+    ("Less", "less"), ("LessOrEqual", "less_equal"), ("Greater", "greater"),
+    ("GreaterOrEqual", "greater_equal"), ("Xor", "not_equal"),
+):  # fmt: skip
+    operator(_name)(_pairwise(_op))
+
+
+@operator("Div")
+def _div(call: Call) -> Node:
+    _refuse_old_broadcast(call)
+    a, b = call.node(0), call.node(1)
+    return quotient(call, a, b) if integral(a.dtype) else make("divide", a, b)
+
+
+@operator("And", "Or")
+def _logical(call: Call) -> Node:
+    _refuse_old_broadcast(call)
+    a, b = call.node(0), call.node(1)
+    if a.dtype != "bool" or b.dtype != "bool":
+        raise call.refuse("takes booleans")
+    fixed = constant(np.asarray(call.proto.op_type == "Or"))
+    pair = (b, fixed) if call.proto.op_type == "And" else (fixed, b)
+    return make("where", a, *pair)
+
+
+@operator("Not")
+def _not(call: Call) -> Node:
+    return make("equal", call.node(0), constant(np.asarray(False)))
+
+
+def _folded(op: str) -> Any:
+    def apply(call: Call) -> Node:
+        return reduce(lambda a, b: make(op, a, b), call.nodes())
+
+    return apply
+
+
+operator("Sum")(_folded("add"))
+operator("Max")(_folded("maximum"))
+operator("Min")(_folded("minimum"))
+
+
+@operator("Mean")
+def _mean(call: Call) -> Node:
+    found = call.nodes()
+    return reduce(lambda a, b: make("add", a, b), found) * (1.0 / len(found))
+
+
+@operator("Where")
+def _where(call: Call) -> Node:
+    return make("where", *call.nodes())
+
+
+@operator("Pow")
+def _pow(call: Call) -> Node:
+    x, exponent = call.node(0), call.node(1)
+    if integral(x.dtype):
+        return _whole_power(call, x, call.host(1))
+    if exponent.op == "constant" and exponent.attrs["value"].size == 1:
+        if float(exponent.attrs["value"].reshape(())) == 2.0 and exponent.ndim <= x.ndim:
+            return x * x
+    return make("power", x, cast(exponent, x.dtype))
+
+
+def _whole_power(call: Call, x: Node, exponent: np.ndarray) -> Node:
+    """Whole numbers to known powers, exactly: by squaring."""
+    if (exponent < 0).any() or (exponent != np.trunc(exponent)).any() or (exponent > 63).any():
+        raise call.refuse("whole numbers are raised to whole powers from 0 to 63")
+    powers, result, square = exponent.astype(np.int64), None, x
+    for bit in range(int(powers.max(initial=0)).bit_length() or 1):
+        chosen = constant((powers >> bit & 1).astype(bool))
+        factor = make("where", chosen, square, call.like(x, 1))
+        result = factor if result is None else result * factor
+        square = square * square
+    assert result is not None
+    return result
+
+
+@operator("Neg")
+def _neg(call: Call) -> Node:
+    return -call.node(0)
+
+
+@operator("Reciprocal")
+def _reciprocal(call: Call) -> Node:
+    return 1.0 / call.node(0)
+
+
+@operator("IsNaN")
+def _is_nan(call: Call) -> Node:
+    x = call.node(0)
+    return make("not_equal", x, x)
+
+
+@operator("IsInf")
+def _is_inf(call: Call) -> Node:
+    x = call.node(0)
+    both = call.attr("detect_negative", 1), call.attr("detect_positive", 1)
+    if both == (1, 1):
+        return make("equal", abs(x), call.like(x, np.inf))
+    if both == (0, 0):
+        return make("less", abs(x), call.like(x, -1))  # nowhere
+    return make("equal", x, call.like(x, np.inf if both[1] else -np.inf))
+
+
+def _unary(op: str, **attrs: Any) -> Any:
+    return lambda call: make(op, call.node(0), **attrs)
+
+
+for _name, _op in (
+    ("Abs", "abs"), ("Sign", "sign"), ("Exp", "exp"), ("Log", "log"), ("Sqrt", "sqrt"),
+    ("Erf", "erf"), ("Sigmoid", "sigmoid"), ("Tanh", "tanh"), ("Softplus", "softplus"),
+    ("Softsign", "softsign"), ("Mish", "mish"), ("HardSwish", "hard_swish"),
+):  # fmt: skip
+    operator(_name)(_unary(_op))
+
+
+@operator("Sinh")
+def _sinh(call: Call) -> Node:
+    e = make("expm1", call.node(0))
+    return 0.5 * (e + e / (e + 1.0))
+
+
+@operator("Cosh")
+def _cosh(call: Call) -> Node:
+    x = call.node(0)
+    return 0.5 * (make("exp", x) + make("exp", -x))
+
+
+@operator("Asinh")
+def _asinh(call: Call) -> Node:
+    x = call.node(0)
+    size = abs(x)
+    root = make("sqrt", 1.0 + size * size)
+    return make("sign", x) * make("log1p", size + size * size / (1.0 + root))
+
+
+@operator("Acosh")
+def _acosh(call: Call) -> Node:
+    x = call.node(0)
+    return make("log", x + make("sqrt", (x - 1.0) * (x + 1.0)))
+
+
+@operator("Atanh")
+def _atanh(call: Call) -> Node:
+    x = call.node(0)
+    return 0.5 * (make("log1p", x) - make("log1p", -x))
+
+
+# Activations with settings
+
+
+@operator("Relu")
+def _relu(call: Call) -> Node:
+    x = call.node(0)
+    return make("relu", x) if real(x.dtype) else make("maximum", x, call.like(x, 0))
+
+
+@operator("LeakyRelu")
+def _leaky_relu(call: Call) -> Node:
+    x, alpha = call.node(0), float(call.attr("alpha", 0.01))
+    if alpha > 0:
+        return make("leaky_relu", x, alpha=alpha)
+    return make("where", x < 0.0, x * alpha, x)
+
+
+@operator("PRelu")
+def _prelu(call: Call) -> Node:
+    x, slope = call.node(0), call.node(1)
+    return make("where", make("less", x, call.like(x, 0)), x * slope, x)
+
+
+@operator("ThresholdedRelu")
+def _thresholded_relu(call: Call) -> Node:
+    x = call.node(0)
+    return make("where", x > float(call.attr("alpha", 1.0)), x, call.like(x, 0))
+
+
+@operator("Elu")
+def _elu(call: Call) -> Node:
+    return _exponential(call.node(0), float(call.attr("alpha", 1.0)))
+
+
+def _exponential(x: Node, alpha: float) -> Node:
+    """x above zero, alpha (exp(x) - 1) below."""
+    if alpha > 0:
+        return make("elu", x, alpha=alpha)
+    return make("where", x < 0.0, make("expm1", make("minimum", x, 0.0)) * alpha, x)
+
+
+@operator("Celu")
+def _celu(call: Call) -> Node:
+    x, alpha = call.node(0), float(call.attr("alpha", 1.0))
+    below = make("expm1", make("minimum", x * (1.0 / alpha), 0.0)) * alpha
+    return make("maximum", x, 0.0) + below
+
+
+@operator("Selu")
+def _selu(call: Call) -> Node:
+    x = call.node(0)
+    alpha = float(call.attr("alpha", SELU_ALPHA))
+    gamma = float(call.attr("gamma", SELU_GAMMA))
+    if abs(alpha - SELU_ALPHA) < 1e-6 and abs(gamma - SELU_GAMMA) < 1e-6:
+        return make("selu", x)
+    return _exponential(x, alpha) * gamma
+
+
+@operator("HardSigmoid")
+def _hard_sigmoid(call: Call) -> Node:
+    x, alpha, beta = call.node(0), float(call.attr("alpha", 0.2)), float(call.attr("beta", 0.5))
+    if abs(alpha - 1 / 6) < 1e-7 and beta == 0.5:
+        return make("hard_sigmoid", x)
+    return make("clip", x * alpha + beta, low=0.0, high=1.0)
+
+
+@operator("Gelu")
+def _gelu(call: Call) -> Node:
+    kind = call.attr("approximate", "none")
+    return make("gelu_tanh" if kind == "tanh" else "gelu", call.node(0))
+
+
+@operator("Swish")
+def _swish(call: Call) -> Node:
+    x, alpha = call.node(0), float(call.attr("alpha", 1.0))
+    return make("silu", x) if alpha == 1.0 else x * make("sigmoid", x * alpha)
+
+
+@operator("Shrink")
+def _shrink(call: Call) -> Node:
+    x, bias, lambd = call.node(0), call.attr("bias", 0.0), float(call.attr("lambd", 0.5))
+    if not real(x.dtype):
+        raise call.refuse("takes floating numbers")
+    inner = make("where", x > lambd, x - float(bias), call.like(x, 0))
+    return make("where", x < -lambd, x + float(bias), inner)
+
+
+@operator("Clip")
+def _clip(call: Call) -> Node:
+    x = call.node(0)
+    for name, at, op in (("min", 1, "maximum"), ("max", 2, "minimum")):
+        if call.has(at):
+            x = make(op, x, call.node(at))
+        elif call.attr(name) is not None:
+            x = make(op, x, call.like(x, call.attr(name)))
+    return x
+
+
+@operator("Softmax", "LogSoftmax", "Hardmax")
+def _along(call: Call) -> Node:
+    x = call.node(0)
+    axis = call.axis(x.ndim, call.attr("axis", -1 if call.version >= 13 else 1))
+    apply = {"Softmax": _row("softmax"), "LogSoftmax": _row("log_softmax"), "Hardmax": _hardmax}
+    function = apply[call.proto.op_type]
+    if empty(x.shape):
+        return x
+    if call.version < 13:  # all axes from this one on are one
+        whole = reshape(x, (*x.shape[:axis], size_of(x.shape, range(axis, x.ndim))))
+        return reshape(function(whole), x.shape)
+    last = x.ndim - 1
+    return moved(function(moved(x, axis, last)), last, axis)
+
+
+def _row(op: str) -> Any:
+    return lambda x: make(op, x)
+
+
+def _hardmax(x: Node) -> Node:
+    place = make("argmax", x, axis=-1, keepdims=True)
+    return make("one_hot", place, classes=x.shape[-1], dtype=x.dtype)
+
+
+# Products
+
+
+@operator("MatMul")
+def _matmul(call: Call) -> Node:
+    return product(call, call.node(0), call.node(1))
+
+
+def product(call: Call, a: Node, b: Node) -> Node:
+    """a @ b as in NumPy, vectors among them; whole numbers are refused."""
+    if a.dtype not in FLOATS or not a.ndim or not b.ndim:
+        raise call.refuse("multiplies matrices of floating numbers")
+    left, right = a.ndim == 1, b.ndim == 1
+    a = reshape(a, (1, *a.shape)) if left else a
+    b = reshape(b, (*b.shape, 1)) if right else b
+    made = make("matmul", a, b)
+    shape = list(made.shape)
+    if right:
+        shape.pop()
+    if left:
+        shape.pop(-1 if right else -2)
+    return reshape(made, shape)
+
+
+@operator("Gemm")
+def _gemm(call: Call) -> Node:
+    a, b = call.node(0), call.node(1)
+    if a.ndim != 2 or b.ndim != 2 or not real(a.dtype):
+        raise call.refuse("multiplies two matrices of floating numbers")
+    a = transpose(a, (1, 0)) if call.attr("transA", 0) else a
+    b = transpose(b, (1, 0)) if call.attr("transB", 0) else b
+    made = make("matmul", a, b)
+    alpha, beta = float(call.attr("alpha", 1.0)), float(call.attr("beta", 1.0))
+    made = made if alpha == 1.0 else made * alpha
+    if not call.has(2) or beta == 0.0:
+        return made
+    bias = call.node(2)
+    bias = reshape(bias, (1, *bias.shape)) if bias.ndim == 1 else bias
+    made = make("add", made, bias if beta == 1.0 else bias * beta)
+    return made
+
+
+@operator("CumSum", "CumProd")
+def _cumulative(call: Call) -> Node:
+    x = call.node(0)
+    axis = call.axis(x.ndim, int(call.number(1)))
+    length = x.shape[axis]
+    adds = call.proto.op_type == "CumSum"
+    if not isinstance(length, int):
+        raise call.refuse("does not go along the rows of a batch")
+    backwards, exclusive = call.attr("reverse", 0), call.attr("exclusive", 0)
+
+    def shifted(node: Node, by: int) -> Node:
+        """The node `by` places on, the neutral number in what is left free."""
+        left, right = (0, length - by) if backwards else (by, length)
+        part = cut(node, axis, by, length) if backwards else cut(node, axis, 0, length - by)
+        starts, stops = [0] * node.ndim, list(node.shape)
+        starts[axis], stops[axis] = left, right
+        attrs = {"starts": tuple(starts), "stops": tuple(stops), "steps": (1,) * node.ndim}
+        moved_on = make("unslice", part, shape=node.shape, **attrs)
+        if adds:
+            return moved_on
+        fill = np.ones([1 if a != axis else length for a in range(node.ndim)])
+        inside = [slice(None)] * node.ndim
+        inside[axis] = slice(left, right)
+        fill[tuple(inside)] = 0.0
+        return moved_on + constant(fill, node.dtype)
+
+    step = 1
+    while step < length:
+        other = shifted(x, step)
+        x = x + other if adds else x * other
+        step *= 2
+    return shifted(x, 1) if exclusive and length else x
