@@ -57,6 +57,10 @@ _PUBLIC = {
     "Plateau": (".core.callbacks", "Plateau"),
     "History": (".core.history", "History"),
     "load": (".core.loading", "load"),
+    "export_onnx": (".core.interop.exporting", "export_onnx"),
+    "load_onnx": (".core.interop.importing", "load_onnx"),
+    "OnnxNetwork": (".core.interop.network", "OnnxNetwork"),
+    "OnnxBackend": (".core.interop.backend", "OnnxBackend"),
     "explain": (".core.inspection", "explain"),
     "profile": (".core.inspection", "profile"),
     "check_gradients": (".core.inspection", "check_gradients"),
@@ -133,6 +137,10 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .core.inspection import check_gradients as check_gradients
     from .core.inspection import explain as explain
     from .core.inspection import profile as profile
+    from .core.interop.backend import OnnxBackend as OnnxBackend
+    from .core.interop.exporting import export_onnx as export_onnx
+    from .core.interop.importing import load_onnx as load_onnx
+    from .core.interop.network import OnnxNetwork as OnnxNetwork
     from .core.layers import Activation as Activation
     from .core.layers import Dense as Dense
     from .core.layers import Dropout as Dropout

@@ -151,7 +151,7 @@ def where(xp: Any, condition: Array, a: Array, b: Array) -> Array:
     return xp.where(condition, a, b)
 
 
-def _ratio(x: Array, numerator: tuple[float, ...], denominator: tuple[float, ...]) -> Array:
+def ratio(x: Array, numerator: tuple[float, ...], denominator: tuple[float, ...]) -> Array:
     top, bottom = x * numerator[0], x * 1.0
     for a, b in zip(numerator[1:-1], denominator[:-1], strict=True):
         top, bottom = (top + a) * x, (bottom + b) * x
@@ -159,12 +159,12 @@ def _ratio(x: Array, numerator: tuple[float, ...], denominator: tuple[float, ...
 
 
 # W. J. Cody, Rational Chebyshev approximations for the error function, Math. Comp. 23 (1969).
-_ERF_SMALL = (
+ERF_SMALL = (
     (1.85777706184603153e-1, 3.16112374387056560, 1.13864154151050156e2, 3.77485237685302021e2,
      3.20937758913846947e3),
     (2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3),
 )  # fmt: skip
-_ERF_MIDDLE = (
+ERF_MIDDLE = (
     (2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594, 6.61191906371416295e1,
      2.98635138197400131e2, 8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3,
      1.23033935479799725e3),
@@ -177,9 +177,9 @@ def erf(xp: Any, x: Array) -> Array:
     """The error function, by Cody's rational approximations (two intervals; beyond 6 it is 1)."""
     size = xp.abs(x)
     near = xp.minimum(size, xp.ones_like(size) * 0.5)
-    small = near * _ratio(near * near, *_ERF_SMALL)
+    small = near * ratio(near * near, *ERF_SMALL)
     far = xp.clip(size, 0.46875, 6.0)
-    large = 1.0 - xp.exp(-far * far) * _ratio(far, *_ERF_MIDDLE)
+    large = 1.0 - xp.exp(-far * far) * ratio(far, *ERF_MIDDLE)
     value = xp.where(size <= 0.46875, small, large)
     return xp.where(size == size, xp.sign(x) * value, x)
 

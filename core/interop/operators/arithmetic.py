@@ -280,12 +280,23 @@ def _shrink(call: Call) -> Node:
 @operator("Clip")
 def _clip(call: Call) -> Node:
     x = call.node(0)
-    for name, at, op in (("min", 1, "maximum"), ("max", 2, "minimum")):
-        if call.has(at):
-            x = make(op, x, call.node(at))
-        elif call.attr(name) is not None:
-            x = make(op, x, call.like(x, call.attr(name)))
+    ends = [_limit(call, x, name, at) for at, name in enumerate(("min", "max"), 1)]
+    known = [e.attrs["value"].item() if e is not None and e.op == "constant" and not e.ndim else None
+             for e in ends]  # fmt: skip
+    low, high = known
+    if real(x.dtype) and low is not None and high is not None and low <= high:
+        return make("clip", x, low=low, high=high)
+    for end, op in zip(ends, ("maximum", "minimum"), strict=True):
+        x = x if end is None else make(op, x, end)
     return x
+
+
+def _limit(call: Call, x: Node, name: str, at: int) -> Node | None:
+    """One end of a range, from an input or, as it was before operator set 11, an attribute."""
+    if call.has(at):
+        return call.node(at)
+    given = call.attr(name)
+    return None if given is None else call.like(x, given)
 
 
 @operator("Softmax", "LogSoftmax", "Hardmax")
@@ -336,13 +347,20 @@ def product(call: Call, a: Node, b: Node) -> Node:
     return reshape(made, shape)
 
 
+def _matrix(call: Call, index: int, flag: str) -> Node:
+    """A matrix, transposed where an attribute says so; one that is known on the host, once."""
+    given = call.tensor(index)
+    if call.attr(flag, 0) and given.host is not None and given.host.ndim == 2:
+        return call.constant(np.ascontiguousarray(given.host.T))
+    x = call.node(index)
+    if x.ndim != 2 or not real(x.dtype):
+        raise call.refuse(f"multiplies matrices of floating numbers, not {x.spec}")
+    return transpose(x, (1, 0)) if call.attr(flag, 0) else x
+
+
 @operator("Gemm")
 def _gemm(call: Call) -> Node:
-    a, b = call.node(0), call.node(1)
-    if a.ndim != 2 or b.ndim != 2 or not real(a.dtype):
-        raise call.refuse("multiplies two matrices of floating numbers")
-    a = transpose(a, (1, 0)) if call.attr("transA", 0) else a
-    b = transpose(b, (1, 0)) if call.attr("transB", 0) else b
+    a, b = _matrix(call, 0, "transA"), _matrix(call, 1, "transB")
     made = make("matmul", a, b)
     alpha, beta = float(call.attr("alpha", 1.0)), float(call.attr("beta", 1.0))
     made = made if alpha == 1.0 else made * alpha

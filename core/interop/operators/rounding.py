@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ....kernels.spec import INTEGERS
 from ...graph.graph import Node, constant, make
 from ..values import Call, cast, integral, operator, real
 
 WHOLE = {"float32": 2.0**23, "float64": 2.0**52}  # from here on there are no fractions
+SPLIT = 2.0**27 + 1.0  # parts a float64 into halves of 26 bits
 REFINED = 3  # times: a quotient of 64 bits is off by 2^11 in float64, then by less than one
 
 
@@ -79,9 +82,44 @@ def _mod(call: Call) -> Node:
     as_c = bool(call.attr("fmod", 0))
     if integral(a.dtype):
         return a - quotient(call, a, b, "trunc" if as_c else "floor") * b
+    return cast(_remainder(cast(a, "float64"), cast(b, "float64"), as_c), a.dtype)
+
+
+def _remainder(a: Node, b: Node, as_c: bool) -> Node:
+    """What is left of a after whole multiples of b, of the sign of a (as in C), or of b.
+
+    Products are taken off in two parts, so that nothing is lost (T. J. Dekker, A floating-point
+    technique for extending the available precision, Numer. Math. 18, 1971).
+    """
+    rest = a
+    for _ in range(REFINED):
+        times = rounded(rest / b, "trunc")
+        product, error = _exact_product(times, b)
+        rest = (rest - product) - error
+    size = abs(b)
+    rest = make("where", make("less", rest * make("sign", a), 0.0), rest + size * make("sign", a),
+                rest)  # fmt: skip
     if not as_c:
-        raise call.refuse("fmod must be 1 for floating numbers")
-    wide_a, wide_b = cast(a, "float64"), cast(b, "float64")
-    if a.dtype == "float64":
-        raise call.refuse("float64 is not known to it here")
-    return cast(wide_a - rounded(wide_a / wide_b, "trunc") * wide_b, a.dtype)
+        other = make("less", make("sign", rest) * make("sign", b), 0.0)
+        rest = make("where", other, rest + b, rest)
+        beyond = make("where", make("less", make("sign", a) * make("sign", b), 0.0), b, a)
+    else:
+        beyond = a
+    infinite = make("equal", size, float("inf"))
+    finite = make("less", abs(a), float("inf"))
+    both = make("where", infinite, finite, constant(np.asarray(False)))
+    return make("where", both, beyond, rest)
+
+
+def _exact_product(a: Node, b: Node) -> tuple[Node, Node]:
+    """a * b as it is rounded, and what is missing of it."""
+
+    def halves(x: Node) -> tuple[Node, Node]:
+        wide = x * SPLIT
+        high = wide - (wide - x)
+        return high, x - high
+
+    product = a * b
+    (high_a, low_a), (high_b, low_b) = halves(a), halves(b)
+    error = ((high_a * high_b - product) + high_a * low_b + low_a * high_b) + low_a * low_b
+    return product, error
