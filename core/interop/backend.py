@@ -9,7 +9,7 @@ import numpy as np
 
 from ...backends.contract import Backend
 from ...backends.selection import Choice, get_backend
-from ...kernels.errors import BadInput, BackendUnavailable, CheckpointError, LaminaError
+from ...kernels.errors import BackendUnavailable, BadInput, CheckpointError, LaminaError
 from ...kernels.spec import DTYPES
 from .library import onnx
 from .network import run_once
@@ -132,7 +132,7 @@ def _choice(device: str, options: Mapping[str, Any]) -> Choice:
 
 def missing(parsed: Parsed) -> list[str]:
     """Operators of a graph that lamina has not, neither itself nor by ONNX's definition."""
-    own = {key for key in parsed.functions}
+    own = set(parsed.functions)
     nodes = [*parsed.nodes, *(n for f in parsed.functions.values() for n in f.node)]
     found = set()
     for node in nodes:
@@ -155,5 +155,3 @@ def has_definition(node: Any, opsets: Mapping[str, int]) -> bool:
         body = schema.function_body.node
         return all((domain_of(n.domain), n.op_type) in OPERATORS for n in body)
     return bool(schema.has_context_dependent_function)
-
-

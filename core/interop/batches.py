@@ -103,8 +103,8 @@ def _weighted(result: Node, dtype: str) -> tuple[Node, dict[str, np.ndarray]]:
     weights: dict[str, np.ndarray] = {}
     made: dict[Node, Node] = {}
     for node in order([result]):
-        value = node.attrs.get("value")
-        if node.op == "constant" and node.dtype == dtype and value.size >= WEIGHT:
+        value = node.attrs["value"] if node.op == "constant" else np.zeros(0)
+        if node.dtype == dtype and value.size >= WEIGHT:
             name = f"0.w{len(weights)}"
             weights[name] = np.ascontiguousarray(value)
             made[node] = leaf("parameter", node.spec, name)

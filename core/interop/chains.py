@@ -105,7 +105,8 @@ def _dense(node: Node, activation: str | None, found: Chain) -> Node | None:
     if product.op != "matmul":
         return None
     x, weight = product.inputs
-    assert x is not None and weight is not None
+    assert x is not None
+    assert weight is not None
     turned = product.attrs["transpose_a"] or product.attrs["transpose_b"]
     if weight.op != "constant" or x.ndim != 2 or weight.ndim != 2 or turned:
         return None
@@ -123,17 +124,20 @@ def _dense(node: Node, activation: str | None, found: Chain) -> Node | None:
 def _front(node: Node, x: Node, found: Chain) -> Node | None:
     """The input of a layer that has no product: flattening, standardizing; or None."""
     below = node.inputs[0] if node.inputs else None
-    if node.op == "reshape" and below is not None and below.ndim > 2 and node.ndim == 2:
-        if below.shape[0] == ROWS and node.shape == (ROWS, elements(below.shape)[0]):
-            found.put(Flatten())
-            return below
+    if node.op == "reshape" and below is not None and below.ndim > 2:
+        if below.shape[0] != ROWS or node.shape != (ROWS, elements(below.shape)[0]):
+            return None
+        found.put(Flatten())
+        return below
     if node.op == "cast" and below is not None and node.dtype == found.dtype != below.dtype:
         standard = _standard(below)
         if standard is None or standard[0] is not x or x.dtype != "float64":
             return None
         found.shift = Shift(*standard[1:])
         if not found.layers or not isinstance(found.layers[0], Standardize):
-            mean, scale = (np.full(a.shape, v, found.dtype) for a, v in zip(standard[1:], (0, 1), strict=True))
+            mean, scale = (
+                np.full(a.shape, v, found.dtype) for a, v in zip(standard[1:], (0, 1), strict=True)
+            )
             found.put(Standardize(), mean=mean, scale=scale)
         return x
     standard = _standard(node)

@@ -88,9 +88,7 @@ def _tensor(numpy_helper: Any, name: str, array: np.ndarray) -> Any:
     return numpy_helper.from_array(array, name)
 
 
-def _entry(
-    out: Writer, model: Sequential
-) -> tuple[list[tuple[str, str, list[Any]]], str]:
+def _entry(out: Writer, model: Sequential) -> tuple[list[tuple[str, str, list[Any]]], str]:
     """The inputs, and the name of the features in the graph."""
     assert model.features is not None
     shift = model.session.shift
@@ -101,9 +99,7 @@ def _entry(
     return [("x", dtype, [ROWS_NAME, *model.features])], "x"
 
 
-def network(
-    out: Writer, model: Sequential, x: str, arrays: Mapping[str, np.ndarray]
-) -> str:
+def network(out: Writer, model: Sequential, x: str, arrays: Mapping[str, np.ndarray]) -> str:
     """The layers; the name of the prediction. x: the features' name."""
     shift = model.session.shift
     if shift is not None:  # in float64, before the numbers are rounded

@@ -12,7 +12,5 @@ def onnx(what: str) -> Any:
     try:
         import onnx
     except ImportError:
-        raise BadInput(
-            f'{what} needs the onnx library: pip install "lamina[onnx]"'
-        ) from None
+        raise BadInput(f'{what} needs the onnx library: pip install "lamina[onnx]"') from None
     return onnx

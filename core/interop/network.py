@@ -186,8 +186,9 @@ def _fitting(port: Port, given: Any) -> np.ndarray:
     if array.dtype.kind in "iu" and (array != host).any():
         raise DtypeError(f"the input {port} does not hold all numbers of {host.dtype}")
     if port.shape is not None:
+        told, given_lengths = port.shape[1:], array.shape[1:]
         fits = len(port.shape) == array.ndim and all(
-            d is None or d == n for d, n in zip(port.shape[1:], array.shape[1:], strict=True)
+            length is None or length == given_lengths[axis] for axis, length in enumerate(told)
         )
         first = port.shape[0] if port.shape else None
         if not fits or (first and array.ndim and len(array) % first):

@@ -32,8 +32,10 @@ class Port:
     shape: tuple[int | None, ...] | None
 
     def __str__(self) -> str:
-        lengths = "..." if self.shape is None else ", ".join(
-            "?" if d is None else str(d) for d in self.shape
+        lengths = (
+            "..."
+            if self.shape is None
+            else ", ".join("?" if d is None else str(d) for d in self.shape)
         )
         return f"{self.name} ({self.dtype}[{lengths}])"
 
@@ -95,7 +97,10 @@ def read(path: str | os.PathLike[str]) -> Parsed:
 
 
 def parse(model: Any, folder: Path | None = None) -> Parsed:
-    """A model's parts. folder: where its data may lie, or None: nowhere. Raises: CheckpointError."""
+    """A model's parts. Raises: CheckpointError.
+
+    folder: where its data may lie, or None: nowhere.
+    """
     graph = model.graph
     if not graph.node and not graph.output:
         raise CheckpointError("it has no graph")
@@ -121,9 +126,7 @@ def parse(model: Any, folder: Path | None = None) -> Parsed:
     for one in outputs:
         if one.name not in made:
             raise CheckpointError(f"nothing makes its output {one.name!r}")
-    return Parsed(
-        tuple(graph.node), tuple(inputs), outputs, weights, opsets, functions, metadata
-    )
+    return Parsed(tuple(graph.node), tuple(inputs), outputs, weights, opsets, functions, metadata)
 
 
 def attribute_tensors(model: Any) -> Iterator[Any]:
@@ -140,7 +143,7 @@ def array(tensor: Any) -> np.ndarray:
     """A tensor's numbers, or its words as objects."""
     from onnx import numpy_helper
 
-    made = numpy_helper.to_array(tensor)
+    made: np.ndarray = numpy_helper.to_array(tensor)
     return made.astype(object) if made.dtype.kind in "SU" else made
 
 
@@ -199,5 +202,3 @@ def port(value: Any) -> Port:
     if any(d is not None and d < 0 for d in dims):
         dims = [None if d is not None and d < 0 else d for d in dims]
     return Port(value.name, dtype, tuple(dims))
-
-

@@ -40,6 +40,8 @@ SPELLINGS: dict[str, tuple[Callable[[Node], Node], ...]] = {
         lambda x: x * 0.5 * (_tanh_form(ops.power(x, 3.0), x) + 1.0),
         lambda x: x * ((_tanh_form(ops.power(x, 3.0), x) + 1.0) * 0.5),
         lambda x: x * ((_tanh_form(x * x * x, x) + 1.0) * 0.5),
+        lambda x: x * (_tanh_form(ops.power(x, 3.0), x) + 1.0) * 0.5,
+        lambda x: x * (_tanh_form(x * x * x, x) + 1.0) * 0.5,
     ),
     "hard_swish": (
         formulas.hard_swish,
@@ -129,5 +131,3 @@ def _below(node: Node) -> Node | None:
         else:
             stack += [n for n in one.inputs if n is not None]
     return next(iter(found)) if len(found) == 1 and node not in found else None
-
-

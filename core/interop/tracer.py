@@ -17,7 +17,7 @@ from ...kernels.errors import CheckpointError, LaminaError
 from ...kernels.spec import Rows
 from ..graph.graph import SELECT, Node, constant, order
 from . import operators  # noqa: F401  # they fill the table
-from .values import OPERATORS, Call, Tensor, Unknown, bounded, label
+from .values import OPERATORS, Call, Tensor, Unknown, bounded, label, sizes
 
 SMALL = 1 << 12  # elements of what is computed on the host while a graph is read
 DEEPEST = 16  # functions in functions
@@ -134,7 +134,7 @@ class Tracer:
         if key[0] or not inputs or any(i is not None and i.host is None for i in inputs):
             return None
         if any(i is not None and i.symbolic for i in inputs):
-            return self.with_rows(proto, inputs, attributes) if key[1] in WITH_ROWS else None
+            return self.with_rows(proto, inputs) if key[1] in WITH_ROWS else None
         if any(i is not None and i.words for i in inputs) or key[1] not in COUNTING:
             return None
         arrays = [None if i is None else i.host for i in inputs]
@@ -154,34 +154,15 @@ class Tracer:
             made = ReferenceEvaluator(plain, opsets={"": version}).run(
                 list(plain.output), {n: values[n] for n in names}
             )
-        return [Tensor(host=np.asarray(each)) for each in made]  # type: ignore[union-attr]
+        return [Tensor(host=np.asarray(each)) for each in made]
 
-    def with_rows(
-        self, proto: Any, inputs: Sequence[Tensor | None], attributes: Mapping[str, Any]
-    ) -> Any:
+    def with_rows(self, proto: Any, inputs: Sequence[Tensor | None]) -> Tensor:
         """Sizes that count rows, moved and multiplied. Raises: Unknown for anything else."""
-        arrays = [None if i is None else i.host for i in inputs]
-        first = arrays[0]
-        assert first is not None
         try:
-            if proto.op_type == "Identity":
-                return Tensor(host=first)
-            if proto.op_type == "Mul":
-                return Tensor(host=np.asarray(first * arrays[1], object))
-            if proto.op_type == "Concat":
-                return Tensor(host=np.concatenate([a for a in arrays if a is not None]))
-            if proto.op_type == "Gather" and arrays[1] is not None:
-                return Tensor(host=np.asarray(np.take(first, arrays[1].astype(np.int64)), object))
-            if proto.op_type in ("Squeeze", "Unsqueeze", "Reshape"):
-                return Tensor(host=first.reshape(() if proto.op_type == "Squeeze" else (-1,)))
-            starts, stops = (
-                a.reshape(-1).tolist() if a is not None else [] for a in arrays[1:3]
-            )
-            if len(starts) == 1 and len(arrays) < 5:
-                return Tensor(host=first[int(starts[0]) : int(stops[0])])
+            made = _with_rows(proto.op_type, [None if i is None else i.host for i in inputs])
         except (TypeError, ValueError, IndexError) as error:
             raise Unknown from error
-        raise Unknown
+        return Tensor(host=sizes(made.reshape(-1).tolist()).reshape(made.shape))
 
     # Functions
 
@@ -230,6 +211,25 @@ class _Call(Call):
     def constant(self, array: np.ndarray) -> Node:
         super().constant(array)  # refuses dtypes
         return self.tracer.constant(array)
+
+
+def _with_rows(kind: str, arrays: Sequence[np.ndarray | None]) -> np.ndarray:
+    first = arrays[0]
+    assert first is not None
+    if kind == "Identity":
+        return first
+    if kind == "Mul":
+        return np.asarray(first * arrays[1], object)
+    if kind == "Concat":
+        return np.concatenate([a for a in arrays if a is not None])
+    if kind == "Gather" and arrays[1] is not None:
+        return np.asarray(np.take(first, arrays[1].astype(np.int64)), object)
+    if kind in ("Squeeze", "Unsqueeze", "Reshape"):
+        return first.reshape(() if kind == "Squeeze" else (-1,))
+    starts, stops = (a.reshape(-1).tolist() if a is not None else [] for a in arrays[1:3])
+    if kind == "Slice" and len(starts) == 1 and len(arrays) < 5:
+        return first[int(starts[0]) : int(stops[0])]
+    raise Unknown
 
 
 def _without(proto: Any, names: Sequence[str]) -> Any:
@@ -318,11 +318,7 @@ def defined(call: Call, key: tuple[str, str]) -> Any:
         dims = [d if isinstance(d, int) else "n" for d in shape]
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         types.append(helper.make_tensor_type_proto(kind, dims).SerializeToString())
-    versions = [
-        v
-        for v in schema.context_dependent_function_opset_versions
-        if v <= call.version
-    ]
+    versions = [v for v in schema.context_dependent_function_opset_versions if v <= call.version]
     if not versions:
         return None
     made = schema.get_context_dependent_function_with_opset_version(

@@ -35,8 +35,10 @@ class Tensor:
     @property
     def symbolic(self) -> bool:
         """Whether it holds sizes that count rows."""
-        return self.host is not None and self.host.dtype == object and any(
-            isinstance(v, Rows) for v in self.host.reshape(-1).tolist()
+        return (
+            self.host is not None
+            and self.host.dtype == object
+            and any(isinstance(v, Rows) for v in self.host.reshape(-1).tolist())
         )
 
     @property
@@ -148,7 +150,7 @@ class Call:
         found = self.wholes(index)
         if any(isinstance(v, Rows) for v in found):
             raise Unknown
-        return [int(v) for v in found]  # type: ignore[call-overload]
+        return [v for v in found if isinstance(v, int)]
 
     def number(self, index: int) -> float:
         """An input's one number."""
@@ -217,6 +219,14 @@ def ints(shape: Shape) -> tuple[int, ...]:
     if any(isinstance(d, Rows) for d in shape):
         raise Unknown
     return tuple(d for d in shape if isinstance(d, int))
+
+
+def sizes(shape: Sequence[Dim]) -> np.ndarray:
+    """A shape as an array: of objects where it counts rows."""
+    kind = object if any(isinstance(d, Rows) for d in shape) else np.int64
+    result = np.empty(len(shape), kind)
+    result[:] = shape
+    return result
 
 
 def empty(shape: Shape) -> bool:

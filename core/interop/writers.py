@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
+from typing import Any
 
 import numpy as np
 
@@ -114,9 +114,7 @@ def _reduce(out: Writer, node: Node, inputs: list[str]) -> str:
     axes = out.wholes(normal_axes(node.op, _x(node).spec, node.attrs))
     kind = {"sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax"}[node.op]
     keep = int(node.attrs["keepdims"])
-    return out.add(
-        kind, inputs[0], axes, name=node.name, keepdims=keep, noop_with_empty_axes=1
-    )
+    return out.add(kind, inputs[0], axes, name=node.name, keepdims=keep, noop_with_empty_axes=1)
 
 
 @writer("argmax")
@@ -229,7 +227,7 @@ def _activation(out: Writer, node: Node, inputs: list[str]) -> str:
     attrs = {name: float(value) for name, value in node.attrs.items()}
     formula = (DOUBLE if node.dtype == "float64" else SINGLE).get(node.op)
     if formula is None:
-        more = {"alpha": 1 / 6, "beta": 0.5} if node.op == "hard_sigmoid" else attrs
+        more: dict[str, Any] = {"alpha": 1 / 6, "beta": 0.5} if node.op == "hard_sigmoid" else attrs
         return out.add(OPERATOR[node.op], *inputs, name=node.name, **more)
     x = leaf("batch", node.spec, "x")
     made = formula(x, **attrs)
@@ -261,5 +259,3 @@ for _op in {*DOUBLE, *SINGLE}:
 def _rowwise(out: Writer, node: Node, inputs: list[str]) -> str:
     kind = "Softmax" if node.op == "softmax" else "LogSoftmax"
     return out.add(kind, inputs[0], axis=-1, name=node.name)
-
-

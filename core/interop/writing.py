@@ -35,9 +35,7 @@ class Writer:
         self.used.add(name)
         return name
 
-    def add(
-        self, kind: str, *inputs: str, name: str = "", domain: str = "", **attrs: Any
-    ) -> str:
+    def add(self, kind: str, *inputs: str, name: str = "", domain: str = "", **attrs: Any) -> str:
         """A node of one output, whose name it returns. name: the one wanted for it."""
         from onnx import helper
 

@@ -152,6 +152,7 @@ def where(xp: Any, condition: Array, a: Array, b: Array) -> Array:
 
 
 def ratio(x: Array, numerator: tuple[float, ...], denominator: tuple[float, ...]) -> Array:
+    """A quotient of polynomials as Cody lays out their coefficients; x may be a graph's node."""
     top, bottom = x * numerator[0], x * 1.0
     for a, b in zip(numerator[1:-1], denominator[:-1], strict=True):
         top, bottom = (top + a) * x, (bottom + b) * x

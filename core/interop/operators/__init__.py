@@ -1,8 +1,19 @@
 """The operators of ONNX that lamina has, as graphs of its operations; importing fills the table."""
 
-from . import arithmetic, indexing, learned, losses, norms, reductions, rounding, shapes, training
+from . import (
+    activations,
+    arithmetic,
+    indexing,
+    learned,
+    losses,
+    norms,
+    reductions,
+    rounding,
+    shapes,
+    training,
+)
 
 __all__ = [
-    "arithmetic", "indexing", "learned", "losses", "norms", "reductions", "rounding", "shapes",
-    "training",
+    "activations", "arithmetic", "indexing", "learned", "losses", "norms", "reductions",
+    "rounding", "shapes", "training",
 ]  # fmt: skip

@@ -29,8 +29,8 @@ def places(call: Call, at: int, length: int) -> Node | np.ndarray:
     given = call.tensor(at)
     if given.host is not None and not given.symbolic:
         host = given.host
-        if host.dtype.kind not in "iu" or host.size and not (
-            -length <= host.min() and host.max() < length
+        if host.dtype.kind not in "iu" or (
+            host.size and not (-length <= host.min() and host.max() < length)
         ):
             raise call.refuse(f"its indices are not all in [-{length}, {length})")
         return np.where(host < 0, host + length, host).astype(np.int32)
@@ -76,9 +76,7 @@ def _gather_elements(call: Call) -> Node:
     )
 
 
-def _offsets(
-    index: Node, shape: tuple[int, ...], whole: tuple[int, ...], axis: int
-) -> Node:
+def _offsets(index: Node, shape: tuple[int, ...], whole: tuple[int, ...], axis: int) -> Node:
     """Places in the flat array of shape `whole`: the index along the axis, else where it stands."""
     strides = [math.prod(whole[a + 1 :]) for a in range(len(whole))]
     base = np.zeros(shape, np.int64)
@@ -101,9 +99,7 @@ def _gather_nd(call: Call) -> Node:
     return reshape(found, (*shape[:-1], *whole[batch + depth :]))
 
 
-def _flat_nd(
-    index: Node, whole: tuple[int, ...], batch: int, shape: tuple[int, ...]
-) -> Node:
+def _flat_nd(index: Node, whole: tuple[int, ...], batch: int, shape: tuple[int, ...]) -> Node:
     """Row numbers, (k,), of tuples of places along the last axis."""
     depth = shape[-1]
     outer = whole[batch : batch + depth]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ....kernels.spec import size
 from ...graph.graph import Node, constant, make
 from ..values import ML, Call, Tensor, cast, operator, real, reshape, taken
 
@@ -83,7 +84,7 @@ def _one_hot_encoder(call: Call) -> Node:
 def _array_feature_extractor(call: Call) -> Node | Tensor:
     given = call.tensor(0)
     index = call.node(1)
-    index = reshape(index, (_count(index),))
+    index = reshape(index, (size(index.shape),))
     if given.words:
         if given.host is None:
             raise call.refuse("takes a list of words")
@@ -91,12 +92,6 @@ def _array_feature_extractor(call: Call) -> Node | Tensor:
     x = call.node(0)
     made = taken(x, index, x.ndim - 1)
     return reshape(made, (1, *made.shape)) if made.ndim == 1 else made
-
-
-def _count(index: Node) -> object:
-    from ....kernels.spec import size
-
-    return size(index.shape)
 
 
 @operator("LabelEncoder", domain=ML)
@@ -109,9 +104,7 @@ def _label_encoder(call: Call) -> Node | Tensor:
     x = call.node(0)
     if keys is None or values is None or len(keys) != len(values):
         raise call.refuse("needs as many keys as values")
-    hits = make(
-        "equal", reshape(x, (*x.shape, 1)), call.constant(np.asarray(keys).astype(x.dtype))
-    )
+    hits = make("equal", reshape(x, (*x.shape, 1)), call.constant(np.asarray(keys).astype(x.dtype)))
     place = make("argmax", cast(hits, "int32"), axis=-1, keepdims=False)
     if np.asarray(values).dtype.kind in "OUST":
         words = [*np.asarray(values, object), call.attr("default_string", "_Unused")]

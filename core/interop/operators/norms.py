@@ -59,7 +59,7 @@ def _batch(call: Call) -> list[Node]:
     epsilon, momentum = float(call.attr("epsilon", 1e-5)), float(call.attr("momentum", 0.9))
     results: list[Node] = []
     if call.version < 14:
-        if call.wants(1) or call.attr("is_test") == 0 and call.version < 7:
+        if call.wants(1) or (call.attr("is_test") == 0 and call.version < 7):
             raise call.refuse("training is known of operator set 14 on")
     elif call.attr("training_mode", 0):
         axes = tuple(a for a in range(x.ndim) if a != 1)

@@ -160,5 +160,3 @@ def _global_pool(call: Call) -> Node:
     x = call.node(0)
     axes = tuple(range(2, x.ndim))
     return make("mean" if "Average" in call.proto.op_type else "max", x, axis=axes, keepdims=True)
-
-

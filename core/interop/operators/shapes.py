@@ -21,6 +21,7 @@ from ..values import (
     operator,
     reshape,
     size_of,
+    sizes,
     taken,
     transpose,
 )
@@ -79,14 +80,6 @@ def _shape(call: Call) -> np.ndarray:
     shape: Shape = given.node.shape if given.node is not None else np.shape(given.host)  # type: ignore[arg-type]
     found = shape[slice(call.attr("start"), call.attr("end"))]
     return sizes(found)
-
-
-def sizes(shape: Sequence[Dim]) -> np.ndarray:
-    """A shape as an array: of objects where it counts rows."""
-    kind = object if any(isinstance(d, Rows) for d in shape) else np.int64
-    result = np.empty(len(shape), kind)
-    result[:] = shape
-    return result
 
 
 @operator("Size")
@@ -327,9 +320,7 @@ def _pad(call: Call) -> Node:
     return x
 
 
-def _padded(
-    call: Call, x: Node, axis: int, sides: tuple[int, int], mode: str, fill: Node
-) -> Node:
+def _padded(call: Call, x: Node, axis: int, sides: tuple[int, int], mode: str, fill: Node) -> Node:
     length = size_of(x.shape, (axis,))
     start, stop = max(0, -sides[0]), length - max(0, -sides[1])
     before, after = max(0, sides[0]), max(0, sides[1])
