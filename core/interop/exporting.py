@@ -49,8 +49,8 @@ def proto(model: Sequential) -> Any:
     """The model as onnx.ModelProto. Raises: NotBuilt, BadInput."""
     from onnx import helper, numpy_helper
 
-    model.session.check_learned()
     state = model.state
+    model.session.check_learned()
     arrays = {}
     with state.turn:
         for entry in state.layout.entries:

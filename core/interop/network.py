@@ -20,7 +20,7 @@ from ..scores import PROBABILITIES, classes_of
 from .batches import Plan, plan_of
 from .reading import Parsed, Port
 from .tracing import chosen_output, trace
-from .values import Tensor, Unknown
+from .values import Tensor, Unknown, bounded
 
 if TYPE_CHECKING:
     from ..data.tables import Encoding
@@ -45,6 +45,7 @@ class OnnxNetwork:
                     f"its input {port} is of a dtype that lamina has not: it has"
                     f" {', '.join(DTYPES)}"
                 )
+            _check_size(port)
         self._plan: Plan | None = None
         self._state: State | None = None
         self._free: dict[int, list[Any]] = {}
@@ -61,10 +62,10 @@ class OnnxNetwork:
                     raise
                 return  # it is looked at when there are numbers
             shapes = [tuple(3 if d is None else d for d in shape or ()) for shape in lengths]
-            zeros = {
-                port.name: constant(np.zeros(shape, port.dtype), port.dtype, port.name)
-                for port, shape in zip(self.inputs, shapes, strict=True)
-            }
+            zeros = {}
+            for port, shape in zip(self.inputs, shapes, strict=True):
+                nothing = np.broadcast_to(np.zeros((), port.dtype), shape)  # which costs no memory
+                zeros[port.name] = constant(nothing, port.dtype, port.name)
             trace(self.parsed, zeros, [self.output_name])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -175,6 +176,15 @@ class OnnxNetwork:
         made: np.ndarray = binding.read("prediction")
         free.append(binding)
         return made if plan.words is None else plan.words[made]
+
+
+def _check_size(port: Port) -> None:
+    """Raises CheckpointError for an input whose rows are larger than any."""
+
+    def refuse(text: str) -> CheckpointError:
+        return CheckpointError(f"its input {port} is too large: {text}")
+
+    bounded(tuple(1 if d is None else d for d in port.shape or ()), refuse)
 
 
 def _fitting(port: Port, given: Any) -> np.ndarray:

@@ -132,11 +132,11 @@ def parse(model: Any, folder: Path | None = None) -> Parsed:
 def attribute_tensors(model: Any) -> Iterator[Any]:
     """The tensors in attributes, of all nodes and functions."""
     nodes = [*model.graph.node, *(n for f in model.functions for n in f.node)]
-    for node in nodes:
-        for one in node.attribute:
-            if one.HasField("t"):
-                yield one.t
-            yield from one.tensors
+    defaults = [a for f in model.functions for a in f.attribute_proto]
+    for one in (*defaults, *(a for node in nodes for a in node.attribute)):
+        if one.HasField("t"):
+            yield one.t
+        yield from one.tensors
 
 
 def array(tensor: Any) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...kernels import ops
 from ...kernels.errors import CheckpointError, LaminaError
-from ...kernels.spec import Rows
+from ...kernels.spec import Rows, elements
 from ..graph.graph import SELECT, Node, constant, order
 from . import operators  # noqa: F401  # they fill the table
 from .values import OPERATORS, Call, Tensor, Unknown, bounded, label, sizes
@@ -117,6 +117,8 @@ class Tracer:
         """A node's numbers, by the references. Raises: Unknown where they depend on the rows."""
         for one in order([node]):
             if one not in self.known:
+                if elements(one.shape)[0] > SMALL << 10:
+                    raise CheckpointError(f"{one!r} is too large for what sizes are made of")
                 self.known[one] = _computed(one, self.known)
         return self.known[node]
 

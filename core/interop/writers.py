@@ -161,6 +161,8 @@ def _slice(out: Writer, node: Node, inputs: list[str]) -> str:
 @writer("unslice")
 def _unslice(out: Writer, node: Node, inputs: list[str]) -> str:
     made, rank = inputs[0], node.ndim
+    if 0 in _x(node).shape:
+        return out.add("Expand", _number(out, node, 0.0), out.shape(node.shape), name=node.name)
     before, after = [0] * rank, [0] * rank
     for axis, whole in enumerate(node.attrs["shape"]):
         if isinstance(whole, Rows):
@@ -173,10 +175,9 @@ def _unslice(out: Writer, node: Node, inputs: list[str]) -> str:
             pads = [0] * (2 * (rank + 1))
             pads[rank + 1 + axis + 1] = step - 1
             made = out.add("Pad", made, out.wholes(pads))
-            sizes = [0 if a != axis else count * step for a in range(rank)]
-            sizes = [s if a <= axis else -1 for a, s in enumerate(sizes)][: axis + 1]
             rest = [d for d in _x(node).shape[axis + 1 :] if isinstance(d, int)]
-            made = out.add("Reshape", made, out.wholes([*sizes, *rest]))
+            sizes = out.wholes([*[0] * axis, count * step, *rest])  # 0: as it was
+            made = out.add("Reshape", made, sizes)
             end = min(count * step, whole - start)
             at = out.wholes([axis])
             made = out.add("Slice", made, out.wholes([0]), out.wholes([end]), at)

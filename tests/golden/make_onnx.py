@@ -3,6 +3,7 @@
     python tests/golden/make_onnx.py torch      # needs torch and onnxscript
     python tests/golden/make_onnx.py keras      # needs keras as well
     python tests/golden/make_onnx.py sklearn    # needs scikit-learn and skl2onnx
+    python tests/golden/make_onnx.py lamina
 
 The rows and the answers of the library itself are in each file's metadata. The tests need none of
 these libraries.
@@ -26,7 +27,7 @@ FOLDER = Path(__file__).with_name("onnx")
 def keep(name: str, model: Any, x: np.ndarray, y: np.ndarray) -> None:
     """Writes a model with rows and answers."""
     told = {"x": x.tolist(), "y": np.asarray(y).tolist()}
-    onnx.helper.set_model_props(model, {"golden": json.dumps(told)})
+    model.metadata_props.add(key="golden", value=json.dumps(told))
     for node in model.graph.node:  # traces of the exporting program
         del node.metadata_props[:]
         node.doc_string = ""
@@ -171,5 +172,36 @@ def from_sklearn() -> None:
             keep(f"sklearn_{name}{'_zipmap' * mapped}", made, rows, answer)
 
 
+def from_lamina() -> None:
+    """lamina's own files: of a network with norms, and of a table of words and numbers."""
+    import lamina as lm
+    from lamina.core.data import tables
+    from lamina.core.interop.exporting import proto
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 4)), np.arange(60) % 3
+    block = lm.Residual([lm.Dense(6, "gelu"), lm.LayerNorm()])
+    layers = [lm.Standardize(), lm.Dense(6), lm.BatchNorm(), block, lm.Dense(3, "softmax")]
+    model = lm.Sequential(layers, "cross_entropy", backend="numpy", seed=0)
+    model.fit(x, y, epochs=3, verbose=0)
+    keep("lamina_norms", proto(model), x[:5], model.predict(x[:5]))
+    rows = tuple(
+        (f"{a:.2f}", ("red", "blue", "NA")[i % 3], f"{1.7e9 + b:.1f}", "abc"[k])
+        for i, (a, b, k) in enumerate(zip(x[:, 0], x[:, 1] * 100, y, strict=True))
+    )
+    columns = ("size", "colour", "when", "kind")
+    table = tables.Table("flowers.csv", columns, rows, tuple(range(60)))
+    encoding = tables.learn(table, np.arange(60), "kind", "classification", impute=True)
+    layers = [lm.Standardize(), lm.Dense(6, "relu"), lm.Dense(3, "softmax")]
+    model = lm.Sequential(layers, "cross_entropy", backend="numpy", seed=0)
+    found = encoding.features(table)
+    model.fit(found, encoding.labels(table), epochs=3, verbose=0)
+    model.encoding = encoding
+    keep("lamina_table", proto(model), found[:5], model.predict(found[:5]))
+
+
 if __name__ == "__main__":
-    {"torch": from_torch, "keras": from_keras, "sklearn": from_sklearn}[sys.argv[1]]()
+    makers = {
+        "torch": from_torch, "keras": from_keras, "sklearn": from_sklearn, "lamina": from_lamina,
+    }  # fmt: skip
+    makers[sys.argv[1]]()

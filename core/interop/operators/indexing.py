@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -16,12 +17,11 @@ from ..values import (
     ints,
     moved,
     operator,
-    real,
     reshape,
     size_of,
     taken,
 )
-from .reductions import total
+from .reductions import largest, product, smallest, total, within
 
 
 def places(call: Call, at: int, length: int) -> Node | np.ndarray:
@@ -143,18 +143,35 @@ def _scatter_nd(call: Call) -> Node:
 
 
 def _put(call: Call, rows: Node, index: Node, updates: Node) -> Node:
-    """The rows with others put at their places, or added; no place twice, unless added."""
+    """The rows with others put at their places (no place twice), or joined with those there."""
     reduction = call.attr("reduction", "none")
-    if not real(rows.dtype) or reduction not in ("none", "add"):
-        raise call.refuse(f"puts floating numbers, or adds them; not {reduction}")
-    count = rows.shape[0]
-    made = make("scatter_rows", updates, index, rows=count)
+    count, given = size_of(rows.shape, (0,)), size_of(index.shape, (0,))
+    rest = ints(updates.shape[1:])
+    call.bounded((count, given, *rest))
+    ones = [1] * len(rest)
+    hits = make("equal", reshape(index, (1, given)), np.arange(count)[:, None])
+    hits = reshape(hits, (count, given, *ones))
+    every = reshape(updates, (1, given, *rest))
+
+    def joined(neutral: float, reduce: Callable[[Node, tuple[int, ...]], Node]) -> Node:
+        found = make("where", hits, every, call.like(rows, neutral))
+        return reshape(reduce(found, (1,)), rows.shape)
+
+    least, most = within(rows.dtype, -np.inf), within(rows.dtype, np.inf)
     if reduction == "add":
-        return rows + made
-    ones = make("broadcast_to", constant(1.0, rows.dtype), shape=(index.shape[0],))
-    hits = make("scatter_rows", ones, index, rows=count)
-    hits = reshape(hits, (count, *[1] * (rows.ndim - 1)))
-    return make("where", make("greater", hits, 0.0), made, rows)
+        return rows + joined(0, total)
+    if reduction == "mul":
+        return rows * joined(1, product)
+    if reduction == "max":
+        return make("maximum", rows, joined(least, largest))
+    if reduction == "min":
+        return make("minimum", rows, joined(most, smallest))
+    if reduction != "none":
+        raise call.refuse(f"joins by {reduction!r}, which is not known")
+    if not given:
+        return rows
+    put = make("max", cast(hits, "int32"), axis=(1,), keepdims=False)
+    return make("where", make("greater", put, 0), joined(0, total), rows)
 
 
 @operator("OneHot")

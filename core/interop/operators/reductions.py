@@ -29,7 +29,7 @@ def _reduction(compute: Callable[[Node, tuple[int, ...]], Node], nothing: float 
             shape = tuple(1 if a in axes else d for a, d in enumerate(x.shape))
             if nothing is None:
                 raise call.refuse("of an empty axis has no value")
-            made = make("broadcast_to", call.like(x, _within(x.dtype, nothing)), shape=shape)
+            made = make("broadcast_to", call.like(x, within(x.dtype, nothing)), shape=shape)
             call.bounded(shape)
         else:
             made = compute(x, axes)
@@ -40,7 +40,7 @@ def _reduction(compute: Callable[[Node, tuple[int, ...]], Node], nothing: float 
     return apply
 
 
-def _within(dtype: str, value: float) -> float:
+def within(dtype: str, value: float) -> float:
     """A number, infinities as the last ones of a dtype that has none."""
     if real(dtype) or np.isfinite(value):
         return value
@@ -50,15 +50,20 @@ def _within(dtype: str, value: float) -> float:
     return limits.max if value > 0 else limits.min
 
 
-def _over(op: str) -> Callable[[Node, tuple[int, ...]], Node]:
-    def compute(x: Node, axes: tuple[int, ...]) -> Node:
-        if x.dtype == "bool" and op == "max":
-            return cast(_over(op)(cast(x, "int32"), axes), "bool")
-        if op == "mean" and not real(x.dtype):
-            raise Unknown  # the mean of whole numbers is rounded as nobody says
-        return make(op, x, axis=axes, keepdims=True) if axes else x
+def largest(x: Node, axes: tuple[int, ...]) -> Node:
+    """The largest number over axes, which stay as ones."""
+    if x.dtype == "bool":
+        return cast(largest(cast(x, "int32"), axes), "bool")
+    return make("max", x, axis=axes, keepdims=True) if axes else x
 
-    return compute
+
+def _mean(x: Node, axes: tuple[int, ...]) -> Node:
+    return make("mean", x, axis=axes, keepdims=True) if axes else x
+
+
+def product(x: Node, axes: tuple[int, ...]) -> Node:
+    """The product over axes, which stay as ones."""
+    return _paired(x, axes, "multiply")
 
 
 def smallest(x: Node, axes: tuple[int, ...]) -> Node:
@@ -117,10 +122,10 @@ def _rooted(x: Node, axes: tuple[int, ...]) -> Node:
 
 for _name, _compute, _nothing in (
     ("ReduceSum", total, 0.0),
-    ("ReduceMean", _over("mean"), None),
-    ("ReduceMax", _over("max"), -np.inf),
+    ("ReduceMean", _mean, None),
+    ("ReduceMax", largest, -np.inf),
     ("ReduceMin", smallest, np.inf),
-    ("ReduceProd", lambda x, axes: _paired(x, axes, "multiply"), 1.0),
+    ("ReduceProd", product, 1.0),
     ("ReduceL1", lambda x, axes: total(abs(x), axes), 0.0),
     ("ReduceL2", _rooted, 0.0),
     ("ReduceSumSquare", lambda x, axes: total(x * x, axes), 0.0),

@@ -101,7 +101,8 @@ def _reshape(call: Call) -> Node | Tensor:
     given = call.tensor(0)
     wanted: list[Dim] = call.wholes(1) if call.has(1) else list(call.attr("shape", ()))
     if given.chosen is not None:
-        return Tensor(chosen=(given.chosen[0], reshape(given.chosen[1], wanted)))
+        words, index = given.chosen
+        return Tensor(chosen=(words, reshape(index, fill_shape_of(index, wanted))))
     x = call.node(0)
     if not call.attr("allowzero", 0):
         if any(d == 0 and a >= x.ndim for a, d in enumerate(wanted)):

@@ -1,0 +1,304 @@
+"""Networks from ONNX files: of PyTorch, Keras, scikit-learn, by hand; to predict and to train."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lamina as lm
+import numpy as np
+import pytest
+from support import CPU, GOLDEN, classes, classifier, same
+
+onnx = pytest.importorskip("onnx")
+helper, numpy_helper = onnx.helper, onnx.numpy_helper
+FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
+
+FILES = sorted(GOLDEN.glob("onnx/*.onnx"))
+CHAINS = {
+    "keras_gelu", "keras_relu", "keras_silu", "sklearn_classifier", "sklearn_linear",
+    "sklearn_regressor", "torch_script_gelu", "torch_dynamo_gelu", "torch_script_gelu_tanh",
+    "torch_dynamo_gelu_tanh", "torch_script_silu", "torch_dynamo_silu", "torch_script_images",
+    "torch_dynamo_images", "torch_script_mish", "torch_dynamo_mish", "torch_script_hardswish",
+    "torch_dynamo_relu", "torch_script_relu", "torch_script_elu", "lamina_table",
+}  # fmt: skip
+
+
+def golden(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of a file, and what its own library answers."""
+    told = {p.key: p.value for p in onnx.load(path).metadata_props}
+    found = json.loads(told["golden"])
+    return np.array(found["x"]), np.array(found["y"])
+
+
+def write(
+    path: Path,
+    nodes: Sequence[Any],
+    inputs: dict[str, Any],
+    outputs: dict[str, Any],
+    weights: dict[str, Any] | None = None,
+    opset: int = 18,
+    **more: Any,
+) -> Path:
+    """A graph by hand. inputs, outputs: (dtype, shape) by name."""
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        list(nodes), "by hand", [info(n, *t) for n, t in inputs.items()],
+        [info(n, *t) for n, t in outputs.items()],
+        [numpy_helper.from_array(np.asarray(a), n) for n, a in (weights or {}).items()],
+    )  # fmt: skip
+    sets = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 3)]
+    model = helper.make_model(graph, opset_imports=sets, ir_version=8, **more)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+NODE = helper.make_node
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_answers_of_other_libraries(path: Path) -> None:
+    x, y = golden(path)
+    network = lm.load_onnx(path, "numpy")
+    made = network.predict(x)
+    assert made.shape == y.shape
+    np.testing.assert_allclose(made, y, rtol=1e-5, atol=1e-6)
+    one = network.predict(x[:1])
+    np.testing.assert_allclose(one, y[:1], rtol=1e-5, atol=1e-6)
+    chain = isinstance(network, lm.Sequential)
+    assert chain or path.stem not in CHAINS
+
+
+@pytest.mark.slow  # numba compiles
+@pytest.mark.parametrize("backend", [name for name in CPU if name != "numpy"])
+@pytest.mark.parametrize("name", ["torch_dynamo_gated", "torch_script_norms", "sklearn_logistic"])
+def test_any_graph_on_every_backend(name: str, backend: str) -> None:
+    path = GOLDEN / "onnx" / f"{name}.onnx"
+    x, y = golden(path)
+    network = lm.load_onnx(path, backend)
+    assert network.backend.name == backend
+    np.testing.assert_allclose(network.predict(x), y, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(network.to("numpy").predict(x), y, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["torch_script_relu", "sklearn_classifier", "keras_relu"])
+def test_a_chain_goes_on_training(name: str) -> None:
+    network = lm.load_onnx(GOLDEN / "onnx" / f"{name}.onnx", "numpy")
+    assert isinstance(network, lm.Sequential)
+    x, y = classes(60, network.features[0])  # type: ignore[index]
+    before = network.evaluate(x, y)["loss"]
+    network.fit(x, y, epochs=30, verbose=0)
+    assert network.evaluate(x, y)["loss"] < before
+
+
+def test_a_model_comes_back_as_it_was(tmp_path: Path) -> None:
+    x, y = classes()
+    layers = [lm.Standardize(), lm.Dense(5, "leaky_relu"), lm.Dense(3, "softmax")]
+    for dtype in ("float32", "float64"):
+        model = classifier(layers=layers, loss="focal", dtype=dtype)
+        model.fit(x, y, epochs=2, verbose=0)
+        lm.export_onnx(model, tmp_path / "model.onnx")
+        back = lm.load_onnx(tmp_path / "model.onnx", "numpy")
+        assert isinstance(back, lm.Sequential)
+        assert (back.layers, back.loss, back.dtype) == (model.layers, model.loss, model.dtype)
+        assert same(back.get_weights(), model.get_weights())
+        assert back.predict(x).tobytes() == model.predict(x).tobytes()
+
+
+def test_words_of_a_classifier() -> None:
+    path = GOLDEN / "onnx" / "sklearn_words.onnx"
+    x, y = golden(path)
+    network = lm.load_onnx(path, "numpy")
+    assert isinstance(network, lm.OnnxNetwork)
+    found = network.run({"X": x})
+    names = np.array(["setosa", "versicolor", "virginica"])
+    assert list(found["label"]) == list(names[y.argmax(axis=1)])
+    labels = lm.load_onnx(path, "numpy", output="label").predict(x)
+    assert list(labels) == list(found["label"])
+    with pytest.raises(lm.BadInput, match="no output 'p': there are label, probabilities"):
+        lm.load_onnx(path, "numpy", output="p")
+
+
+def test_a_table_s_encoding_comes_along() -> None:
+    network = lm.load_onnx(GOLDEN / "onnx" / "lamina_table.onnx", "numpy")
+    assert isinstance(network, lm.Sequential)
+    assert network.encoding is not None
+    assert network.encoding.classes == ("a", "b", "c")
+    assert [c.name for c in network.encoding.columns] == ["size", "colour", "when"]
+    assert network.session.shift is not None  # seconds since 1970
+
+
+def test_several_inputs_of_several_dtypes(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "two.onnx",
+        [NODE("Gather", ["table", "which"], ["rows"]), NODE("Mul", ["rows", "x"], ["y"])],
+        {"which": (INT64, ["n"]), "x": (FLOAT, ["n", 2])}, {"y": (FLOAT, ["n", 2])},
+        {"table": np.arange(6, dtype="float32").reshape(3, 2)},
+    )  # fmt: skip
+    for backend in ("loops", "numpy"):
+        network = lm.load_onnx(path, backend)
+        made = network.predict({"which": [2, 0], "x": [[1.0, 2.0], [3.0, 4.0]]})
+        np.testing.assert_array_equal(made, [[4.0, 10.0], [0.0, 4.0]])
+        with pytest.raises(lm.BadInput, match="2 inputs: give a dictionary of which"):
+            network.predict([[1.0, 2.0]])
+        with pytest.raises(lm.BadInput, match="the inputs are which, x; not as given: z"):
+            network.predict({"which": [1], "x": [[1.0, 2.0]], "z": 1})
+        with pytest.raises(lm.DtypeError, match="takes whole numbers"):
+            network.predict({"which": [1.5], "x": [[1.0, 2.0]]})
+        with pytest.raises(lm.ShapeError, match="does not take an array of shape"):
+            network.predict({"which": [1], "x": [[1.0, 2.0, 3.0]]})
+
+
+def test_rows_are_taken_together_where_they_depend_on_each_other(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "crowd.onnx",
+        [NODE("ReduceMean", ["x", "first"], ["m"]), NODE("Sub", ["x", "m"], ["y"])],
+        {"x": (FLOAT, ["n", 2])}, {"y": (FLOAT, ["n", 2])}, {"first": np.array([0])},
+    )  # fmt: skip
+    network = lm.load_onnx(path, "numpy")
+    x = np.random.default_rng(0).normal(size=(5000, 2)).astype("float32")
+    np.testing.assert_allclose(network.predict(x), x - x.mean(axis=0), atol=1e-5)
+
+
+def test_many_rows_and_copies(tmp_path: Path) -> None:
+    path = GOLDEN / "onnx" / "torch_dynamo_norms.onnx"
+    x, _ = golden(path)
+    network = lm.load_onnx(path, "numpy")
+    whole = network.predict(np.repeat(x, 500, axis=0))
+    np.testing.assert_allclose(whole[::500], network.predict(x), rtol=1e-6)
+    again = pickle.loads(pickle.dumps(network))
+    np.testing.assert_array_equal(again.predict(x), network.predict(x))
+    assert "OnnxNetwork(" in repr(again)
+
+
+def test_functions_of_a_file(tmp_path: Path) -> None:
+    body = [NODE("Mul", ["a", "a"], ["s"]), NODE("Add", ["s", "b"], ["r"])]
+    sets = [helper.make_opsetid("", 18)]
+    function = helper.make_function("own", "SquareAdd", ["a", "b"], ["r"], body, sets)
+    graph = helper.make_graph(
+        [NODE("SquareAdd", ["x", "c"], ["y"], domain="own")], "g",
+        [helper.make_tensor_value_info("x", FLOAT, ["n", 2])],
+        [helper.make_tensor_value_info("y", FLOAT, ["n", 2])],
+        [numpy_helper.from_array(np.float32(3.0), "c")],
+    )  # fmt: skip
+    model = helper.make_model(
+        graph, functions=[function], opset_imports=[*sets, helper.make_opsetid("own", 1)]
+    )
+    (tmp_path / "f.onnx").write_bytes(model.SerializeToString())
+    made = lm.load_onnx(tmp_path / "f.onnx", "numpy").predict([[2.0, -1.0]])
+    np.testing.assert_array_equal(made, [[7.0, 4.0]])
+
+
+# What is refused
+
+
+def test_an_operator_that_lamina_lacks_is_named_with_its_node(tmp_path: Path) -> None:
+    ports = {"x": (FLOAT, ["n", 2])}, {"y": (FLOAT, ["n", 2])}
+    path = write(tmp_path / "m.onnx", [NODE("Cos", ["x"], ["y"], name="turn")], *ports)
+    with pytest.raises(lm.CheckpointError, match=r"node 'turn' \(Cos -> y\): lamina has no oper"):
+        lm.load_onnx(path)
+    path = write(tmp_path / "m.onnx", [NODE("Odd", ["x"], ["y"], domain="own")], *ports)
+    with pytest.raises(lm.CheckpointError, match=r"node \(own.Odd -> y\): lamina has no operator"):
+        lm.load_onnx(path)
+    path = write(tmp_path / "m.onnx", [NODE("Cast", ["x"], ["y"], to=10)], *ports)
+    with pytest.raises(lm.CheckpointError, match="no dtype float16: it has float32"):
+        lm.load_onnx(path)
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(lm.CheckpointError, match="there is no file"):
+        lm.load_onnx(tmp_path / "none.onnx")
+    path = tmp_path / "m.onnx"
+    for content in (b"", b"\x00" * 50, b"words", b"\x89PNG"):
+        path.write_bytes(content)
+        with pytest.raises(lm.CheckpointError, match=r"m\.onnx"):
+            lm.load_onnx(path)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "weights", "what"),
+    [
+        ([("Expand", ["x", "s"], "y")], {"s": [2**40, 1, 1]}, "at most"),
+        ([("ConstantOfShape", ["s"], "z"), ("Add", ["x", "z"], "y")], {"s": [2**31, 2**31]}, "at"),
+        ([("Tile", ["x", "s"], "y")], {"s": [1, 2**40]}, "at most"),
+        ([("Concat", ["x", "x"], "a")] + [("Concat", [f"{'a' * i}", f"{'a' * i}"], "a" * (i + 1))
+          for i in range(1, 40)] + [("Identity", ["a" * 40], "y")], {}, "at most"),
+        ([("Reshape", ["x", "s"], "y")], {"s": [-1, 2**40]}, "does not fit"),
+        ([("Gather", ["x", "s"], "y")], {"s": [7]}, "indices"),
+        ([("Add", ["x"], "y")], {}, "input 1 is missing"),
+        ([("Add", ["x", "ghost"], "y")], {}, "nothing before it makes 'ghost'"),
+        ([("MatMul", ["x", "s"], "y")], {"s": [[1.0]] * 5}, "2 columns but b has 5 rows"),
+    ],
+)  # fmt: skip
+def test_bombs_and_nonsense_are_refused(
+    nodes: list[Any], weights: dict[str, Any], what: str, tmp_path: Path
+) -> None:
+    made = [NODE(kind, inputs, [out], **({"axis": 1} if kind in ("Concat", "Gather") else {}))
+            for kind, inputs, out in nodes]  # fmt: skip
+    held = {
+        n: np.array(a, "float32" if isinstance(np.ravel(a)[0], float) else "int64")
+        for n, a in weights.items()
+    }
+    path = write(tmp_path / "m.onnx", made, {"x": (FLOAT, ["n", 2])}, {"y": (FLOAT, None)}, held)
+    with pytest.raises(lm.CheckpointError, match=what):
+        lm.load_onnx(path, "numpy").predict([[1.0, 2.0]])
+
+
+def external(path: Path, location: str, length: int = 16, offset: int = 0) -> None:
+    """A graph whose weight of four numbers lies in another file."""
+    write(
+        path, [NODE("MatMul", ["x", "w"], ["y"])], {"x": (FLOAT, ["n", 2])},
+        {"y": (FLOAT, ["n", 2])}, {"w": np.zeros((2, 2), "float32")},
+    )  # fmt: skip
+    model = onnx.load(path)
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    told = {"location": location, "offset": str(offset), "length": str(length)}
+    for key, value in told.items():
+        tensor.external_data.add(key=key, value=value)
+    path.write_bytes(model.SerializeToString())
+
+
+def test_data_beside_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    (folder / "data").mkdir(parents=True)
+    weights = np.arange(4, dtype="float32")
+    (folder / "data" / "w.bin").write_bytes(b"head" + weights.tobytes())
+    (tmp_path / "w.bin").write_bytes(weights.tobytes())
+    (folder / "link.bin").symlink_to(tmp_path / "w.bin")
+    path = folder / "m.onnx"
+    external(path, "data/w.bin", offset=4)
+    made = lm.load_onnx(path, "numpy").predict([[1.0, 1.0]])
+    np.testing.assert_array_equal(made, [[2.0, 4.0]])
+    for place, why in (
+        ("../w.bin", "outside the model's folder"), ("/etc/passwd", "outside"),
+        ("data/../../w.bin", "outside"), ("link.bin", "behind a link"), ("none.bin", "not there"),
+    ):  # fmt: skip
+        external(path, place)
+        with pytest.raises(lm.CheckpointError, match=why):
+            lm.load_onnx(path)
+    for more in ({"length": 12}, {"offset": 8}, {"offset": -1}):
+        external(path, "data/w.bin", **more)
+        with pytest.raises(lm.CheckpointError, match="needs 16 bytes"):
+            lm.load_onnx(path)
+
+
+def test_a_forged_encoding_is_refused(tmp_path: Path) -> None:
+    model = onnx.load(GOLDEN / "onnx" / "lamina_table.onnx")
+    path = tmp_path / "m.onnx"
+    for key, value, why in (
+        ("lamina.encoding", "[]", "does not describe its table"),
+        ("lamina.encoding", "{" * 5000, "does not describe its table"),
+        ("lamina.features", "ghost", "its graph has not"),
+        ("lamina.features_dtype", "int32", "dtype 'int32'"),
+    ):
+        forged = onnx.ModelProto.FromString(model.SerializeToString())
+        for prop in forged.metadata_props:
+            prop.value = value if prop.key == key else prop.value
+        path.write_bytes(forged.SerializeToString())
+        with pytest.raises(lm.CheckpointError, match=why):
+            lm.load_onnx(path)
