@@ -13,7 +13,7 @@ from ...backends.selection import Choice
 from ...kernels.errors import BadInput
 from ..data import arrays, tables
 from ..interop.importing import load_onnx
-from ..interop.network import OnnxNetwork
+from ..interop.network import WORDS, OnnxNetwork
 from ..loading import load
 from ..model import Sequential
 from ..scores import PROBABILITIES, classes_of
@@ -47,7 +47,12 @@ def _features(
     wanted = [port.name for port in ports] or ["x"]
     if len(wanted) > 1 and path.suffix.lower() == ".csv":
         table = tables.read_csv(path)
-        return {name: tables.Column(name).encode(table) for name in wanted}
+        return {
+            port.name: np.array([table.words(port.name)], object).T
+            if port.dtype == WORDS
+            else tables.Column(port.name).encode(table)
+            for port in ports
+        }
     try:
         found = arrays.read(path)
     except BadInput as error:

@@ -12,7 +12,7 @@ from ...backends.selection import Choice, get_backend
 from ...kernels.errors import BackendUnavailable, BadInput, CheckpointError, LaminaError
 from ...kernels.spec import DTYPES
 from .library import onnx
-from .network import run_once
+from .network import WORDS, run_once
 from .reading import Parsed, parse
 from .tracer import domain_of
 from .values import OPERATORS
@@ -39,7 +39,7 @@ class OnnxPrepared:
         if left := [name for name in names if name not in given]:
             raise BadInput(f"the inputs {', '.join(left)} are missing")
         for name, array in given.items():
-            if array.dtype.name not in DTYPES:
+            if array.dtype.name not in (*DTYPES, WORDS):
                 raise CheckpointError(f"the input {name!r} is {array.dtype}, which lamina has not")
         wanted = [port.name for port in self.parsed.outputs]
         found = run_once(self.parsed, given, wanted, self.backend)

@@ -21,6 +21,7 @@ from .writing import IR, ML, ML_OPSET, OPSET, Writer, elem_type
 
 MOST_BYTES = 2**31 - 2**20  # what a file of this kind holds
 ROWS_NAME = "n"
+FORMAT = "1"  # of the words in the metadata
 
 
 def export_onnx(model: Sequential, path: str | os.PathLike[str]) -> None:
@@ -57,7 +58,7 @@ def proto(model: Sequential) -> Any:
             arrays[entry.name] = state.array(entry.name)
     if sum(a.nbytes for a in arrays.values()) > MOST_BYTES:
         raise BadInput("an ONNX file in one piece holds at most 2 GiB of weights")
-    out, told = Writer("x"), {"lamina.dtype": model.dtype}
+    out, told = Writer(), {"lamina.dtype": model.dtype}
     inputs, x = _entry(out, model)
     prediction = network(out, model, x, arrays)
     outputs = answers(out, model, prediction)
@@ -77,9 +78,6 @@ def proto(model: Sequential) -> Any:
     sets += [helper.make_opsetid(ML, ML_OPSET)] if ML in out.domains else []
     made = helper.make_model(graph, opset_imports=sets, producer_name="lamina")
     made.ir_version = IR
-    from ... import __version__
-
-    made.producer_version = __version__
     helper.set_model_props(made, told)
     return made
 
@@ -96,6 +94,7 @@ def _entry(out: Writer, model: Sequential) -> tuple[list[tuple[str, str, list[An
     encoding = model.encoding
     if encoding is not None and encoding.columns:
         return features_of(out, encoding, dtype)
+    out.rows = out.name("x")
     return [("x", dtype, [ROWS_NAME, *model.features])], "x"
 
 
@@ -127,6 +126,7 @@ def network(out: Writer, model: Sequential, x: str, arrays: Mapping[str, np.ndar
 def _metadata(model: Sequential, x: str, prediction: str) -> dict[str, str]:
     """What the graph does not say, in words."""
     told = {
+        "lamina.format": FORMAT,
         "lamina.layers": repr(model),
         "lamina.features": x,
         "lamina.prediction": prediction,

@@ -26,9 +26,13 @@ if TYPE_CHECKING:
     from ..data.tables import Encoding
 
 
+WORDS = "object"  # the dtype of strings
+
+
 class OnnxNetwork:
     """A network that `lm.load_onnx` read, for prediction: any graph of operators that lamina has.
 
+    parsed: the file's graph. output: the name of the output to predict.
     inputs, outputs: what goes in and comes out, with names, dtypes and shapes. output_name: the
     output that `predict` gives. backend: where it is computed. encoding: how tables become
     features, where the file says it.
@@ -40,7 +44,7 @@ class OnnxNetwork:
         self.output_name = chosen_output(parsed, output)
         self.encoding: Encoding | None = None
         for port in self.inputs:
-            if port.dtype not in DTYPES:
+            if port.dtype not in (*DTYPES, WORDS):
                 raise CheckpointError(
                     f"its input {port} is of a dtype that lamina has not: it has"
                     f" {', '.join(DTYPES)}"
@@ -64,9 +68,9 @@ class OnnxNetwork:
             shapes = [tuple(3 if d is None else d for d in shape or ()) for shape in lengths]
             zeros = {}
             for port, shape in zip(self.inputs, shapes, strict=True):
-                nothing = np.broadcast_to(np.zeros((), port.dtype), shape)  # which costs no memory
-                zeros[port.name] = constant(nothing, port.dtype, port.name)
-            trace(self.parsed, zeros, [self.output_name])
+                one = np.asarray("" if port.dtype == WORDS else 0, port.dtype)
+                zeros[port.name] = np.broadcast_to(one, shape)  # which costs no memory
+            trace(self.parsed, _entering(zeros), [self.output_name])
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_free": {}, "_state": None, "_plan": None}
@@ -189,7 +193,7 @@ def _check_size(port: Port) -> None:
 
 def _fitting(port: Port, given: Any) -> np.ndarray:
     """An array for an input. Raises: ShapeError, DtypeError, BadInput."""
-    host = host_array(port.name, given)
+    host = np.asarray(given, object) if port.dtype == WORDS else host_array(port.name, given)
     if host.dtype.kind == "f" and port.dtype not in ("float32", "float64"):
         raise DtypeError(f"the input {port} takes whole numbers, not {host.dtype}")
     array = np.ascontiguousarray(host, dtype=port.dtype).reshape(host.shape)
@@ -213,8 +217,10 @@ def run_once(
 
     Raises: CheckpointError naming the node that cannot be computed here.
     """
-    given = {name: constant(array, array.dtype.name, name) for name, array in arrays.items()}
-    found = trace(parsed, given, outputs)
+    try:
+        found = trace(parsed, _entering(arrays), outputs)
+    except Unknown:
+        raise CheckpointError("its shapes depend on numbers that only a run computes") from None
     nodes: dict[str, Node] = {}
     results: dict[str, np.ndarray] = {}
     for name, value in found.items():
@@ -231,6 +237,14 @@ def run_once(
         if value.chosen is not None:
             results[name] = value.chosen[0][results[name]]
     return {name: results[name] for name in outputs}
+
+
+def _entering(arrays: Mapping[str, np.ndarray]) -> dict[str, Node | np.ndarray]:
+    """Inputs as they enter a graph: numbers as nodes, words as they are."""
+    return {
+        name: array if array.dtype == object else constant(array, array.dtype.name, name)
+        for name, array in arrays.items()
+    }
 
 
 def _node(value: Tensor) -> Node | None:

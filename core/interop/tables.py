@@ -22,8 +22,9 @@ def features_of(out: Writer, encoding: Encoding, dtype: str) -> tuple[list[Told]
     inputs: list[Told] = []
     parts = []
     for column in encoding.columns:
-        name = out.name(column.name)
+        name = out.name(column.name)  # before any other, so that it is the column's
         inputs.append((name, "object" if column.categories else dtype, ["n", 1]))
+    for column, (name, _, _) in zip(encoding.columns, inputs, strict=True):
         parts.append(_encoded(out, column, name, dtype))
     out.rows = inputs[0][0]
     return inputs, out.add("Concat", *parts, axis=1, name="features")

@@ -28,6 +28,10 @@ COUNTING = (
     "Concat", "Shape", "Size", "ReduceProd", "ReduceSum", "ReduceMax", "ReduceMin", "Ceil",
     "Floor", "Sqrt", "Pow", "Range", "Split", "Clip",
 )  # fmt: skip
+WITH_WORDS = (
+    "Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Gather", "Concat",
+    "Slice", "Split",
+)  # fmt: skip
 WITH_ROWS = ("Gather", "Slice", "Concat", "Squeeze", "Unsqueeze", "Reshape", "Mul", "Identity")
 
 
@@ -137,11 +141,13 @@ class Tracer:
             return None
         if any(i is not None and i.symbolic for i in inputs):
             return self.with_rows(proto, inputs) if key[1] in WITH_ROWS else None
-        if any(i is not None and i.words for i in inputs) or key[1] not in COUNTING:
+        words = any(i is not None and i.words for i in inputs)
+        if key[1] not in (WITH_WORDS if words else COUNTING):
             return None
         arrays = [None if i is None else i.host for i in inputs]
-        small = all(a is None or a.size <= SMALL for a in arrays)
-        if not small and key[1] not in ARRANGING:
+        looked = arrays[1:] if words else arrays
+        small = all(a is None or a.size <= SMALL for a in looked)
+        if not small and key[1] not in (*ARRANGING, "Concat"):
             return None
         if key[1] == "Range" and small:
             return None  # which looks at its length first

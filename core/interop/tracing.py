@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from ...kernels.errors import BadInput, CheckpointError
 from ...kernels.spec import FLOATS
 from ..graph.graph import Node
@@ -12,11 +14,18 @@ from .tracer import Scope, Tracer
 from .values import Tensor
 
 
-def trace(parsed: Parsed, inputs: Mapping[str, Node], outputs: Sequence[str]) -> dict[str, Tensor]:
-    """The values of outputs, given nodes for the inputs. Raises: CheckpointError, Unknown."""
-    tracer = Tracer(parsed.functions, list(inputs.values()))
+def trace(
+    parsed: Parsed, inputs: Mapping[str, Node | np.ndarray], outputs: Sequence[str]
+) -> dict[str, Tensor]:
+    """The values of outputs. Raises: CheckpointError, Unknown.
+
+    inputs: nodes, and arrays for those that are words.
+    """
+    nodes = {name: node for name, node in inputs.items() if isinstance(node, Node)}
+    tracer = Tracer(parsed.functions, list(nodes.values()))
     values = {name: Tensor(host=array) for name, array in parsed.weights.items()}
-    values |= {name: Tensor(node=node) for name, node in inputs.items()}
+    values |= {name: Tensor(node=node) for name, node in nodes.items()}
+    values |= {n: Tensor(host=words) for n, words in inputs.items() if not isinstance(words, Node)}
     scope = Scope(values, parsed.opsets, {})
     tracer.run(parsed.needed(outputs, list(inputs)), scope)
     for name in outputs:

@@ -46,7 +46,10 @@ class Tensor:
         """Whether it holds strings."""
         if self.chosen is not None:
             return True
-        return self.host is not None and not self.symbolic and self.host.dtype.kind in "OUST"
+        host = self.host
+        if host is None or host.dtype.kind not in "OUST":
+            return False
+        return not any(isinstance(v, (int, Rows)) for v in host.reshape(-1)[:1].tolist())
 
 
 Result = Tensor | Node | np.ndarray

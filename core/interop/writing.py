@@ -19,11 +19,11 @@ class Writer:
     rows: the name of an input whose first axis is the batch.
     """
 
-    def __init__(self, rows: str) -> None:
+    def __init__(self, rows: str = "") -> None:
         self.rows = rows
         self.nodes: list[Any] = []
         self.weights: dict[str, np.ndarray] = {}
-        self.used: set[str] = {rows}
+        self.used: set[str] = {rows} - {""}
         self.domains: set[str] = set()
 
     def name(self, wanted: str) -> str:

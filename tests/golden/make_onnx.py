@@ -24,9 +24,9 @@ import onnx
 FOLDER = Path(__file__).with_name("onnx")
 
 
-def keep(name: str, model: Any, x: np.ndarray, y: np.ndarray) -> None:
-    """Writes a model with rows and answers."""
-    told = {"x": x.tolist(), "y": np.asarray(y).tolist()}
+def keep(name: str, model: Any, x: Any, y: np.ndarray) -> None:
+    """Writes a model with rows, or columns by name, and answers."""
+    told = {"x": x if isinstance(x, dict) else x.tolist(), "y": np.asarray(y).tolist()}
     model.metadata_props.add(key="golden", value=json.dumps(told))
     for node in model.graph.node:  # traces of the exporting program
         del node.metadata_props[:]
@@ -159,6 +159,11 @@ def from_sklearn() -> None:
         "logistic_two": (LogisticRegression(), (y > 1).astype(int)),
         "linear": (LinearRegression(), x[:, 3] * 2.0),
     }
+    columns: dict[str, np.ndarray] = {
+        "size": x[:, :1], "colour": np.array(["red", "blue", "é"], object)[y][:, None],
+        "width": x[:, 1:2],
+    }  # fmt: skip
+    mixed(columns, y, mlp)
     for name, (model, target) in cases.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -170,6 +175,32 @@ def from_sklearn() -> None:
             options = {id(model): {"zipmap": mapped}} if probabilities else None
             made = to_onnx(model, x[:1], options=options, target_opset=18)
             keep(f"sklearn_{name}{'_zipmap' * mapped}", made, rows, answer)
+
+
+def mixed(columns: dict[str, np.ndarray], y: np.ndarray, settings: dict[str, Any]) -> None:
+    """A pipeline that takes columns of numbers and of words."""
+    import pandas as pd
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+    from sklearn.compose import ColumnTransformer
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    frame = pd.DataFrame({name: column[:, 0] for name, column in columns.items()})
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    parts = [("numbers", StandardScaler(), ["size", "width"]), ("words", encoder, ["colour"])]
+    model = make_pipeline(ColumnTransformer(parts), MLPClassifier(**settings))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(frame, y)
+    kinds = {"size": FloatTensorType, "width": FloatTensorType, "colour": StringTensorType}
+    types = [(name, kinds[name]([None, 1])) for name in columns]
+    made = to_onnx(
+        model, initial_types=types, options={id(model): {"zipmap": False}}, target_opset=18
+    )
+    rows = {name: column[::15].tolist() for name, column in columns.items()}
+    keep("sklearn_columns", made, rows, model.predict_proba(frame[::15]))
 
 
 def from_lamina() -> None:

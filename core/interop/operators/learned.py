@@ -71,11 +71,18 @@ def _feature_vectorizer(call: Call) -> Node:
 
 
 @operator("OneHotEncoder", domain=ML)
-def _one_hot_encoder(call: Call) -> Node:
+def _one_hot_encoder(call: Call) -> Node | np.ndarray:
+    given = call.tensor(0)
+    if given.words:
+        words = np.asarray(call.attr("cats_strings", ()), object)
+        if given.host is None:
+            raise call.refuse("takes words that are known")
+        hits: np.ndarray = (given.host[..., None] == words).astype(np.float32)
+        return hits
     x = call.node(0)
     categories = call.attr("cats_int64s")
     if categories is None:
-        raise call.refuse("takes whole numbers here: words are encoded before")
+        raise call.refuse("takes whole numbers for these categories")
     hit = make("equal", reshape(x, (*x.shape, 1)), constant(np.asarray(categories), x.dtype))
     return cast(hit, "float32")
 
@@ -95,15 +102,17 @@ def _array_feature_extractor(call: Call) -> Node | Tensor:
 
 
 @operator("LabelEncoder", domain=ML)
-def _label_encoder(call: Call) -> Node | Tensor:
+def _label_encoder(call: Call) -> Node | Tensor | np.ndarray:
     names = ("tensor", "int64s", "floats", "strings")
     keys = next((call.attr(f"keys_{n}") for n in names if call.attr(f"keys_{n}") is not None), None)
     values = next(
         (call.attr(f"values_{n}") for n in names if call.attr(f"values_{n}") is not None), None
     )
-    x = call.node(0)
     if keys is None or values is None or len(keys) != len(values):
         raise call.refuse("needs as many keys as values")
+    if call.tensor(0).words:
+        return _encoded_words(call, [str(key) for key in keys], np.asarray(values))
+    x = call.node(0)
     hits = make("equal", reshape(x, (*x.shape, 1)), call.constant(np.asarray(keys).astype(x.dtype)))
     place = make("argmax", cast(hits, "int32"), axis=-1, keepdims=False)
     if np.asarray(values).dtype.kind in "OUST":
@@ -113,15 +122,33 @@ def _label_encoder(call: Call) -> Node | Tensor:
         return Tensor(chosen=(np.array(words, object), place))
     found = _values(call, np.asarray(values))
     given = taken(found, place, 0)
-    default = call.attr("default_tensor")
-    if default is None:
-        default = call.attr(
-            "default_float" if real(found.dtype) else "default_int64",
-            -0.0 if real(found.dtype) else -1,
-        )
     known = make("max", cast(hits, "int32"), axis=-1, keepdims=False)
-    fill = call.like(found, np.asarray(default).reshape(-1)[0])
+    fill = call.like(found, _default(call, real(found.dtype)))
     return make("where", make("greater", known, 0), given, fill)
+
+
+def _default(call: Call, floating: bool) -> float:
+    """What stands for a key that is none."""
+    given = call.attr("default_tensor")
+    if given is None:
+        given = call.attr("default_float", -0.0) if floating else call.attr("default_int64", -1)
+    found: float = np.asarray(given).reshape(-1)[0]
+    return found
+
+
+def _encoded_words(call: Call, keys: list[str], values: np.ndarray) -> np.ndarray:
+    """Values for words, on the host."""
+    host = call.tensor(0).host
+    if host is None:
+        raise call.refuse("takes words that are known")
+    words = values.dtype.kind in "OUST"
+    default = call.attr("default_string", "_Unused") if words else _default(
+        call, values.dtype.kind == "f"
+    )  # fmt: skip
+    table = dict(zip(keys, values.tolist(), strict=True))
+    found = [table.get(str(word), default) for word in host.reshape(-1)]
+    kind = object if words else "float32" if values.dtype.kind == "f" else "int64"
+    return np.array(found, kind).reshape(host.shape)
 
 
 def _values(call: Call, values: np.ndarray) -> Node:
