@@ -62,6 +62,11 @@ def silu(x: Node) -> Node:
     return x * ops.sigmoid(x)
 
 
+def silu_whole(x: Node) -> Node:
+    """The same in an expression that older runtimes do not take for an operator they lack."""
+    return x / (ops.exp(-x) + 1.0)
+
+
 def softplus(x: Node) -> Node:
     """log(1 + exp(x)), which cannot overflow."""
     return ops.maximum(x, 0.0) + log1p(ops.exp(-abs(x)))
@@ -113,7 +118,7 @@ ALWAYS: dict[str, Callable[..., Node]] = {  # no operator of the set that is wri
 }  # fmt: skip
 SINGLE: dict[str, Callable[..., Node]] = {**ALWAYS, "gelu": gelu, "mish": mish}
 DOUBLE: dict[str, Callable[..., Node]] = {  # float64, for which runtimes have fewer operators
-    **ALWAYS, "erf": erf, "gelu": gelu_whole, "mish": mish_whole, "softplus": softplus,
+    **ALWAYS, "silu": silu_whole, "erf": erf, "gelu": gelu_whole, "mish": mish_whole, "softplus": softplus,
     "elu": elu, "selu": selu, "leaky_relu": leaky_relu, "hard_sigmoid": hard_sigmoid,
     "hard_swish": hard_swish, "softsign": softsign,
 }  # fmt: skip

@@ -19,7 +19,7 @@ ROOT = 2.0**0.5
 LONGEST = 80  # operations of one activation
 
 SPELLINGS: dict[str, tuple[Callable[[Node], Node], ...]] = {
-    "silu": (formulas.silu,),
+    "silu": (formulas.silu, formulas.silu_whole),
     "mish": (formulas.mish, formulas.mish_whole),
     "softsign": (formulas.softsign,),
     "softplus": (formulas.softplus, lambda x: ops.log(ops.exp(x) + 1.0)),

@@ -213,23 +213,23 @@ def test_an_operator_that_lamina_lacks_is_named_with_its_node(tmp_path: Path) ->
     ports = {"x": (FLOAT, ["n", 2])}, {"y": (FLOAT, ["n", 2])}
     path = write(tmp_path / "m.onnx", [NODE("Cos", ["x"], ["y"], name="turn")], *ports)
     with pytest.raises(lm.CheckpointError, match=r"node 'turn' \(Cos -> y\): lamina has no oper"):
-        lm.load_onnx(path)
+        lm.load_onnx(path, "numpy")
     path = write(tmp_path / "m.onnx", [NODE("Odd", ["x"], ["y"], domain="own")], *ports)
     with pytest.raises(lm.CheckpointError, match=r"node \(own.Odd -> y\): lamina has no operator"):
-        lm.load_onnx(path)
+        lm.load_onnx(path, "numpy")
     path = write(tmp_path / "m.onnx", [NODE("Cast", ["x"], ["y"], to=10)], *ports)
     with pytest.raises(lm.CheckpointError, match="no dtype float16: it has float32"):
-        lm.load_onnx(path)
+        lm.load_onnx(path, "numpy")
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(lm.CheckpointError, match="there is no file"):
-        lm.load_onnx(tmp_path / "none.onnx")
+        lm.load_onnx(tmp_path / "none.onnx", "numpy")
     path = tmp_path / "m.onnx"
     for content in (b"", b"\x00" * 50, b"words", b"\x89PNG"):
         path.write_bytes(content)
         with pytest.raises(lm.CheckpointError, match=r"m\.onnx"):
-            lm.load_onnx(path)
+            lm.load_onnx(path, "numpy")
 
 
 @pytest.mark.parametrize(
@@ -294,11 +294,11 @@ def test_data_beside_the_file(tmp_path: Path) -> None:
     ):  # fmt: skip
         external(path, place)
         with pytest.raises(lm.CheckpointError, match=why):
-            lm.load_onnx(path)
+            lm.load_onnx(path, "numpy")
     for more in ({"length": 12}, {"offset": 8}, {"offset": -1}):
         external(path, "data/w.bin", **more)
         with pytest.raises(lm.CheckpointError, match="needs 16 bytes"):
-            lm.load_onnx(path)
+            lm.load_onnx(path, "numpy")
 
 
 def test_a_forged_encoding_is_refused(tmp_path: Path) -> None:
@@ -315,4 +315,4 @@ def test_a_forged_encoding_is_refused(tmp_path: Path) -> None:
             prop.value = value if prop.key == key else prop.value
         path.write_bytes(forged.SerializeToString())
         with pytest.raises(lm.CheckpointError, match=why):
-            lm.load_onnx(path)
+            lm.load_onnx(path, "numpy")

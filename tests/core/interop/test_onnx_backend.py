@@ -18,7 +18,7 @@ from lamina.core.interop.backend import missing  # noqa: E402
 from lamina.core.interop.reading import parse  # noqa: E402
 from lamina.kernels.spec import DTYPES  # noqa: E402
 
-AT_LEAST = 400  # cases that pass; 1098 did with onnx 1.23
+AT_LEAST = 400  # cases that pass; 1106 did with onnx 1.23
 RANDOM = "drops numbers at random"
 
 
@@ -98,6 +98,7 @@ SOME = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["numpy", "loops"])
 def test_some_node_cases(backend: str) -> None:
     some = [case for case in cases() if case.name.removeprefix("test_") in SOME]
@@ -105,6 +106,7 @@ def test_some_node_cases(backend: str) -> None:
     assert dict(failing(backend, some)) == {}
 
 
+@pytest.mark.slow
 def test_a_wrong_answer_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     from lamina.core.graph.graph import make
     from lamina.core.interop import values
@@ -115,6 +117,7 @@ def test_a_wrong_answer_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert dict(failing("numpy", [case]))["test_add"].startswith("AssertionError")
 
 
+@pytest.mark.slow
 def test_onnx_s_own_runner_takes_it() -> None:
     from onnx.backend.test.runner import Runner
 
