@@ -202,7 +202,8 @@ def forge_place(rng: Generator, model: Any) -> None:
 def forge_metadata(rng: Generator, model: Any) -> None:
     """Words beside the graph that say other things."""
     words = ("", "[]", "{}", "null", '{"columns": 3}', "[" * 2000, "x", "nan")
-    for key in ("lamina.encoding", "lamina.features", "lamina.prediction", "lamina.loss"):
+    keys = ("encoding", "features", "prediction", "loss", "columns", "features_dtype")
+    for key in (f"lamina.{name}" for name in keys):
         if rng.random() < 0.5:
             model.metadata_props.add(key=key, value=_one(rng, words))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,7 +24,15 @@ ROWS_NAME = "n"
 FORMAT = "1"  # of the words in the metadata
 
 
-def export_onnx(model: Sequential, path: str | os.PathLike[str]) -> None:
+class Estimator(Protocol):
+    """What has a model of its own."""
+
+    def to_sequential(self) -> Sequential:
+        """The network with its weights."""
+        ...
+
+
+def export_onnx(model: Sequential | Estimator, path: str | os.PathLike[str]) -> None:
     """Writes the model's prediction to an ONNX file, atomically; the number of rows stays free.
 
     The graph has the layers as the operations that they are, layers and activations of one's own
@@ -35,12 +43,16 @@ def export_onnx(model: Sequential, path: str | os.PathLike[str]) -> None:
     and "label" with the names of the classes, or "value" in the label's own units.
     `lm.load_onnx` reads it back, to predict and to train on; the optimizer's state is not in it.
 
-    model: a model that has weights. path: of the file; an older one is replaced once the new one is
-    on disk.
+    model: a model that has weights, or an estimator that has one. path: of the file; an older one
+    is replaced once the new one is on disk.
     Raises: NotBuilt; BadInput for an operation that ONNX cannot say, or more than 2 GiB of weights;
     OSError when the disk refuses, with the old file whole.
     """
     library = onnx("export_onnx")
+    if hasattr(model, "to_sequential"):
+        model = model.to_sequential()
+    if not isinstance(model, Sequential):
+        raise BadInput(f"export_onnx takes an lm.Sequential, not {type(model).__name__}")
     made = proto(model)
     library.checker.check_model(made)
     write_file(path, made.SerializeToString(), sync=True)
@@ -134,6 +146,8 @@ def _metadata(model: Sequential, x: str, prediction: str) -> dict[str, str]:
     }
     if model.loss.name in LOSSES:
         told["lamina.loss"] = model.loss.name
+    if model.columns is not None:
+        told["lamina.columns"] = json.dumps(list(model.columns))
     if model.encoding is not None:
         told["lamina.encoding"] = json.dumps(model.encoding.to_json())
     return told

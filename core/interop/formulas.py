@@ -118,7 +118,7 @@ ALWAYS: dict[str, Callable[..., Node]] = {  # no operator of the set that is wri
 }  # fmt: skip
 SINGLE: dict[str, Callable[..., Node]] = {**ALWAYS, "gelu": gelu, "mish": mish}
 DOUBLE: dict[str, Callable[..., Node]] = {  # float64, for which runtimes have fewer operators
-    **ALWAYS, "silu": silu_whole, "erf": erf, "gelu": gelu_whole, "mish": mish_whole, "softplus": softplus,
-    "elu": elu, "selu": selu, "leaky_relu": leaky_relu, "hard_sigmoid": hard_sigmoid,
-    "hard_swish": hard_swish, "softsign": softsign,
+    **ALWAYS, "silu": silu_whole, "erf": erf, "gelu": gelu_whole, "mish": mish_whole,
+    "softplus": softplus, "elu": elu, "selu": selu, "leaky_relu": leaky_relu,
+    "hard_sigmoid": hard_sigmoid, "hard_swish": hard_swish, "softsign": softsign,
 }  # fmt: skip

@@ -19,6 +19,7 @@ from .tracing import chosen_output
 from .values import Unknown
 
 FEATURES, PREDICTION, ENCODING = "lamina.features", "lamina.prediction", "lamina.encoding"
+COLUMNS = "lamina.columns"
 
 
 def load_onnx(
@@ -40,7 +41,10 @@ def load_onnx(
     parsed, encoding = _inner(read(path), str(path))
     chosen = preferred(backend)
     try:
-        return _loaded(parsed, chosen.backend, output, encoding)
+        network = _loaded(parsed, chosen.backend, output, encoding)
+        if isinstance(network, Sequential):
+            network.session.adopt(chosen)
+        return network
     except CheckpointError as error:
         raise CheckpointError(f"{str(path)!r}: {error}") from None
     except (LaminaError, MemoryError):
@@ -60,10 +64,21 @@ def _loaded(
     model: Sequential | OnnxNetwork
     if found is not None:
         model = model_of(found, backend, parsed.metadata)
+        model.columns = _columns(parsed.metadata, found.features)
     else:
         model = OnnxNetwork(parsed, backend, output)
     model.encoding = encoding
     return model
+
+
+def _columns(told: Mapping[str, str], features: tuple[int, ...]) -> tuple[str, ...] | None:
+    """The names of the data frame's columns that a model was trained on, where the file says it."""
+    if COLUMNS not in told:
+        return None
+    names = json.loads(told[COLUMNS])
+    if not isinstance(names, list) or len(features) != 1 or len(names) != features[0]:
+        raise CheckpointError(f"its features {features} have other columns than {COLUMNS} names")
+    return tuple(str(name) for name in names)
 
 
 def _inner(parsed: Parsed, path: str) -> tuple[Parsed, Encoding | None]:

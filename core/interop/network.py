@@ -14,6 +14,7 @@ from ...backends.state import Control, DataBlock, State
 from ...kernels.errors import BadInput, CheckpointError, DtypeError, LaminaError, ShapeError
 from ...kernels.spec import DTYPES
 from ..arrays import host_array
+from ..data.tables import is_frame
 from ..graph.autodiff import compute
 from ..graph.graph import Node, constant
 from ..scores import PROBABILITIES, classes_of
@@ -96,20 +97,28 @@ class OnnxNetwork:
     def predict(self, x: Any) -> np.ndarray:
         """The network's output for rows: one array, (n, ...).
 
-        x: (n, ...) of the graph's one input, cast to its dtype; of several inputs a dictionary.
+        x: (n, ...) of the graph's one input, cast to its dtype; of several inputs a dictionary, or
+            a data frame with a column for each.
         Raises: BadInput, ShapeError, DtypeError.
         """
         given = x
-        if not isinstance(x, Mapping):
+        if len(self.inputs) > 1 and is_frame(x) and not isinstance(x, Mapping):
+            given = {port.name: np.asarray(x[port.name])[:, None] for port in self.inputs}
+        elif not isinstance(x, Mapping):
             if len(self.inputs) != 1:
                 names = ", ".join(map(str, self.inputs))
-                raise BadInput(f"the graph has {len(self.inputs)} inputs: give a dictionary of"
-                               f" {names}")  # fmt: skip
+                raise BadInput(
+                    f"the graph has {len(self.inputs)} inputs: give a dictionary, or a data frame,"
+                    f" with {names}"
+                )
             given = {self.inputs[0].name: x}
         arrays = self._arrays(given)
         plan = self._plan
         rows = {len(a) for a in arrays.values() if a.ndim}
-        if plan is not None and len(rows) == 1 and rows != {0}:
+        if len(rows) > 1 and all(port.shape and port.shape[0] is None for port in self.inputs):
+            counts = ", ".join(f"{name}: {len(a)}" for name, a in arrays.items())
+            raise ShapeError(f"the inputs have different numbers of rows ({counts})")
+        if plan is not None and rows != {0}:
             return self._run(plan, arrays, rows.pop())
         return self._piecewise(arrays)
 
@@ -156,11 +165,13 @@ class OnnxNetwork:
             return run_once(self.parsed, arrays, [self.output_name], self.backend)[self.output_name]
         (count,) = rows
         found = []
-        for start in range(0, count, piece):
+        for start in range(0, max(count, 1), piece):
             part = {name: a[start : start + piece] for name, a in arrays.items()}
+            if not count:  # the shape of an answer without rows is that of one with some
+                part = {n: np.zeros((piece, *a.shape[1:]), a.dtype) for n, a in arrays.items()}
             made = run_once(self.parsed, part, [self.output_name], self.backend)
             found.append(made[self.output_name])
-        return np.concatenate(found)
+        return np.concatenate(found) if count else found[0][:0]
 
     def _run(self, plan: Plan, arrays: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
         """All rows by one program, in batches where rows do not depend on each other."""

@@ -3,6 +3,7 @@
 from . import (
     activations,
     arithmetic,
+    einsum,
     indexing,
     learned,
     losses,
@@ -14,6 +15,6 @@ from . import (
 )
 
 __all__ = [
-    "activations", "arithmetic", "indexing", "learned", "losses", "norms", "reductions",
+    "activations", "arithmetic", "einsum", "indexing", "learned", "losses", "norms", "reductions",
     "rounding", "shapes", "training",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ runtime = pytest.importorskip("onnxruntime")
 from lamina.core.interop.writers import WRITERS, compose  # noqa: E402
 from lamina.core.interop.writing import IR, OPSET, Writer, elem_type  # noqa: E402
 
+DTYPES = ("float32", pytest.param("float64", marks=pytest.mark.slow))
 LAYERS: dict[str, list[Any]] = {
     "dense": [lm.Dense(5, "relu"), lm.Dense(3, "softmax")],
     "without bias": [lm.Dense(5, use_bias=False), lm.Dense(3, "softmax")],
@@ -65,7 +66,7 @@ def test_every_layer(name: str, dtype: str, tmp_path: Path) -> None:
     agrees(model, x, tmp_path / "model.onnx")
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ops.ACTIVATIONS)
 def test_every_activation(name: str, dtype: str, tmp_path: Path) -> None:
     layers = [lm.Dense(6, name), lm.Dense(2)]
@@ -136,7 +137,7 @@ def graph_of(result: Node, leaves: Sequence[Node], path: Path) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_operation(name: str, dtype: str, tmp_path: Path) -> None:
     op = ops.get(name)
@@ -256,6 +257,17 @@ def test_a_table_of_two_classes_and_of_numbers(tmp_path: Path) -> None:
 # Files
 
 
+def test_an_estimator_s_network(tmp_path: Path) -> None:
+    class Estimator:
+        def to_sequential(self) -> lm.Sequential:
+            return classifier().build(4)
+
+    lm.export_onnx(Estimator(), tmp_path / "model.onnx")
+    x = np.random.default_rng(0).standard_normal((5, 4))
+    back = lm.load_onnx(tmp_path / "model.onnx", "numpy")
+    np.testing.assert_array_equal(back.predict(x), classifier().build(4).predict(x))
+
+
 def test_metadata_says_what_the_graph_does_not(tmp_path: Path) -> None:
     model = classifier(dtype="float32").build(4)
     lm.export_onnx(model, tmp_path / "model.onnx")
@@ -293,6 +305,8 @@ def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
         lm.export_onnx(classifier(), path)
     with pytest.raises(lm.BadInput, match="Standardize"):
         lm.export_onnx(classifier(layers=[lm.Standardize(), lm.Dense(3, "softmax")]).build(4), path)
+    with pytest.raises(lm.BadInput, match=r"takes an lm\.Sequential, not list"):
+        lm.export_onnx([], path)  # type: ignore[arg-type]
     odd = [lm.Dense(4, lambda z: lm.ops.relu_backward(z, z)), lm.Dense(3, "softmax")]
     with pytest.raises(lm.BadInput, match=r"\[relu_backward\] cannot be said in ONNX"):
         lm.export_onnx(classifier(layers=odd).build(4), path)

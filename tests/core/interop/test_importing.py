@@ -156,7 +156,7 @@ def test_several_inputs_of_several_dtypes(tmp_path: Path) -> None:
         network = lm.load_onnx(path, backend)
         made = network.predict({"which": [2, 0], "x": [[1.0, 2.0], [3.0, 4.0]]})
         np.testing.assert_array_equal(made, [[4.0, 10.0], [0.0, 4.0]])
-        with pytest.raises(lm.BadInput, match="2 inputs: give a dictionary of which"):
+        with pytest.raises(lm.BadInput, match="2 inputs: give a dictionary, or a data"):
             network.predict([[1.0, 2.0]])
         with pytest.raises(lm.BadInput, match="the inputs are which, x; not as given: z"):
             network.predict({"which": [1], "x": [[1.0, 2.0]], "z": 1})
@@ -186,6 +186,56 @@ def test_many_rows_and_copies(tmp_path: Path) -> None:
     again = pickle.loads(pickle.dumps(network))
     np.testing.assert_array_equal(again.predict(x), network.predict(x))
     assert "OnnxNetwork(" in repr(again)
+
+
+def test_no_rows_and_one_row_at_a_time() -> None:
+    for name in ("torch_dynamo_gated", "torch_one_row", "sklearn_logistic"):
+        path = GOLDEN / "onnx" / f"{name}.onnx"
+        x, y = golden(path)
+        network = lm.load_onnx(path, "numpy")
+        assert network.predict(x[:0]).shape == (0, y.shape[1])
+        np.testing.assert_allclose(network.predict(x[:2]), y[:2], rtol=1e-5, atol=1e-6)
+
+
+def test_data_frames(tmp_path: Path) -> None:
+    cells, y = golden(GOLDEN / "onnx" / "sklearn_columns.onnx")
+
+    class Table:
+        columns = tuple(cells)
+
+        def __getitem__(self, name: str) -> np.ndarray:
+            return np.array(cells[name])[:, 0]
+
+    network = lm.load_onnx(GOLDEN / "onnx" / "sklearn_columns.onnx", "numpy")
+    np.testing.assert_allclose(network.predict(Table()), y, rtol=1e-5, atol=1e-6)
+    with pytest.raises(lm.ShapeError, match=r"different numbers of rows \(size: 10, colour: 10"):
+        network.predict({**cells, "width": cells["width"][:3]})
+    model = classifier(dtype="float32").build(4)
+    model.columns = ("a", "b", "c", "d")
+    lm.export_onnx(model, tmp_path / "m.onnx")
+    back = lm.load_onnx(tmp_path / "m.onnx", "numpy")
+    assert isinstance(back, lm.Sequential)
+    assert back.columns == model.columns
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes"),
+    [
+        ("ij,jk->ik", [(2, 3), (3, 4)]), ("bij,bjk->bik", [(2, 3, 4), (2, 4, 5)]),
+        ("i,i->", [(3,), (3,)]), ("ii->i", [(3, 3)]), ("iij->j", [(3, 3, 2)]), ("ij->ji", [(2, 3)]),
+        ("ab,cd", [(2, 3), (4, 5)]), ("ba", [(2, 3)]),
+        ("...ij,...jk->...ik", [(2, 1, 3), (2, 3, 2)]),
+        ("a,b,c->cab", [(2,), (3,), (4,)]), ("ij,j,i->", [(2, 3), (3,), (2,)]),
+        ("bhqd,bhkd->bhqk", [(2, 3, 4, 5), (2, 3, 6, 5)]), ("i...->...", [(2, 3)]),
+    ],
+)  # fmt: skip
+def test_sums_over_named_axes(equation: str, shapes: list[tuple[int, ...]]) -> None:
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=shape) for shape in shapes]
+    names = [f"x{i}" for i in range(len(arrays))]
+    node = NODE("Einsum", names, ["y"], equation=equation)
+    (made,) = lm.OnnxBackend.run_node(node, arrays, backend="numpy", opset_version=18)
+    np.testing.assert_allclose(made, np.einsum(equation, *arrays), atol=1e-12)
 
 
 def test_functions_of_a_file(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from lamina.core.interop.backend import missing  # noqa: E402
 from lamina.core.interop.reading import parse  # noqa: E402
 from lamina.kernels.spec import DTYPES  # noqa: E402
 
-AT_LEAST = 400  # cases that pass; 1106 did with onnx 1.23
+AT_LEAST = 400  # cases that pass; 1112 did with onnx 1.23
 RANDOM = "drops numbers at random"
 
 
