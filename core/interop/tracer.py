@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from ...kernels import ops
-from ...kernels.errors import CheckpointError, LaminaError
-from ...kernels.spec import Rows, elements
+from ...kernels.errors import CheckpointError, LaminaError, ShapeError
+from ...kernels.spec import Rows, Shape, elements
 from ..graph.graph import SELECT, Node, constant, order
 from . import operators  # noqa: F401  # they fill the table
-from .values import OPERATORS, Call, Tensor, Unknown, bounded, label, sizes
+from .values import HELD, MOST, OPERATORS, Call, Tensor, Unknown, bounded, label, sizes
 
 SMALL = 1 << 12  # elements of what is computed on the host while a graph is read
 DEEPEST = 16  # functions in functions
@@ -62,8 +62,12 @@ class Tracer:
 
     def __init__(self, functions: Mapping[tuple[str, str], Any], given: Sequence[Node]) -> None:
         self.functions, self.given = functions, set(given)
+        # Rows that somebody gave may be many: what is made of them may be larger than a file's.
+        largest = max((elements(node.shape)[0] for node in given), default=0)
+        self.most = max(MOST, 64 * largest)
         self.constants: dict[int, tuple[np.ndarray, Node]] = {}
         self.known: dict[Node, np.ndarray] = {}
+        self.spent = 0  # elements that were computed on the host
 
     def run(self, nodes: Sequence[Any], scope: Scope) -> None:
         """Traces nodes in their order. Raises: CheckpointError, Unknown."""
@@ -107,7 +111,9 @@ class Tracer:
         if isinstance(result, Node):
             if result.op == "constant" and result not in self.given:
                 return Tensor(host=result.attrs["value"])
-            bounded(result.shape, lambda text: CheckpointError(f"{label(proto)}: {text}"))
+            bounded(
+                result.shape, lambda text: CheckpointError(f"{label(proto)}: {text}"), self.most
+            )
             return Tensor(node=result)
         return result if isinstance(result, Tensor) else Tensor(host=np.asarray(result))
 
@@ -121,8 +127,9 @@ class Tracer:
         """A node's numbers, by the references. Raises: Unknown where they depend on the rows."""
         for one in order([node]):
             if one not in self.known:
-                if elements(one.shape)[0] > SMALL << 10:
-                    raise CheckpointError(f"{one!r} is too large for what sizes are made of")
+                self.spent += elements(one.shape)[0]
+                if self.spent > HELD:
+                    raise ShapeError(f"{one!r} is too large for what sizes are made of")
                 self.known[one] = _computed(one, self.known)
         return self.known[node]
 
@@ -147,7 +154,8 @@ class Tracer:
         arrays = [None if i is None else i.host for i in inputs]
         looked = arrays[1:] if words else arrays
         small = all(a is None or a.size <= SMALL for a in looked)
-        if not small and key[1] not in (*ARRANGING, "Concat"):
+        whole = words and sum(a.size for a in arrays if a is not None) <= HELD
+        if not small and key[1] not in ARRANGING and not whole:
             return None
         if key[1] == "Range" and small:
             return None  # which looks at its length first
@@ -215,6 +223,9 @@ class _Call(Call):
             proto, inputs, version, attributes, tracer.evaluate, lambda name: scope.values[name]
         )
         self.tracer = tracer
+
+    def bounded(self, shape: Shape, held: bool = False) -> Shape:
+        return bounded(shape, self.refuse, HELD if held else self.tracer.most)
 
     def constant(self, array: np.ndarray) -> Node:
         super().constant(array)  # refuses dtypes

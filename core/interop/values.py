@@ -13,7 +13,8 @@ from ...kernels.errors import CheckpointError
 from ...kernels.spec import DTYPES, FLOATS, INTEGERS, Dim, Rows, Shape, elements
 from ..graph.graph import Node, constant, make
 
-MOST = 1 << 28  # elements of one value, or for each row of a batch: a bomb has more
+MOST = 1 << 28  # elements of one value: a bomb has more
+HELD = 1 << 24  # of one that is made on the host, and of one for each row of a batch
 
 
 class Unknown(Exception):
@@ -175,17 +176,21 @@ class Call:
             raise self.refuse(f"axis {axis} is out of range for rank {rank}")
         return axis % max(rank, 1)
 
-    def bounded(self, shape: Shape) -> Shape:
-        """A shape that a file may ask for. Raises: CheckpointError for one that is too large."""
-        return bounded(shape, self.refuse)
+    def bounded(self, shape: Shape, held: bool = False) -> Shape:
+        """A shape that a file may ask for. Raises: CheckpointError for one that is too large.
+
+        held: whether it is made on the host, number by number.
+        """
+        return bounded(shape, self.refuse, HELD if held else MOST)
 
 
-def bounded(shape: Shape, refuse: Callable[[str], Exception]) -> Shape:
+def bounded(shape: Shape, refuse: Callable[[str], Exception], most: int = MOST) -> Shape:
     """A shape that has no more elements than a file may ask for."""
     factor, power = elements(shape)
-    if factor > MOST or factor < 0 or any(isinstance(d, int) and d < 0 for d in shape):
+    most = min(most, HELD) if power else most
+    if factor > most or factor < 0 or any(isinstance(d, int) and d < 0 for d in shape):
         per = " for each row" if power else ""
-        raise refuse(f"it makes {factor} elements{per}, and at most {MOST} are made from a file")
+        raise refuse(f"it makes {factor} elements{per}, and at most {most} are made from a file")
     return shape
 
 

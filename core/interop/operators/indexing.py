@@ -69,16 +69,19 @@ def _gather_elements(call: Call) -> Node:
     shape, whole = ints(index.shape), ints(x.shape)
     if len(shape) != len(whole):
         raise call.refuse(f"needs indices of as many axes as {x.spec}")
-    flat = _offsets(index, shape, whole, axis)
+    flat = _offsets(call, index, shape, whole, axis)
     count = math.prod(whole)
     return reshape(
         make("gather_rows", reshape(x, (count,)), reshape(flat, (math.prod(shape),))), shape
     )
 
 
-def _offsets(index: Node, shape: tuple[int, ...], whole: tuple[int, ...], axis: int) -> Node:
+def _offsets(
+    call: Call, index: Node, shape: tuple[int, ...], whole: tuple[int, ...], axis: int
+) -> Node:
     """Places in the flat array of shape `whole`: the index along the axis, else where it stands."""
     strides = [math.prod(whole[a + 1 :]) for a in range(len(whole))]
+    call.bounded((*shape, len(shape)), held=True)
     base = np.zeros(shape, np.int64)
     for a, places_of in enumerate(np.indices(shape)):
         base += 0 if a == axis else places_of * strides[a]
@@ -93,13 +96,15 @@ def _gather_nd(call: Call) -> Node:
     depth = shape[-1]
     if not 0 <= batch <= batch + depth <= len(whole) or shape[:batch] != whole[:batch]:
         raise call.refuse(f"its indices {index.spec} do not fit {x.spec}")
-    flat = _flat_nd(index, whole, batch, shape)
+    flat = _flat_nd(call, index, whole, batch, shape)
     rows = reshape(x, (math.prod(whole[: batch + depth]), *whole[batch + depth :]))
     found = make("gather_rows", rows, flat)
     return reshape(found, (*shape[:-1], *whole[batch + depth :]))
 
 
-def _flat_nd(index: Node, whole: tuple[int, ...], batch: int, shape: tuple[int, ...]) -> Node:
+def _flat_nd(
+    call: Call, index: Node, whole: tuple[int, ...], batch: int, shape: tuple[int, ...]
+) -> Node:
     """Row numbers, (k,), of tuples of places along the last axis."""
     depth = shape[-1]
     outer = whole[batch : batch + depth]
@@ -109,6 +114,7 @@ def _flat_nd(index: Node, whole: tuple[int, ...], batch: int, shape: tuple[int, 
     strides = np.array([math.prod(outer[a + 1 :]) for a in range(depth)], np.int64)
     lead = shape[:-1]
     flat = reshape(total(index * constant(strides), (index.ndim - 1,)), lead)
+    call.bounded((*lead, len(lead) + 1), held=True)
     base = np.zeros(lead, np.int64)
     for a, places_of in enumerate(np.indices(lead)[:batch]):
         base += places_of * math.prod(whole[a + 1 : batch + depth])
@@ -123,7 +129,7 @@ def _scatter_elements(call: Call) -> Node:
     found = places(call, 1, whole[axis])
     index = constant(found, "int32") if isinstance(found, np.ndarray) else found
     shape = ints(index.shape)
-    flat = _offsets(index, shape, whole, axis)
+    flat = _offsets(call, index, shape, whole, axis)
     count = math.prod(shape)
     return reshape(
         _put(call, reshape(x, (math.prod(whole),)), reshape(flat, (count,)),
@@ -136,7 +142,7 @@ def _scatter_nd(call: Call) -> Node:
     x, index, updates = call.node(0), call.node(1), call.node(2)
     whole, shape = ints(x.shape), ints(index.shape)
     depth = shape[-1]
-    flat = _flat_nd(index, whole, 0, shape)
+    flat = _flat_nd(call, index, whole, 0, shape)
     rows = (math.prod(whole[:depth]), *whole[depth:])
     given = reshape(updates, (math.prod(shape[:-1]), *whole[depth:]))
     return reshape(_put(call, reshape(x, rows), flat, given), whole)

@@ -277,7 +277,7 @@ def _range(call: Call) -> Node:
     if step == 0 or not all(np.isfinite(v) for v in (start, limit, step)):
         raise call.refuse("its numbers are finite, and its step is not 0")
     count = max(0, math.ceil((limit.item() - start.item()) / step.item()))
-    call.bounded((count,))
+    call.bounded((count,), held=True)
     return call.constant(start + np.arange(count, dtype=start.dtype) * step)
 
 
@@ -285,7 +285,7 @@ def _range(call: Call) -> Node:
 def _eye_like(call: Call) -> Node:
     x = call.node(0)
     rows, columns = ints(x.shape)
-    call.bounded((rows, columns))
+    call.bounded((rows, columns), held=True)
     to = call.attr("dtype")
     kind = x.dtype if to is None else dtype_name(call, to)
     return call.constant(np.eye(rows, columns, int(call.attr("k", 0))).astype(kind))
@@ -298,6 +298,7 @@ def _trilu(call: Call) -> Node:
         raise call.refuse(f"takes matrices, not {x.spec}")
     k = int(call.number(1)) if call.has(1) else 0
     rows, columns = ints(x.shape[-2:])
+    call.bounded((rows, columns), held=True)
     k = max(-rows - columns, min(k, rows + columns))
     ones = np.ones((rows, columns), bool)
     kept = np.triu(ones, k) if call.attr("upper", 1) else np.tril(ones, k)

@@ -12,9 +12,10 @@ from maintenance import script
 pytest.importorskip("onnx")
 
 
+@pytest.mark.slow
 def test_damaged_files_are_refused_in_words() -> None:
     tool = script("damaged_onnx")
-    assert list(tool.try_files(300, seed=7)) == []
+    assert list(tool.try_files(400, seed=7)) == []
 
 
 def test_other_exceptions_are_findings(monkeypatch: Any) -> None:

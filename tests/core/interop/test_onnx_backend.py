@@ -150,6 +150,7 @@ def test_a_gradient_is_a_part_of_a_graph() -> None:
     assert [float(each) for each in made] == [12.0, 6.0, 2.0]
 
 
+@pytest.mark.slow
 def test_a_single_node_and_devices() -> None:
     node = onnx.helper.make_node("Relu", ["x"], ["y"])
     (made,) = lm.OnnxBackend.run_node(node, [np.float32([-1.0, 2.0])], backend="numpy")
