@@ -73,12 +73,12 @@ def leaves(parsed: Parsed) -> dict[str, Node]:
     found = {}
     for number, port in enumerate(parsed.inputs):
         shape = port.shape
-        if not shape or shape[0] is not None or port.dtype not in DTYPES:
+        if not shape or shape[0] is not None or port.carrier not in DTYPES:
             raise Unknown
         rest = tuple(d for d in shape[1:] if d is not None)
         if len(rest) < len(shape) - 1:
             raise Unknown
-        found[port.name] = leaf("batch", Spec((ROWS, *rest), port.dtype), f"x{number}")
+        found[port.name] = leaf("batch", Spec((ROWS, *rest), port.carrier), f"x{number}")
     return found
 
 

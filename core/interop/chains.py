@@ -48,6 +48,8 @@ class Chain:
 
 def chain_of(parsed: Parsed, output: str) -> Chain | None:
     """The layers that a graph is, or None where it is something else."""
+    if any(port.carrier != port.dtype for port in parsed.inputs):
+        return None
     try:
         inputs = leaves(parsed)
         node = trace(parsed, inputs, [output])[output].node

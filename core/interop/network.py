@@ -45,10 +45,15 @@ class OnnxNetwork:
         self.output_name = chosen_output(parsed, output)
         self.encoding: Encoding | None = None
         for port in self.inputs:
-            if port.dtype not in (*DTYPES, WORDS):
+            if port.carrier not in (*DTYPES, WORDS):
                 raise CheckpointError(
                     f"its input {port} is of a dtype that lamina has not: it has"
                     f" {', '.join(DTYPES)}"
+                )
+            if port.carrier != port.dtype and not parsed.cast_at_once(port.name):
+                raise CheckpointError(
+                    f"lamina does not compute in {port.dtype}: its input {port} must be cast to"
+                    " another dtype before anything else"
                 )
             _check_size(port)
         self._plan: Plan | None = None
@@ -69,7 +74,7 @@ class OnnxNetwork:
             shapes = [tuple(3 if d is None else d for d in shape or ()) for shape in lengths]
             zeros = {}
             for port, shape in zip(self.inputs, shapes, strict=True):
-                one = np.asarray("" if port.dtype == WORDS else 0, port.dtype)
+                one = np.asarray("" if port.dtype == WORDS else 0, port.carrier)
                 zeros[port.name] = np.broadcast_to(one, shape)  # which costs no memory
             trace(self.parsed, _entering(zeros), [self.output_name])
 
@@ -218,7 +223,7 @@ def _fitting(port: Port, given: Any) -> np.ndarray:
         first = port.shape[0] if port.shape else None
         if not fits or (first and array.ndim and len(array) % first):
             raise ShapeError(f"the input {port} does not take an array of shape {array.shape}")
-    return array
+    return array if port.dtype == WORDS else array.astype(port.carrier, copy=False)
 
 
 def run_once(

@@ -17,6 +17,7 @@ from .tracer import domain_of
 from .values import MOST
 
 OLDEST = 6  # the operator set that is read from
+NARROW = ("uint8", "int8", "uint16", "int16")  # taken where they are cast before anything else
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Port:
     name: str
     dtype: str
     shape: tuple[int | None, ...] | None
+
+    @property
+    def carrier(self) -> str:
+        """The dtype that holds its numbers here: a wider one for whole numbers of 8 and 16 bits."""
+        return "int32" if self.dtype in NARROW else self.dtype
 
     def __str__(self) -> str:
         lengths = (
@@ -54,6 +60,11 @@ class Parsed:
     opsets: Mapping[str, int]
     functions: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def cast_at_once(self, name: str) -> bool:
+        """Whether all that reads a value casts it to another dtype."""
+        readers = [node for node in self.nodes if name in node.input]
+        return all(node.op_type == "Cast" and not node.domain for node in readers)
 
     def needed(self, outputs: Sequence[str], known: Sequence[str] = ()) -> tuple[Any, ...]:
         """The nodes that these outputs depend on, in their order. known: names to stop at."""

@@ -131,6 +131,22 @@ def test_several_inputs_of_several_dtypes(tmp_path: Path) -> None:
             network.predict({"which": [1], "x": [[1.0, 2.0, 3.0]]})
 
 
+def test_bytes_that_are_cast_at_once(tmp_path: Path) -> None:
+    port, cast = (onnx.TensorProto.UINT8, ["n", 2]), NODE("Cast", ["x"], ["f"], to=FLOAT)
+    nodes = [cast, NODE("Div", ["f", "c"], ["y"])]
+    path, y = tmp_path / "bytes.onnx", {"y": (FLOAT, ["n", 2])}
+    write(path, nodes, {"x": port}, y, {"c": np.float32(255.0)})
+    network = lm.load_onnx(path, "numpy")
+    made = network.predict(np.array([[0, 255], [51, 102]], "uint8"))
+    np.testing.assert_allclose(made, [[0.0, 1.0], [0.2, 0.4]], atol=1e-7)
+    for wrong, what in (([[0, 256]], "does not hold all"), ([[0.5, 1.0]], "takes whole numbers")):
+        with pytest.raises(lm.DtypeError, match=what):
+            network.predict(wrong)
+    write(path, [NODE("Add", ["x", "x"], ["z"]), *nodes], {"x": port}, y, {"c": np.float32(2.0)})
+    with pytest.raises(lm.CheckpointError, match="lamina does not compute in uint8"):
+        lm.load_onnx(path, "numpy")
+
+
 def test_rows_are_taken_together_where_they_depend_on_each_other(tmp_path: Path) -> None:
     path = write(
         tmp_path / "crowd.onnx",
