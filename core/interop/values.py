@@ -53,7 +53,6 @@ class Tensor:
         return not any(isinstance(v, (int, Rows)) for v in host.reshape(-1)[:1].tolist())
 
 
-Result = Tensor | Node | np.ndarray
 Evaluate = Callable[[Node], np.ndarray]
 Function = Callable[["Call"], Any]
 

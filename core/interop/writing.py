@@ -64,15 +64,12 @@ class Writer:
         for d in shape:
             if isinstance(d, Rows):
                 count = self.add("Shape", self.rows, start=0, end=1)
-                factor = self.wholes([d.factor])
-                parts.append(count if d.factor == 1 else self.add("Mul", count, factor))
+                if d.factor != 1:
+                    count = self.add("Mul", count, self.wholes([d.factor]))
+                parts.append(count)
             else:
                 parts.append(self.wholes([d]))
         return self.add("Concat", *parts, axis=0)
-
-    def like(self, x: str, dtype: str, value: float) -> str:
-        """A number of a dtype. x: is not looked at; it stands for what the number goes with."""
-        return self.constant(np.asarray(value, dtype), dtype, "number")
 
 
 def elem_type(dtype: str) -> int:
