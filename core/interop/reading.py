@@ -14,8 +14,8 @@ import numpy as np
 from ...kernels.errors import CheckpointError
 from .library import onnx
 from .tracer import domain_of
-from .values import MOST
 
+MOST_HELD = 1 << 31  # elements of a tensor: its bytes have to be there
 OLDEST = 6  # the operator set that is read from
 NARROW = ("uint8", "int8", "uint16", "int16")  # taken where they are cast before anything else
 
@@ -166,7 +166,7 @@ def load(tensor: Any, folder: Path | None) -> None:
     from onnx import TensorProto, helper
 
     name = repr(tensor.name or "a tensor")
-    if any(d < 0 for d in tensor.dims) or math.prod(tensor.dims) > MOST * 16:
+    if any(d < 0 for d in tensor.dims) or math.prod(tensor.dims) > MOST_HELD:
         raise CheckpointError(f"{name} has the shape {list(tensor.dims)}")
     if tensor.data_location != TensorProto.EXTERNAL:
         return

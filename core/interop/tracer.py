@@ -20,6 +20,7 @@ from . import operators  # noqa: F401  # they fill the table
 from .values import HELD, MOST, OPERATORS, Call, Tensor, Unknown, bounded, label, sizes
 
 SMALL = 1 << 12  # elements of what is computed on the host while a graph is read
+REARRANGED = 16  # times that all weights of a file may be rearranged while it is read
 DEEPEST = 16  # functions in functions
 ARRANGING = ("Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten")
 COUNTING = (
@@ -58,16 +59,19 @@ class Tracer:
 
     functions: the file's own, by domain and name.
     given: nodes of inputs, which are computed on the device even where their numbers are known.
+    held: elements of the file's weights.
     """
 
-    def __init__(self, functions: Mapping[tuple[str, str], Any], given: Sequence[Node]) -> None:
+    def __init__(
+        self, functions: Mapping[tuple[str, str], Any], given: Sequence[Node], held: int
+    ) -> None:
         self.functions, self.given = functions, set(given)
         # Rows that somebody gave may be many: what is made of them may be larger than a file's.
         largest = max((elements(node.shape)[0] for node in given), default=0)
         self.most = max(MOST, 64 * largest)
         self.constants: dict[int, tuple[np.ndarray, Node]] = {}
         self.known: dict[Node, np.ndarray] = {}
-        self.spent = 0  # elements that were computed on the host
+        self.left = HELD + REARRANGED * held  # elements that may yet be computed on the host
 
     def run(self, nodes: Sequence[Any], scope: Scope) -> None:
         """Traces nodes in their order. Raises: CheckpointError, Unknown."""
@@ -127,13 +131,17 @@ class Tracer:
         """A node's numbers, by the references. Raises: Unknown where they depend on the rows."""
         for one in order([node]):
             if one not in self.known:
-                self.spent += elements(one.shape)[0]
-                if self.spent > HELD:
-                    raise ShapeError(f"{one!r} is too large for what sizes are made of")
+                self.spend(elements(one.shape)[0])
                 self.known[one] = _computed(one, self.known)
         return self.known[node]
 
     # On the host
+
+    def spend(self, count: int) -> None:
+        """Counts elements made on the host. Raises: ShapeError where they are too many."""
+        self.left -= count
+        if self.left < 0:
+            raise ShapeError(f"{count} elements more are too many to be made on the host")
 
     def folded(
         self,
@@ -170,6 +178,7 @@ class Tracer:
             made = ReferenceEvaluator(plain, opsets={"": version}).run(
                 list(plain.output), {n: values[n] for n in names}
             )
+        self.spend(sum(np.size(each) for each in made))
         return [Tensor(host=np.asarray(each)) for each in made]
 
     def with_rows(self, proto: Any, inputs: Sequence[Tensor | None]) -> Tensor:

@@ -22,7 +22,8 @@ def trace(
     inputs: nodes, and arrays for those that are words.
     """
     nodes = {name: node for name, node in inputs.items() if isinstance(node, Node)}
-    tracer = Tracer(parsed.functions, list(nodes.values()))
+    held = sum(array.size for array in parsed.weights.values())
+    tracer = Tracer(parsed.functions, list(nodes.values()), held)
     values = {name: Tensor(host=array) for name, array in parsed.weights.items()}
     values |= {name: Tensor(node=node) for name, node in nodes.items()}
     values |= {n: Tensor(host=words) for n, words in inputs.items() if not isinstance(words, Node)}

@@ -13,7 +13,7 @@ from ...kernels.errors import CheckpointError
 from ...kernels.spec import DTYPES, FLOATS, INTEGERS, Dim, Rows, Shape, elements
 from ..graph.graph import Node, constant, make
 
-MOST = 1 << 28  # elements of one value: a bomb has more
+MOST = 1 << 26  # elements of one value: a bomb has more
 HELD = 1 << 24  # of one that is made on the host, and of one for each row of a batch
 
 

@@ -67,12 +67,14 @@ def test_bombs_and_nonsense_are_refused(
         lm.load_onnx(path, "numpy").predict([[1.0, 2.0]])
 
 
+@pytest.mark.slow
 def test_bombs_that_are_made_on_the_host(tmp_path: Path) -> None:
     def whole(*numbers: int) -> np.ndarray:
         return np.array(numbers, np.int64)
 
     grow = [NODE("Concat", [f"a{i}", f"a{i}"], [f"a{i + 1}"], axis=0) for i in range(40)]
     chain = [NODE("Exp", [f"a{i}"], [f"a{i + 1}"]) for i in range(200)]
+    outer = [NODE("Add", ["u", "v"], [f"b{i}"]) for i in range(9)]
     square = NODE("ConstantOfShape", ["s"], ["a0"])
     end = [NODE("ReduceMax", ["e"], ["m"], keepdims=0), NODE("Add", ["x", "m"], ["y"])]
     size = [NODE("Cast", ["m"], ["k"], to=7), NODE("Reshape", ["x", "k"], ["y"])]
@@ -82,7 +84,11 @@ def test_bombs_that_are_made_on_the_host(tmp_path: Path) -> None:
         ([square, NODE("Trilu", ["a0"], ["e"]), *end], {"s": whole(16000, 16000)}, "at most"),
         (
             [square, *chain, NODE("ReduceMax", ["a200"], ["m"]), *size],
-            {"s": whole(1_000_000)}, "too large for what sizes are made of",
+            {"s": whole(1_000_000)}, "too many to be made on the host",
+        ),
+        (
+            [*outer, NODE("Concat", [f"b{i}" for i in range(9)], ["e"], axis=0), *end],
+            {"u": np.ones((4096, 1), "int64"), "v": np.ones((1, 4096), "int64")}, "too many",
         ),
     ):  # fmt: skip
         path = tmp_path / "m.onnx"
