@@ -289,6 +289,12 @@ class Session:
         weights = inputs.class_weights(examples.weights, class_weight, examples.y, possible)
         return replace(examples, weights=weights, exponent=0)
 
+    def lower(self, loss: Loss) -> None:
+        """Takes another loss for what is trained from now on, which the last layer must fit."""
+        if loss != self.loss:
+            check_last(loss, self.graph().prediction, self.layers[-1].brief())
+            self.loss, self._free = loss, {}
+
     def check_learned(self) -> None:
         """Raises BadInput while layers such as Standardize have no statistics."""
         if not self.learned:
