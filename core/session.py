@@ -289,12 +289,6 @@ class Session:
         weights = inputs.class_weights(examples.weights, class_weight, examples.y, possible)
         return replace(examples, weights=weights, exponent=0)
 
-    def lower(self, loss: Loss) -> None:
-        """Takes another loss for what is trained from now on, which the last layer must fit."""
-        if loss != self.loss:
-            check_last(loss, self.graph().prediction, self.layers[-1].brief())
-            self.loss, self._free = loss, {}
-
     def check_learned(self) -> None:
         """Raises BadInput while layers such as Standardize have no statistics."""
         if not self.learned:
@@ -358,6 +352,17 @@ class Session:
             return Lease(executable.bind(self.state, block), free)
         binding.use(block)
         return Lease(binding, free)
+
+    def forget_data(self) -> None:
+        """Lets bindings that nobody uses go of the rows that they had last."""
+        x = np.zeros((1, *(self.features or ())), self.dtype)
+        for (_, _, outputs, streamed), free in self._free.items():
+            labels = self.loss.labels and outputs == 1
+            y = np.zeros((1, outputs), "int32" if labels else self.dtype)
+            if streamed:  # whose programs read their rows in another way
+                free.clear()
+            for binding in free:
+                binding.use(DataBlock(self.backend, {"x": x, "y": y}, dtype=self.dtype))
 
     # Runs
 

@@ -15,7 +15,6 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from ...backends.selection import Choice
 from ..callbacks import Callback
-from .costs import BinaryCost, Cost, CrossEntropyCost
 from .perceptron import Perceptron
 from .scikit import validate_data
 
@@ -237,10 +236,6 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         if self._label_binarizer.y_type_ == "multiclass" and count > 2:
             return count, "softmax"
         return count if self._several else 1, "logistic"
-
-    def _cost(self, weighted: bool, alpha: float) -> Cost:
-        kind = CrossEntropyCost if self.out_activation_ == "softmax" else BinaryCost
-        return kind(alpha, weighted)
 
     def _class_weights(self, y: Any, incremental: bool) -> np.ndarray | None:
         if self.class_weight is None:

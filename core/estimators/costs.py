@@ -111,6 +111,14 @@ class PoissonCost(Cost):
         return make("sum", rows * shares)
 
 
+COSTS: dict[str, type[Cost]] = {  # by scikit-learn's name of the last activation
+    "softmax": CrossEntropyCost,
+    "logistic": BinaryCost,
+    "identity": SquaredCost,
+    "exp": PoissonCost,
+}
+
+
 def _outputs(p: Node) -> int:
     columns = p.shape[-1]
     assert isinstance(columns, int)

@@ -16,7 +16,7 @@ from ..graph.graph import Node, make
 from ..layers import Activator, Dense, Dropout, Layer
 from ..model import Sequential
 from ..optimizers import Optimizer
-from .costs import Cost, SquaredCost, Unpenalized
+from .costs import COSTS, Cost, SquaredCost, Unpenalized
 
 Arrays = list[np.ndarray]
 
@@ -37,7 +37,7 @@ class Description:
     """What a network is made from.
 
     sizes: features, hidden layers, outputs. hidden, last: scikit-learn's names of activations.
-    dropout: the rate behind each hidden layer. seed: of the dropout masks.
+    dropout: the rate behind each hidden layer.
     """
 
     sizes: tuple[int, ...]
@@ -45,9 +45,7 @@ class Description:
     last: str
     dropout: float = 0.0
     dtype: str = "float64"
-    backend: Choice = "auto"
     precision: str | None = None
-    seed: int = 0
 
     def layers(self) -> Iterator[Layer]:
         """One `Dense` for each matrix of weights."""
@@ -57,21 +55,25 @@ class Description:
                 yield Dropout(self.dropout)
         yield Dense(self.sizes[-1], ACTIVATIONS[self.last])
 
-    def made(self, cost: Cost, optimizer: Optimizer, coefs: Arrays, intercepts: Arrays) -> Any:
-        """A network that holds these weights, and has made no step yet."""
-        metrics = ()
+    def made(self, cost: Cost | None, optimizer: Optimizer | None, backend: Choice) -> Sequential:
+        """A network of zeros that has made no step yet.
+
+        cost: None for that of the last activation, without a penalty. optimizer: None for any.
+        """
+        cost = cost or COSTS[self.last]()
+        metrics: tuple[Unpenalized, ...] = ()
         if isinstance(cost, SquaredCost) and self.sizes[-1] > 1:
             metrics = (Unpenalized("unpenalized", cost=replace(cost, alpha=0.0)),)
         model = Sequential(
-            list(self.layers()), cost, optimizer, metrics, self.backend, self.dtype,
-            self.precision, self.seed,
+            list(self.layers()), cost, optimizer or "sgd", metrics, backend, self.dtype,
+            self.precision, 0,
         )  # fmt: skip
-
-        def values(layout: Layout) -> dict[str, np.ndarray]:
-            return {"parameters": flat(coefs, intercepts)}
-
-        model.session.build((self.sizes[0],), values)
+        model.session.build((self.sizes[0],), _zeros)
         return model
+
+
+def _zeros(layout: Layout) -> dict[str, np.ndarray]:
+    return {"parameters": np.zeros(layout.length("parameters"))}
 
 
 def flat(coefs: Arrays, intercepts: Arrays) -> np.ndarray:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,30 @@ from sklearn.neural_network import MLPClassifier as Original
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from ...backends.selection import Choice, preferred
+from ...kernels.errors import BackendUnavailable
 from ..examples import Examples
 from ..model import Sequential
 from ..optimizers import Optimizer
-from .costs import Cost
+from .costs import COSTS, Cost
 from .networks import Arrays, Description, arrays, flat, predicted, rows_of
 from .newton import FullCost, minimized
 from .rules import LATE, SGD, Adam
 from .scikit import row_weights, validate_data
 from .stochastic import DrawnRows, Epochs
+from .workshop import Work, workshop
 
 STOCHASTIC = ("sgd", "adam")
 DTYPES = ("auto", "float32", "float64")
+
+
+@dataclass(frozen=True)
+class Going:
+    """What a `partial_fit` goes on from: the rule with its rate, its steps, and what it keeps."""
+
+    rule: Optimizer
+    step: int
+    slots: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class Perceptron(BaseEstimator):  # type: ignore[misc]
@@ -53,10 +66,6 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
     @abstractmethod
     def _outputs(self) -> tuple[int, str]:
         """The number of outputs, and the last activation."""
-
-    @abstractmethod
-    def _cost(self, weighted: bool, alpha: float) -> Cost:
-        """What is trained."""
 
     @abstractmethod
     def _score_of(self, output: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
@@ -129,46 +138,31 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
             self.best_validation_score_ = -np.inf if stopping else None
             self.best_loss_ = None if stopping else np.inf
 
-    def _description(self, random: Any = None) -> Description:
-        sizes = (self.coefs_[0].shape[0], *(w.shape[1] for w in self.coefs_))
-        seed = int(random.randint(2**31)) if self.dropout and random is not None else 0
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        return (self.coefs_[0].shape[0], *(w.shape[1] for w in self.coefs_))
+
+    def _description(self) -> Description:
         return Description(
-            sizes, self.activation, self.out_activation_, self.dropout, self.coefs_[0].dtype.name,
-            self.backend, self.precision, seed,
+            self._sizes, self.activation, self.out_activation_, float(self.dropout),
+            self.coefs_[0].dtype.name, self.precision,
         )  # fmt: skip
 
-    def _optimizer(self) -> Optimizer:
+    def _rule(self) -> Optimizer:
         rate = float(self.learning_rate_init)
         if self.solver == "adam":
             return Adam(rate, self.beta_1, self.beta_2, self.epsilon)
         return SGD(rate, self.momentum, bool(self.nesterovs_momentum and self.momentum > 0))
 
-    def _network(self, cost: Cost, incremental: bool, random: Any) -> Sequential:
-        """The network with these weights: that of the last `partial_fit`, or a fresh one."""
-        known = getattr(self, "_model", None)
-        if incremental and known is not None and getattr(self, "_goes_on", False):
-            self._fill(known)
-            known.session.lower(cost)
-            return known  # type: ignore[no-any-return]
-        made = self._description(random).made(
-            cost, self._optimizer(), self.coefs_, self.intercepts_
-        )
-        if self.solver == "adam":
-            made.state.step = LATE
-        self._model, self._goes_on = made, self.solver in STOCHASTIC
-        return made  # type: ignore[no-any-return]
+    def _cost(self, alpha: float, weighted: bool = False) -> Cost:
+        return COSTS[self.out_activation_](alpha, weighted)
+
+    def _segments(self) -> dict[str, np.ndarray]:
+        return {"parameters": flat(self.coefs_, self.intercepts_)}
 
     def _take(self, model: Sequential) -> None:
         """Makes the network's weights the estimator's."""
-        packed = model.state.read("parameters")
-        sizes = (self.coefs_[0].shape[0], *(w.shape[1] for w in self.coefs_))
-        self.coefs_, self.intercepts_ = arrays(packed, sizes)
-
-    def _fill(self, model: Sequential) -> None:
-        """Makes the estimator's weights the network's, where somebody has changed them."""
-        packed = flat(self.coefs_, self.intercepts_)
-        if not np.array_equal(packed, model.state.read("parameters"), equal_nan=True):
-            model.state.write("parameters", packed)
+        self.coefs_, self.intercepts_ = arrays(model.state.read("parameters"), self._sizes)
 
     def _fit_stochastic(
         self,
@@ -195,27 +189,38 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
             held = X[out], y[out], None if weights is None else weights[out]
             X, y = X[kept], y[kept]
             weights, shares = (None if one is None else one[kept] for one in (weights, shares))
-        n = X.shape[0]
-        batch = self._batch(n)
         each = _product(weights, shares)
-        model = self._network(self._cost(each is not None, float(self.alpha)), incremental, random)
         if each is not None:
             y = np.column_stack([y, each])
-        y = np.ascontiguousarray(y, "int32" if y.dtype.kind == "i" else model.dtype)
-        examples = Examples(rows_of(X, model.dtype), y)
-        model.session.settle(batch)
-        source = DrawnRows(model.session, examples, batch, random if self.shuffle else None)
-        score = None
-        if held is not None:
-            rows = rows_of(held[0], model.dtype)
+        trained = Going(self._rule(), LATE if self.solver == "adam" else 0)
+        if incremental:
+            trained = getattr(self, "_going", trained)
+        work = Work(
+            self._description(), self._cost(float(self.alpha), each is not None), trained.rule
+        )
+        batch, segments = self._batch(X.shape[0]), {**self._segments(), **trained.slots}
+        with workshop.borrowed(work, self.backend, segments, not self.callbacks) as model:
+            state = model.state
+            state.step = trained.step
+            if self.dropout:
+                state.seed = int(random.randint(2**31))
+            model.session.settle(batch)
+            examples = Examples(rows_of(X, model.dtype), _row_major(y, model.dtype))
+            source = DrawnRows(model.session, examples, batch, random if self.shuffle else None)
+            score = None if held is None else self._held_score(model, *held)
+            try:
+                Epochs(self, model, source, score, incremental).run()
+            finally:
+                state = model.state
+                self._take(model)
+                slots = {name: state.read(name) for name in model.optimizer.segments()}
+                self._going = Going(model.optimizer, state.step, slots)
 
-            def score() -> float:
-                return self._judged(predicted(model, rows), *held[1:])
-
-        try:
-            Epochs(self, model, source, score, incremental).run()
-        finally:
-            self._take(model)
+    def _held_score(
+        self, model: Sequential, X: Any, y: np.ndarray, weights: np.ndarray | None
+    ) -> Callable[[], float]:
+        rows = rows_of(X, model.dtype)
+        return lambda: self._judged(predicted(model, rows), y, weights)
 
     def _judged(self, output: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
         return self._score_of(output, y, weights) if np.isfinite(output).all() else float("nan")
@@ -232,15 +237,15 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         return int(np.clip(self.batch_size, 1, n))
 
     def _fit_lbfgs(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> None:
-        model = self._network(self._cost(False, 0.0), False, None)
-        y = np.ascontiguousarray(y, "int32" if y.dtype.kind == "i" else model.dtype)
         if weights is not None:
             weights = np.ascontiguousarray(weights, np.float64)
-        examples = Examples(rows_of(X, model.dtype), y, weights)
-        model.session.settle(X.shape[0])
-        matrices = sum(w.size for w in self.coefs_)
-        minimized(self, FullCost(model, examples, float(self.alpha), matrices))
-        self._take(model)
+        work, segments = Work(self._description(), self._cost(0.0)), self._segments()
+        with workshop.borrowed(work, self.backend, segments, not self.callbacks) as model:
+            model.session.settle(X.shape[0])
+            examples = Examples(rows_of(X, model.dtype), _row_major(y, model.dtype), weights)
+            matrices = sum(w.size for w in self.coefs_)
+            minimized(self, FullCost(model, examples, float(self.alpha), matrices))
+            self._take(model)
 
     # Predicting
 
@@ -248,13 +253,28 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         """The network's output for rows of the user's, (n, outputs)."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False, dtype=self._float())
-        model = getattr(self, "_model", None)
-        if model is None:
-            model = self._description().made(
-                self._cost(False, 0.0), self._optimizer(), self.coefs_, self.intercepts_
-            )
-        self._fill(model)
-        return predicted(model, rows_of(X, model.dtype))
+        work, segments = Work(self._description()), self._segments()
+        with workshop.borrowed(work, self._backend(), segments) as model:
+            return predicted(model, rows_of(X, model.dtype))
+
+    def _backend(self) -> Choice:
+        """The backend to predict on: another than the chosen one where that cannot run here."""
+        try:
+            preferred(self.backend)
+        except BackendUnavailable as error:
+            warnings.warn(f"{error}. The prediction is made on another backend", stacklevel=4)
+            return "auto"
+        return self.backend  # type: ignore[no-any-return]
+
+    def to_sequential(self) -> Sequential:
+        """An `lm.Sequential` of its own with these weights: to look at, save or export.
+
+        Its loss is without the penalty. Raises: NotFittedError.
+        """
+        check_is_fitted(self)
+        model = self._description().made(None, self._rule(), self._backend())
+        model.state.write("parameters", self._segments()["parameters"])
+        return model
 
     def _check_solver(self) -> bool:
         if self.solver not in STOCHASTIC:
@@ -268,6 +288,11 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _row_major(y: np.ndarray, dtype: str) -> np.ndarray:
+    """Targets as a data block takes them: class numbers, or numbers of the dtype."""
+    return np.ascontiguousarray(y, np.int32 if y.dtype.kind == "i" else dtype)
 
 
 def _product(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:

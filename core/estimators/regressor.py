@@ -13,7 +13,6 @@ from sklearn.utils.metaestimators import available_if
 
 from ...backends.selection import Choice
 from ..callbacks import Callback
-from .costs import Cost, PoissonCost, SquaredCost
 from .perceptron import Perceptron
 from .scikit import validate_data
 
@@ -147,10 +146,6 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
 
     def _outputs(self) -> tuple[int, str]:
         return self._columns, "exp" if self.loss == "poisson" else "identity"
-
-    def _cost(self, weighted: bool, alpha: float) -> Cost:
-        kind = PoissonCost if self.loss == "poisson" else SquaredCost
-        return kind(alpha, weighted)
 
     def _score_of(self, output: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
         """R2."""

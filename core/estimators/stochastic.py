@@ -18,7 +18,7 @@ from ..interrupt import Interrupt
 from ..model import Sequential
 from ..session import Session, means
 from ..sources import ArraySource
-from .rules import change_rate
+from .rules import SGD, change_rate
 
 SLOWEST_ADAPTIVE = 1e-6  # at such a learning rate "adaptive" stops
 
@@ -140,7 +140,7 @@ class Epochs:
 
     def _slows_down(self) -> bool:
         one = self.estimator
-        return bool(one.solver == "sgd" and one.learning_rate == "invscaling")
+        return isinstance(self.model.optimizer, SGD) and one.learning_rate == "invscaling"
 
     def _ended(self, loss: float, seconds: float) -> bool:
         """Takes account of an epoch; returns whether it was the last."""
@@ -191,7 +191,7 @@ class Epochs:
             " consecutive epochs."
         )
         rate = self.model.optimizer.learning_rate
-        if one.solver != "sgd" or one.learning_rate != "adaptive":
+        if not isinstance(self.model.optimizer, SGD) or one.learning_rate != "adaptive":
             said, stops = f"{said} Stopping.", True
         elif rate <= SLOWEST_ADAPTIVE:  # type: ignore[operator]
             said, stops = f"{said} Learning rate too small. Stopping.", True
