@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -15,8 +15,8 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from ...backends.selection import Choice
 from ..callbacks import Callback
-from .perceptron import Perceptron
-from .scikit import validate_data
+from .perceptron import OWN, Perceptron, check_stochastic
+from .scikit import constraints, validate_data
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
@@ -60,7 +60,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     that "auto" takes, with a warning.
     """
 
-    _parameter_constraints = {**Perceptron._parameter_constraints, "class_weight": "no_validation"}
+    _parameter_constraints: ClassVar[dict[str, Any]] = constraints(*OWN, "class_weight")
 
     def __init__(
         self,
@@ -95,35 +95,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         callbacks: Sequence[Callback] | None = None,
         precision: str | None = None,
     ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
-        self.backend = backend
-        self.dtype = dtype
-        self.dropout = dropout
-        self.class_weight = class_weight
-        self.callbacks = callbacks
-        self.precision = precision
+        self._keep(locals())
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPClassifier:
         """Trains on all rows; returns the estimator.
@@ -135,7 +107,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         self._fit(X, y, sample_weight, incremental=False)
         return self
 
-    @available_if(lambda one: one._check_solver())  # type: ignore[untyped-decorator]
+    @available_if(check_stochastic)  # type: ignore[untyped-decorator]
     def partial_fit(
         self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
     ) -> MLPClassifier:
@@ -188,7 +160,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """The logarithm of `predict_proba`, (n, classes). X: (n, features)."""
         p = self.predict_proba(X)
-        return np.log(p, out=p)
+        logarithms: np.ndarray = np.log(p, out=p)
+        return logarithms
 
     def _labels(self, output: np.ndarray) -> np.ndarray:
         found: np.ndarray = self._label_binarizer.inverse_transform(

@@ -37,7 +37,7 @@ class Cost(Loss):
         """
         if not self.weighted:
             return y, weights, weights.mean()
-        last = y.shape[1] - 1
+        last = _columns(y) - 1
         given = make("cast", y[:, last:], dtype=weights.dtype)
         mean = given.mean()
         return y[:, :last], weights * (given / mean), weights.mean() / mean
@@ -81,7 +81,7 @@ class BinaryCost(Cost):
 
     def summed(self, y: Node, p: Node, shares: Node) -> Node:
         """By the table's operation, which takes the mean over outputs."""
-        return _times(make("sum", make("binary_cross_entropy", p, y, shares)), _outputs(p))
+        return _times(make("sum", make("binary_cross_entropy", p, y, shares)), _columns(p))
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class SquaredCost(Cost):
 
     def summed(self, y: Node, p: Node, shares: Node) -> Node:
         """By the table's operation, which takes the mean over outputs."""
-        return make("sum", make("mean_squared_error", p, y, shares)) * (0.5 * _outputs(p))
+        return make("sum", make("mean_squared_error", p, y, shares)) * (0.5 * _columns(p))
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ COSTS: dict[str, type[Cost]] = {  # by scikit-learn's name of the last activatio
 }
 
 
-def _outputs(p: Node) -> int:
-    columns = p.shape[-1]
+def _columns(rows: Node) -> int:
+    columns = rows.shape[-1]
     assert isinstance(columns, int)
     return columns
 

@@ -6,12 +6,12 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
-from sklearn.neural_network import MLPClassifier as Original
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -30,6 +30,7 @@ from .workshop import Work, workshop
 
 STOCHASTIC = ("sgd", "adam")
 DTYPES = ("auto", "float32", "float64")
+OWN = ("backend", "dtype", "dropout", "callbacks", "precision")  # settings that lamina adds
 
 
 @dataclass(frozen=True)
@@ -44,18 +45,14 @@ class Going:
 class Perceptron(BaseEstimator):  # type: ignore[misc]
     """The common part; the settings are those of `lm.MLPClassifier`."""
 
-    _parameter_constraints = {
-        **Original._parameter_constraints,
-        "backend": "no_validation",  # lamina's own words name what there is
-        "dtype": "no_validation",
-        "dropout": "no_validation",
-        "callbacks": "no_validation",
-        "precision": "no_validation",
-    }
-
-    hidden_layer_sizes: Any
     coefs_: Arrays
     intercepts_: Arrays
+
+    def _keep(self, given: Mapping[str, Any]) -> None:
+        """The constructor's arguments as attributes of their names, as scikit-learn wants them."""
+        for name, value in given.items():
+            if name != "self":
+                setattr(self, name, value)
 
     # What the two differ in
 
@@ -83,7 +80,8 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Any:
         self._validate_params()
-        self._check_settings()
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
         hidden = self._hidden()
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         given = y
@@ -105,10 +103,6 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
             )
         return self
 
-    def _check_settings(self) -> None:
-        if self.dtype not in DTYPES:
-            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
-
     def _hidden(self) -> list[int]:
         sizes = self.hidden_layer_sizes
         found = [int(size) for size in sizes] if hasattr(sizes, "__iter__") else [int(sizes)]
@@ -126,7 +120,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         self.n_layers_ = len(sizes)
         self.coefs_, self.intercepts_ = [], []
         factor = 2.0 if self.activation == "logistic" else 6.0
-        for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for n_in, n_out in pairwise(sizes):
             bound = np.sqrt(factor / (n_in + n_out))
             self.coefs_.append(random.uniform(-bound, bound, (n_in, n_out)).astype(dtype))
             self.intercepts_.append(random.uniform(-bound, bound, n_out).astype(dtype))
@@ -209,7 +203,8 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
             source = DrawnRows(model.session, examples, batch, random if self.shuffle else None)
             score = None if held is None else self._held_score(model, *held)
             try:
-                Epochs(self, model, source, score, incremental).run()
+                epochs = Epochs(self, model, source, score, incremental, self._no_improvement_count)
+                self._no_improvement_count = epochs.run()
             finally:
                 state = model.state
                 self._take(model)
@@ -276,18 +271,20 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         model.state.write("parameters", self._segments()["parameters"])
         return model
 
-    def _check_solver(self) -> bool:
-        if self.solver not in STOCHASTIC:
-            raise AttributeError(
-                "partial_fit is only available for stochastic optimizers."
-                f" {self.solver} is not stochastic."
-            )
-        return True
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def check_stochastic(estimator: Any) -> bool:
+    """True; raises AttributeError for a solver that has no single epochs."""
+    if estimator.solver not in STOCHASTIC:
+        raise AttributeError(
+            "partial_fit is only available for stochastic optimizers."
+            f" {estimator.solver} is not stochastic."
+        )
+    return True
 
 
 def _row_major(y: np.ndarray, dtype: str) -> np.ndarray:

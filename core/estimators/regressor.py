@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from sklearn.base import RegressorMixin
@@ -13,8 +13,8 @@ from sklearn.utils.metaestimators import available_if
 
 from ...backends.selection import Choice
 from ..callbacks import Callback
-from .perceptron import Perceptron
-from .scikit import validate_data
+from .perceptron import OWN, Perceptron, check_stochastic
+from .scikit import constraints, validate_data
 
 LOSSES = ("squared_error", "poisson")
 
@@ -38,7 +38,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     feature_names_in_: as in scikit-learn.
     """
 
-    _parameter_constraints = {**Perceptron._parameter_constraints, "loss": "no_validation"}
+    _parameter_constraints: ClassVar[dict[str, Any]] = constraints(*OWN, "loss")
 
     def __init__(
         self,
@@ -73,35 +73,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         callbacks: Sequence[Callback] | None = None,
         precision: str | None = None,
     ) -> None:
-        self.loss = loss
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
-        self.backend = backend
-        self.dtype = dtype
-        self.dropout = dropout
-        self.callbacks = callbacks
-        self.precision = precision
+        self._keep(locals())
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """Trains on all rows; returns the estimator.
@@ -113,7 +85,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         self._fit(X, y, sample_weight, incremental=False)
         return self
 
-    @available_if(lambda one: one._check_solver())  # type: ignore[untyped-decorator]
+    @available_if(check_stochastic)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """One epoch over these rows, going on from the last; returns the estimator.
 
@@ -127,12 +99,9 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         output = self._output(X)
         return output.ravel() if output.shape[1] == 1 else output
 
-    def _check_settings(self) -> None:
-        super()._check_settings()
+    def _targets(self, X: Any, y: Any, first: bool, incremental: bool) -> tuple[Any, np.ndarray]:
         if self.loss not in LOSSES:
             raise ValueError(f"loss must be one of {', '.join(LOSSES)}, not {self.loss!r}")
-
-    def _targets(self, X: Any, y: Any, first: bool, incremental: bool) -> tuple[Any, np.ndarray]:
         X, y = validate_data(
             self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True,
             dtype=self._float(), reset=first,

@@ -29,9 +29,7 @@ class DrawnRows(ArraySource):
     random: draws them; None leaves the rows as they came.
     """
 
-    def __init__(
-        self, session: Session, examples: Examples, batch: int, random: Any
-    ) -> None:
+    def __init__(self, session: Session, examples: Examples, batch: int, random: Any) -> None:
         self.random = random
         self.numbers = np.arange(examples.rows)
         super().__init__(session, examples, batch, random is not None)
@@ -54,7 +52,7 @@ class Epochs:
 
     estimator: has the settings, and gets `loss_`, `loss_curve_`, `n_iter_` and the like.
     score: gives the score on held-out rows, or is None without early stopping.
-    incremental: it is one epoch of `partial_fit`.
+    incremental: it is one epoch of `partial_fit`. waited: epochs without improvement before.
     """
 
     def __init__(
@@ -64,9 +62,10 @@ class Epochs:
         source: DrawnRows,
         score: Callable[[], float] | None,
         incremental: bool,
+        waited: int,
     ) -> None:
         self.estimator, self.model, self.source = estimator, model, source
-        self.score, self.incremental = score, incremental
+        self.score, self.incremental, self.waited = score, incremental, waited
         self.most = 1 if incremental else int(estimator.max_iter)
         self.begun = model.state.epoch
         self.callbacks: Sequence[Callback] = tuple(estimator.callbacks or ())
@@ -75,8 +74,11 @@ class Epochs:
         self.best: np.ndarray | None = None
         self.outputs = model.n_outputs if model.metrics else 1
 
-    def run(self) -> None:
-        """All epochs until one of scikit-learn's rules ends them. Raises: ValueError."""
+    def run(self) -> int:
+        """All epochs until one of scikit-learn's rules ends them; how many had no improvement.
+
+        Raises: ValueError where training leaves the finite numbers.
+        """
         model, one = self.model, self.estimator
         model.stop_training = False
         one.n_iter_ = 0
@@ -92,7 +94,7 @@ class Epochs:
                         warnings.warn("Training interrupted by user.", stacklevel=5)
                         break
                     seconds = (clock() - start) / len(losses)
-                    if any([self._ended(loss, seconds) for loss in losses]):
+                    if any(self._ended(loss, seconds) for loss in losses):
                         break
                     if one.n_iter_ == self.most and not self.incremental:
                         warnings.warn(
@@ -107,13 +109,14 @@ class Epochs:
                 self.source.close()
         if self.best is not None:
             model.state.write("parameters", self.best)
+        return self.waited
 
     def _several(self) -> list[float]:
         """Epochs that no rule can end between, in one run; none where somebody looks at each."""
         one = self.estimator
         if self.callbacks or self.score is not None or self._slows_down():
             return []
-        sure = max(one.n_iter_no_change - one._no_improvement_count, 0) + 1
+        sure = max(one.n_iter_no_change - self.waited, 0) + 1
         left = int(min(sure, self.most - one.n_iter_))
         found, control = self.source.several(left)
         self.model.state.epoch += len(found)
@@ -159,10 +162,10 @@ class Epochs:
         self.history.add(epoch, seconds, values)
         for callback in self.callbacks:
             callback.on_epoch_end(model, epoch, values)
-        if one._no_improvement_count > one.n_iter_no_change:
+        if self.waited > one.n_iter_no_change:
             if self._stops():
                 return True
-            one._no_improvement_count = 0
+            self.waited = 0
         return model.stop_training
 
     def _judge(self, loss: float, values: dict[str, float]) -> None:
@@ -180,7 +183,7 @@ class Epochs:
             if score > one.best_validation_score_:
                 one.best_validation_score_ = score
                 self.best = self.model.state.read("parameters")
-        one._no_improvement_count = one._no_improvement_count + 1 if worse else 0
+        self.waited = self.waited + 1 if worse else 0
 
     def _stops(self) -> bool:
         """Whether no improvement ends the training, or slows it down."""

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...backends.selection import Choice, preferred
-from ...backends.state import DataBlock
 from ..model import Sequential
 from ..optimizers import Optimizer
 from .costs import Cost
