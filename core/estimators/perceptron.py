@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ...backends.selection import Choice, preferred
-from ...kernels.errors import BackendUnavailable
+from ...kernels.errors import BackendUnavailable, BadInput
 from ..examples import Examples
 from ..model import Sequential
 from ..optimizers import Optimizer
@@ -81,7 +81,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Any:
         self._validate_params()
         if self.dtype not in DTYPES:
-            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
+            raise BadInput(f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
         hidden = self._hidden()
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         given = y
@@ -97,7 +97,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         else:
             self._fit_lbfgs(X, y, _product(weights, shares))
         if not all(np.isfinite(array).all() for array in (*self.coefs_, *self.intercepts_)):
-            raise ValueError(
+            raise BadInput(
                 "Solver produced non-finite parameter weights. The input data may contain large"
                 " values and need to be preprocessed."
             )
@@ -107,7 +107,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         sizes = self.hidden_layer_sizes
         found = [int(size) for size in sizes] if hasattr(sizes, "__iter__") else [int(sizes)]
         if any(size <= 0 for size in found):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {found}.")
+            raise BadInput(f"hidden_layer_sizes must be > 0, got {found}.")
         return found
 
     def _float(self) -> Any:
@@ -168,7 +168,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         incremental: bool,
     ) -> None:
         if self.early_stopping and incremental:
-            raise ValueError("partial_fit does not support early_stopping=True")
+            raise BadInput("partial_fit does not support early_stopping=True")
         held = None
         if self.early_stopping:
             kept, out = train_test_split(
@@ -176,7 +176,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
                 stratify=self._strata(y),
             )  # fmt: skip
             if len(out) < 2:
-                raise ValueError(
+                raise BadInput(
                     "The validation set is too small. Increase 'validation_fraction' or the size of"
                     " your dataset."
                 )

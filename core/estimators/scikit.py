@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ...kernels.errors import BadInput
+
 try:
     from sklearn.neural_network import MLPClassifier
     from sklearn.utils import check_consistent_length, validation
@@ -35,13 +37,13 @@ def validate_data(estimator: Any, *data: Any, **checks: Any) -> Any:
 
 
 def row_weights(sample_weight: Any, X: Any) -> np.ndarray:
-    """Weights of rows, (n,) of X's dtype: finite numbers, one for each row. Raises: ValueError."""
+    """Weights of rows, (n,) of X's dtype: finite numbers, one for each row. Raises: BadInput."""
     if np.ndim(sample_weight) == 0:
         sample_weight = np.full(X.shape[0], sample_weight)
     found: np.ndarray = validation.check_array(
         sample_weight, ensure_2d=False, dtype=X.dtype, input_name="sample_weight"
     )
     if found.ndim != 1:
-        raise ValueError(f"Sample weights must be 1D array or scalar, got {found.ndim}D array.")
+        raise BadInput(f"Sample weights must be 1D array or scalar, got {found.ndim}D array.")
     check_consistent_length(found, X)
     return found

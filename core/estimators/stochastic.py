@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ...backends.state import Control
 from ...kernels.compilation import clock
+from ...kernels.errors import BadInput
 from ..callbacks import Callback, Told, watch_batches
 from ..examples import Examples
 from ..history import History, Silent
@@ -77,7 +78,7 @@ class Epochs:
     def run(self) -> int:
         """All epochs until one of scikit-learn's rules ends them; how many had no improvement.
 
-        Raises: ValueError where training leaves the finite numbers.
+        Raises: BadInput where training leaves the finite numbers.
         """
         model, one = self.model, self.estimator
         model.stop_training = False
@@ -135,7 +136,7 @@ class Epochs:
 
     def _check(self, control: Control) -> None:
         if control.stop:
-            raise ValueError(
+            raise BadInput(
                 "Solver produced non-finite parameter weights. The input data may contain large"
                 f" values and need to be preprocessed. (At step {control.nonfinite_step + 1} of a"
                 " run the loss or the gradient was not finite; the weights are those before it.)"
