@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Number
 from operator import attrgetter
 from typing import Any
 
@@ -38,7 +39,7 @@ def validate_data(estimator: Any, *data: Any, **checks: Any) -> Any:
 
 def row_weights(sample_weight: Any, X: Any) -> np.ndarray:
     """Weights of rows, (n,) of X's dtype: finite numbers, one for each row. Raises: BadInput."""
-    if np.ndim(sample_weight) == 0:
+    if isinstance(sample_weight, Number):
         sample_weight = np.full(X.shape[0], sample_weight)
     found: np.ndarray = validation.check_array(
         sample_weight, ensure_2d=False, dtype=X.dtype, input_name="sample_weight"
@@ -46,4 +47,6 @@ def row_weights(sample_weight: Any, X: Any) -> np.ndarray:
     if found.ndim != 1:
         raise BadInput(f"Sample weights must be 1D array or scalar, got {found.ndim}D array.")
     check_consistent_length(found, X)
+    if not found.any():
+        raise BadInput("sample_weight is zero everywhere: at least one row must count")
     return found
