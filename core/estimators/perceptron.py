@@ -17,11 +17,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from ...backends.selection import Choice, preferred
 from ...kernels.errors import BackendUnavailable, BadInput
+from .. import optimizers
 from ..examples import Examples
 from ..model import Sequential
 from ..optimizers import Optimizer
 from .costs import COSTS, Cost
-from .networks import Arrays, Description, arrays, flat, predicted, rows_of
+from .networks import LOSSES, Arrays, Description, arrays, flat, predicted, rows_of
 from .newton import FullCost, minimized
 from .rules import LATE, SGD, Adam
 from .scikit import row_weights, validate_data
@@ -262,12 +263,15 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         return self.backend  # type: ignore[no-any-return]
 
     def to_sequential(self) -> Sequential:
-        """An `lm.Sequential` of its own with these weights: to look at, save or export.
+        """An `lm.Sequential` of its own with these weights: to look at, save, export or train on.
 
-        Its loss is without the penalty. Raises: NotFittedError.
+        Its loss and optimizer are lamina's of the same kind, without the penalty.
+        Raises: NotFittedError.
         """
         check_is_fitted(self)
-        model = self._description().made(None, self._rule(), self._backend())
+        rate, description = float(self.learning_rate_init), self._description()
+        rule = optimizers.Adam(rate) if self.solver == "adam" else optimizers.SGD(rate)
+        model = description.made(LOSSES[description.last], rule, self._backend())
         model.state.write("parameters", self._segments()["parameters"])
         return model
 

@@ -44,6 +44,8 @@ def _unfinished() -> Iterator[None]:
     """Ten epochs are few, and both say so."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # of a scikit-learn that is older than its SciPy
+        warnings.filterwarnings("ignore", "scipy.optimize: The `disp`", DeprecationWarning)
         yield
 
 

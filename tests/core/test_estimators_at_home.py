@@ -316,9 +316,13 @@ def test_lines_of_verbose(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[1] == f"Validation score: {one.validation_scores_[0]:f}"
 
 
-def test_a_network_of_its_own() -> None:
+def test_a_network_of_its_own(tmp_path: Path) -> None:
     one = classifier().fit(X, LABEL)
     model = one.to_sequential()
+    model.save(tmp_path / "one.safetensors")
+    assert (
+        lm.load(tmp_path / "one.safetensors", backend="numpy").predict(X) == model.predict(X)
+    ).all()
     assert np.allclose(model.predict(X), one.predict_proba(X), atol=1e-12)
     model.set_weights([np.zeros_like(w) for w in model.get_weights()])
     assert (classifier().fit(X, LABEL).predict_proba(X) == one.predict_proba(X)).all()
