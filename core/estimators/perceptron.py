@@ -24,7 +24,7 @@ from ..optimizers import Optimizer
 from .costs import COSTS, Cost
 from .networks import LOSSES, Arrays, Description, arrays, flat, predicted, rows_of
 from .newton import FullCost, minimized
-from .rules import LATE, SGD, Adam
+from .rules import LATE, ScikitAdam, ScikitSGD
 from .scikit import row_weights, validate_data
 from .stochastic import DrawnRows, Epochs
 from .workshop import Work, workshop
@@ -117,6 +117,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
 
     def _initialize(self, sizes: Sequence[int], dtype: Any, random: Any) -> None:
         """First weights, drawn as scikit-learn draws them (Glorot and Bengio 2010)."""
+        self.__dict__.pop("_going", None)
         self.n_iter_ = self.t_ = 0
         self.n_layers_ = len(sizes)
         self.coefs_, self.intercepts_ = [], []
@@ -146,8 +147,8 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
     def _rule(self) -> Optimizer:
         rate = float(self.learning_rate_init)
         if self.solver == "adam":
-            return Adam(rate, self.beta_1, self.beta_2, self.epsilon)
-        return SGD(rate, self.momentum, bool(self.nesterovs_momentum and self.momentum > 0))
+            return ScikitAdam(rate, self.beta_1, self.beta_2, self.epsilon)
+        return ScikitSGD(rate, self.momentum, bool(self.nesterovs_momentum and self.momentum > 0))
 
     def _cost(self, alpha: float, weighted: bool = False) -> Cost:
         return COSTS[self.out_activation_](alpha, weighted)

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from ...backends.state import Control
 from ...kernels.compilation import clock
 from ...kernels.errors import BadInput
-from ..callbacks import Told, check_callbacks, watch_batches
+from ..callbacks import Checkpoint, Told, check_callbacks, watch_batches
 from ..examples import Examples
 from ..history import History, Silent
 from ..interrupt import Interrupt
@@ -20,7 +20,7 @@ from ..model import Sequential
 from ..session import Session, means
 from ..sources import ArraySource
 from .costs import Cost
-from .rules import SGD, change_rate
+from .rules import ScikitSGD, change_rate
 
 SLOWEST_ADAPTIVE = 1e-6  # at such a learning rate "adaptive" stops
 
@@ -74,6 +74,11 @@ class Epochs:
         self.most = 1 if incremental else int(estimator.max_iter)
         self.begun = model.state.epoch
         self.callbacks = check_callbacks(list(estimator.callbacks or ()))
+        if any(isinstance(one, Checkpoint) for one in self.callbacks):
+            raise BadInput(
+                "lm.Checkpoint saves networks that lm.load can train on; keep an estimator with"
+                " pickle or joblib.dump, or its network with to_sequential().save(path)"
+            )
         self.hooked = watch_batches(self.callbacks)
         self.history = model.history = History()
         self.best: np.ndarray | None = None
@@ -130,7 +135,7 @@ class Epochs:
     def _one(self, interrupt: Interrupt, told: Told | None) -> list[float]:
         control = self.source.epoch(interrupt, Silent(), told and told.begin())
         self._passed(1, control)
-        return [self._loss(means(control))]
+        return [self._loss(means(control))] if control.sums else []  # none after Ctrl-C
 
     def _loss(self, values: dict[str, float]) -> float:
         """As scikit-learn tells it: of several numbers a row the mean, though it trains the sum."""
@@ -155,7 +160,7 @@ class Epochs:
 
     def _slows_down(self) -> bool:
         one = self.estimator
-        return isinstance(self.model.optimizer, SGD) and one.learning_rate == "invscaling"
+        return isinstance(self.model.optimizer, ScikitSGD) and one.learning_rate == "invscaling"
 
     def _ended(self, loss: float, seconds: float) -> bool:
         """Takes account of an epoch; returns whether it was the last."""
@@ -206,7 +211,7 @@ class Epochs:
             " consecutive epochs."
         )
         rate = self.model.optimizer.learning_rate
-        if not isinstance(self.model.optimizer, SGD) or one.learning_rate != "adaptive":
+        if not isinstance(self.model.optimizer, ScikitSGD) or one.learning_rate != "adaptive":
             said, stops = f"{said} Stopping.", True
         elif rate <= SLOWEST_ADAPTIVE:  # type: ignore[operator]
             said, stops = f"{said} Learning rate too small. Stopping.", True

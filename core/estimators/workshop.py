@@ -20,7 +20,7 @@ from .costs import Cost
 from .networks import LOSSES, Description
 
 KEPT = 16  # networks
-LARGEST = 1 << 20  # numbers of a network that is worth keeping
+LARGEST = 1 << 17  # numbers of a network that is worth keeping
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import copy
 import io
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import warnings
@@ -307,6 +308,25 @@ def test_callbacks_are_told_and_may_end_the_training() -> None:
     assert scores == one.validation_scores_
     with pytest.raises(lm.BadInput, match="a callback is an object"):
         classifier(callbacks=[print]).fit(X, LABEL)
+    with pytest.raises(lm.BadInput, match="keep an estimator with pickle"):
+        classifier(callbacks=[lm.Checkpoint("model.safetensors")]).fit(X, LABEL)
+
+
+class Impatient(lm.Callback):
+    """Ctrl-C after the second epoch."""
+
+    def on_epoch_end(self, model: lm.Sequential, epoch: int, values: Any) -> None:
+        if epoch == 2:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.usefixtures("default_interrupt")
+def test_an_interrupted_training_keeps_what_it_has() -> None:
+    one = classifier(callbacks=[Impatient()])
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        one.fit(X, LABEL)
+    assert one.n_iter_ == len(one.loss_curve_) == 2
+    assert same(one, classifier(max_iter=2).fit(X, LABEL))
 
 
 def test_lines_of_verbose(capsys: pytest.CaptureFixture[str]) -> None:
