@@ -187,10 +187,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
             self.classes_ = self._label_binarizer.classes_
         else:
             self._check_classes(unique_labels(y))
-        if self._several or len(self.classes_) < 3:
-            found: np.ndarray = self._label_binarizer.transform(y).astype(bool)
-            return X, found
-        return X, np.searchsorted(self.classes_, y).astype(np.int32).reshape(-1, 1)
+        if self._several:
+            return X, np.asarray(self._label_binarizer.transform(y), bool)
+        numbers = np.searchsorted(self.classes_, y).reshape(-1, 1)
+        return X, numbers.astype(bool if len(self.classes_) < 3 else np.int32)
 
     def _check_classes(self, classes: np.ndarray) -> None:
         if self.warm_start:

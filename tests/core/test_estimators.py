@@ -137,14 +137,15 @@ def test_policies_of_the_learning_rate(policy: str, nesterov: bool) -> None:
         {"alpha": 0.0}, {"alpha": 3.0}, {"batch_size": 7}, {"hidden_layer_sizes": ()},
         {"hidden_layer_sizes": 4}, {"beta_1": 0.0, "beta_2": 0.0}, {"epsilon": 0.1},
         {"solver": "sgd", "momentum": 1.0}, {"n_iter_no_change": np.inf},
-        {"random_state": np.random.RandomState(5)}, {"max_iter": 200, "tol": 1e-2},
+        {"random_state": None}, {"max_iter": 200, "tol": 1e-2},
     ],
     ids=str,
 )  # fmt: skip
 def test_settings(settings: dict[str, Any]) -> None:
     theirs, ours = pair("several classes", **settings)
-    if "random_state" in settings:
-        ours.random_state = np.random.RandomState(5)
+    if "random_state" in settings:  # one that goes on from fit to fit
+        theirs.random_state, ours.random_state = (np.random.RandomState(5) for _ in range(2))
+        assert off(theirs.fit(X, LABEL), ours.fit(X, LABEL)) < 1e-9
     assert off(theirs.fit(X, LABEL), ours.fit(X, LABEL)) < 1e-9
 
 
@@ -228,6 +229,12 @@ def test_training_that_leaves_the_numbers_raises() -> None:
     with pytest.raises(ValueError, match="non-finite parameter weights"):
         ours.fit(X, NUMBER)
     assert ours.set_params(learning_rate_init=1e-3).fit(X, NUMBER).n_iter_ == 10
+
+
+def test_lbfgs_that_starts_outside_the_numbers_raises() -> None:
+    ours = pair("a number", solver="lbfgs")[1]
+    with pytest.raises(ValueError, match="non-finite parameter weights"):
+        ours.fit(X, NUMBER * 1e200)
 
 
 def test_a_batch_without_weight_is_refused() -> None:
