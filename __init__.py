@@ -14,6 +14,7 @@ All public names hang on the package and are loaded when they are first used.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -56,6 +57,8 @@ _PUBLIC = {
     "LogFile": (".core.callbacks", "LogFile"),
     "Plateau": (".core.callbacks", "Plateau"),
     "History": (".core.history", "History"),
+    "MLPClassifier": (".core.estimators.classifier", "MLPClassifier"),
+    "MLPRegressor": (".core.estimators.regressor", "MLPRegressor"),
     "load": (".core.loading", "load"),
     "export_onnx": (".core.interop.exporting", "export_onnx"),
     "load_onnx": (".core.interop.importing", "load_onnx"),
@@ -99,7 +102,10 @@ _PUBLIC = {
     "DivergenceError": (".kernels.errors", "DivergenceError"),
 }
 
-__all__ = ["__version__", *_PUBLIC]
+# name -> the library without which it only says what to install: no part of `import *` then
+_NEEDS = {"MLPClassifier": "sklearn", "MLPRegressor": "sklearn"}
+
+__all__ = ["__version__", *(n for n in _PUBLIC if n not in _NEEDS or find_spec(_NEEDS[n]))]
 
 if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from . import backends as backends
@@ -129,6 +135,8 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .core.callbacks import Plateau as Plateau
     from .core.conformance import check_backend as check_backend
     from .core.data import datasets as datasets
+    from .core.estimators.classifier import MLPClassifier as MLPClassifier
+    from .core.estimators.regressor import MLPRegressor as MLPRegressor
     from .core.graph.autodiff import grad as grad
     from .core.graph.autodiff import trace as trace
     from .core.graph.autodiff import value_and_grad as value_and_grad

@@ -46,18 +46,24 @@ class ArraySource:
         self.block = examples.block(session.backend, session.dtype, session.casts)
         self.lease = session.lease(self.kind, batch, self.block, examples.outputs)
         self.binding = self.lease.binding
-        even = self.kind == "train" and batching.even(self.rows, batch)
-        self.short = even and self.rows // batch <= SHORT_PASS
+        self.short = self.kind == "train" and batching.count(self.rows, batch) <= SHORT_PASS
 
     def follow(self) -> None:
         """Binds anew where a callback moved the model, or froze some of it."""
         if self.session.state is not self.state:
             self.bind()
 
+    def orders(self, count: int) -> np.ndarray | None:
+        """The rows' orders of the next `count` epochs, one behind the other; None: as they came."""
+        if not self.shuffle:
+            return None
+        seed, first = self.state.seed, self.state.epoch
+        found = [row_order(seed, epoch, self.rows) for epoch in range(first, first + count)]
+        return found[0] if count == 1 else np.concatenate(found)
+
     def order(self) -> None:
         """Sets the rows' order of this epoch."""
-        state = self.state
-        self.block.reorder(row_order(state.seed, state.epoch, self.rows) if self.shuffle else None)
+        self.block.reorder(self.orders(1))
 
     def several(self, left: int) -> tuple[list[dict[str, float]], Control]:
         """Up to `left` passes in one run, where the executor can and a pass is short.
@@ -65,17 +71,12 @@ class ArraySource:
         Returns the means of each, and the control block; an empty list: do it one by one.
         """
         session, state = self.session, self.state
-        steps = batching.full(self.rows, self.batch)
+        steps = batching.count(self.rows, self.batch)
         control = Control(batch=self.batch)
         count = min(self.binding.pace // steps, left) if self.short else 0
         if not count:
             return [], control
-        order = None
-        if self.shuffle:
-            epochs = range(state.epoch, state.epoch + count)
-            orders = [row_order(state.seed, n, self.rows) for n in epochs]
-            order = orders[0] if count == 1 else np.concatenate(orders)
-        self.block.reorder(order)
+        self.block.reorder(self.orders(count))
         control.learning_rates = session.optimizer.rates(state.step, count * steps)
         start = time.perf_counter()
         with state.turn:
