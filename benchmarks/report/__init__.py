@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from ...core.markup import Markup, element
 from ...kernels.files import write as write_file
 from ..result import Result
 from ..words import factor
 from . import charts, tables
 from .factors import guessed, mean, timed
-from .markup import Markup, element
 from .source import Source
 
 Section = Callable[[Source], list[Markup]]

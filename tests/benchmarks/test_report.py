@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from lamina.__main__ import app
 from lamina.benchmarks import words
-from lamina.benchmarks.report import charts, factors, markdown, markup, page, write
+from lamina.benchmarks.report import charts, factors, markdown, page, write
 from lamina.benchmarks.report.source import Source
 from lamina.benchmarks.report.svg import Scale
 from lamina.benchmarks.result import Ceiling, Result, Row
+from lamina.core import markup
 from lamina.kernels.errors import BadInput
 from sample_result import ENVIRONMENT, rounds, sample
 from typer.testing import CliRunner
