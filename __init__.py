@@ -56,6 +56,8 @@ _PUBLIC = {
     "LogFile": (".core.callbacks", "LogFile"),
     "Plateau": (".core.callbacks", "Plateau"),
     "History": (".core.history", "History"),
+    "MLPClassifier": (".core.estimators.classifier", "MLPClassifier"),
+    "MLPRegressor": (".core.estimators.regressor", "MLPRegressor"),
     "load": (".core.loading", "load"),
     "explain": (".core.inspection", "explain"),
     "profile": (".core.inspection", "profile"),
@@ -127,6 +129,8 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .core.callbacks import Plateau as Plateau
     from .core.conformance import check_backend as check_backend
     from .core.data import datasets as datasets
+    from .core.estimators.classifier import MLPClassifier as MLPClassifier
+    from .core.estimators.regressor import MLPRegressor as MLPRegressor
     from .core.graph.autodiff import grad as grad
     from .core.graph.autodiff import trace as trace
     from .core.graph.autodiff import value_and_grad as value_and_grad

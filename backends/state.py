@@ -104,7 +104,9 @@ class DataBlock:
 
     columns: name -> host array with the rows along its first axis. Arrays in memory are uploaded
         once and stay on the device; a device that reads main memory reads them where they are. A
-        `np.memmap` stays on disk: each batch is read, cast and uploaded when it is its turn.
+        `np.memmap` stays on disk, and what is no array (rows that are made when they are asked for,
+        by a slice or by numbers) stays as it is: each batch is read, cast and uploaded when it is
+        its turn.
     dtype: what a memory-mapped column of other numbers is cast to.
     weights: one non-negative number a row, on the host, or None when all rows weigh the same.
     order: row numbers to visit, or None for 0, 1, 2, ...
@@ -129,7 +131,7 @@ class DataBlock:
         self.rows = 1
         for name, column in columns.items():
             self.rows = len(column)
-            if isinstance(column, np.memmap):
+            if isinstance(column, np.memmap) or not isinstance(column, np.ndarray):
                 self.streamed[name] = column
             else:
                 self.columns[name] = backend.borrow(column)

@@ -60,10 +60,20 @@ def apply_environment() -> None:
 
 
 def count() -> int:
-    """The number that was set, or the cores that this process may use."""
+    """The number of shares that work is split into: what was set, or the usable cores.
+
+    Where nothing was set, OMP_NUM_THREADS says how many of them run at once: a pool of processes,
+    such as joblib's, gives each worker its part of the cores there. The shares stay the same, and
+    so do the numbers.
+    """
     apply_environment()
-    crew.limit = _chosen[0] if _chosen else usable_cores()
-    return crew.limit
+    if _chosen:
+        crew.limit = _chosen[0]
+        return crew.limit
+    shares = usable_cores()
+    word = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    crew.limit = min(shares, max(int(word), 1)) if word.isdecimal() else shares
+    return shares
 
 
 class Helper:

@@ -204,13 +204,13 @@ def whole(
     return Whole(name or title, known, mode or direction(title), function, scikit)
 
 
-def get(choice: str | losses.Function | Whole) -> Metric | Whole:
+def get(choice: str | losses.Function | Metric | Whole) -> Metric | Whole:
     """The metric that a choice stands for.
 
     choice: a name, a function on nodes, a function of scikit-learn's or a `functools.partial` of
-        one, or what `whole` made. Raises: UnknownName, BadInput.
+        one, what `whole` made, or a metric. Raises: UnknownName, BadInput.
     """
-    if isinstance(choice, Whole):
+    if isinstance(choice, (Whole, Metric)):
         return choice
     if isinstance(choice, str):
         found = _by_name(choice)

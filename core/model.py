@@ -78,7 +78,7 @@ class Sequential:
         layers: Sequence[Layer],
         loss: str | losses.Function | losses.Loss,
         optimizer: str | optimizers.Optimizer = "adam",
-        metrics: Sequence[str | losses.Function | measures.Whole] = (),
+        metrics: Sequence[str | losses.Function | row_metrics.Metric | measures.Whole] = (),
         backend: Choice = "auto",
         dtype: str = "float32",
         precision: str | None = None,

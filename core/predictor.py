@@ -63,10 +63,20 @@ class Predictor:
         free.append(binding)
         return result
 
+    def forget_data(self) -> None:
+        """Lets go of the rows that were predicted last."""
+        for (_, streamed), free in self.free.items():
+            if streamed:
+                free.clear()
+            for binding in free:
+                binding.use(self._no_data())
+
     def _bound(self, capacity: int) -> Binding:
         program = self.session.program("predict", capacity)
-        block = self._block(np.zeros((1, *(self.features or ())), self.dtype))
-        return self.backend.compile(program).bind(self.state, block)
+        return self.backend.compile(program).bind(self.state, self._no_data())
+
+    def _no_data(self) -> DataBlock:
+        return self._block(np.zeros((1, *(self.features or ())), self.dtype))
 
     def _block(self, x: np.ndarray) -> DataBlock:
         session = self.session

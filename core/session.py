@@ -353,6 +353,17 @@ class Session:
         binding.use(block)
         return Lease(binding, free)
 
+    def forget_data(self) -> None:
+        """Lets bindings that nobody uses go of the rows that they had last."""
+        x = np.zeros((1, *(self.features or ())), self.dtype)
+        for (_, _, outputs, streamed), free in self._free.items():
+            labels = self.loss.labels and outputs == 1
+            y = np.zeros((1, outputs), "int32" if labels else self.dtype)
+            if streamed:  # whose programs read their rows in another way
+                free.clear()
+            for binding in free:
+                binding.use(DataBlock(self.backend, {"x": x, "y": y}, dtype=self.dtype))
+
     # Runs
 
     def step(self, examples: Examples, control: Control) -> None:

@@ -54,10 +54,17 @@ class ArraySource:
         if self.session.state is not self.state:
             self.bind()
 
+    def orders(self, count: int) -> np.ndarray | None:
+        """The rows' orders of the next `count` epochs, one behind the other; None: as they came."""
+        if not self.shuffle:
+            return None
+        seed, first = self.state.seed, self.state.epoch
+        found = [row_order(seed, epoch, self.rows) for epoch in range(first, first + count)]
+        return found[0] if count == 1 else np.concatenate(found)
+
     def order(self) -> None:
         """Sets the rows' order of this epoch."""
-        state = self.state
-        self.block.reorder(row_order(state.seed, state.epoch, self.rows) if self.shuffle else None)
+        self.block.reorder(self.orders(1))
 
     def several(self, left: int) -> tuple[list[dict[str, float]], Control]:
         """Up to `left` passes in one run, where the executor can and a pass is short.
@@ -70,12 +77,7 @@ class ArraySource:
         count = min(self.binding.pace // steps, left) if self.short else 0
         if not count:
             return [], control
-        order = None
-        if self.shuffle:
-            epochs = range(state.epoch, state.epoch + count)
-            orders = [row_order(state.seed, n, self.rows) for n in epochs]
-            order = orders[0] if count == 1 else np.concatenate(orders)
-        self.block.reorder(order)
+        self.block.reorder(self.orders(count))
         control.learning_rates = session.optimizer.rates(state.step, count * steps)
         start = time.perf_counter()
         with state.turn:

@@ -1,0 +1,47 @@
+"""What the estimators take from scikit-learn, in the versions from 1.5 on."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+try:
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.utils import check_consistent_length, validation
+except ImportError as error:
+    raise ImportError(
+        "lm.MLPClassifier and lm.MLPRegressor are scikit-learn's estimators on lamina's networks:"
+        ' pip install "lamina[sklearn]"'
+    ) from error
+
+
+def constraints(*others: str) -> dict[str, Any]:
+    """What scikit-learn asks of its own settings. others: those that lamina looks at itself."""
+    known: dict[str, Any] = attrgetter("_parameter_constraints")(MLPClassifier)
+    return {**known, **dict.fromkeys(others, "no_validation")}
+
+
+def validate_data(estimator: Any, *data: Any, **checks: Any) -> Any:
+    """X, or X and y, checked and cast; names and number of the features remembered or compared.
+
+    estimator: whose data. data, checks: as `sklearn.utils.validation.validate_data` takes them,
+        which was a method before version 1.6.
+    """
+    if hasattr(validation, "validate_data"):
+        return validation.validate_data(estimator, *data, **checks)
+    return attrgetter("_validate_data")(estimator)(*data, **checks)
+
+
+def row_weights(sample_weight: Any, X: Any) -> np.ndarray:
+    """Weights of rows, (n,) of X's dtype: finite numbers, one for each row. Raises: ValueError."""
+    if np.ndim(sample_weight) == 0:
+        sample_weight = np.full(X.shape[0], sample_weight)
+    found: np.ndarray = validation.check_array(
+        sample_weight, ensure_2d=False, dtype=X.dtype, input_name="sample_weight"
+    )
+    if found.ndim != 1:
+        raise ValueError(f"Sample weights must be 1D array or scalar, got {found.ndim}D array.")
+    check_consistent_length(found, X)
+    return found
