@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 # Each colour with the variable of a page that takes its place, where the page has one. Neighbours
 # of SERIES stay apart for eyes that lack one kind of cone; lines differ in their dashes as well.
 INK, SOFT, LINE, PAPER = "#1f2328", "#5b6168", "#e3e0da", "#fcfbf9"
-BLUE, ORANGE, GREEN, PINK, VIOLET = "#1f6fbf", "#b8620b", "#1c5440", "#df0c82", "#411a93"
+BLUE, ORANGE, GREEN, PINK, VIOLET = "#1f6fbf", "#a9590a", "#1c5440", "#df0c82", "#411a93"
 SERIES = (BLUE, ORANGE, GREEN, PINK, VIOLET, INK)
 DASHES = ("-", (0, (5, 1.6)), (0, (1.4, 1.2)), (0, (6, 1.4, 1.4, 1.4)), (0, (3, 1.2)), (0, (9, 2)))
 VARIABLES = {
-    INK: "ink", SOFT: "soft", LINE: "line", PAPER: "paper", BLUE: "s2", ORANGE: "s1",
-    GREEN: "s3", PINK: "s5", VIOLET: "s4",
+    INK: "ink", SOFT: "soft", LINE: "line", PAPER: "paper", BLUE: "f1", ORANGE: "f2",
+    GREEN: "f3", PINK: "f4", VIOLET: "f5",
 }  # fmt: skip
 CHINESE = (  # families of fonts with Chinese characters, whichever is installed
     "Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei",

@@ -9,7 +9,6 @@
 # %%
 import lamina as lm
 import matplotlib.pyplot as plt
-import numpy as np
 
 plt.style.use(lm.plot.style())
 epochs = 60  # reduced: 5

@@ -48,7 +48,8 @@ plt.show()
 
 # %% [markdown]
 # Mini-batches take some examples for each step: the slope is only roughly right, but there are
-# many more steps in an epoch. The cost is noisier, and lower after the same number of epochs.
+# many more steps in an epoch, so the cost falls sooner. Very small ones end in noise: the cost goes
+# up and down around its lowest value.
 
 # %%
 sizes = {f"{size} rows a step": descend(0.3, size) for size in (len(x), 32, 8)}

@@ -20,6 +20,7 @@ x = draw.standard_normal((rows, features))
 y = (x[:, :1] + x[:, 1:2] > 0).astype(float)
 start = 0.01 * draw.standard_normal((features, 1))
 
+
 # %%
 def step_with_loops(w, b, rate=0.1):
     dw, db = np.zeros_like(w), 0.0

@@ -27,6 +27,7 @@ x, y = data.x_train, data.y_train
 line = LogisticRegression(C=1e6).fit(x, y)
 print(f"logistic regression: {100 * line.score(x, y):.0f} % of the points")
 
+
 # %%
 def flower_network(units):
     draw = np.random.RandomState(2)  # the course's generator, and its order of drawing
@@ -70,7 +71,7 @@ for ax, units in zip(axes.flat, many, strict=False):
     print(f"{units} hidden units: {right:.2f} % of the points")
     lm.plot.decision_boundary(network, x, y, ax=ax)
     ax.set(title=f"{units}: {right:.2f} %", xlabel="", ylabel="")
-for ax in axes.flat[len(many):]:
+for ax in axes.flat[len(many) :]:
     ax.axis("off")
 plt.suptitle("Decision boundaries by the number of hidden units")
 plt.show()

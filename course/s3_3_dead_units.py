@@ -43,7 +43,7 @@ def train(activation, rate, seed):
 # image.
 
 # %%
-print("activation", "learning rate", "off", "dead", "new images right", sep="\t")
+print("activation", "learning rate", "off", "always off", "new images right", sep="\t")
 dead = {}
 for activation in ("relu", "leaky_relu"):
     for rate in rates:

@@ -2,8 +2,8 @@
 # # 3.4 Without a nonlinearity depth is nothing
 #
 # If g(z) = z, two layers compute (x W1 + b1) W2 + b2 = x (W1 W2) + (b1 W2 + b2): one layer with
-# another matrix. However many there are, the whole is linear. A linear *output* has its use, though:
-# for regression, where the label is a real number such as a price.
+# another matrix. However many there are, the whole is linear. A linear *output* has its use,
+# though: for regression, where the label is a real number such as a price.
 
 # %%
 import lamina as lm
@@ -32,7 +32,8 @@ bent = flower(lm.Dense(16, "tanh"), lm.Dense(16, "tanh"), lm.Dense(16, "tanh"))
 one = np.eye(2), np.zeros((1, 2))
 for weight, bias in zip(*[iter(linear.get_weights())] * 2, strict=True):
     one = one[0] @ weight, one[1] @ weight + bias
-print(f"four layers without activation, as one matrix: {one[0].ravel().round(4)}, bias {one[1].ravel().round(4)}")
+matrix, bias = one[0].ravel().round(4), one[1].ravel().round(4)
+print(f"four layers without activation are one: matrix {matrix}, bias {bias}")
 same = 1 / (1 + np.exp(-(x @ one[0] + one[1])))
 print(f"largest difference of the predictions: {np.abs(same - linear.predict(x)).max():.1e}")
 for name, model in {"without activation": linear, "with tanh": bent}.items():

@@ -79,6 +79,7 @@ def perform(
     names: dict[str, Any] = {"__name__": "__main__"}
     begun = time.perf_counter()
     with use_backend(backend or "auto"), figures.without_fonts(), plt.rc_context():
+        warnings.filterwarnings("ignore", ".* is non-interactive")  # plt.show(), until this is over
         name = get_backend().name
         done = Performance(section, name, words, names=names)
         for cell in section.cells():
@@ -91,8 +92,7 @@ def perform(
                 source, changed = reduced(source)
                 done.changed.update(changed)
             step.source, output = source, io.StringIO()
-            with contextlib.redirect_stdout(output), warnings.catch_warnings():
-                warnings.filterwarnings("ignore", ".* is non-interactive")  # plt.show()
+            with contextlib.redirect_stdout(output):
                 exec(compile(source, str(section.path), "exec", dont_inherit=True), names)
                 step.printed = output.getvalue()
                 for number in plt.get_fignums():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import lamina as lm
@@ -163,12 +165,23 @@ def lab(linear: np.ndarray) -> np.ndarray:
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
 
+CSS = (Path(figures.__file__).parent / "base.css").read_text()
+SCHEMES = [dict(re.findall(r"--(\w+): (#\w{6})", text)) for text in CSS.split("@media")[:2]]
+
+
+def test_a_page_s_light_colours_are_those_of_figures() -> None:
+    for colour, variable in figures.VARIABLES.items():
+        assert SCHEMES[0][variable] == colour
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=["light", "dark"])
 @pytest.mark.parametrize("missing", ["none", "red", "green", "blue"])
-def test_colours_stay_apart_for_every_eye(missing: str) -> None:
-    seen = [lab(cones(colour, missing)) for colour in figures.SERIES]
+def test_colours_stay_apart_for_every_eye(missing: str, scheme: dict[str, str]) -> None:
+    series = [scheme[figures.VARIABLES[colour]] for colour in figures.SERIES]
+    seen = [lab(cones(colour, missing)) for colour in series]
     for number, one in enumerate(seen):
         for other in seen[:number]:
-            assert np.linalg.norm(one - other) > 15.0, (figures.SERIES[number], missing)
+            assert np.linalg.norm(one - other) > 15.0, (series[number], missing)
 
 
 def test_the_svg_keeps_words_and_takes_the_page_s_colours() -> None:
@@ -177,7 +190,7 @@ def test_the_svg_keeps_words_and_takes_the_page_s_colours() -> None:
     axes.set_title("标题 title")
     made = figures.svg(axes.figure, "x1")
     assert "标题 title" in made
-    assert f"var(--s2, {figures.BLUE})" in made
+    assert f"var(--f1, {figures.BLUE})" in made
     assert 'id="x1-' in made
     assert figures.svg(axes.figure, "x1") == made
     assert "http" not in made.replace("http://www.w3.org", "")
