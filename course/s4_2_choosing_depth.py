@@ -51,8 +51,9 @@ for sizes, activation, mean, spread in rows_of:
 best = max(rows_of, key=lambda row: row[2])
 good = [row for row in rows_of if row[2] >= best[2] - best[3]]
 simplest = min(good, key=lambda row: sum(int(n) for n in row[0].split("-") if n.isdigit()))
-print(f"highest: {best[0]} {best[1]}, {100 * best[2]:.1f} %")
-print(f"pick: {simplest[0]} {simplest[1]}, the smallest within one spread of it")
+names = [f"{sizes} {activation}".strip() for sizes, activation, *_ in (best, simplest)]
+print(f"highest: {names[0]}, {100 * best[2]:.1f} %")
+print(f"pick: {names[1]}, the smallest within one spread of it")
 print(f"the highest on new images: {100 * search.score(data.x_test, data.y_test):.1f} % right")
 
 # %% [markdown]

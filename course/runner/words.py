@@ -17,17 +17,22 @@ from ...kernels.errors import unknown
 from .section import FOLDER, Section
 
 FOLDERS = {"en": None, "zh": "chinese"}
-NUMBER = re.compile(r"(?<![\w#])[-−+±]?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?|\b(?:nan|inf)\b")
+NAMES = (  # of things that are the same in every language
+    "sigmoid", "tanh", "relu", "leaky_relu", "logistic", "identity", "loops", "numpy", "numba",
+    "cupy", "Xavier", "He", "ReLU", "dW1", "db1", "dW2", "db2", "nan", "inf",
+)  # fmt: skip
+NUMBER = re.compile(r"(?<![\w#])[-−+±]?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?")
+BOTH = re.compile(rf"{NUMBER.pattern}|\b(?:{'|'.join(NAMES)})\b")
 WORD = re.compile(r"[A-Za-z]{2,}")
 
 
-def template(text: str) -> tuple[str, list[str]]:
-    """A line with # for each number, and the numbers.
+def template(text: str, what: re.Pattern[str] = NUMBER) -> tuple[str, list[str]]:
+    """A line with # for each number, or for what else is given, and these.
 
     >>> template("4 hidden units: -0.5 %")
     ('# hidden units: # %', ['4', '-0.5'])
     """
-    return NUMBER.sub("#", text), NUMBER.findall(text)
+    return what.sub("#", text), what.findall(text)
 
 
 def filled(pattern: str, numbers: list[str]) -> str:
@@ -75,19 +80,17 @@ class Words:
 
     def line(self, english: str) -> str:
         """A line of print, a label or a caption; cells of a table are apart by tabs."""
-        if self.language == "en" or not WORD.search(english):
-            return english
+        if self.language == "en" or not WORD.search(english) or english.startswith("$\\math"):
+            return english  # ticks of logarithmic axes are formulas
         return "\t".join(self._phrase(part) for part in english.split("\t"))
 
     def _phrase(self, english: str) -> str:
         text = english.strip()
-        pattern, numbers = template(text)
-        words = set(WORD.findall(pattern))
-        if not words:
-            return english
-        if pattern in self.known:
-            return english.replace(text, filled(self.known[pattern], numbers))
-        if not words <= self.kept:
+        for what in (NUMBER, BOTH):  # a name may be a word of the sentence
+            pattern, found = template(text, what)
+            if pattern in self.known:
+                return english.replace(text, filled(self.known[pattern], found))
+        if not set(WORD.findall(pattern)) <= self.kept:
             self.missing.append(text)
         return english
 
