@@ -18,7 +18,7 @@ rows = 1400  # reduced: 150
 seeds = 5  # reduced: 2
 
 data = lm.datasets.load("digits")
-x, y = data.x_train[:rows], data.y_train[:rows]
+x, y, new = data.x_train[:rows], data.y_train[:rows], (data.x_test, data.y_test)
 
 
 def network(depth, seed=0):
@@ -28,9 +28,6 @@ def network(depth, seed=0):
     ).build(64)  # fmt: skip
 
 
-model = network(depth)
-print(f"{depth} hidden layers: shapes of the weights {[w.shape for w in model.get_weights()[::2]]}")
-
 # %% [markdown]
 # Forward and back as loops over layers, beside the library's gradients.
 
@@ -38,11 +35,10 @@ print(f"{depth} hidden layers: shapes of the weights {[w.shape for w in model.ge
 # %%
 def forward(x, weights):
     outputs = [x]
-    for layer, (w, b) in enumerate(weights):
+    for w, b in weights:
         z = outputs[-1] @ w + b
-        last = layer == len(weights) - 1
-        outputs.append(np.exp(z - z.max(axis=1, keepdims=True)) if last else np.maximum(z, 0))
-    outputs[-1] /= outputs[-1].sum(axis=1, keepdims=True)  # softmax
+        outputs.append(np.maximum(z, 0))
+    outputs[-1] = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)  # softmax, in the last one
     return outputs
 
 
@@ -54,34 +50,30 @@ def backward(y, weights, outputs):
     return gradients
 
 
+model = network(depth)
 arrays = model.get_weights()
+print(f"{depth} hidden layers: shapes of the weights {[w.shape for w in arrays[::2]]}")
 weights = list(zip(arrays[::2], arrays[1::2], strict=True))
 by_hand = backward(y, weights, forward(x, weights))
 library = model.gradients(x, y)
-pairs = zip(by_hand, library, strict=True)
-worst = max(np.abs(mine[0] - its["weight"]).max() for mine, its in pairs)
+worst = max(np.abs(m[0] - g["weight"]).max() for m, g in zip(by_hand, library, strict=True))
 print(f"by hand and from the library within {max(worst, 1e-15):.0e}")
 print("the gradient check", "passes" if lm.check_gradients(model, x[:50], y[:50]) else "FAILS")
 
 # %% [markdown]
-# What depth is worth on digits, from logistic regression on: the line `depth = 3` above, for each
-# of five depths.
+# What depth is worth on digits: the line `depth = 3` above, for each of five depths.
 
 # %%
 histories = {}
 for layers in range(5):
     scores = []
     for seed in range(seeds):
-        model = network(layers, seed)
-        history = model.fit(x, y, epochs, validation_data=(data.x_test, data.y_test), verbose=0)
+        history = network(layers, seed).fit(x, y, epochs, validation_data=new, verbose=0)
         scores.append(100 * history.history["val_accuracy"][-1])
     histories[f"{layers} hidden"] = history
-    mean, spread = np.mean(scores), np.std(scores)
-    print(f"{layers} hidden layers: {mean:.1f} ± {spread:.1f} % of new images right")
-
-# %%
-ax = lm.plot.learning_curves(histories, "val_accuracy")
-ax.set_ylim(0.8, 1.0)
-ax.set_ylabel("accuracy on new images")
+    right = f"{np.mean(scores):.1f} ± {np.std(scores):.1f} %"
+    print(f"{layers} hidden layers: {right} of new images right")
+lm.plot.learning_curves(histories, "val_accuracy").set(ylabel="accuracy on new images")
+plt.ylim(0.8, 1.0)
 plt.suptitle("Accuracy by epoch for 0 to 4 hidden layers")
 plt.show()

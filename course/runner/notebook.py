@@ -60,6 +60,8 @@ def translated(source: str, words: Words) -> str:
     for token in reversed(list(tokenize.generate_tokens(io.StringIO(source).readline))):
         if token.type != tokenize.STRING or token.start[0] != token.end[0]:
             continue
+        if not token.string.startswith(("'", '"')):  # one with fields
+            continue
         said = ast.literal_eval(token.string)
         if isinstance(said, str) and said in words.known:
             row, at = token.start[0] - 1, token.end[1]

@@ -6,7 +6,7 @@ import contextlib
 import io
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -65,13 +65,12 @@ def perform(
     backend: Choice = None,
     languages: Sequence[str] = ("en",),
     small: bool = False,
-    change: Callable[[str], str] = str,
     alone: bool = False,
 ) -> Performance:
     """Runs a section. Raises what its code raises, and LaminaError without matplotlib or jupytext.
 
     backend: None: the default. small: in its reduced size, as plain loops always are.
-    change: what is done to each cell's code first. alone: name fonts in the pictures, for files.
+    alone: name fonts in the pictures, for files.
     """
     plt = figures.pyplot()
     plt.switch_backend("agg")
@@ -87,7 +86,7 @@ def perform(
             done.steps.append(step)
             if cell.kind != "code":
                 continue
-            source = change(cell.source)
+            source = cell.source
             if small or name == "loops":
                 source, changed = reduced(source)
                 done.changed.update(changed)

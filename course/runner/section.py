@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...kernels.errors import BadInput, LaminaError, unknown
+from ...kernels.errors import LaminaError, unknown
 
 FOLDER = Path(__file__).resolve().parent.parent
 TITLE = re.compile(r"# # ([\d., –]+) (.+)")
@@ -103,11 +103,3 @@ def reduced(source: str) -> tuple[str, dict[str, tuple[str, str]]]:
     """A cell's code in its reduced size, and what that changes: name -> (whole, reduced)."""
     changed = {name: (whole, small) for name, whole, small in SIZE.findall(source)}
     return SIZE.sub(r"\1 = \3", source), changed
-
-
-def edited(source: str, name: str, value: str) -> str:
-    """A cell's code with another value in the one line `name = ...`. Raises: BadInput."""
-    made, count = re.subn(rf"^{name} = .*$", f"{name} = {value}", source, flags=re.MULTILINE)
-    if count != 1:
-        raise BadInput(f"there are {count} lines {name} = ... in the cell, not one")
-    return made
