@@ -30,15 +30,21 @@ class Measured(Protocol):
 def curves(several: Mapping[str, Measured], metric: str, ax: Axes | None = None) -> Axes:
     """One metric of trainings by name, and dashed that of their validation. Raises: UnknownName."""
     ax = figures.axes(ax)
+    held = any(f"val_{metric}" in one.history for one in several.values())  # dashes are for these
     for number, (name, one) in enumerate(several.items()):
         if metric not in one.history:
             raise unknown("metric", metric, tuple(one.history))
         colour = figures.SERIES[number % len(figures.SERIES)]
-        ax.plot(one.epochs, one.history[metric], "-", color=colour, label=name or "training")
+        dashes = "-" if held else figures.DASHES[number % len(figures.DASHES)]
+        ax.plot(
+            one.epochs, one.history[metric], linestyle=dashes, color=colour,
+            label=name or "training",
+        )  # fmt: skip
         if f"val_{metric}" in one.history:
             told = f"{name}, validation" if name else "validation"
             ax.plot(one.epochs, one.history[f"val_{metric}"], "--", color=colour, label=told)
     ax.set_xlabel("epoch")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_ylabel(metric.replace("_", " "))
     if len(ax.lines) > 1:
         ax.legend()

@@ -229,7 +229,7 @@ def roc(model: Any, x: Any, y: Any, ax: Axes | None = None) -> Axes:
     metrics, ax = _displays().metrics, figures.axes(ax)
     metrics.RocCurveDisplay.from_predictions(
         *_likely(model, x, y), plot_chance_level=True, ax=ax, name="model",
-        chance_level_kw={"label": "chance"},
+        chance_level_kw={"label": "chance", "color": figures.SOFT},
     )  # fmt: skip
     ax.set(xlabel="false positive rate", ylabel="true positive rate")
     return ax
@@ -243,6 +243,10 @@ def calibration(model: Any, x: Any, y: Any, bins: int = 10, ax: Axes | None = No
     Raises: BadInput; LaminaError without scikit-learn.
     """
     display, ax = _displays().calibration.CalibrationDisplay, figures.axes(ax)
-    display.from_predictions(*_likely(model, x, y), n_bins=bins, ax=ax, name="model")
+    shown = display.from_predictions(*_likely(model, x, y), n_bins=bins, ax=ax, name="model")
+    for line in ax.lines:
+        if line is not shown.line_:  # black is lost on a dark page
+            line.set_color(figures.SOFT)
+    ax.legend(loc="upper left")
     ax.set(xlabel="predicted probability", ylabel="share of class 1")
     return ax

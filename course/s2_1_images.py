@@ -53,10 +53,11 @@ print(f"is it a 3? {right:.1f} % of new images right; always no: {100 * (1 - y_n
 # counts which rows were taken for what, and the curve what another threshold than 0.5 would do.
 
 # %%
-figure, (left, right) = plt.subplots(1, 2, figsize=(4.8, 2.6))
-lm.plot.confusion_matrix(model, x_new, y_new, ["not 3", "3"], ax=left)
-lm.plot.roc(model, x_new, y_new, ax=right)
+lm.plot.confusion_matrix(model, x_new, y_new, ["not 3", "3"], plt.subplots(figsize=(3, 2.6))[1])
 plt.suptitle("Errors of both kinds: is it a 3?")
+plt.show()
+lm.plot.roc(model, x_new, y_new)
+plt.suptitle("Threes that are found, against false alarms, for every threshold")
 plt.show()
 lm.plot.weights(model, columns=1, ax=plt.subplots(figsize=(2.4, 2.4))[1])
 plt.suptitle("The 64 weights as an image: red pixels speak for a 3, blue against it")

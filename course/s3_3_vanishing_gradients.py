@@ -56,11 +56,22 @@ for depth in depths:
 # The course's sentence that sigmoid's gradients vanish is right, and how fast they do is plain to
 # see. That ReLU's and tanh's do not is due to the weights they start with as well: see 3.7.
 
+# %% [markdown]
+# And who learns fastest? The cost after some epochs of Adam, in a shallow and in a deep network.
+
 # %%
 epochs = 15  # reduced: 2
-for name in names:
-    model = deep(name, depths[-2], 0)
-    history = model.fit(data.x_train[:rows], data.y_train[:rows], epochs, verbose=0)
-    cost = history.history["loss"]
-    print(f"{name}, {depths[-2]} hidden layers: cost {cost[0]:.3f} in the first epoch,"
-          f" {cost[-1]:.3f} in the last of {epochs}")  # fmt: skip
+print("hidden layers", *names, sep="\t")
+for depth in (1, *depths):
+    cells = []
+    for name in names:
+        models = [deep(name, depth, seed) for seed in range(seeds)]
+        costs = [m.fit(x, y, epochs, verbose=0).history["loss"][-1] for m in models]
+        cells.append(f"{np.mean(costs):.3f} ± {np.std(costs):.3f}")
+    print(depth, *cells, sep="\t")
+
+# %% [markdown]
+# From five hidden layers on sigmoid does not learn at all: as the course says. That ReLU learns
+# faster than tanh, its other sentence, **cannot be seen here** at any depth: with 5 and 10 layers
+# the two differ by less than the spread over seeds, and with 1, 2 and 20 tanh is ahead. Each began
+# with weights by the rule that suits it (Xavier for tanh, He for ReLU), which matters more.

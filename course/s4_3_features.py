@@ -43,11 +43,11 @@ arrays = model.get_weights()
 for w, b in zip(arrays[:-2:2], arrays[1:-2:2], strict=True):
     after = np.maximum(after @ w + b, 0)
     outputs.append(after)
-figure, axes = plt.subplots(3, 1, figsize=(4.8, 4.2))
+figure, axes = plt.subplots(3, 1, figsize=(4.8, 4.6))
 for layer, ax in enumerate(axes, 1):
     strongest = np.argsort(outputs[layer], axis=0)[-40:]
     pictures = x[strongest].mean(axis=0) - x.mean(axis=0)
-    lm.plot.weights(pictures.T, columns=16, ax=ax)
+    lm.plot.weights(pictures.T, columns=8, ax=ax)
     ax.set_title(f"layer {layer}")
 plt.suptitle("Mean of the images that excite each unit most")
 plt.show()

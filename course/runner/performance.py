@@ -8,12 +8,14 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from ...backends.selection import Choice, get_backend, use_backend
 from ...core import figures
 from ...core.markup import Markup
-from .section import Section, reduced
+from ...kernels.errors import LaminaError
+from .section import INSTALL, Section, reduced
 from .words import Words
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ def perform(
                 done.changed.update(changed)
             step.source, output = source, io.StringIO()
             with contextlib.redirect_stdout(output):
-                exec(compile(source, str(section.path), "exec", dont_inherit=True), names)
+                _execute(compile(source, str(section.path), "exec", dont_inherit=True), names)
                 step.printed = output.getvalue()
                 for number in plt.get_fignums():
                     place = f"f{section.path.stem}-{len(done.steps)}-{number}"
@@ -100,6 +102,14 @@ def perform(
             plt.close("all")
     done.seconds = time.perf_counter() - begun
     return done
+
+
+def _execute(code: CodeType, names: dict[str, Any]) -> None:
+    """Runs a cell. Raises: LaminaError where a package is missing."""
+    try:
+        exec(code, names)
+    except ModuleNotFoundError as error:
+        raise LaminaError(f"there is no {error.name}: {INSTALL}") from None
 
 
 def _picture(figure: Figure, place: str, words: dict[str, Words], alone: bool) -> Picture:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -117,6 +118,15 @@ def test_what_is_unknown_is_said(arguments: list[str], told: str) -> None:
     done = CliRunner().invoke(app, ["course", *arguments])
     assert done.exit_code == 2
     assert told in done.stderr
+
+
+def test_a_missing_package_is_told_with_what_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for missing in ("jupytext", "sklearn.datasets"):
+        with monkeypatch.context() as there:
+            there.setitem(sys.modules, missing, None)
+            done = CliRunner().invoke(app, ["course", "tables_and_images", "--backend", "numpy"])
+        assert done.exit_code == 1
+        assert 'pip install "lamina[course]"' in done.stderr
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
