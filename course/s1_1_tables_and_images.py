@@ -34,7 +34,7 @@ def learn(seed):
     model = lm.Sequential(
         [lm.Standardize(), lm.Dense(16, "relu"), lm.Dense(1, "sigmoid")],
         loss="binary_cross_entropy", metrics=("accuracy",), seed=seed,
-    )  # fmt: skip
+    )
     history = model.fit(x_train, y_train, epochs, validation_data=(x_test, y_test), verbose=0)
     return model, history
 
@@ -55,7 +55,7 @@ def read(seed):
     model = lm.Sequential(
         [lm.Dense(16, "relu"), lm.Dense(10, "softmax")],
         loss="cross_entropy", metrics=("accuracy",), seed=seed,
-    )  # fmt: skip
+    )
     data = (new_images, new_digits)
     return model, model.fit(images, digits, epochs, validation_data=data, verbose=0)
 

@@ -39,7 +39,7 @@ def accuracy(hidden, rows, seed):
     model = lm.Sequential(
         [*(lm.Dense(units, "relu") for units in hidden), lm.Dense(10, "softmax")],
         loss="cross_entropy", optimizer=lm.Adam(1e-3), metrics=("accuracy",), seed=seed,
-    )  # fmt: skip
+    )
     batch = min(64, rows)
     rounds = max(epochs, steps * batch // rows)
     model.fit(data.x_train[chosen], data.y_train[chosen], rounds, batch, verbose=0)
@@ -49,7 +49,7 @@ def accuracy(hidden, rows, seed):
 # %%
 print("rows", *networks, sep="\t")
 found = np.array([[[accuracy(hidden, rows, seed) for seed in range(seeds)]
-                   for hidden in networks.values()] for rows in sizes])  # fmt: skip
+                   for hidden in networks.values()] for rows in sizes])
 mean, spread = found.mean(axis=2), found.std(axis=2)
 for rows, right, error in zip(sizes, mean, spread, strict=True):
     print(rows, *(f"{r:.1f} ± {e:.1f} %" for r, e in zip(right, error, strict=True)), sep="\t")
@@ -71,4 +71,4 @@ plt.show()
 # %%
 gain = mean[:, 2] - mean[:, 0]
 print(f"large network minus logistic regression: {gain[0]:.1f} points with {sizes[0]} rows,"
-      f" {gain[-1]:.1f} points with {sizes[-1]} rows")  # fmt: skip
+      f" {gain[-1]:.1f} points with {sizes[-1]} rows")

@@ -43,7 +43,7 @@ x_new, y_new = data.x_test, (data.y_test == 3).astype(int)
 model = lm.Sequential(
     [lm.Dense(1, "sigmoid")], loss="binary_cross_entropy",
     optimizer=lm.Adam(0.02), metrics=("accuracy",), seed=0,
-)  # fmt: skip
+)
 model.fit(x, y, epochs, verbose=0)
 right = 100 * model.evaluate(x_new, y_new)["accuracy"]
 print(f"is it a 3? {right:.1f} % of new images right; always no: {100 * (1 - y_new.mean()):.1f} %")

@@ -52,11 +52,11 @@ for name in surfaces:
             [lm.Dense(1, "sigmoid")], {"squared error": "mean_squared_error",
                                        "cross-entropy": "binary_cross_entropy"}[name],
             optimizer=lm.SGD(1.0), dtype="float64", seed=0,
-        )  # fmt: skip
+        )
         model.build(1).set_weights([[[i]], [j]])
         model.fit(x, y, epochs=400, batch_size=len(x), verbose=0)
         ends.append(model.evaluate(x, y)["loss"])
     ends = np.array(ends)
     stuck = 100 * np.mean(ends > ends.min() + 0.01)
     print(f"{name}: lowest cost {ends.min():.4f}, highest {ends.max():.4f} after descent,"
-          f" {stuck:.1f} % of the starts end more than 0.01 above the lowest")  # fmt: skip
+          f" {stuck:.1f} % of the starts end more than 0.01 above the lowest")

@@ -23,7 +23,7 @@ def descend(rate, batch_size):
     model = lm.Sequential(
         [lm.Dense(1, "sigmoid")], loss="binary_cross_entropy",
         optimizer=lm.SGD(rate), dtype="float64", seed=0,
-    )  # fmt: skip
+    )
     return model.fit(x, y, epochs, batch_size, shuffle=batch_size < len(x), verbose=0)
 
 
@@ -38,7 +38,7 @@ for name, rate in {"too small": 0.01, "good": 3.0, "too large": 40.0}.items():
     cost = np.array(history.history["loss"])
     histories[f"{name}: {rate}"] = history
     print(f"rate {rate}: cost {cost[0]:.4f} at first, {cost[-1]:.4f} at last,"
-          f" {(np.diff(cost) > 0).sum()} of {epochs - 1} steps went up")  # fmt: skip
+          f" {(np.diff(cost) > 0).sum()} of {epochs - 1} steps went up")
 
 # %%
 ax = lm.plot.learning_curves(histories)

@@ -50,7 +50,7 @@ def one_epoch(backend, rounds):
     model = lm.Sequential(
         [lm.Dense(1, "sigmoid")], "binary_cross_entropy", lm.SGD(0.1),
         backend=backend, dtype="float64",
-    )  # fmt: skip
+    )
     model.build(features).set_weights([start, [0.0]])
     model.fit(x, y, 1, rows, shuffle=False, verbose=0)
     learned = model.get_weights()
@@ -61,7 +61,7 @@ def one_epoch(backend, rounds):
 # %%
 w, b = step_with_loops(start, 0.0)
 found = {"loops in Python": seconds(lambda: step_with_loops(start, 0.0), 1),
-         "vectorised by hand": seconds(lambda: step_vectorised(start, 0.0), 50)}  # fmt: skip
+         "vectorised by hand": seconds(lambda: step_vectorised(start, 0.0), 50)}
 for status in lm.backends():
     if status.available:
         (learned, bias), taken = one_epoch(status.name, 2 if status.name == "loops" else 200)

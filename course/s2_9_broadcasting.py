@@ -11,7 +11,7 @@ import numpy as np
 
 calories = np.array([[56.0, 0.0, 4.4, 68.0],
                      [1.2, 104.0, 52.0, 8.0],
-                     [1.8, 135.0, 99.0, 0.9]])  # fmt: skip
+                     [1.8, 135.0, 99.0, 0.9]])
 total = calories.sum(axis=0, keepdims=True)
 print(f"columns: shape {total.shape}, sums {total}")
 print(f"percentages, {calories.shape} / {total.shape}:")

@@ -35,7 +35,7 @@ def flower_network(units):
     model = lm.Sequential(
         [lm.Dense(units, "tanh"), lm.Dense(1, "sigmoid")],
         loss="binary_cross_entropy", optimizer=lm.SGD(1.2), dtype="float64",
-    )  # fmt: skip
+    )
     model.build(2).set_weights([w1.T, np.zeros(units), w2.T, np.zeros(1)])
     return model
 
@@ -50,7 +50,6 @@ for number, cost in enumerate(history.history["loss"][::1000]):
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(4.8, 2.7), sharey=True)
 lm.plot.decision_boundary(model, x, y, ax=axes[1])
-line.predict_classes = line.predict
 lm.plot.decision_boundary(line, x, y, ax=axes[0])
 axes[0].set_title("logistic regression")
 axes[1].set(title="one hidden layer of 4", ylabel="")
@@ -63,7 +62,7 @@ plt.show()
 
 # %%
 figure, axes = plt.subplots(-(-len(many) // 2), 2, figsize=(4.8, 1.9 * -(-len(many) // 2)),
-                            sharex=True, sharey=True)  # fmt: skip
+                            sharex=True, sharey=True)
 for ax, units in zip(axes.flat, many, strict=False):
     network = flower_network(units)
     network.fit(x, y, shorter, batch_size=len(x), shuffle=False, verbose=0)

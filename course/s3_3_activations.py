@@ -39,7 +39,7 @@ def learn(activation, seed):
     model = lm.Sequential(
         [lm.Dense(8, activation), lm.Dense(1, "sigmoid")], "binary_cross_entropy",
         lm.SGD(0.2), ("accuracy",), dtype="float64", seed=seed,
-    )  # fmt: skip
+    )
     history = model.fit(data.x_train, data.y_train, epochs, 400, shuffle=False, verbose=0)
     return model, history
 

@@ -31,7 +31,7 @@ def train(activation, rate, seed):
     model = lm.Sequential(
         [lm.Dense(64, activation), lm.Dense(10, "softmax")], "cross_entropy",
         lm.Adam(rate), ("accuracy",), dtype="float64", seed=seed,
-    )  # fmt: skip
+    )
     model.fit(x, y, epochs, verbose=0)
     z = hidden(model)
     right = model.evaluate(data.x_test, data.y_test)["accuracy"]

@@ -21,7 +21,7 @@ def flower(*hidden):
     model = lm.Sequential(
         [*hidden, lm.Dense(1, "sigmoid")], "binary_cross_entropy", lm.Adam(0.02), ("accuracy",),
         dtype="float64", seed=0,
-    )  # fmt: skip
+    )
     model.fit(x, y, epochs, batch_size=100, verbose=0)
     return model
 
@@ -57,7 +57,7 @@ target = np.sin(2 * t) + 0.1 * np.random.default_rng(0).standard_normal(t.shape)
 curves = {}
 for name, output in {"linear output": None, "ReLU output": "relu"}.items():
     model = lm.Sequential([lm.Dense(24, "tanh"), lm.Dense(24, "tanh"), lm.Dense(1, output)],
-                          "mean_squared_error", lm.Adam(0.01), dtype="float64", seed=0)  # fmt: skip
+                          "mean_squared_error", lm.Adam(0.01), dtype="float64", seed=0)
     model.fit(t, target, epochs, batch_size=50, verbose=0)
     curves[name] = model.predict(t)
     print(f"{name}: mean squared error {model.evaluate(t, target)['loss']:.4f}")

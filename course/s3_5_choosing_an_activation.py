@@ -36,7 +36,7 @@ print("activation", "held-out rows right", sep="\t")
 for name, score, spread in zip(names, scores, spreads, strict=True):
     print(name, f"{score:.1f} ± {spread:.1f} %", sep="\t")
 print(f"chosen: {search.best_params_['activation']},"
-      f" {100 * search.score(data.x_test, data.y_test):.1f} % of new images right")  # fmt: skip
+      f" {100 * search.score(data.x_test, data.y_test):.1f} % of new images right")
 
 # %%
 plt.errorbar(scores, range(len(names)), xerr=spreads, fmt="o")

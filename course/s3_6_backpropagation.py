@@ -18,7 +18,7 @@ x, y = data.x_train, data.y_train.reshape(-1, 1)
 model = lm.Sequential(
     [lm.Dense(4, "tanh"), lm.Dense(1, "sigmoid")], "binary_cross_entropy",
     lm.SGD(1.2), dtype="float64", seed=0,
-)  # fmt: skip
+)
 model.build(2)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.datasets import make_circles
 
 plt.style.use(lm.plot.style())
-epochs = 15000  # reduced: 200
+epochs = 15000  # reduced: 30
 seeds = 5  # reduced: 2
 
 np.random.seed(1)
@@ -30,7 +30,7 @@ def learn(initializer, seed):
     model = lm.Sequential(
         [*hidden, lm.Dense(1, "sigmoid", kernel_initializer=initializer)],
         "binary_cross_entropy", lm.SGD(0.01), ("accuracy",), dtype="float64", seed=seed,
-    )  # fmt: skip
+    )
     history = model.fit(x, y, epochs, batch_size=300, shuffle=False, verbose=0)
     return model, history, 100 * model.evaluate(x_test, y_test)["accuracy"]
 

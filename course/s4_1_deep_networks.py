@@ -25,7 +25,7 @@ def network(depth, seed=0):
     return lm.Sequential(
         [*(lm.Dense(32, "relu") for _ in range(depth)), lm.Dense(10, "softmax")],
         "cross_entropy", lm.SGD(0.05), ("accuracy",), dtype="float64", seed=seed,
-    ).build(64)  # fmt: skip
+    ).build(64)
 
 
 # %% [markdown]

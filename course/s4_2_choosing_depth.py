@@ -36,11 +36,11 @@ plain = GridSearchCV(LogisticRegression(max_iter=2000), {}, cv=folds).fit(x, y)
 
 # %%
 rows_of = [("logistic regression", "", plain.cv_results_["mean_test_score"][0],
-            plain.cv_results_["std_test_score"][0])]  # fmt: skip
+            plain.cv_results_["std_test_score"][0])]
 for each, mean, spread in zip(
     search.cv_results_["params"], search.cv_results_["mean_test_score"],
     search.cv_results_["std_test_score"], strict=True,
-):  # fmt: skip
+):
     sizes = "-".join(map(str, each["hidden_layer_sizes"]))
     rows_of.append((sizes, each["activation"], mean, spread))
 print("hidden layers", "activation", "held-out rows right", sep="\t")

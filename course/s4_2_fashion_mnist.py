@@ -35,7 +35,7 @@ for (activation, *sizes), value in published.items():
     model = lm.Sequential(
         [*(lm.Dense(size, activation) for size in sizes), lm.Dense(10, "softmax")],
         "cross_entropy", lm.Adam(1e-3), ("accuracy",), seed=0,
-    )  # fmt: skip
+    )
     batch = min(128, len(x))
     name = f"{activation} {'-'.join(map(str, sizes))}"
     histories[name] = model.fit(x, y, epochs, batch, validation_data=(x_test, y_test), verbose=0)
@@ -63,7 +63,7 @@ plt.show()
 # %%
 shirt = data.class_names.index("Shirt") if "Shirt" in data.class_names else 8
 binary = lm.Sequential([lm.Dense(64, "relu"), lm.Dense(1, "sigmoid")], "binary_cross_entropy",
-                       metrics=("accuracy",), seed=0)  # fmt: skip
+                       metrics=("accuracy",), seed=0)
 binary.fit(x, y == shirt, max(1, epochs // 2), batch, verbose=0)
 right = 100 * binary.evaluate(x_test, y_test == shirt)["accuracy"]
 print(f"one class against the rest: {right:.1f} % right")

@@ -20,7 +20,7 @@ sizes = (16, 16, 16)
 model = lm.Sequential(
     [*(lm.Dense(size, "relu") for size in sizes), lm.Dense(10, "softmax")],
     "cross_entropy", lm.Adam(3e-3), ("accuracy",), dtype="float64", seed=1,
-)  # fmt: skip
+)
 model.fit(x, y, epochs, verbose=0)
 print(f"{100 * model.evaluate(data.x_test, data.y_test)['accuracy']:.1f} % of new images right")
 

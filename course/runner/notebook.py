@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ast
-import io
-import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 from ...kernels.errors import LaminaError
@@ -12,6 +11,7 @@ from .section import INSTALL, Section, reduced
 from .words import Words
 
 # SVG keeps words as words: they show in any language, whatever fonts Matplotlib has
+SHOWN = ("suptitle", "title", "xlabel", "ylabel", "label")  # calls and arguments
 FIRST = '%config InlineBackend.figure_formats = ["svg"]'
 
 
@@ -53,17 +53,25 @@ def write(
 
 
 def translated(source: str, words: Words) -> str:
-    """Code with the plain strings that are shown in another language."""
+    """Code with titles and labels of pictures in another language; other strings may be keys."""
     if words.language == "en":
         return source
-    rows = source.split("\n")
-    for token in reversed(list(tokenize.generate_tokens(io.StringIO(source).readline))):
-        if token.type != tokenize.STRING or token.start[0] != token.end[0]:
-            continue
-        if not token.string.startswith(("'", '"')):  # one with fields
-            continue
-        said = ast.literal_eval(token.string)
-        if isinstance(said, str) and said in words.known:
-            row, at = token.start[0] - 1, token.end[1]
-            rows[row] = rows[row][: token.start[1]] + repr(words.known[said]) + rows[row][at:]
-    return "\n".join(rows)
+    rows = [row.encode() for row in source.split("\n")]  # places in a syntax tree are bytes
+    shown = [
+        text
+        for call in ast.walk(ast.parse(source))
+        if isinstance(call, ast.Call)
+        for text in _shown(call)
+        if isinstance(text, ast.Constant) and text.value in words.known
+    ]
+    for text in sorted(shown, key=lambda text: (text.lineno, text.col_offset), reverse=True):
+        row, made = text.lineno - 1, repr(words.known[str(text.value)]).encode()
+        rows[row] = rows[row][: text.col_offset] + made + rows[row][text.end_col_offset :]
+    return b"\n".join(rows).decode()
+
+
+def _shown(call: ast.Call) -> Iterator[ast.expr]:
+    """The arguments of a call that are words in a picture."""
+    if isinstance(call.func, ast.Attribute) and call.func.attr.removeprefix("set_") in SHOWN:
+        yield from call.args
+    yield from (each.value for each in call.keywords if each.arg in SHOWN)

@@ -19,6 +19,7 @@ from .performance import Performance, Picture, Step
 from .section import INSTALL
 from .words import Words
 
+OTHER = {"en": "中文", "zh": "English"}  # what a page calls the other one
 HEADING = re.compile(r"# .*\n*")  # of a section's first cell: the page has its own
 
 
@@ -31,7 +32,7 @@ def page(done: Sequence[Performance], language: str, other: str = "") -> str:
     for chapter, own in chapters:
         entries = element("ol", [_entry(each, language) for each in own])
         contents.append(element("li", element("b", chapter), entries))
-    link = element("a", words.line("in the other language"), href=other) if other else Markup("")
+    link = element("a", OTHER[language], href=other) if other else Markup("")
     header = element(
         "header",
         element("p", "lamina course ", link, class_="brand"),
@@ -40,6 +41,10 @@ def page(done: Sequence[Performance], language: str, other: str = "") -> str:
             "Every idea of the course as a short program, run and measured here: change a line, and"
             " see what becomes of it."
         ), class_="lead"),
+        element("p", words.line(
+            "A line that ends in “reduced” says what a quick run, and one on plain loops, takes"
+            " instead."
+        )),
         element("p", _machine(done, words), class_="machine"),
         element("nav", element("ol", contents, class_="contents"), aria_label="Contents"),
     )  # fmt: skip

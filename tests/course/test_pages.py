@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from lamina.__main__ import app
 from lamina.course.runner import page as pages
+from lamina.course.runner.notebook import translated
 from lamina.course.runner.performance import Performance, perform
 from lamina.course.runner.section import chosen, sections
-from lamina.course.runner.words import template
+from lamina.course.runner.words import Words, template
 from typer.testing import CliRunner
 
 plt = pytest.importorskip("matplotlib.pyplot", reason="matplotlib is not installed")
@@ -144,6 +145,15 @@ def test_notebooks_have_no_outputs_and_are_the_same_again(language: str, tmp_pat
         for cell in cells[2:]:
             if cell["cell_type"] == "code":
                 compile("".join(cell["source"]), str(path), "exec")
+
+
+def test_a_notebook_s_words_are_translated_and_its_keys_are_not() -> None:
+    words = Words(chosen(["gradient_descent"])[0], "zh")
+    code = 'ax.plot(x, label="cost"); ax.set(ylabel="cost"); cost = h["loss"]; print("µ")'
+    assert translated(f"{code}\nplt.xlabel('epoch')", words) == (
+        "ax.plot(x, label='代价'); ax.set(ylabel='代价'); cost = h[\"loss\"]; print(\"µ\")"
+        "\nplt.xlabel('轮次')"
+    )
 
 
 @pytest.mark.slow

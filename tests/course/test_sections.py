@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from lamina.course.runner.performance import Performance, perform
 from lamina.course.runner.section import SIZE, Section, chosen, reduced, sections
@@ -21,10 +20,12 @@ SECTIONS = sections()
 QUICK = ("computation_graph", "backpropagation", "broadcasting")
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 TIMED = ("µs",)  # in lines that depend on the machine
-# what rounding decides: float32, where an error is all that is printed, or a step is chaotic
-ROUGH = ("tables_and_images", "scale", "images", "fashion_mnist", "choosing_depth", "linear_depth",
-         "choosing_an_activation", "backpropagation", "deep_networks", "dead_units",
-         "vanishing_gradients")  # fmt: skip
+# what rounding decides: training in float32, an error that is all that is printed, large weights
+ROUGH = (
+    "initialisation", "tables_and_images", "scale", "images", "fashion_mnist", "choosing_depth",
+    "linear_depth", "choosing_an_activation", "backpropagation", "deep_networks", "dead_units",
+    "vanishing_gradients",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -47,9 +48,15 @@ def named(name: str) -> Section:
     return found
 
 
-def numbers(done: Performance) -> list[float]:
+def numbers(done: Performance) -> list[str]:
     lines = [line for line in done.printed.splitlines() if not any(t in line for t in TIMED)]
-    return [float(found) for line in lines for found in NUMBER.findall(line)]
+    return [found for line in lines for found in NUMBER.findall(line)]
+
+
+def last_digit(number: str) -> float:
+    """What one more in its last digit is worth: 0.01 of 3.14, 1e-7 of 2.5e-6."""
+    digits, _, power = number.partition("e")
+    return 10.0 ** (int(power or 0) - len(digits.partition(".")[2]))
 
 
 def test_every_section_of_the_course_is_there() -> None:
@@ -98,7 +105,9 @@ def test_numbers_agree_between_backends(section: Section) -> None:
         numbers(perform(section, name, small=True)) for name in ("numpy", "numba", "loops")
     )
     for other in others:
-        np.testing.assert_allclose(other, one, rtol=2e-3, atol=2e-6)
+        assert len(other) == len(one)
+        for told, wanted in zip(other, one, strict=True):
+            assert abs(float(told) - float(wanted)) <= 1.01 * last_digit(wanted), (told, wanted)
 
 
 @pytest.mark.slow
