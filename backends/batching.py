@@ -32,11 +32,6 @@ def full(rows: int, batch: int, cursor: int = 0) -> int:
     return max((rows - cursor) // batch, 0)
 
 
-def even(rows: int, batch: int) -> bool:
-    """Whether every batch is full."""
-    return rows % batch == 0
-
-
 def whole(rows: int) -> int:
     """The planned batch when all rows are one: a power of two, so that few plans are made.
 

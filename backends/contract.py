@@ -67,8 +67,9 @@ class Binding(ABC):
     def passes(self, control: Control, count: int) -> list[dict[str, float]] | None:
         """Runs `count` whole passes over the order, as `control` says, and gives the means of each.
 
-        The order has the rows of all passes, or is None. None where the executor cannot; then
-        nothing has run. After a stop the list is short.
+        The order has the rows of all passes, or is None. No batch has rows of two passes: the last
+        one of each may be smaller. None where the executor cannot; then nothing has run. After a
+        stop the list is short.
         """
         return None
 

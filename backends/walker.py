@@ -187,13 +187,14 @@ class WalkerBinding(Binding):
     def passes(self, control: Control, count: int) -> list[dict[str, float]] | None:
         """See `Binding.passes`: batch after batch, with nothing but the means between passes."""
         rows, batch, ordered = self.block.rows, control.batch, self.block.order is not None
-        if not batching.even(rows, batch) or self.program.stacked:
+        if self.program.stacked:
             return None
         found: list[dict[str, float]] = []
         with self.backend.active(), np.errstate(all="ignore"):
             for number in range(count * batching.count(rows, batch)):
-                self._step(control, number, batch)
-                control.cursor += batch
+                size = batching.size(rows, batch, control.cursor % rows)
+                self._step(control, number, size)
+                control.cursor += size
                 if control.stop:
                     control.nonfinite_step = number
                     break

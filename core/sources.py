@@ -46,8 +46,7 @@ class ArraySource:
         self.block = examples.block(session.backend, session.dtype, session.casts)
         self.lease = session.lease(self.kind, batch, self.block, examples.outputs)
         self.binding = self.lease.binding
-        even = self.kind == "train" and batching.even(self.rows, batch)
-        self.short = even and self.rows // batch <= SHORT_PASS
+        self.short = self.kind == "train" and batching.count(self.rows, batch) <= SHORT_PASS
 
     def follow(self) -> None:
         """Binds anew where a callback moved the model, or froze some of it."""
@@ -72,7 +71,7 @@ class ArraySource:
         Returns the means of each, and the control block; an empty list: do it one by one.
         """
         session, state = self.session, self.state
-        steps = batching.full(self.rows, self.batch)
+        steps = batching.count(self.rows, self.batch)
         control = Control(batch=self.batch)
         count = min(self.binding.pace // steps, left) if self.short else 0
         if not count:

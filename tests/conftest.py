@@ -49,3 +49,4 @@ def _no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LAMINA_BACKEND", raising=False)
     monkeypatch.delenv("LAMINA_AUTO", raising=False)
     monkeypatch.delenv("LAMINA_THREADS", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)

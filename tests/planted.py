@@ -14,7 +14,7 @@ class Whole(Plain):
 
     def passes(self, control: lm.Control, count: int) -> list[dict[str, float]] | None:
         order, rows = self.block.order, self.block.rows
-        found, steps, rates = [], rows // control.batch, control.learning_rates
+        found, steps, rates = [], -(-rows // control.batch), control.learning_rates
         assert rates is not None
         try:
             for number in range(count):

@@ -29,6 +29,7 @@ from . import looks
 from .estimates import estimate
 from .spans import ByteCount, moved
 from .tables import NativePlan, Stretch, Tables, Walked
+from .traces import means_of
 
 COPIED = 8192  # elements of an input that are copied sooner than found
 # Looks after a helper that sleeps, some ten nanoseconds each; one prediction would be over by then.
@@ -219,31 +220,33 @@ class NativeBinding(Binding):
             crew.give(taken)
 
     def passes(self, control: Control, count: int) -> list[dict[str, float]] | None:
-        """See `Binding.passes`: one native call, however few steps a pass has."""
+        """See `Binding.passes`: one native call, or two a pass with a smaller last batch."""
         rows, batch = self.block.rows, control.batch
-        if not batching.even(rows, batch) or self.block.streamed or not self.program.sums:
+        full, rest = divmod(rows, batch)
+        pieces = [(size, number) for size, number in ((batch, full), (rest, 1)) if size * number]
+        alone = not self.block.streamed and all(self._alone(size) for size, _ in pieces)
+        if not alone or not self.program.sums:
             return None
-        plan = self._plan(batch)
-        if len(plan.parts) > 1 or isinstance(plan.parts[0], Walked):
-            return None
+        pieces = pieces * count if rest else [(batch, full * count)]
         steps_a_pass, width = batching.count(rows, batch), len(self.program.sums) + 1
-        trace = np.zeros((count * steps_a_pass, width))
-        self.control[slots.TRACE] = address(trace)
-        self.control[slots.TOTAL] = rows if self.block.order is None else 0
+        trace, done = np.zeros((count * steps_a_pass, width)), 0
+        self.control[slots.TOTAL] = rows if self.block.order is None and not rest else 0
         try:
-            done = self._batches(control, batch, count * steps_a_pass, 0)
+            for size, number in pieces:
+                if self.block.order is None and control.cursor >= rows:
+                    control.cursor = 0
+                self.control[slots.TRACE] = address(trace) + 8 * width * done
+                done = self._batches(control, size, number, done)
+                if control.stop:
+                    break
         finally:
             self.control[slots.TRACE] = self.control[slots.TOTAL] = 0
-        whole = trace[: done // steps_a_pass * steps_a_pass].reshape(-1, steps_a_pass, width)
-        weights = np.add.accumulate(whole[:, :, 0], axis=1)[:, -1]
-        found: dict[str, np.ndarray] = {}
-        for at, name in enumerate(self.program.sums):  # one after the other, as `run` adds them
-            sums = np.add.accumulate(whole[:, :, at + 1] * whole[:, :, 0], axis=1)[:, -1]
-            found[name] = sums / weights
-        return [
-            {name: float(values[number]) for name, values in found.items()}
-            for number in range(len(whole))
-        ]
+        return means_of(trace, steps_a_pass, done // steps_a_pass, list(self.program.sums))
+
+    def _alone(self, rows: int) -> bool:
+        """Whether batches of so many rows need nothing but native code."""
+        parts = self._plan(rows).parts
+        return len(parts) == 1 and isinstance(parts[0], Stretch)
 
     def _results(self, control: Control, batches: int) -> dict[str, np.ndarray]:
         """Memory for the stacked outputs of a run."""

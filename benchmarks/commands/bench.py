@@ -218,6 +218,26 @@ def crossover(
 
 
 @bench.command(
+    epilog="Examples:\n\n  lamina bench estimators\n\n  lamina bench estimators table search"
+)
+def estimators(
+    cases: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="CASE", help="fashion, table or search; all if none is named."),
+    ] = None,
+    backend: Annotated[str, typer.Option(help="Of lamina's.")] = "numba",
+    file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file as well.")
+    ] = None,
+) -> None:
+    """Fits of lm.MLPClassifier beside scikit-learn's: the answers compared, then timed in turns."""
+    with honest():
+        from .estimators import bench_estimators
+
+        bench_estimators(cases or [], backend, file)
+
+
+@bench.command(
     epilog="Examples:\n\n  lamina bench report result.json"
     "\n\n  lamina bench report suite.json peers.json --html page.html"
     "\n\n  lamina bench report result.json --markdown -"

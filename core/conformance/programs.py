@@ -5,11 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-from ...backends import guard
+from ...backends import batching, guard
 from ...backends.contract import Backend
 from ...backends.selection import get_backend
 from ...backends.state import Control
@@ -115,9 +116,9 @@ def _moving(backend: Backend, dtype: str) -> Iterator[str]:
 
 @program("train, several passes in one run")
 def _passes(backend: Backend, dtype: str) -> Iterator[str]:
-    """Where the executor offers it: with an order for each pass, and without any."""
-    rows, count = 4 * BATCH, 3
-    for ordered in (True, False):
+    """Where the executor offers it: an order for each pass or none, a smaller last batch or not."""
+    count = 3
+    for rows, ordered in product((4 * BATCH, 4 * BATCH - 3), (True, False)):
         pair = Pair(backend, CLASSIFIER, dtype)
         data = CLASSIFIER.data(rows, weighted=ordered)
         both = pair.bind("train", data)
@@ -132,7 +133,7 @@ def _passes(backend: Backend, dtype: str) -> Iterator[str]:
 
 def _some_passes(both: Comparison, count: int, ordered: bool) -> Iterator[str]:
     rows = both.block.rows
-    steps = rows // BATCH
+    steps = batching.count(rows, BATCH)
     rng = np.random.default_rng(2)
     orders = [rng.permutation(rows) if ordered else None for _ in range(count)]
     both.block.reorder(np.concatenate(orders) if ordered else None)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from ...backends.selection import Choice
+from ...kernels.errors import BadInput
 from ..callbacks import Callback
 from .perceptron import OWN, Perceptron, check_stochastic
 from .scikit import constraints, validate_data
@@ -102,7 +103,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
 
         X: (n, features), dense or sparse, of which a batch at a time is made dense.
         y: (n,) labels, or (n, labels) of 0 and 1. sample_weight: (n,).
-        Raises: ValueError, also where training leaves the finite numbers.
+        Raises: BadInput, also where training leaves the finite numbers.
         """
         self._fit(X, y, sample_weight, incremental=False)
         return self
@@ -114,10 +115,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         """One epoch over these rows, going on from the last; returns the estimator.
 
         X, y, sample_weight: as in `fit`. classes: all labels that there will be; for the first
-            call. Raises: ValueError.
+            call. Raises: BadInput.
         """
         if self.class_weight == "balanced":
-            raise ValueError(
+            raise BadInput(
                 "class_weight 'balanced' is not supported for partial_fit, which does not see all"
                 " rows: use sklearn.utils.class_weight.compute_class_weight('balanced', ...) on"
                 " all labels, and pass its dict"
@@ -133,14 +134,14 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         """Whether this is the first `partial_fit`, whose classes are then known."""
         known = getattr(self, "classes_", None)
         if known is None and classes is None:
-            raise ValueError("classes must be passed on the first call to partial_fit.")
+            raise BadInput("classes must be passed on the first call to partial_fit.")
         if classes is None:
             return False
         if known is None:
             self.classes_ = unique_labels(classes)
             return True
         if not np.array_equal(known, unique_labels(classes)):
-            raise ValueError(
+            raise BadInput(
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was:"
                 f" {known!r}"
             )
@@ -186,20 +187,20 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
             self.classes_ = self._label_binarizer.classes_
         else:
             self._check_classes(unique_labels(y))
-        if self._several or len(self.classes_) < 3:
-            found: np.ndarray = self._label_binarizer.transform(y).astype(bool)
-            return X, found
-        return X, np.searchsorted(self.classes_, y).astype(np.int32).reshape(-1, 1)
+        if self._several:
+            return X, np.asarray(self._label_binarizer.transform(y), bool)
+        numbers = np.searchsorted(self.classes_, y).reshape(-1, 1)
+        return X, numbers.astype(bool if len(self.classes_) < 3 else np.int32)
 
     def _check_classes(self, classes: np.ndarray) -> None:
         if self.warm_start:
             if set(classes) != set(self.classes_):
-                raise ValueError(
+                raise BadInput(
                     "warm_start can only be used where `y` has the same classes as in the previous"
                     f" call to fit. Previously got {self.classes_}, `y` has {classes}"
                 )
         elif len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
-            raise ValueError(
+            raise BadInput(
                 f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}."
                 f" 'y' has {classes}."
             )

@@ -12,23 +12,23 @@ import numpy as np
 from ...backends import batching
 from ...backends.program import Layout
 from ...backends.selection import Choice
-from ..graph.graph import Node, make
+from ..graph.functions import ops
 from ..layers import Activator, Dense, Dropout, Layer
+from ..losses import Loss
 from ..model import Sequential
 from ..optimizers import Optimizer
-from .costs import COSTS, Cost, SquaredCost, Unpenalized
+from .costs import SquaredCost, Unpenalized
 
 Arrays = list[np.ndarray]
 
 
-def exponential(x: Node) -> Node:
-    """e ** x: what gives means of counts."""
-    return make("exp", x)
-
-
 ACTIVATIONS: dict[str, Activator] = {
     "identity": None, "logistic": "sigmoid", "tanh": "tanh", "relu": "relu",
-    "softmax": "softmax", "exp": exponential,
+    "softmax": "softmax", "exp": ops.exp,
+}  # fmt: skip
+LOSSES = {  # lamina's own, by the last activation
+    "softmax": "cross_entropy", "logistic": "binary_cross_entropy",
+    "identity": "mean_squared_error", "exp": "poisson",
 }  # fmt: skip
 
 
@@ -55,18 +55,16 @@ class Description:
                 yield Dropout(self.dropout)
         yield Dense(self.sizes[-1], ACTIVATIONS[self.last])
 
-    def made(self, cost: Cost | None, optimizer: Optimizer | None, backend: Choice) -> Sequential:
-        """A network of zeros that has made no step yet.
-
-        cost: None for that of the last activation, without a penalty. optimizer: None for any.
-        """
-        cost = cost or COSTS[self.last]()
+    def made(
+        self, loss: Loss | str, optimizer: Optimizer | str, backend: Choice, seed: int = 0
+    ) -> Sequential:
+        """A network of zeros that has made no step yet."""
         metrics: tuple[Unpenalized, ...] = ()
-        if isinstance(cost, SquaredCost) and self.sizes[-1] > 1:
-            metrics = (Unpenalized("unpenalized", cost=replace(cost, alpha=0.0)),)
+        if isinstance(loss, SquaredCost) and self.sizes[-1] > 1:
+            metrics = (Unpenalized("unpenalized", cost=replace(loss, alpha=0.0)),)
         model = Sequential(
-            list(self.layers()), cost, optimizer or "sgd", metrics, backend, self.dtype,
-            self.precision, 0,
+            list(self.layers()), loss, optimizer, metrics, backend, self.dtype, self.precision,
+            seed,
         )  # fmt: skip
         model.session.build((self.sizes[0],), _zeros)
         return model

@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ...backends import batching
 from ...backends.state import Control
+from ...kernels.errors import BadInput
 from ..examples import Examples
 from ..model import Sequential
 
@@ -50,11 +51,19 @@ class FullCost:
 
 
 def minimized(estimator: Any, cost: FullCost) -> None:
-    """Moves the network's weights to the least cost; sets `n_iter_` and `loss_`."""
+    """Moves the network's weights to the least cost; sets `n_iter_` and `loss_`.
+
+    Raises: BadInput where the loss is not finite.
+    """
     start = cost.state.read("parameters").astype(np.float64)
     options = {"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol}
     found = minimize(cost, start, method="L-BFGS-B", jac=True, options=options)
     cost.lease.close()
+    if not np.isfinite(found.fun):
+        raise BadInput(
+            "Solver produced non-finite parameter weights. The input data may contain large values"
+            " and need to be preprocessed. (The loss was not finite.)"
+        )
     estimator.n_iter_ = min(found.nit, estimator.max_iter)
     if estimator.verbose:
         print(f"Iteration {estimator.n_iter_}, loss = {found.fun:.8f}")
@@ -72,6 +81,6 @@ def minimized(estimator: Any, cost: FullCost) -> None:
             "\nYou might also want to scale the data as shown in:\n"
             "    https://scikit-learn.org/stable/modules/preprocessing.html"
         )
-        warnings.warn(said, ConvergenceWarning, stacklevel=4)
+        warnings.warn(said, ConvergenceWarning, stacklevel=5)
     estimator.loss_ = found.fun
     cost.state.write("parameters", found.x)

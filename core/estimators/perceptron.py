@@ -16,14 +16,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ...backends.selection import Choice, preferred
-from ...kernels.errors import BackendUnavailable
+from ...kernels.errors import BackendUnavailable, BadInput
+from .. import optimizers
 from ..examples import Examples
 from ..model import Sequential
 from ..optimizers import Optimizer
 from .costs import COSTS, Cost
-from .networks import Arrays, Description, arrays, flat, predicted, rows_of
+from .networks import LOSSES, Arrays, Description, arrays, flat, predicted, rows_of
 from .newton import FullCost, minimized
-from .rules import LATE, SGD, Adam
+from .rules import LATE, ScikitAdam, ScikitSGD
 from .scikit import row_weights, validate_data
 from .stochastic import DrawnRows, Epochs
 from .workshop import Work, workshop
@@ -81,7 +82,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Any:
         self._validate_params()
         if self.dtype not in DTYPES:
-            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
+            raise BadInput(f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
         hidden = self._hidden()
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         given = y
@@ -97,7 +98,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         else:
             self._fit_lbfgs(X, y, _product(weights, shares))
         if not all(np.isfinite(array).all() for array in (*self.coefs_, *self.intercepts_)):
-            raise ValueError(
+            raise BadInput(
                 "Solver produced non-finite parameter weights. The input data may contain large"
                 " values and need to be preprocessed."
             )
@@ -107,7 +108,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         sizes = self.hidden_layer_sizes
         found = [int(size) for size in sizes] if hasattr(sizes, "__iter__") else [int(sizes)]
         if any(size <= 0 for size in found):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {found}.")
+            raise BadInput(f"hidden_layer_sizes must be > 0, got {found}.")
         return found
 
     def _float(self) -> Any:
@@ -116,6 +117,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
 
     def _initialize(self, sizes: Sequence[int], dtype: Any, random: Any) -> None:
         """First weights, drawn as scikit-learn draws them (Glorot and Bengio 2010)."""
+        self.__dict__.pop("_going", None)
         self.n_iter_ = self.t_ = 0
         self.n_layers_ = len(sizes)
         self.coefs_, self.intercepts_ = [], []
@@ -145,8 +147,8 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
     def _rule(self) -> Optimizer:
         rate = float(self.learning_rate_init)
         if self.solver == "adam":
-            return Adam(rate, self.beta_1, self.beta_2, self.epsilon)
-        return SGD(rate, self.momentum, bool(self.nesterovs_momentum and self.momentum > 0))
+            return ScikitAdam(rate, self.beta_1, self.beta_2, self.epsilon)
+        return ScikitSGD(rate, self.momentum, bool(self.nesterovs_momentum and self.momentum > 0))
 
     def _cost(self, alpha: float, weighted: bool = False) -> Cost:
         return COSTS[self.out_activation_](alpha, weighted)
@@ -168,7 +170,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         incremental: bool,
     ) -> None:
         if self.early_stopping and incremental:
-            raise ValueError("partial_fit does not support early_stopping=True")
+            raise BadInput("partial_fit does not support early_stopping=True")
         held = None
         if self.early_stopping:
             kept, out = train_test_split(
@@ -176,7 +178,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
                 stratify=self._strata(y),
             )  # fmt: skip
             if len(out) < 2:
-                raise ValueError(
+                raise BadInput(
                     "The validation set is too small. Increase 'validation_fraction' or the size of"
                     " your dataset."
                 )
@@ -262,12 +264,15 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         return self.backend  # type: ignore[no-any-return]
 
     def to_sequential(self) -> Sequential:
-        """An `lm.Sequential` of its own with these weights: to look at, save or export.
+        """An `lm.Sequential` of its own with these weights: to look at, save, export or train on.
 
-        Its loss is without the penalty. Raises: NotFittedError.
+        Its loss and optimizer are lamina's of the same kind, without the penalty.
+        Raises: NotFittedError.
         """
         check_is_fitted(self)
-        model = self._description().made(None, self._rule(), self._backend())
+        rate, description = float(self.learning_rate_init), self._description()
+        rule = optimizers.Adam(rate) if self.solver == "adam" else optimizers.SGD(rate)
+        model = description.made(LOSSES[description.last], rule, self._backend())
         model.state.write("parameters", self._segments()["parameters"])
         return model
 

@@ -12,6 +12,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 
 from ...backends.selection import Choice
+from ...kernels.errors import BadInput
 from ..callbacks import Callback
 from .perceptron import OWN, Perceptron, check_stochastic
 from .scikit import constraints, validate_data
@@ -80,7 +81,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
 
         X: (n, features), dense or sparse, of which a batch at a time is made dense.
         y: (n,) or (n, outputs) numbers. sample_weight: (n,).
-        Raises: ValueError, also where training leaves the finite numbers.
+        Raises: BadInput, also where training leaves the finite numbers.
         """
         self._fit(X, y, sample_weight, incremental=False)
         return self
@@ -89,7 +90,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """One epoch over these rows, going on from the last; returns the estimator.
 
-        X, y, sample_weight: as in `fit`. Raises: ValueError.
+        X, y, sample_weight: as in `fit`. Raises: BadInput.
         """
         self._fit(X, y, sample_weight, incremental=True)
         return self
@@ -101,7 +102,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
 
     def _targets(self, X: Any, y: Any, first: bool, incremental: bool) -> tuple[Any, np.ndarray]:
         if self.loss not in LOSSES:
-            raise ValueError(f"loss must be one of {', '.join(LOSSES)}, not {self.loss!r}")
+            raise BadInput(f"loss must be one of {', '.join(LOSSES)}, not {self.loss!r}")
         X, y = validate_data(
             self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True,
             dtype=self._float(), reset=first,
@@ -109,7 +110,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if self.loss == "poisson" and (y < 0).any():
-            raise ValueError("the loss 'poisson' is for targets from 0, and y has negative ones")
+            raise BadInput("the loss 'poisson' is for targets from 0, and y has negative ones")
         self._columns = 1 if y.ndim == 1 else y.shape[1]
         return X, np.asarray(y, np.float64).reshape(len(y), -1)
 

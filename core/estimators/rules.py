@@ -21,7 +21,7 @@ SLOWEST = 1e-30  # a learning rate below is this one: a velocity is divided by i
 
 
 @dataclass(frozen=True)
-class Adam(optimizers.Adam):
+class ScikitAdam(optimizers.Adam):
     """Adam in the order of Kingma and Ba 2015, section 2: the corrections are in the rate.
 
     w = w - rate * m / (sqrt(s) + epsilon), rate = learning_rate * sqrt(c2) / c1. Steps count from
@@ -37,7 +37,7 @@ class Adam(optimizers.Adam):
 
 
 @dataclass(frozen=True)
-class SGD(optimizers.SGD):
+class ScikitSGD(optimizers.SGD):
     """Gradient descent whose momentum may be 1 as well."""
 
     def __post_init__(self) -> None:

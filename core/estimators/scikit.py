@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from numbers import Number
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
+
+from ...kernels.errors import BadInput
 
 try:
     from sklearn.neural_network import MLPClassifier
@@ -35,13 +38,15 @@ def validate_data(estimator: Any, *data: Any, **checks: Any) -> Any:
 
 
 def row_weights(sample_weight: Any, X: Any) -> np.ndarray:
-    """Weights of rows, (n,) of X's dtype: finite numbers, one for each row. Raises: ValueError."""
-    if np.ndim(sample_weight) == 0:
+    """Weights of rows, (n,) of X's dtype: finite numbers, one for each row. Raises: BadInput."""
+    if isinstance(sample_weight, Number):
         sample_weight = np.full(X.shape[0], sample_weight)
     found: np.ndarray = validation.check_array(
         sample_weight, ensure_2d=False, dtype=X.dtype, input_name="sample_weight"
     )
     if found.ndim != 1:
-        raise ValueError(f"Sample weights must be 1D array or scalar, got {found.ndim}D array.")
+        raise BadInput(f"Sample weights must be 1D array or scalar, got {found.ndim}D array.")
     check_consistent_length(found, X)
+    if not found.any():
+        raise BadInput("sample_weight is zero everywhere: at least one row must count")
     return found

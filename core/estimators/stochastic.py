@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,16 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ...backends.state import Control
 from ...kernels.compilation import clock
-from ..callbacks import Callback, Told, watch_batches
+from ...kernels.errors import BadInput
+from ..callbacks import Checkpoint, Told, check_callbacks, watch_batches
 from ..examples import Examples
 from ..history import History, Silent
 from ..interrupt import Interrupt
 from ..model import Sequential
 from ..session import Session, means
 from ..sources import ArraySource
-from .rules import SGD, change_rate
+from .costs import Cost
+from .rules import ScikitSGD, change_rate
 
 SLOWEST_ADAPTIVE = 1e-6  # at such a learning rate "adaptive" stops
 
@@ -31,20 +33,23 @@ class DrawnRows(ArraySource):
 
     def __init__(self, session: Session, examples: Examples, batch: int, random: Any) -> None:
         self.random = random
-        self.numbers = np.arange(examples.rows)
+        self.drawn = [np.arange(examples.rows, dtype=np.int32)]  # that of the last epoch is first
         super().__init__(session, examples, batch, random is not None)
 
     def orders(self, count: int) -> np.ndarray | None:
-        """The orders of the next epochs, one behind the other."""
+        """The orders of the next epochs, one behind the other; the same until they are `done`."""
         if self.random is None:
             return None
-        found = np.empty((count, self.rows), np.int32)
-        for order in found:
+        while len(self.drawn) <= count:
             places = np.arange(self.rows)
             self.random.shuffle(places)  # what `sklearn.utils.shuffle` draws
-            self.numbers = self.numbers[places]
-            order[:] = self.numbers
-        return found.reshape(-1)
+            self.drawn.append(self.drawn[-1][places])
+        return np.concatenate(self.drawn[1 : count + 1])
+
+    def done(self, count: int) -> None:
+        """So many epochs are over."""
+        if self.random is not None:
+            del self.drawn[:count]
 
 
 class Epochs:
@@ -68,7 +73,12 @@ class Epochs:
         self.score, self.incremental, self.waited = score, incremental, waited
         self.most = 1 if incremental else int(estimator.max_iter)
         self.begun = model.state.epoch
-        self.callbacks: Sequence[Callback] = tuple(estimator.callbacks or ())
+        self.callbacks = check_callbacks(list(estimator.callbacks or ()))
+        if any(isinstance(one, Checkpoint) for one in self.callbacks):
+            raise BadInput(
+                "lm.Checkpoint saves networks that lm.load can train on; keep an estimator with"
+                " pickle or joblib.dump, or its network with to_sequential().save(path)"
+            )
         self.hooked = watch_batches(self.callbacks)
         self.history = model.history = History()
         self.best: np.ndarray | None = None
@@ -77,7 +87,7 @@ class Epochs:
     def run(self) -> int:
         """All epochs until one of scikit-learn's rules ends them; how many had no improvement.
 
-        Raises: ValueError where training leaves the finite numbers.
+        Raises: BadInput where training leaves the finite numbers.
         """
         model, one = self.model, self.estimator
         model.stop_training = False
@@ -119,31 +129,38 @@ class Epochs:
         sure = max(one.n_iter_no_change - self.waited, 0) + 1
         left = int(min(sure, self.most - one.n_iter_))
         found, control = self.source.several(left)
-        self.model.state.epoch += len(found)
-        self._check(control)
+        self._passed(len(found), control)
         return [self._loss(values) for values in found]
 
     def _one(self, interrupt: Interrupt, told: Told | None) -> list[float]:
         control = self.source.epoch(interrupt, Silent(), told and told.begin())
-        self._check(control)
-        self.model.state.epoch += 1
-        return [self._loss(means(control))]
+        self._passed(1, control)
+        return [self._loss(means(control))] if control.sums else []  # none after Ctrl-C
 
     def _loss(self, values: dict[str, float]) -> float:
         """As scikit-learn tells it: of several numbers a row the mean, though it trains the sum."""
         return values["loss"] - values.get("unpenalized", 0.0) * (1.0 - 1.0 / self.outputs)
 
-    def _check(self, control: Control) -> None:
-        if control.stop:
-            raise ValueError(
-                "Solver produced non-finite parameter weights. The input data may contain large"
-                f" values and need to be preprocessed. (At step {control.nonfinite_step + 1} of a"
-                " run the loss or the gradient was not finite; the weights are those before it.)"
-            )
+    def _passed(self, count: int, control: Control) -> None:
+        self.source.done(count)
+        self.model.state.epoch += count
+        if not control.stop:
+            return
+        cost = self.model.loss
+        weights = (
+            ", or all weights of a batch are zero"
+            if isinstance(cost, Cost) and cost.weighted
+            else ""
+        )
+        raise BadInput(
+            "Solver produced non-finite parameter weights. The input data may contain large"
+            f" values and need to be preprocessed{weights}. (At step {control.nonfinite_step + 1}"
+            " of a run the loss or the gradient was not finite; the weights are those before it.)"
+        )
 
     def _slows_down(self) -> bool:
         one = self.estimator
-        return isinstance(self.model.optimizer, SGD) and one.learning_rate == "invscaling"
+        return isinstance(self.model.optimizer, ScikitSGD) and one.learning_rate == "invscaling"
 
     def _ended(self, loss: float, seconds: float) -> bool:
         """Takes account of an epoch; returns whether it was the last."""
@@ -194,7 +211,7 @@ class Epochs:
             " consecutive epochs."
         )
         rate = self.model.optimizer.learning_rate
-        if not isinstance(self.model.optimizer, SGD) or one.learning_rate != "adaptive":
+        if not isinstance(self.model.optimizer, ScikitSGD) or one.learning_rate != "adaptive":
             said, stops = f"{said} Stopping.", True
         elif rate <= SLOWEST_ADAPTIVE:  # type: ignore[operator]
             said, stops = f"{said} Learning rate too small. Stopping.", True

@@ -17,10 +17,10 @@ from ...backends.selection import Choice, preferred
 from ..model import Sequential
 from ..optimizers import Optimizer
 from .costs import Cost
-from .networks import Description
+from .networks import LOSSES, Description
 
 KEPT = 16  # networks
-LARGEST = 1 << 20  # numbers of a network that is worth keeping
+LARGEST = 1 << 17  # numbers of a network that is worth keeping
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ class Workshop:
         if shared:
             kind, model = self._taken(kind, chosen.backend)
         if model is None:
-            model = work.description.made(work.cost, work.optimizer, backend)
+            loss = work.cost or LOSSES[work.description.last]
+            model = work.description.made(loss, work.optimizer or "sgd", backend)
         state = model.state
         state.write("parameters", segments["parameters"])
         if work.optimizer is not None:

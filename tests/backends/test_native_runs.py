@@ -43,14 +43,15 @@ EVERYWHERE = pytest.mark.parametrize("backend", ["loops", "numpy", "numba", "num
 @EVERYWHERE
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("rows", [64, 70])
 def test_short_epochs_in_one_run_are_the_same(
-    backend: str, weighted: bool, shuffle: bool, monkeypatch: pytest.MonkeyPatch
+    backend: str, weighted: bool, shuffle: bool, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if backend == "numba in shares":
         support.decided(monkeypatch, split_seconds=0.0)
     monkeypatch.setattr(sources, "POLITE_SECONDS", 60.0)
-    x, y = support.classes(64)
-    weights = np.random.default_rng(1).random(64) if weighted else None
+    x, y = support.classes(rows)
+    weights = np.random.default_rng(1).random(rows) if weighted else None
     together = []
 
     def fitted() -> lm.Sequential:
