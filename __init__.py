@@ -67,6 +67,7 @@ _PUBLIC = {
     "explain": (".core.inspection", "explain"),
     "profile": (".core.inspection", "profile"),
     "check_gradients": (".core.inspection", "check_gradients"),
+    "plot": (".core.plot", ""),
     "ops": (".core.graph.functions", "ops"),
     "trace": (".core.graph.autodiff", "trace"),
     "grad": (".core.graph.autodiff", "grad"),
@@ -125,6 +126,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .backends.threads import set_threads as set_threads
     from .core import initializers as initializers
     from .core import metrics as metrics
+    from .core import plot as plot
     from .core import schedules as schedules
     from .core.averages import EMA as EMA
     from .core.averages import SWA as SWA

@@ -1,4 +1,4 @@
-"""The command line: `lamina train`, `predict`, `export`, `ops`, `warmup`, `devices`, `bench`."""
+"""The command line: train, predict, export, ops, warmup, devices, bench, course."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from . import __version__
 from .benchmarks.commands.bench import bench
 from .core.command.console import FAILED, honest
+from .course.runner.command import course
 from .kernels.errors import BadInput
 
 app = typer.Typer(
@@ -22,6 +23,10 @@ app = typer.Typer(
 )
 
 app.add_typer(bench, name="bench")
+app.command(
+    epilog="Examples:\n\n  lamina course\n\n  lamina course 2.8 --backend numba"
+    "\n\n  lamina course all --out page --language both\n\n  lamina course 3.3 --notebook"
+)(course)
 
 
 def _version(asked: bool) -> None:

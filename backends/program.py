@@ -25,7 +25,8 @@ class Value:
     kind: "batch" (rows of a data column), "parameter" (one array of the model), "constant",
         "control" (a host number that changes from step to step), "flat" (a whole segment of the
         state; an update that assigns it anew writes the same memory), "temporary".
-    source: which column, parameter entry, control number or segment it is.
+    source: which column, parameter entry, control number or segment it is; of a constant, which
+        argument of a function, whose number is another at the next call.
     """
 
     id: ValueId
@@ -256,6 +257,13 @@ class Program:
         for segment in ("forward", "backward", "update"):
             for instruction in getattr(self, segment):
                 yield segment, instruction
+
+    def literal(self, id: ValueId) -> Any:
+        """A constant's number, which may stand in code; None of what may be another next time."""
+        array = self.constants.get(id)
+        if array is None or array.size != 1 or self.values[id].source:
+            return None
+        return array.reshape(-1)[0].item()
 
     def specs(self, instruction: Instruction) -> list[Spec | None]:
         """The specs of an instruction's inputs."""

@@ -42,6 +42,13 @@ class History:
         for name, value in values.items():
             self.history.setdefault(name, []).append(value)
 
+    def _repr_html_(self) -> str:
+        from . import notebook
+
+        last = numbers({name: values[-1] for name, values in self.history.items()})
+        told = (f"{value:.4f}" for value in last.values())
+        return notebook.curves(self, [("epoch", *last), (str(len(self.epochs)), *told)])
+
 
 def numbers(values: Mapping[str, float]) -> dict[str, float]:
     """The values that are numbers, not arrays such as a confusion matrix."""
@@ -118,19 +125,14 @@ def minutes(seconds: float) -> str:
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 
-class Bar(Silent):
-    """One progress line on a terminal, as much of it as there is room for."""
+class Progress(Silent):
+    """How far a training is, and the words for it; what shows them derives from it."""
 
     def __init__(self, epochs: int, rows: int, before: int = 0) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
         self.epochs, self.rows, self.before = epochs, rows, before
         self.done, self.seen, self.rows_before = 0, 0, 0
         self.values: Mapping[str, float] = {}
         self.start, self.spent = clock(), 0.0
-        self.live = Live(self, console=Console(), refresh_per_second=10)
-        self.live.start()
 
     def batches(self, seen: int, values: Mapping[str, float]) -> None:
         """Moves the line within an epoch."""
@@ -142,10 +144,6 @@ class Bar(Silent):
         self.rows_before += self.rows or self.seen
         self.done += 1
         self.batches(0, values)
-
-    def close(self) -> None:
-        """Leaves the line as it is."""
-        self.live.stop()
 
     def pieces(self) -> list[Piece]:
         """All parts of the line, from left to right."""
@@ -171,6 +169,22 @@ class Bar(Silent):
         """How much of the training is done."""
         return (self.done + (self.seen / self.rows if self.rows else 0.0)) / self.epochs
 
+
+class Bar(Progress):
+    """One progress line on a terminal, as much of it as there is room for."""
+
+    def __init__(self, epochs: int, rows: int, before: int = 0) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        super().__init__(epochs, rows, before)
+        self.live = Live(self, console=Console(), refresh_per_second=10)
+        self.live.start()
+
+    def close(self) -> None:
+        """Leaves the line as it is."""
+        self.live.stop()
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         from rich.text import Text
 
@@ -192,6 +206,46 @@ class Bar(Silent):
         yield line
 
 
+class Cell(Progress):
+    """One progress line below a notebook's cell."""
+
+    def __init__(self, epochs: int, rows: int, before: int = 0) -> None:
+        from IPython.display import display
+
+        super().__init__(epochs, rows, before)
+        self.drawn = self.start
+        self.handle = display(self, display_id=True)
+
+    def batches(self, seen: int, values: Mapping[str, float]) -> None:
+        """Moves the line, ten times a second at most."""
+        super().batches(seen, values)
+        if self.spent + self.start - self.drawn > 0.1:
+            self.drawn = self.spent + self.start
+            self.handle.update(self)
+
+    def close(self) -> None:
+        """Leaves the line as it is."""
+        self.handle.update(self)
+
+    def __repr__(self) -> str:
+        return GAP.join(piece.text for piece in self.pieces() if piece.style != BAR)
+
+    def _repr_html_(self) -> str:
+        from .markup import element
+
+        bar = element(
+            "progress", value=f"{self.share():.3f}", max=1, style="vertical-align: middle"
+        )
+        return element("span", bar, " ", repr(self), style="font-variant-numeric: tabular-nums")
+
+
+def in_notebook() -> bool:
+    """Whether a Jupyter kernel shows what this process displays."""
+    found = sys.modules.get("IPython")
+    shell = found.get_ipython() if found is not None else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
 def check_verbose(verbose: object) -> None:
     """Raises BadInput for a word that is none."""
     if isinstance(verbose, str) and verbose != "auto":
@@ -205,5 +259,7 @@ def reporter(verbose: bool | int | str, epochs: int, rows: int, before: int) -> 
     """
     if verbose is False or verbose == 0 or epochs == 0 or sys.stdout is None:
         return Silent()
+    if in_notebook():
+        return Cell(epochs, rows, before)
     drawn = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
     return (Bar if drawn else Lines)(epochs, rows, before)

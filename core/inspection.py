@@ -16,6 +16,7 @@ from ..backends.state import Control
 from ..kernels import ops
 from ..kernels.errors import NotBuilt
 from ..kernels.spec import ITEMSIZE, concrete_attrs, length
+from . import notebook
 from .checks import check_count
 from .columns import table
 from .session import Session
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from .model import Sequential
 
 
-def summary(model: Sequential) -> str:
-    """A table of layers, output shapes and numbers of parameters."""
+def _layers(model: Sequential) -> tuple[list[tuple[str, ...]], str]:
+    """A row for each layer under their head, and what is said below."""
     rows: list[tuple[str, ...]] = [("layer", "output", "parameters")]
     total = 0
     if model.built:
@@ -38,10 +39,41 @@ def summary(model: Sequential) -> str:
         rows += [(layer.brief(), "not built", "") for layer in model.layers]
     loss = f"loss {model.loss.told()}, {model.optimizer!r}"
     device = f"{model.backend.name} ({model.backend.device}), {model.dtype}, seed {model.seed}"
-    return f"{table(rows)}\n{total:,} parameters; {loss}\n{device}"
+    return rows, f"{total:,} parameters; {loss}\n{device}"
 
 
-def explain(model: Sequential, batch_size: int = 32) -> str:
+def summary(model: Sequential) -> str:
+    """A table of layers, output shapes and numbers of parameters."""
+    rows, below = _layers(model)
+    return f"{table(rows)}\n{below}"
+
+
+def html(model: Sequential) -> str:
+    """The same for a notebook."""
+    rows, below = _layers(model)
+    return notebook.table(rows, below)
+
+
+class Explanation(str):
+    """What `explain` returns: words, and a table where a notebook shows it."""
+
+    __slots__ = ("above", "below", "rows")
+    above: str
+    rows: list[tuple[str, ...]]
+    below: str
+
+    @classmethod
+    def of(cls, above: str, rows: list[tuple[str, ...]], below: str) -> Explanation:
+        """Words above a table, the table, and words below."""
+        made = cls(f"{above}\n{table(rows)}\n{below}")
+        made.above, made.rows, made.below = above, rows, below
+        return made
+
+    def _repr_html_(self) -> str:
+        return notebook.table(self.rows, self.below, self.above)
+
+
+def explain(model: Sequential, batch_size: int = 32) -> Explanation:
     """Which backend was chosen and why, and how each instruction of a training step is run.
 
     Below stand the regions: instructions that go over memory once, together, where the backend has
@@ -58,11 +90,13 @@ def explain(model: Sequential, batch_size: int = 32) -> str:
     rows: list[tuple[str, ...]] = [("segment", "operation", "runs as"), *executable.explain()]
     plan = program.memory
     memory = ", ".join(f"{n:,} {kind}" for kind, n in plan.arenas.items())
-    return (
+    return Explanation.of(
         f"backend {model.backend.name} on {model.backend.device}\n"
-        f"chosen by: {model.backend_reason}\n{table(rows)}\n{_regions(program, executable)}"
+        f"chosen by: {model.backend_reason}",
+        rows,
+        f"{_regions(program, executable)}"
         f"arena for {batch_size} rows: {memory};"
-        f" parameters: {program.layout.length('parameters'):,}"
+        f" parameters: {program.layout.length('parameters'):,}",
     )
 
 
@@ -101,7 +135,8 @@ class Profile:
         """The seconds of one step inside instructions."""
         return sum(row[2] for row in self.rows)
 
-    def __str__(self) -> str:
+    def _told(self) -> tuple[list[tuple[str, ...]], str]:
+        """A row for each instruction under their head, and what is said below."""
         head = ("segment", "operation", "µs", "share", "GFLOP/s", "GB/s", "of the ceiling")
         rows: list[tuple[str, ...]] = [head]
         for segment, op, seconds, flops, traffic in self.rows:
@@ -114,10 +149,17 @@ class Profile:
                     f"{traffic:.2f}", bound,
                 )
             )  # fmt: skip
-        return (
-            f"{table(rows)}\n{self.seconds * 1e6:.1f} µs a step in instructions, {self.backend};"
+        return rows, (
+            f"{self.seconds * 1e6:.1f} µs a step in instructions, {self.backend};"
             f" ceilings: product {self.product:.0f} GFLOP/s, copy {self.copy:.1f} GB/s"
         )
+
+    def __str__(self) -> str:
+        rows, below = self._told()
+        return f"{table(rows)}\n{below}"
+
+    def _repr_html_(self) -> str:
+        return notebook.table(*self._told())
 
 
 def profile(model: Sequential, x: Any, y: Any, steps: int = 20) -> Profile:

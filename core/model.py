@@ -373,6 +373,11 @@ class Sequential:
 
         checkpoint.save(self, path)
 
+    def _repr_html_(self) -> str:
+        from . import inspection
+
+        return inspection.html(self)
+
     def __repr__(self) -> str:
         layers, loss = ", ".join(layer.brief() for layer in self.layers), self.loss.told()
         loss = repr(loss) if loss == self.loss.name else loss

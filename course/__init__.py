@@ -1,1 +1,1 @@
-"""The course, section by section, over the public interface alone."""
+"""The course, section by section: each file is a program over the public interface alone."""

@@ -42,10 +42,7 @@ def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
 
 def array(low: Lowering, id: ValueId) -> Array:
     """A value's memory as an array."""
-    spec, constant = low.specs[id], low.program.constants.get(id)
-    known = None
-    if constant is not None and constant.size == 1:
-        known = constant.reshape(-1)[0].item()
+    spec, known = low.specs[id], low.program.literal(id)
     shape = tuple(int(d) for d in spec.shape)  # type: ignore[arg-type]
     whole = span(low.at(id), ByteCount(length(spec) * ITEMSIZE[spec.dtype]))
     return Array(whole.start, spec.dtype, contiguous(shape), whole, known)

@@ -116,10 +116,9 @@ def _chain(
     chain = _Chain()
     for id, extent in extents.items():
         value = low.specs[id]
-        known = None
-        constant = low.program.constants.get(id)
-        if constant is not None and constant.size == 1:
-            known, extent = constant.reshape(-1)[0].item(), "scalar"
+        known = low.program.literal(id)
+        if known is not None:
+            extent = "scalar"
         chain.at[id] = len(chain.operands)
         chain.operands.append(Operand(extent, value.dtype, known))
     for one in instructions:

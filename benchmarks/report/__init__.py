@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from ...core.markup import Markup, document, element
 from ...kernels.files import write as write_file
 from ..result import Result
 from ..words import factor
 from . import charts, tables
 from .factors import guessed, mean, timed
-from .markup import Markup, element
 from .source import Source
 
 Section = Callable[[Source], list[Markup]]
@@ -35,18 +35,9 @@ def page(results: Sequence[tuple[str, Result]]) -> str:
         _headlines(sources),
         element("nav", names, aria_label="Contents"),
     )
-    style, script = _part("style.css"), _part("script.js")
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("link", rel="icon", href="data:,"),  # or a browser asks a server for one
-        element("title", f"lamina bench: {machines[0] if machines else 'no result'}"),
-        element("style", style),
-    )
-    body = element("body", element("main", header, *sections), element("script", script))
-    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+    title = f"lamina bench: {machines[0] if machines else 'no result'}"
+    body = [element("main", header, *sections), element("script", _part("script.js"))]
+    return document(title, "en", body, _part("style.css"))
 
 
 def _part(name: str) -> Markup:

@@ -14,7 +14,7 @@ from ...backends.state import Control, DataBlock, State
 from ...kernels import ops
 from ...kernels.errors import BadInput, NotDifferentiable, ShapeError
 from ...kernels.spec import FLOATS
-from ..columns import table
+from ..columns import short, table
 from .fusion import fuse
 from .gradients import differentiate
 from .graph import SELECT, Node, constant, order
@@ -184,8 +184,8 @@ class Trace:
             (
                 self.names[n],
                 self.formula(n),
-                _short(self.values[n]),
-                _short(self.derivatives.get(n)),
+                short(self.values[n]),
+                short(self.derivatives.get(n)),
             )
             for n in self.nodes
             if not (n.op == "constant" and not n.name)
@@ -194,11 +194,16 @@ class Trace:
     def __str__(self) -> str:
         return table([("node", "operation", "value", "derivative"), *self.rows()])
 
+    def _repr_html_(self) -> str:
+        from .. import notebook
+
+        return notebook.graph(self, [("node", "operation", "value", "derivative"), *self.rows()])
+
     def to_dot(self) -> str:
         """The graph in Graphviz' language, values and derivatives in the boxes."""
         lines = ["digraph {", "  rankdir=LR; node [shape=record];"]
         for number, node in enumerate(self.nodes):
-            value, derivative = _short(self.values[node]), _short(self.derivatives.get(node))
+            value, derivative = short(self.values[node]), short(self.derivatives.get(node))
             parts = [self.names[node], self.formula(node), value, f"d {derivative}"]
             if node.op == "constant" and not node.name:
                 parts = [self.names[node]]
@@ -208,15 +213,6 @@ class Trace:
                 f"  n{self.nodes.index(n)} -> n{number};" for n in node.inputs if n is not None
             ]
         return "\n".join([*lines, "}"])
-
-
-def _short(array: np.ndarray | None) -> str:
-    if array is None:
-        return ""
-    if array.ndim == 0:
-        return f"{array.item():g}" if array.dtype.kind == "f" else str(array.item())
-    text = np.array2string(array, precision=4, threshold=6, separator=", ").replace("\n", "")
-    return text if len(text) <= 40 else f"{array.dtype}{list(array.shape)}"
 
 
 def trace(

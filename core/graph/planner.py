@@ -53,7 +53,7 @@ class _Builder:
             return self.ids[node.inputs[0], node.attrs["index"]]
         if (node, 0) not in self.ids:
             if node.op == "constant":
-                number = self.new(node.name, node.spec, "constant")
+                number = self.new(node.name, node.spec, "constant", node.name)
                 self.constants[number] = node.attrs["value"]
             else:
                 key = (node.op, node.source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import lamina as lm
@@ -13,6 +14,8 @@ from lamina.core.graph.fusion import fuse
 from lamina.core.graph.gradients import PIECEWISE_CONSTANT, differentiate
 from lamina.core.graph.graph import Node, constant, make, order, outputs
 from lamina.kernels.ops import OPS
+
+from .. import support
 
 EPSILON = 1e-6
 # Derivatives themselves and optimizer updates: nothing is differentiated twice.
@@ -365,3 +368,20 @@ def test_the_drawing_has_every_value_derivative_and_arrow() -> None:
         assert label in drawn
     assert "| 33 | d 1" in drawn
     assert drawn.count(" -> ") == 6  # two inputs for each of three operations
+
+
+def test_an_argument_s_number_is_in_no_code(tmp_path: Path) -> None:
+    """A function asked at many places is compiled once, not once for every place."""
+    code = """
+import contextlib, io
+import lamina as lm
+from lamina.kernels import compilation
+f = lm.grad(lambda a, b: (lm.ops.tanh(3.5 * a + b) * a), backend="numba")
+f(0.25, 0.5)
+compilation.report()
+with contextlib.redirect_stderr(io.StringIO()) as said:
+    places = {f(0.1 * i, 0.2 * i) for i in range(1, 6)}
+    compilation.report()
+print(len(places), repr(said.getvalue()))
+"""
+    assert support.run_python(code, LAMINA_CACHE_DIR=str(tmp_path)) == "5 ''\n"

@@ -6,6 +6,7 @@ import io
 import re
 import sys
 import time
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import lamina as lm
@@ -165,3 +166,26 @@ def test_compilation_is_no_training_time(
         del model.backend.compile
     assert 0 <= min(found.seconds) <= max(found.seconds) < 0.25
     assert float(re.findall(r"(\S+) s  ", capsys.readouterr().out)[0]) < 0.25
+
+
+def test_in_a_notebook_one_display_is_kept_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    class Handle:
+        def update(self, thing: Any) -> None:
+            shown.append(thing._repr_html_())
+
+    def display(thing: Any, display_id: bool = False) -> Handle:
+        assert display_id
+        shown.append(thing._repr_html_())
+        return Handle()
+
+    ipython, module = ModuleType("IPython"), ModuleType("IPython.display")
+    ipython.get_ipython = lambda: SimpleNamespace(kernel=None)  # type: ignore[attr-defined]
+    module.display = display  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    support.classifier().fit(*support.classes(), epochs=3)
+    assert 'value="0.000"' in shown[0]
+    assert 'value="1.000"' in shown[-1]
+    assert "epoch 3/3  loss" in shown[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from importlib.resources import files
 from typing import Any
 
 VOID = ("br", "col", "hr", "input", "link", "meta", "wbr")  # HTML elements that have no end tag
@@ -39,3 +40,18 @@ def element(name: str, /, *children: Any, **attributes: Any) -> Markup:
         written.append(f" {key}" if value is True else f' {key}="{escape(str(value))}"')
     start = f"<{name}{''.join(written)}>"
     return Markup(start if name in VOID else f"{start}{text(children)}</{name}>")
+
+
+def document(title: str, language: str, body: Any, style: Markup) -> str:
+    """A page that needs no network. style: what it has beside the rules of all pages."""
+    base = Markup(files(__package__).joinpath("base.css").read_text(encoding="utf-8"))
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("link", rel="icon", href="data:,"),  # or a browser asks a server for one
+        element("title", title),
+        element("style", base, style),
+    )
+    return f"<!doctype html>\n{element('html', head, element('body', body), lang=language)}\n"
