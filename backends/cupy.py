@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
+from .capturable import Capturable
 from .contract import Backend, Obstacle
 from .device import Array
 
@@ -16,14 +19,22 @@ INSTALL = 'pip install "cupy-cuda13x[ctk]" (or cupy-cuda12x[ctk], whichever your
 
 
 class CupyBackend(Backend):
-    """One NVIDIA GPU."""
+    """One NVIDIA GPU.
+
+    index: its number. All its work goes to one stream, which does not wait for others: a captured
+    step and an upload beside it would race. One thread at a time asks it for something.
+    """
 
     name = "cupy"
 
     def __init__(self, index: int = 0) -> None:
         super().__init__(index)
-        self._xp = _import()
-        self._device = self._xp.cuda.Device(index)
+        self._cupy = _import()
+        self._device = self._cupy.cuda.Device(index)
+        with self._device:
+            self.stream = self._cupy.cuda.Stream(non_blocking=True)
+        self._turn = threading.RLock()
+        self._xp = Capturable(self._cupy, self.stream)
 
     @classmethod
     def obstacle(cls, index: int = 0) -> Obstacle | None:
@@ -50,54 +61,56 @@ class CupyBackend(Backend):
         if index >= count:
             return Obstacle(f"there is no GPU number {index}: {count} found", "use cuda:0")
         try:  # NVRTC and cuBLAS are looked for only when they are first needed
-            with cupy.cuda.Device(index):
+            backend = cls(index)
+            with backend.active():
                 square = cupy.arange(4, dtype=cupy.float32).reshape(2, 2)
-                (cupy.exp(square) @ square).sum().item()
+                backend.xp.matmul(cupy.exp(square), square).sum().item()
         except Exception as error:
             return Obstacle(f"CuPy cannot run a kernel: {_first_line(error)}", INSTALL)
         return None
 
     @property
     def xp(self) -> Any:
-        """CuPy."""
+        """CuPy, as far as it can be captured."""
         return self._xp
 
     @property
     def device(self) -> str:
         """The GPU's name and memory."""
-        properties = self._xp.cuda.runtime.getDeviceProperties(self.index)
+        properties = self._cupy.cuda.runtime.getDeviceProperties(self.index)
         name = properties["name"].decode()
         return f"GPU {self.index}, {name}, {properties['totalGlobalMem'] / 2**30:.0f} GiB"
 
     def asarray(self, host: np.ndarray) -> Array:
         """Uploads a host array."""
-        with self._device:
-            return self._xp.asarray(np.ascontiguousarray(host))
+        with self.active():
+            return self._cupy.asarray(np.asarray(host, order="C"))
 
     def to_numpy(self, array: Array) -> np.ndarray:
         """Downloads an array, which waits for it."""
-        with self._device:
-            return np.asarray(self._xp.asnumpy(array))
+        with self.active():
+            return np.asarray(self._cupy.asnumpy(array))
 
     def zeros(self, length: int, dtype: str) -> Array:
         """A flat array of zeros."""
-        with self._device:
+        with self.active():
             return super().zeros(length, dtype)
 
     def assign(self, target: Array, source: Array) -> None:
         """Copies into memory that exists."""
-        with self._device:
+        with self.active():
             target[...] = source
 
-    def active(self) -> AbstractContextManager[Any]:
-        """The device as the current one, which CuPy keeps for each thread."""
-        device: AbstractContextManager[Any] = self._device
-        return device
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Device and stream as the current ones, which CuPy keeps for each thread."""
+        with self._turn, self._device, self.stream:
+            yield
 
     def synchronize(self) -> None:
-        """Waits for the current stream."""
-        with self._device:
-            self._xp.cuda.get_current_stream().synchronize()
+        """Waits for its stream."""
+        with self.active():
+            self.stream.synchronize()
 
 
 def _import() -> Any:

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -29,10 +29,11 @@ from .state import Control, DataBlock, State
 class Launch:
     """One instruction, resolved: what to call, which values go in, where the results go.
 
-    out: the memory that the results go to; None where the call makes new arrays. pinned: they must
-        go there, whether or not the call can write. kernel: where it writes into memory that never
-        changes: the call with its attributes and outputs. fixed: that with its inputs too, where
-        those never change. parts: of several instructions as one, the launches of each.
+    out: the memory that the results go to; None where the call makes new arrays, of all results or
+        of single ones. pinned: they must go there, whether or not the call can write. kernel: where
+        it writes into memory that never changes: the call with its attributes and outputs. fixed:
+        that with its inputs too, where those never change. parts: of several instructions as one,
+        the launches of each.
     """
 
     __slots__ = (
@@ -44,7 +45,7 @@ class Launch:
         self.call = call
         self.inputs = tuple(-1 if i is None else i for i in instruction.inputs)
         self.outputs = instruction.outputs
-        self.out: tuple[Array, ...] | None = None
+        self.out: tuple[Array | None, ...] | None = None
         self.pinned = False
         self.parts: Sequence[Launch] = ()
         self.kernel: Callable[..., Any] | None = None
@@ -118,7 +119,10 @@ class WalkerBinding(Binding):
             flat = program.values[one.outputs[0]].kind == "flat"
             launch.pinned = flat or bool(gradients.intersection(one.outputs))
             if writable and (call.writes or launch.pinned):
-                launch.out = tuple(buffers.array(o, rows) for o in one.outputs)
+                launch.out = tuple(
+                    buffers.array(o, rows) if call.writes or flat or o in gradients else None
+                    for o in one.outputs
+                )
             plan.segments[segment].append(launch)
         self._joined(plan, rows)
         for name, id in program.columns.items():
@@ -146,11 +150,11 @@ class WalkerBinding(Binding):
         joined = list(chain.from_iterable(plan.segments.values()))
         launches = [part for launch in joined for part in (launch, *launch.parts)]
         for launch in launches:
-            if launch.out is not None:
-                for id, array in zip(launch.outputs, launch.out, strict=True):
+            for id, array in zip(launch.outputs, launch.out or repeat(None), strict=False):
+                if array is None:
+                    changing.add(id)
+                else:
                     plan.env[id] = array
-            else:
-                changing.update(launch.outputs)
         for launch in launches:
             if not launch.call.writes:
                 continue
@@ -292,9 +296,11 @@ class WalkerBinding(Binding):
             start = time.perf_counter() if watch else 0.0
             made = launch.call(launch.out, *[env[i] for i in launch.inputs])
             if launch.pinned and launch.out is not None and not launch.call.writes:
-                for target, source in zip(launch.out, made, strict=True):
-                    self.backend.assign(target, source)
-                made = launch.out
+                pairs = list(zip(launch.out, made, strict=True))
+                for target, source in pairs:
+                    if target is not None:
+                        self.backend.assign(target, source)
+                made = tuple(new if target is None else target for target, new in pairs)
             for id, array in zip(launch.outputs, made, strict=True):
                 env[id] = array
             if watch:
