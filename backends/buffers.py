@@ -53,8 +53,12 @@ class Buffers:
             return self.backend.asarray(self.program.constants[id])
         if value.kind == "flat":
             return self.state.flats[value.source]
-        if place is not None:
-            return self.view(place, spec)
+        return self.apart(id, rows) if place is None else self.view(place, spec)
+
+    def apart(self, id: ValueId, rows: int) -> Array:
+        """Memory of a value that it shares with none, as an array for so many rows."""
+        value = self.program.values[id]
+        spec = value.spec.at(rows)
         if id not in self.own:
             whole = length(value.spec.at(self.program.capacity))
             self.own[id] = self.backend.zeros(whole, spec.dtype)

@@ -17,6 +17,8 @@ import numpy as np
 from .cublas import Products
 from .device import Array
 
+SHORT = 4096  # elements of a range that is kept
+
 
 class Capturable:
     """CuPy for one stream of one device, which are current where its functions are called.
@@ -26,6 +28,7 @@ class Capturable:
 
     def __init__(self, cupy: Any, stream: Any) -> None:
         self._cupy, self._stream = cupy, stream
+        self._kept: dict[Any, Array] = {}  # constants of the device
         # Constants of the host that nobody writes, uploaded once; by their identity.
         self._constants: dict[int, tuple[weakref.ref[np.ndarray], Array]] = {}
 
@@ -34,6 +37,35 @@ class Capturable:
             raise AttributeError(name)
         found = self.__dict__[name] = getattr(self._cupy, name)
         return found
+
+    def zeros_like(self, x: Array) -> Array:
+        """A view of one zero in the shape and dtype of x, to be read."""
+        return self._constant(0, x)
+
+    def ones_like(self, x: Array) -> Array:
+        """A view of one 1 in the shape and dtype of x, to be read."""
+        return self._constant(1, x)
+
+    def _constant(self, number: int, x: Array) -> Array:
+        known = self._kept.get((number, x.dtype))
+        if known is None:
+            with self._cupy.cuda.using_allocator(None):  # it outlasts whoever asks first
+                known = self._cupy.full((), number, dtype=x.dtype)
+            self._kept[number, x.dtype] = known
+        return self._cupy.broadcast_to(known, x.shape)
+
+    def arange(
+        self, start: int, stop: int | None = None, step: int = 1, dtype: Any = None
+    ) -> Array:
+        """As CuPy's; short ones are kept, to be read."""
+        begin, end = (0, start) if stop is None else (start, stop)
+        if len(range(begin, end, step)) > SHORT:
+            return self._cupy.arange(begin, end, step, dtype=dtype)
+        key = (begin, end, step, dtype)
+        if key not in self._kept:
+            with self._cupy.cuda.using_allocator(None):
+                self._kept[key] = self._cupy.arange(begin, end, step, dtype=dtype)
+        return self._kept[key]
 
     @cached_property
     def products(self) -> Products:
@@ -89,7 +121,7 @@ class Capturable:
         if axis % x.ndim != x.ndim - 1 or indices.shape != (*x.shape[:-1], 1) or not x.size:
             return self._cupy.take_along_axis(x, indices, axis=axis)
         rows, columns = math.prod(x.shape[:-1]), x.shape[-1]
-        starts = self._cupy.arange(0, rows * columns, columns, dtype=indices.dtype)
+        starts = self.arange(0, rows * columns, columns, dtype=indices.dtype)
         places = self._cupy.reshape(indices, (rows,)) + starts
         found = self._cupy.take(self._cupy.reshape(x, (-1,)), places)
         return self._cupy.reshape(found, indices.shape)

@@ -14,12 +14,18 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.op import Attrs, Specs
+from ..kernels.vectorized.activations import activate_backward
 from .device import Array
 
 N, T = 0, 1  # cublasOperation_t
 KINDS = {"float32": (0, 68, ctypes.c_float), "float64": (1, 70, ctypes.c_double)}
 DEFAULT_MATH, DEFAULT_ALGORITHM = 0, -1
 WORKSPACE = 32 * 2**20  # bytes: what NVIDIA recommends for Hopper; 4 MiB do elsewhere
+
+# Elements of two vectors up to which their product is one launch: one of cuBLAS, which splits it
+# badly. Above, it is a product by elements and a sum. An estimate: no GPU has measured it.
+ONE_LAUNCH = 1 << 14
 
 POINTER, INT, SIZE = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
 SIGNATURES: dict[str, tuple[Any, ...]] = {
@@ -46,6 +52,27 @@ def library() -> Any:
     return found
 
 
+def dense_backward(
+    xp: Any, out: tuple[Array, ...], gradient: Array, x: Array, weight: Array,
+    y: Array | None = None, *, activation: str, alpha: float, bias: bool, input: bool,
+) -> None:  # fmt: skip
+    """The kernel of that operation for matrices: products and sums that go where they belong.
+
+    xp: CuPy with `products`; else see `vectorized.activations.dense_backward`.
+    """
+    g = gradient if y is None else activate_backward(xp, gradient, y, activation, alpha)
+    xp.products.into(out[0], x.T, g)
+    if bias:
+        xp.sum(g, axis=0, out=xp.reshape(out[1], (-1,)))
+    if input:
+        xp.products.into(out[-1], g, weight.T)
+
+
+def matrices(specs: Specs, attrs: Attrs) -> bool:
+    """Whether rows come one under the other."""
+    return specs[0].rank == 2
+
+
 class Products:
     """Products on one stream of one device; made with both of them current.
 
@@ -61,11 +88,15 @@ class Products:
         self._call("cublasSetWorkspace_v2", self.handle, self.workspace.data.ptr, WORKSPACE)
         self._call("cublasSetMathMode", self.handle, DEFAULT_MATH)
 
+    def into(self, out: Array, a: Array, b: Array) -> None:
+        """a @ b of two matrices, into row-major memory."""
+        self._two(a, b, out)
+
     def matmul(self, a: Array, b: Array) -> Array:
         """a @ b of arrays of one dtype; of whole numbers by CuPy's own kernel."""
         if str(a.dtype) not in KINDS or a.dtype != b.dtype or not (a.ndim and b.ndim):
             return self.xp.matmul(a, b)
-        if a.ndim == b.ndim == 1:
+        if a.ndim == b.ndim == 1 and a.size > ONE_LAUNCH:
             return self.xp.sum(a * b)
         row, column = a.ndim == 1, b.ndim == 1
         a = self.xp.reshape(a, (1, -1)) if row else a
@@ -78,16 +109,16 @@ class Products:
             del shape[-1]
         return self.xp.reshape(made, tuple(shape)) if row or column else made
 
-    def _two(self, a: Array, b: Array) -> Array:
-        """(m, k) times (k, n)."""
+    def _two(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        """(m, k) times (k, n), into row-major memory where that is given."""
         if a.shape[1] != b.shape[0]:
             raise ValueError(f"matmul: {a.shape} and {b.shape} do not fit")
-        shape = (a.shape[0], b.shape[1])
-        if not a.shape[1]:
-            return self.xp.zeros(shape, dtype=a.dtype)
-        out = self.xp.empty(shape, dtype=a.dtype)
-        if out.size:
+        if out is None:
+            out = self.xp.empty((a.shape[0], b.shape[1]), dtype=a.dtype)
+        if out.size and a.shape[1]:
             self._multiply(a, b, out)
+        elif out.size:
+            out.fill(0)
         return out
 
     def _stacked(self, a: Array, b: Array) -> Array:
@@ -103,7 +134,7 @@ class Products:
         shape = (a.shape[-2], b.shape[-1])
         out = self.xp.empty((count, *shape), dtype=a.dtype)
         for at in range(count):
-            out[at] = self._two(left[at], right[at])
+            self._two(left[at], right[at], out[at])
         return self.xp.reshape(out, (*leading, *shape))
 
     def _multiply(self, a: Array, b: Array, out: Array) -> None:

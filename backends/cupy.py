@@ -1,19 +1,25 @@
-"""CUDA through CuPy: the default walker over vectorised expressions on the GPU."""
+"""CUDA through CuPy: steps captured as CUDA graphs, over vectorised expressions on the GPU."""
 
 from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property, partial
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
+from ..kernels.op import Kernel
 from .capturable import Capturable
-from .contract import Backend, Obstacle
+from .captured import Captured
+from .contract import Backend, Executable, Obstacle
+from .cublas import dense_backward, matrices
+from .cuda_graphs import CudaGraphs
 from .device import Array
+from .program import Program
 
 INSTALL = 'pip install "cupy-cuda13x[ctk]" (or cupy-cuda12x[ctk], whichever your driver supports)'
 
@@ -21,13 +27,14 @@ INSTALL = 'pip install "cupy-cuda13x[ctk]" (or cupy-cuda12x[ctk], whichever your
 class CupyBackend(Backend):
     """One NVIDIA GPU.
 
-    index: its number. All its work goes to one stream, which does not wait for others: a captured
+    index: its number. graphs: whether steps are captured; else each is launched piece by piece,
+    with the same numbers. All work goes to one stream, which does not wait for others: a captured
     step and an upload beside it would race. One thread at a time asks it for something.
     """
 
     name = "cupy"
 
-    def __init__(self, index: int = 0) -> None:
+    def __init__(self, index: int = 0, graphs: bool = True) -> None:
         super().__init__(index)
         self._cupy = _import()
         self._device = self._cupy.cuda.Device(index)
@@ -35,6 +42,7 @@ class CupyBackend(Backend):
             self.stream = self._cupy.cuda.Stream(non_blocking=True)
         self._turn = threading.RLock()
         self._xp = Capturable(self._cupy, self.stream)
+        self.graphs = CudaGraphs(self._cupy, self.stream, graphs)
 
     @classmethod
     def obstacle(cls, index: int = 0) -> Obstacle | None:
@@ -100,6 +108,19 @@ class CupyBackend(Backend):
         """Copies into memory that exists."""
         with self.active():
             target[...] = source
+
+    @cached_property
+    def _kernels(self) -> Mapping[str, Kernel]:
+        backward = partial(dense_backward, self._xp)
+        return {"dense_backward": Kernel("dense_backward", backward, matrices, dense_backward)}
+
+    def kernels(self) -> Mapping[str, Kernel]:
+        """What is better than an expression: gradients that are written where they belong."""
+        return self._kernels
+
+    def compile(self, program: Program) -> Executable:
+        """Makes a program ready; its steps are captured."""
+        return Captured(self, program, self.graphs)
 
     @contextmanager
     def active(self) -> Iterator[None]:

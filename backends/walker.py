@@ -259,7 +259,19 @@ class WalkerBinding(Binding):
 
     def _load(self, plan: WalkPlan, control: Control, rows: int) -> float:
         """Puts the batch's rows and weights into the table; gives the sum of the weights."""
-        block, start = self.block, control.cursor
+        start, id = control.cursor, self.program.columns.get("weights")
+        self._columns(plan, start, rows)
+        if id is None or self.block.weights is None:
+            if id is not None:
+                plan.env[id] = plan.even
+            return float(rows)
+        total, shares = self._weighted(start, rows)
+        plan.env[id] = self.backend.asarray(shares)
+        return total
+
+    def _columns(self, plan: WalkPlan, start: int, rows: int) -> None:
+        """Puts the rows [start, start + rows) of the order into the table."""
+        block = self.block
         for name in block.streamed:
             plan.env[self.program.columns[name]] = block.read(name, start, rows)
         for id, name, call, out in plan.gather:
@@ -269,19 +281,14 @@ class WalkerBinding(Binding):
             else:
                 indices = block.device_order[start : start + rows]
                 plan.env[id] = call(out, column, indices)[0]
-        total = float(rows)
-        if "weights" in self.program.columns:
-            batch = block.batch_weights(start, rows)
-            total = total if batch is None else float(batch.sum(dtype=np.float64))
-            if batch is None:
-                shares = plan.even
-            else:
-                scaled = batch * (1.0 / total if total else 0.0)
-                shares = self.backend.asarray(
-                    scaled.reshape(-1, 1).astype(self.program.dtype, copy=False)
-                )
-            plan.env[self.program.columns["weights"]] = shares
-        return total
+
+    def _weighted(self, start: int, rows: int) -> tuple[float, np.ndarray]:
+        """The sum of the weights of these rows, and the share of each, (rows, 1)."""
+        batch = self.block.batch_weights(start, rows)
+        assert batch is not None
+        total = float(batch.sum(dtype=np.float64))
+        scaled = batch * (1.0 / total if total else 0.0)
+        return total, scaled.reshape(-1, 1).astype(self.program.dtype, copy=False)
 
     def _walk(self, launches: list[Launch], env: list[Any]) -> None:
         watch = self.watch

@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
+from functools import cache
+from numbers import Integral, Real
 from typing import Any
+
+import numpy as np
 
 from .. import momentum, philox
 from .activations import log_softmax
@@ -123,11 +126,22 @@ def like(xp: Any, number: Any, array: Array) -> Any:
     return number if isinstance(number, Real) else xp.astype(number, array.dtype)
 
 
+@cache
+def _given(*numbers: float) -> np.ndarray:
+    """Numbers that a device is given once."""
+    made = np.array(numbers)
+    made.flags.writeable = False
+    return made
+
+
 def corrected(xp: Any, learning_rate: Any, beta1: float, beta2: float, step: Any) -> Any:
     """What Adam's mean is multiplied by, and the root of its square, at a step."""
-    left = 1.0 - beta2**step
-    root = math.sqrt(left) if isinstance(left, Real) else xp.sqrt(left)
-    return learning_rate / (1.0 - beta1**step), 1.0 / root
+    if isinstance(step, Integral):
+        left = 1.0 - beta2 ** int(step)
+        return learning_rate / (1.0 - beta1 ** int(step)), 1.0 / math.sqrt(left)
+    numbers = (1.0 - xp.asarray(_given(beta1, beta2)) ** step) ** xp.asarray(_given(-1.0, -0.5))
+    size, root = (xp.reshape(one, ()) for one in (numbers[0:1], numbers[1:2]))
+    return learning_rate * size, root
 
 
 def on_range(xp: Any, whole: Array, part: Array, start: int, stop: int) -> Array:

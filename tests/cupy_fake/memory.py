@@ -42,14 +42,18 @@ class Chunk:
         self.inside = self.bytes[begin : begin + size]
         self.fences = self.bytes[:begin], self.bytes[begin + size :]
         self.ptr = self.inside.ctypes.data
-        if self.ptr not in _chunks:
-            insort(_starts, self.ptr)
+        insort(_starts, self.ptr)
         _chunks[self.ptr] = weakref.ref(self)
+        weakref.finalize(self, _gone, self.ptr)
 
     def check(self, name: str) -> None:
         """After work that had an address to write to. Raises: Race."""
         if not all(bool((fence == 0xFF).all()) for fence in self.fences):
             raise Race(f"[{name}] wrote outside an array")
+
+
+def _gone(start: int) -> None:
+    _starts.remove(start)
 
 
 class Piece:
