@@ -54,7 +54,12 @@ class Kind:
 
 
 class Captured(Walker):
-    """A program whose steps are captured."""
+    """A program whose steps are captured.
+
+    binding: the class of its bindings; one that joins launches as well derives from both.
+    """
+
+    binding: type[CapturedBinding]
 
     def __init__(self, backend: Backend, program: Program, graphs: Graphs) -> None:
         super().__init__(backend, program)
@@ -64,7 +69,7 @@ class Captured(Walker):
         """Ties the program to a state and to data; one that must look at indices is walked."""
         if self.program.computed:
             return super().bind(state, block)
-        return CapturedBinding(self.backend, self.program, state, block, self.graphs)
+        return self.binding(self.backend, self.program, state, block, self.graphs)
 
     def explain(self) -> list[tuple[str, str, str]]:
         """(segment, operation, kernel or reference) for every instruction."""
@@ -311,3 +316,6 @@ class CapturedBinding(RecordedSteps):
         walk = WalkerBinding(self.backend, self.program, self.state, self.block)
         examine(walk, control, number, cursor, rows, at_loss)
         control.cursor = cursor + rows
+
+
+Captured.binding = CapturedBinding

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels import thresholds
 from ..kernels.op import Kernel
 from .capturable import Capturable
 from .captured import Captured
@@ -33,6 +34,7 @@ class CupyBackend(Backend):
     """
 
     name = "cupy"
+    least_flops = thresholds.GPU_FLOPS
 
     def __init__(self, index: int = 0, graphs: bool = True) -> None:
         super().__init__(index)
@@ -117,6 +119,12 @@ class CupyBackend(Backend):
     def kernels(self) -> Mapping[str, Kernel]:
         """What is better than an expression: gradients that are written where they belong."""
         return self._kernels
+
+    def thresholds(self) -> tuple[str, list[tuple[str, str, str]]]:
+        """From which work on "auto" takes it, and below which steps are captured by eights."""
+        known = {"gpu_flops": thresholds.GPU_FLOPS, "unrolled_flops": thresholds.UNROLLED_FLOPS}
+        told = [(name, thresholds.told(value), "default") for name, value in known.items()]
+        return "estimates, which no GPU has measured", told
 
     def compile(self, program: Program) -> Executable:
         """Makes a program ready; its steps are captured."""

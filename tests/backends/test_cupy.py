@@ -11,6 +11,7 @@ import lamina as lm
 import numpy as np
 import pytest
 import support
+from lamina.backends import measured
 from lamina.backends.conformance.operations import LAYOUTS
 from lamina.backends.dispatch import resolve
 from lamina.kernels.spec import Spec
@@ -144,3 +145,42 @@ def test_the_second_device_has_arrays_of_its_own(device: Any) -> None:
     assert second.to("cuda:0").backend is first.backend
     with pytest.raises(lm.BackendUnavailable, match="there is no GPU number 2: 2 found"):
         support.classifier("cuda:2")
+
+
+# What "auto" takes
+
+
+@pytest.mark.parametrize(("units", "taken"), [(8, "numba"), (4000, "cupy")])
+def test_auto_goes_by_the_work_of_a_step(units: int, taken: str, device: Any) -> None:
+    x, y = support.classes(640)
+    layers = [lm.Dense(units, "relu"), lm.Dense(3, "softmax")]
+    model = lm.Sequential(layers, "cross_entropy", seed=0)
+    assert model.backend is device
+    assert "the work of a step decides when training begins" in model.backend_reason
+    model.fit(x, y, epochs=1, batch_size=640, verbose=0)
+    assert model.backend.name == taken
+    told = lm.explain(model)
+    assert "cupy from 1e+08 on (an estimate; to measure: lamina bench crossover)" in told
+    for name in ("cupy", "cuda", "cuda:1"):  # always mean the GPU
+        asked = lm.Sequential(layers, "cross_entropy", backend=name, seed=0)
+        assert not asked.session._undecided
+        assert asked.backend.name == "cupy"
+
+
+def test_measured_choices_go_before_the_estimate(
+    device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAMINA_AUTO", "measured")
+    found = measured.Crossover("2026-11-30", (measured.Threshold(0.0, "cupy"),), {})
+    monkeypatch.setattr(measured, "read", lambda: found)
+    x, y = support.classes(16)
+    model = support.classifier("auto")
+    model.fit(x, y, batch_size=8, verbose=0)
+    assert model.backend is device
+    assert "measured on 2026-11-30: cupy wins" in model.backend_reason
+
+
+def test_thresholds_say_that_they_are_estimates(device: Any) -> None:
+    origin, told = device.thresholds()
+    assert "no GPU has measured" in origin
+    assert ("gpu_flops", "1e+08", "default") in told
