@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial
+from importlib.metadata import distributions
 from importlib.util import find_spec
 from typing import Any
 
@@ -23,6 +24,7 @@ from .device import Array
 from .program import Program
 
 INSTALL = 'pip install "cupy-cuda13x[ctk]" (or cupy-cuda12x[ctk], whichever your driver supports)'
+REINSTALL = f"pip install --force-reinstall {INSTALL.removeprefix('pip install ')}"
 
 
 class CupyBackend(Backend):
@@ -48,14 +50,24 @@ class CupyBackend(Backend):
 
     @classmethod
     def obstacle(cls, index: int = 0) -> Obstacle | None:
-        """No package, no driver, no such GPU, no compiler or no BLAS: each with its own fix."""
+        """No package, two of them, no driver, no such GPU, no compiler or no BLAS, and the fix."""
+        found = cls._obstacle(index)
+        packages = _packages()
+        if found is not None and len(packages) > 1:
+            twice = f"{len(packages)} CuPy packages lie over each other ({', '.join(packages)})"
+            fix = f"pip uninstall -y {' '.join(packages)}, then {INSTALL}"
+            return Obstacle(f"{found.reason}; {twice}", f"{fix}; then: {found.fix}")
+        return found
+
+    @classmethod
+    def _obstacle(cls, index: int) -> Obstacle | None:
         if find_spec("cupy") is None:
             return Obstacle("CuPy is not installed", INSTALL)
         try:
             cupy = _import()
             version = cupy.cuda.runtime.driverGetVersion()
         except Exception as error:
-            return Obstacle(f"importing CuPy failed: {_first_line(error)}", INSTALL)
+            return Obstacle(f"importing CuPy failed: {_first_line(error)}", REINSTALL)
         if version == 0:
             return Obstacle(
                 f"CuPy {cupy.__version__} is installed but there is no NVIDIA driver",
@@ -147,6 +159,12 @@ def _import() -> Any:
         warnings.simplefilter("ignore")
         import cupy
     return cupy
+
+
+def _packages() -> list[str]:
+    """The installed packages that bring CuPy: more than one overwrite each other's files."""
+    known = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
+    return [name for name in known if next(iter(distributions(name=name)), None) is not None]
 
 
 def _cuda(cupy: Any) -> str:
