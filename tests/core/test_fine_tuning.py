@@ -108,6 +108,7 @@ def test_set_rates_says_what_there_is() -> None:
 def test_a_file_goes_on_as_if_nothing_had_been(
     optimizer: Any, backend: str, tmp_path: Path
 ) -> None:
+    pytest.importorskip("safetensors")
     x, y = support.classes(30)
     model = support.classifier(backend, optimizer=optimizer).build(4)
     model.set_rates({"0.bias": 0.0, 1: 1.0 if isinstance(optimizer, lm.LBFGS) else 0.25})

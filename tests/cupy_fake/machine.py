@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 import weakref
 from collections import Counter
 from collections.abc import Callable
@@ -141,7 +142,7 @@ class Stream:
 
     def record(self, event: Event | None = None) -> Event:
         event = event or Event()
-        event.stream, event.ticket = self, next(_tickets)
+        event.stream, event.ticket, event.at = self, next(_tickets), time.perf_counter()
         return event
 
     def wait_event(self, event: Event) -> None:
@@ -177,6 +178,7 @@ class Event:
     ) -> None:
         self.stream: Stream | None = None
         self.ticket = 0
+        self.at = 0.0  # of the host's clock: it says nothing of a GPU
 
     @property
     def done(self) -> bool:
@@ -189,6 +191,11 @@ class Event:
         counts["waits"] += 1
         if self.stream is not None:
             self.stream.waited = max(self.stream.waited, self.ticket)
+
+
+def elapsed(start: Event, stop: Event) -> float:
+    """Milliseconds between two events."""
+    return 1e3 * (stop.at - start.at)
 
 
 _streams: weakref.WeakSet[Stream] = weakref.WeakSet()
@@ -246,6 +253,10 @@ class Graph:
     def names(self) -> list[str]:
         """The nodes' names, which a real graph has not."""
         return [name for name, _, _ in self.nodes]
+
+    def debug_dot_str(self, flags: int = 0) -> str:
+        lines = [f'"graph_1_node_{at}"[label="{name}"];' for at, name in enumerate(self.names)]
+        return "\n".join(["digraph dot {", *lines, "}"])
 
     def upload(self, stream: Stream | None = None) -> None:
         counts["graph uploads"] += 1
