@@ -6,7 +6,7 @@ import ast
 from importlib.util import find_spec
 from pathlib import Path
 
-MARKS = ("mark.cuda", "support.EVERY", "import EVERY", ", EVERY")
+MARKS = ("mark.cuda", "support.EVERY", "import EVERY", "CPU, EVERY")
 
 
 def cuda_tests(root: Path) -> list[str]:
