@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import support
 
-every_backend = pytest.mark.parametrize("backend", support.CPU)
+every_backend = pytest.mark.parametrize("backend", support.EVERY)
 SECONDS = 1_700_000_000 + np.arange(60)[:, None]
 
 
