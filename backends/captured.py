@@ -132,7 +132,7 @@ class CapturedBinding(RecordedSteps):
         """See `Binding.passes`: the totals of each are put aside on the device."""
         rows, batch, program = self.block.rows, control.batch, self.program
         each = rows // batch
-        if not batching.even(rows, batch) or program.stacked or self.watch or each > STEPS:
+        if rows % batch or program.stacked or self.watch or each > STEPS:
             return None
         ordered, together = self.block.order is not None, STEPS // each
         weights: list[float] = []
