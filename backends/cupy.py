@@ -1,14 +1,17 @@
-"""CUDA through CuPy: the default walker over vectorised expressions on the GPU."""
+"""CUDA through CuPy: fused kernels, and vectorised expressions for what has none."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
+from ..kernels.op import Kernel
 from .contract import Backend, Obstacle
 from .device import Array
 
@@ -62,6 +65,22 @@ class CupyBackend(Backend):
         """CuPy."""
         return self._xp
 
+    @cached_property
+    def _kernels(self) -> Mapping[str, Kernel]:
+        from ..kernels.cuda.table import cuda_kernels
+
+        return cuda_kernels()
+
+    def kernels(self) -> Mapping[str, Kernel]:
+        """Fused CUDA kernels; each source is compiled at its first use and kept on disk."""
+        return self._kernels
+
+    def variants(self) -> Mapping[str, Mapping[str, Kernel]]:
+        """The references, one thread for each element, and the fused kernels."""
+        from ..kernels.cuda.naive import naive_kernels
+
+        return {"vectorised": {}, "naive": naive_kernels(), "fused": self._kernels}
+
     @property
     def device(self) -> str:
         """The GPU's name and memory."""
@@ -72,7 +91,7 @@ class CupyBackend(Backend):
     def asarray(self, host: np.ndarray) -> Array:
         """Uploads a host array."""
         with self._device:
-            return self._xp.asarray(np.ascontiguousarray(host))
+            return self._xp.asarray(np.asarray(host, order="C"))
 
     def to_numpy(self, array: Array) -> np.ndarray:
         """Downloads an array, which waits for it."""
