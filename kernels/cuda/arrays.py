@@ -21,7 +21,7 @@ def matrix(x: Array) -> Array:
     return line(x).reshape(size(x.shape[:-1]), x.shape[-1])
 
 
-def labels(x: Array) -> Array:
+def whole_numbers(x: Array) -> Array:
     """Whole numbers as the kernels take them, int32."""
     import cupy
 

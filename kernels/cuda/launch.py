@@ -78,7 +78,7 @@ def checked(entry: Entry, dtype: str, arguments: Sequence[Any]) -> tuple[Any, ..
 def _checked(kernel: str, parameter: Parameter, dtype: str, value: Any) -> Any:
     wanted = dtype if parameter.type == "real" else DTYPES[parameter.type]
     if not parameter.pointer:
-        if wanted not in ("float32", "float64") and int(value) != np.dtype(wanted).type(value):
+        if wanted not in ("float32", "float64") and value != np.dtype(wanted).type(value):
             raise ValueError(f"[{kernel}] {parameter.name} = {value} is no {wanted}")
         return np.dtype(wanted).type(value)
     if value is None:

@@ -126,13 +126,14 @@ def activation(code: int) -> Any:
 
 
 def activation_backward(code: int) -> Any:
-    """The derivative of an activation alone."""
+    """The derivative of an activation alone; inputs: the gradient, and x or y."""
 
-    def run(out: Out, gradient: Array, y: Array, *, alpha: float = 0.0) -> None:
-        if y.size:
+    def run(out: Out, *inputs: Array, alpha: float = 0.0) -> None:
+        gradient, value = inputs
+        if value.size:
             launch(
-                "activation_gradient", dtype_of(y), *flat(y.size),
-                line(gradient), line(y), out[0], y.size, code, alpha,
+                "activation_gradient", dtype_of(value), *flat(value.size),
+                line(gradient), line(value), out[0], value.size, code, alpha,
             )  # fmt: skip
 
     return run

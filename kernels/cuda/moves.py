@@ -8,7 +8,7 @@ from typing import Any
 from .. import philox
 from ..op import Attrs, Specs
 from ..spec import ITEMSIZE, Dim
-from .arrays import Array, Out, dtype_of, labels, line, matrix, size
+from .arrays import Array, Out, dtype_of, line, matrix, size, whole_numbers
 from .launch import flat, launch, number
 
 
@@ -47,7 +47,7 @@ def gather_rows(out: Out, x: Array, indices: Array) -> None:
     kernel, word = ("gather_long_words", "uint64") if wide else ("gather_words", "uint32")
     kind, target = getattr(cupy, word), out[0]
     launch(
-        kernel, "float32", *flat(target.size), line(x).view(kind), labels(indices),
+        kernel, "float32", *flat(target.size), line(x).view(kind), whole_numbers(indices),
         target.view(kind), target.size, size(x.shape[1:]),
     )  # fmt: skip
 
@@ -56,22 +56,31 @@ def scatter_rows(out: Out, x: Array, indices: Array, *, rows: int) -> None:
     """Zeros, with rows added at their places: every element by one thread, in order."""
     target, count = out[0], x.shape[0]
     launch(
-        "scatter_rows", dtype_of(x), *flat(target.size, 1), line(x), labels(indices), target,
+        "scatter_rows", dtype_of(x), *flat(target.size, 1), line(x), whole_numbers(indices), target,
         target.size, size(x.shape[1:]), count,
     )  # fmt: skip
 
 
-def pick(out: Out, x: Array, classes: Array) -> None:
+def pick(out: Out, x: Array, labels: Array) -> None:
     """One element of each row."""
     x = matrix(x)
-    launch("pick_columns", dtype_of(x), *flat(x.shape[0], 1), x, labels(classes), out[0], *x.shape)
+    launch(
+        "pick_columns",
+        dtype_of(x),
+        *flat(x.shape[0], 1),
+        x,
+        whole_numbers(labels),
+        out[0],
+        *x.shape,
+    )
 
 
-def one_hot(out: Out, places: Array, *, classes: int, dtype: str) -> None:
+def one_hot(out: Out, labels: Array, *, classes: int, dtype: str) -> None:
     """A one at each row's label."""
     target = out[0]
     launch(
-        "one_hot_rows", dtype, *flat(target.size), labels(places), target, target.size, classes,
+        "one_hot_rows", dtype, *flat(target.size), whole_numbers(labels), target, target.size,
+        classes,
     )  # fmt: skip
 
 

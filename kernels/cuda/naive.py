@@ -8,7 +8,7 @@ from typing import Any
 from ..op import Kernel, kernels
 from . import layers
 from .activations import CODES
-from .arrays import Array, Out, dtype_of, empty, labels, line, matrix
+from .arrays import Array, Out, dtype_of, empty, line, matrix, whole_numbers
 from .launch import THREADS, launch, number
 
 
@@ -57,14 +57,14 @@ def dense_backward(
         product(g, line(weight), matrix(out[-1]), False, True)
 
 
-def softmax_cross_entropy(out: Out, z: Array, classes: Array, weights: Array | None = None) -> None:
+def softmax_cross_entropy(out: Out, z: Array, labels: Array, weights: Array | None = None) -> None:
     """A thread for each row, then one thread for the sum."""
     z, (p, total) = matrix(z), out
     losses = empty((z.shape[0],), dtype_of(z))
     if z.shape[0]:
         launch(
-            "naive_softmax_cross_entropy", dtype_of(z), *_grid(z.shape[0]), z, labels(classes),
-            None if weights is None else line(weights), p, losses, *z.shape,
+            "naive_softmax_cross_entropy", dtype_of(z), *_grid(z.shape[0]), z,
+            whole_numbers(labels), None if weights is None else line(weights), p, losses, *z.shape,
         )  # fmt: skip
     launch("naive_sum", dtype_of(z), (1,), (1,), losses, total, z.shape[0])
 

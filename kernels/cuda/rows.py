@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, Out, dtype_of, empty, labels, line, matrix, size
+from .arrays import Array, Out, dtype_of, empty, line, matrix, size, whole_numbers
 from .launch import THREADS, WARP, flat, launch, teams
 
 ONE_BLOCK = 8192  # elements up to which a loss is one launch of one block
@@ -53,13 +53,13 @@ def row_loss(kernel: str) -> Any:
     return run
 
 
-def cross_entropy(out: Out, p: Array, classes: Array, weights: Array | None = None) -> None:
+def cross_entropy(out: Out, p: Array, labels: Array, weights: Array | None = None) -> None:
     """One number a row, of classes."""
     p = matrix(p)
     if p.size:
         launch(
             "cross_entropy_rows", dtype_of(p), *flat(p.shape[0], 1),
-            p, labels(classes), _given(weights), out[0], *p.shape, _floor(p),
+            p, whole_numbers(labels), _given(weights), out[0], *p.shape, _floor(p),
         )  # fmt: skip
 
 
@@ -78,18 +78,18 @@ def difference(factor: float) -> Any:
 
 
 def softmax_cross_entropy_backward(
-    out: Out, p: Array, classes: Array, weights: Array | None = None
+    out: Out, p: Array, labels: Array, weights: Array | None = None
 ) -> None:
     """(p - one_hot(label)) times the row's weight."""
     if p.size:
         launch(
             "label_gradient", dtype_of(p), *flat(p.size),
-            line(p), labels(classes), _given(weights), out[0], p.size, p.shape[-1],
+            line(p), whole_numbers(labels), _given(weights), out[0], p.size, p.shape[-1],
         )  # fmt: skip
 
 
 def softmax_cross_entropy(
-    out: Out, z: Array, classes: Array, weights: Array | None = None,
+    out: Out, z: Array, labels: Array, weights: Array | None = None, *,
     gradient: Array | None = None,
 ) -> None:  # fmt: skip
     """Probabilities and the sum of losses. gradient: where that at z goes, if it is wanted."""
@@ -103,14 +103,14 @@ def softmax_cross_entropy(
         grid = (min(grid[0], MOST_PARTS),)
     parts = empty((grid[0],), "float64") if grid[0] > 1 else None
     launch(
-        "softmax_cross_entropy_rows", dtype_of(z), grid, block, z, labels(classes),
+        "softmax_cross_entropy_rows", dtype_of(z), grid, block, z, whole_numbers(labels),
         _given(weights), p, gradient, parts, total, rows, columns,
     )  # fmt: skip
     join(parts, total)
 
 
 def sigmoid_binary_cross_entropy(
-    out: Out, z: Array, targets: Array, weights: Array | None = None,
+    out: Out, z: Array, targets: Array, weights: Array | None = None, *,
     gradient: Array | None = None,
 ) -> None:  # fmt: skip
     """Probabilities and the sum of losses. gradient: where that at z goes, if it is wanted."""

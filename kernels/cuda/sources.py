@@ -22,11 +22,20 @@ _PARAMETER = re.compile(r"(const )?([\w ]+?)(\*?) (\w+)")
 
 @dataclass(frozen=True)
 class Parameter:
-    """What a kernel takes in one place: a number, or the address of numbers of a type."""
+    """What a kernel takes in one place: a number, or the address of numbers of a type.
+
+    constant: whether they are only read.
+    """
 
     name: str
     type: str
     pointer: bool
+    constant: bool
+
+    @property
+    def declared(self) -> str:
+        """How C++ says its type."""
+        return f"{'const ' * self.constant}{self.type}{'*' * self.pointer}"
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ def entries(text: str) -> list[Entry]:
             match = _PARAMETER.fullmatch(one.strip())
             if match is None:
                 raise ValueError(f"{name}: the parameter {one!r} cannot be read")
-            parameters.append(Parameter(match[4], match[2], match[3] == "*"))
+            parameters.append(Parameter(match[4], match[2], match[3] == "*", match[1] is not None))
         found.append(Entry(name, tuple(parameters), int(threads or 1024)))
     return found
 

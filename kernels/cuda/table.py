@@ -72,5 +72,5 @@ def cuda_kernels(product: Product = layers.product) -> dict[str, Kernel]:
             back = f"{name}_backward"
             forward, backward = layers.activation(code), layers.activation_backward(code)
             table[name] = Kernel(name, forward, layers.floats, layers.activation)
-            table[back] = Kernel(back, backward, layers.floats, layers.activation_backward)
+            table[back] = Kernel(back, backward, layers.floats)
     return table

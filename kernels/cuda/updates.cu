@@ -9,6 +9,8 @@ template <int COUNT, class Step> __device__ void through(
   bool wide = aligned(gradient);
   for (int k = 0; k < COUNT; k++) wide = wide && aligned(from[k]) && aligned(to[k]);
   long long packs = wide ? n / PACK : 0;
+  // Rolled: a pack of each array is enough to keep in flight, and more of them spill registers.
+#pragma unroll 1
   for (long long at = first(); at < packs; at += stride()) {
     Pack values[COUNT], slopes = reinterpret_cast<const Pack*>(gradient)[at];
     for (int k = 0; k < COUNT; k++) values[k] = reinterpret_cast<const Pack*>(from[k])[at];
@@ -20,6 +22,7 @@ template <int COUNT, class Step> __device__ void through(
     }
     for (int k = 0; k < COUNT; k++) reinterpret_cast<Pack*>(to[k])[at] = values[k];
   }
+#pragma unroll 1
   for (long long i = packs * PACK + first(); i < n; i += stride()) {
     real of[COUNT];
     for (int k = 0; k < COUNT; k++) of[k] = from[k][i];
@@ -68,13 +71,10 @@ struct Corrections {
 };
 
 __device__ Corrections corrections(double rate, long long step, double beta1, double beta2) {
-  __shared__ double size, root;
-  if (threadIdx.x == 0) {
-    size = rate / (1 - pow(beta1, (double)step));
-    root = 1 / sqrt(1 - pow(beta2, (double)step));
-  }
+  __shared__ double kept[2];  // of the mean, of the mean square
+  if (threadIdx.x < 2) kept[threadIdx.x] = 1 - pow(threadIdx.x ? beta2 : beta1, (double)step);
   __syncthreads();  // both are there
-  return {size, root};
+  return {rate / kept[0], 1 / sqrt(kept[1])};
 }
 
 // Adam, and AdamW on the first `decayed` elements: there p (1 - rate decay) comes first.

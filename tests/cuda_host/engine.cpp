@@ -104,14 +104,17 @@ bool run_block(int threads, std::vector<int>& warps, std::vector<int>& lanes, bo
           threadIdx = {i % blockDim.x, i / blockDim.x % blockDim.y,
                        i / (blockDim.x * blockDim.y)};
           resume(i);
+          if (fault) return false;
           moved = true;
         }
       } while (greedy && release_warp(warp, threads));
     done = 0;
     for (int i = 0; i < threads; i++) done += fibers[i].state == DONE;
     for (int warp : warps) moved |= release_warp(warp, threads);
-    if (!fault && done < threads && !moved && !release_block(threads)) fault = BARRIER;
-    if (fault) return false;
+    if (done < threads && !moved && !release_block(threads)) {
+      fault = BARRIER;
+      return false;
+    }
   }
   return true;
 }
@@ -131,7 +134,11 @@ unsigned long long exchanged(unsigned mask, unsigned long long value, int source
 
 int lane() { return now & (WARP - 1); }
 
-extern "C" void __ubsan_handle_type_mismatch_v1(void*, void*) { fault = ALIGNMENT; }
+// What the compiler calls before an access that would fault: the thread goes no further.
+extern "C" void __ubsan_handle_type_mismatch_v1(void*, void*) {
+  fault = ALIGNMENT;
+  _longjmp(scheduler, 1);
+}
 
 // order: its bit 0 puts the last thread first, bit 1 is greedy; from 4 on blocks, warps and lanes
 // are shuffled, by a seed that is the order.
@@ -164,7 +171,6 @@ extern "C" int launch(const unsigned* sizes, void (*kernel)(void**), void** give
       fibers.clear();
       return fault;
     }
-    if (fault) return fault;
   }
   return NONE;
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections import deque
 from collections.abc import Sequence
@@ -9,20 +10,33 @@ from typing import Any
 
 import numpy as np
 
-CANARY = 256  # bytes of 0xff, which is NaN, before and behind
-POISON = 0xFF
+CANARY = 256  # bytes before and behind
 WATCHED = 64  # blocks that were freed last
+LARGE = 1 << 20  # bytes; larger ones are not looked at after each launch
+_numbers = itertools.count()
+
+
+def poison(kind: np.dtype[Any]) -> bytes:
+    """Eight bytes that are NaN to who reads them, and others than those of the last allocation.
+
+    The NaN is a signalling one: what comes of it in arithmetic has other bits, so a kernel that
+    reads there and writes the result back is seen.
+    """
+    salt = next(_numbers) % 0xFFFF + 1
+    if kind.itemsize == 8:
+        return np.uint64(0x7FF4_A5A5_A5A5_0000 + salt).tobytes()
+    return np.uint32(0x7FA5_0000 + salt).tobytes() * 2
 
 
 class Block:
     """One allocation."""
 
-    def __init__(self, size: int) -> None:
-        self.bytes = np.full(size + 3 * CANARY, POISON, np.uint8)
+    def __init__(self, size: int, kind: np.dtype[Any]) -> None:
+        self.clean = poison(kind) * (-(-size // 8) + 3 * CANARY // 8)
+        self.bytes = np.frombuffer(bytearray(self.clean), np.uint8)
         self.start = CANARY + -(self.bytes.ctypes.data + CANARY) % 256  # as CuPy's pool does
         self.size = size
-        freed = self.bytes
-        weakref.finalize(self, _free, freed)
+        weakref.finalize(self, _free, self.bytes, self.clean)
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
@@ -31,16 +45,18 @@ class Block:
 
     def whole(self) -> bool:
         """Whether nobody wrote before or behind it."""
-        before, behind = self.bytes[: self.start], self.bytes[self.start + self.size :]
-        return bool((before == POISON).all() and (behind == POISON).all())
+        start, stop = self.start, self.start + self.size
+        before, behind = self.bytes[:start].tobytes(), self.bytes[stop:].tobytes()
+        return self.clean[:start] == before and self.clean[stop:] == behind
 
 
-FREED: deque[np.ndarray] = deque(maxlen=WATCHED)
+FREED: deque[tuple[np.ndarray, bytes]] = deque(maxlen=WATCHED)
 
 
-def _free(memory: np.ndarray) -> None:
-    memory.fill(POISON)
-    FREED.append(memory)
+def _free(memory: np.ndarray, clean: bytes) -> None:
+    memory[...] = np.frombuffer(clean, np.uint8)
+    if memory.size < LARGE:
+        FREED.append((memory, clean))
 
 
 class Array(np.ndarray):
@@ -63,7 +79,7 @@ def allocated(shape: Any, dtype: Any) -> Array:
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     kind = np.dtype(dtype)
     count = int(np.prod(shape))
-    block = Block(count * kind.itemsize)
+    block = Block(count * kind.itemsize, kind)
     return np.asarray(block).view(kind).reshape(shape).view(Array)
 
 
@@ -75,5 +91,5 @@ def check_whole(kernel: str, arrays: Sequence[Array]) -> None:
 
 def check_freed(kernel: str) -> None:
     """Raises where something wrote into memory that was freed."""
-    if not all((memory == POISON).all() for memory in FREED):
+    if not all(memory.tobytes() == clean for memory, clean in FREED):
         raise RuntimeError(f"{kernel}: wrote into memory that was freed")
