@@ -26,11 +26,11 @@ def library() -> ctypes.CDLL | None:
 
 @dataclass(frozen=True)
 class Compiled:
-    """What the compiler says: whether it took the text, its log, and the size of the code."""
+    """What the compiler says: whether it took the text, its log, and the code of a virtual GPU."""
 
     succeeded: bool
     log: str
-    size: int
+    assembly: str
 
     @property
     def registers(self) -> dict[str, int]:
@@ -61,10 +61,11 @@ def compiled(code: str, architecture: str, options: tuple[str, ...]) -> Compiled
     nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
     log = ctypes.create_string_buffer(size.value)
     nvrtc.nvrtcGetProgramLog(program, log)
-    if not failed:
-        nvrtc.nvrtcGetCUBINSize(program, ctypes.byref(size))
+    nvrtc.nvrtcGetPTXSize(program, ctypes.byref(size))
+    text = ctypes.create_string_buffer(size.value)
+    nvrtc.nvrtcGetPTX(program, text)
     nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    return Compiled(not failed, log.value.decode(), 0 if failed else size.value)
+    return Compiled(not failed, log.value.decode(), text.value.decode())
 
 
 def faults(code: str, architecture: str, options: tuple[str, ...], threads: dict[str, int]) -> str:

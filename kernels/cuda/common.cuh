@@ -66,10 +66,29 @@ __device__ inline long long first() {
 }
 __device__ inline long long stride() { return (long long)gridDim.x * blockDim.x; }
 
-// 16 bytes of numbers, which are loaded and stored at once.
-struct alignas(16) Pack {
+// 16 bytes of numbers, which are loaded and stored at once: as a vector, for the compiler makes one
+// access of nothing else.
+template <class T> struct Vector;
+template <> struct Vector<float> {
+  typedef float4 type;
+};
+template <> struct Vector<double> {
+  typedef double2 type;
+};
+union Pack {
+  Vector<real>::type vector;
   real of[PACK];
 };
+__device__ inline Pack load(const real* at) {
+  const Vector<real>::type& from = *reinterpret_cast<const Vector<real>::type*>(at);
+  Pack made;
+  made.vector = from;
+  return made;
+}
+__device__ inline void store(real* at, const Pack& some) {
+  Vector<real>::type& to = *reinterpret_cast<Vector<real>::type*>(at);
+  to = some.vector;
+}
 __device__ inline bool aligned(const void* at) {
   return !(reinterpret_cast<word64>(at) % sizeof(Pack));
 }

@@ -5,13 +5,13 @@ extern "C" __global__ void __launch_bounds__(256) bias_activation(
     real* z, const real* bias, long long n, int columns, int activation, real alpha) {
   long long packs = aligned(z) ? n / PACK : 0;
   for (long long at = first(); at < packs; at += stride()) {
-    Pack some = reinterpret_cast<Pack*>(z)[at];
+    Pack some = load(z + at * PACK);
     int column = at * PACK % columns;
     for (int i = 0; i < PACK; i++) {
       some.of[i] = activate(activation, alpha, bias ? some.of[i] + bias[column] : some.of[i]);
       if (++column == columns) column = 0;
     }
-    reinterpret_cast<Pack*>(z)[at] = some;
+    store(z + at * PACK, some);
   }
   for (long long i = packs * PACK + first(); i < n; i += stride())
     z[i] = activate(activation, alpha, bias ? z[i] + bias[i % columns] : z[i]);

@@ -12,15 +12,15 @@ template <int COUNT, class Step> __device__ void through(
   // Rolled: a pack of each array is enough to keep in flight, and more of them spill registers.
 #pragma unroll 1
   for (long long at = first(); at < packs; at += stride()) {
-    Pack values[COUNT], slopes = reinterpret_cast<const Pack*>(gradient)[at];
-    for (int k = 0; k < COUNT; k++) values[k] = reinterpret_cast<const Pack*>(from[k])[at];
+    Pack values[COUNT], slopes = load(gradient + at * PACK);
+    for (int k = 0; k < COUNT; k++) values[k] = load(from[k] + at * PACK);
     for (int i = 0; i < PACK; i++) {
       real of[COUNT];
       for (int k = 0; k < COUNT; k++) of[k] = values[k].of[i];
       step(of, slopes.of[i], at * PACK + i);
       for (int k = 0; k < COUNT; k++) values[k].of[i] = of[k];
     }
-    for (int k = 0; k < COUNT; k++) reinterpret_cast<Pack*>(to[k])[at] = values[k];
+    for (int k = 0; k < COUNT; k++) store(to[k] + at * PACK, values[k]);
   }
 #pragma unroll 1
   for (long long i = packs * PACK + first(); i < n; i += stride()) {

@@ -12,8 +12,6 @@ import support
 from cuda_host.fixtures import cuda  # noqa: F401
 from cuda_host.modules import State
 
-ORDERS = (3, 6)  # the last thread first and greedy; shuffled and greedy
-
 
 def network(backend: Any, **changes: Any) -> lm.Sequential:
     """Layers of several warps, dropout, decay and clipping."""
@@ -25,10 +23,9 @@ def network(backend: Any, **changes: Any) -> lm.Sequential:
     return support.classifier(backend, layers=layers, optimizer=optimizer, **changes)
 
 
-@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.slow
-def test_the_conformance_kit(cuda: Any, order: int) -> None:  # noqa: F811
-    State.order = order
+def test_the_conformance_kit(cuda: Any) -> None:  # noqa: F811
+    State.order = 7  # shuffled, the last thread first, and greedy
     found = [str(failure) for _, failures in lm.check_backend(cuda) for failure in failures]
     assert found == []
     assert len(set(State.launches)) >= 35
@@ -36,7 +33,7 @@ def test_the_conformance_kit(cuda: Any, order: int) -> None:  # noqa: F811
 
 def test_every_kind_of_layer_as_on_numpy(cuda: Any) -> None:  # noqa: F811
     State.order = 3
-    found, right = support.everything(cuda), support.everything("numpy")
+    found, right = (support.everything(backend, inspected=False) for backend in (cuda, "numpy"))
     for one, other in zip(found, right, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-10)
 

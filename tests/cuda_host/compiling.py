@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).parent
-FLAGS = ("-O1", "-std=c++17", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=fast", "-w")
+FLAGS = ("-std=c++17", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=fast", "-w")
 REQUIRED = "LAMINA_REQUIRE_CUDA_GATES"  # set: a missing compiler is a failure, not a skip
 MISSING = "no C++ compiler: install g++ (apt install g++) or PyPI's ziglang"
 
@@ -23,10 +24,10 @@ MISSING = "no C++ compiler: install g++ (apt install g++) or PyPI's ziglang"
 @cache
 def compiler() -> tuple[str, ...] | None:
     """The command of a C++ compiler, or None."""
-    for name in (os.environ.get("CXX", ""), "g++", "c++", "clang++"):
-        found = shutil.which(name) if name else None
-        if found:
-            return (found,)
+    for told in (os.environ.get("CXX", ""), "g++", "c++", "clang++"):
+        command = shlex.split(told)
+        if command and shutil.which(command[0]):
+            return tuple(command)
     if find_spec("ziglang") is not None:
         return (sys.executable, "-m", "ziglang", "c++")
     return None
@@ -55,6 +56,19 @@ def machine() -> tuple[str, ...]:
     info = Path("/proc/cpuinfo")
     fma = info.exists() and " fma" in info.read_text()
     return ("-mfma",) if fma and platform.machine() in ("x86_64", "AMD64") else ()
+
+
+@cache
+def alignment() -> tuple[str, ...]:
+    """What has a compiler look at the address of every access."""
+    if "ziglang" not in (compiler() or ()):
+        return ("-O1", "-fsanitize=alignment")
+    others = (
+        "signed-integer-overflow,pointer-overflow,bounds,shift,null,object-size,"
+        "float-cast-overflow,integer-divide-by-zero,return,unreachable,vla-bound,bool,enum,"
+        "builtin,function,nonnull-attribute,returns-nonnull-attribute"
+    )  # zig looks at nothing where it optimizes, and else at everything that is not taken out
+    return ("-O0", "-fsanitize=undefined", f"-fno-sanitize={others}")
 
 
 def library(text: str, *flags: str) -> Path:
@@ -90,4 +104,4 @@ def _run(*command: str) -> None:
 def engine() -> ctypes.CDLL:
     """What runs blocks of threads; its names are seen by all that is loaded later."""
     text = (HERE / "engine.cpp").read_text()
-    return ctypes.CDLL(str(library(text)), mode=ctypes.RTLD_GLOBAL)
+    return ctypes.CDLL(str(library(text, "-O1")), mode=ctypes.RTLD_GLOBAL)

@@ -9,6 +9,12 @@
 #define __shared__ static __attribute__((section("cu_shared")))
 #define EXPORTED __attribute__((visibility("default")))
 
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(16) double2 {
+  double x, y;
+};
 struct Dim {
   unsigned x, y, z;
 };

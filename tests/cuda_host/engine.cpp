@@ -134,8 +134,8 @@ unsigned long long exchanged(unsigned mask, unsigned long long value, int source
 
 int lane() { return now & (WARP - 1); }
 
-// What the compiler calls before an access that would fault: the thread goes no further.
-extern "C" void __ubsan_handle_type_mismatch_v1(void*, void*) {
+// An access that would fault comes next: the thread goes no further.
+extern "C" void misaligned() {
   fault = ALIGNMENT;
   _longjmp(scheduler, 1);
 }

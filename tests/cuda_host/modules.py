@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,7 +45,7 @@ class RawModule:
         calls = "".join(_call(entry) for entry in self.entries.values())
         text = f'#include "device.h"\n{code}\n{BOUNDS}{calls}'
         flags = [o for o in options if o.startswith("-D")]
-        path = compiling.library(text, *flags, "-fvisibility=hidden", "-fsanitize=alignment")
+        path = compiling.library(text, *flags, "-fvisibility=hidden", *compiling.alignment())
         self.library = ctypes.CDLL(str(path))
 
     def get_function(self, name: str) -> RawKernel:
@@ -58,6 +57,8 @@ BOUNDS = """
 extern "C" char __start_cu_shared[] __attribute__((visibility("hidden")));
 extern "C" char __stop_cu_shared[] __attribute__((visibility("hidden")));
 static __attribute__((used, section("cu_shared"))) char some_shared[16];
+extern "C" void misaligned();
+extern "C" void __ubsan_handle_type_mismatch_v1(void*, void*) { misaligned(); }
 extern "C" int launch(const unsigned*, void (*)(void**), void**, unsigned, char*, long long);
 """
 
@@ -115,8 +116,3 @@ class RawKernel:
         if not parameter.pointer and str(value.dtype) != wanted:
             raise TypeError(f"{told}, not {value.dtype}")
         return np.array([value])
-
-
-def names(text: str) -> list[str]:
-    """The names of kernels that a text defines."""
-    return re.findall(r"__global__ void\s+(?:__launch_bounds__\(\d+\)\s+)?(\w+)\(", text)

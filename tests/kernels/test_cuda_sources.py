@@ -126,3 +126,17 @@ def test_activations_are_written_once() -> None:
     text = activations.code("float32")
     for name in activations.CODES.keys() - {"linear"}:
         assert text.count(f"real {name}_of(") == text.count(f"real {name}_backward_of(") == 1
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
+def test_flat_segments_are_read_and_written_as_vectors(dtype: str) -> None:
+    """16 bytes at once: the compiler makes no vector of what only lies side by side."""
+    source = sources.source("updates", dtype)
+    made = nvrtc.compiled(source.code, "compute_90", source.options)
+    parts = re.split(r"\.entry (\w+)", made.assembly)[1:]
+    for name, text in zip(parts[::2], parts[1::2], strict=True):
+        arrays = [p for p in source.entries[name].parameters if p.pointer and p.type == "real"]
+        for sign, written in (("ld", False), ("st", True)):
+            some = [p for p in arrays if p.constant is not written]
+            assert len(re.findall(rf"{sign}\.global\S*\.v[24]", text)) >= len(some), name
