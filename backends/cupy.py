@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..kernels.op import Kernel
-from .contract import Backend, Obstacle
+from .contract import Backend, Executable, Obstacle
 from .device import Array
+from .program import Program
 
 INSTALL = 'pip install "cupy-cuda13x[ctk]" (or cupy-cuda12x[ctk], whichever your driver supports)'
 
@@ -74,6 +75,12 @@ class CupyBackend(Backend):
     def kernels(self) -> Mapping[str, Kernel]:
         """Fused CUDA kernels; each source is compiled at its first use and kept on disk."""
         return self._kernels
+
+    def compile(self, program: Program) -> Executable:
+        """Walks it; regions are one generated kernel each."""
+        from .fused import FusedWalker
+
+        return FusedWalker(self, program)
 
     def variants(self) -> Mapping[str, Mapping[str, Kernel]]:
         """The references, one thread for each element, and the fused kernels."""

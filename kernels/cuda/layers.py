@@ -13,6 +13,7 @@ from ..op import Attrs, Specs
 from .activations import CODES
 from .arrays import Array, Out, dtype_of, empty, line, matrix
 from .launch import WARP, flat, launch
+from .reductions import column_sums
 
 Product = Callable[[Array, Array, Array, bool, bool], None]
 CHUNK = 256  # rows of which a block adds up columns
@@ -111,7 +112,7 @@ def bias_gradient(
         gradient, y, made, parts, rows, columns, CHUNK, CODES[activation], alpha,
     )  # fmt: skip
     if blocks > 1:
-        launch("sum_strided", dtype, *flat(columns, 1), parts, sums, 1, blocks, columns, 1.0)
+        column_sums(parts, sums, columns)
     return made
 
 

@@ -62,6 +62,12 @@ def total(x: Array, out: Array, scale: float = 1.0) -> None:
     join(parts_of("sum_parts", x), out, scale)
 
 
+def column_sums(parts: Array, out: Array, columns: int, scale: float = 1.0) -> None:
+    """Adds up rows of parts, (count, columns), to one row, each column in its order."""
+    count = parts.shape[0]
+    launch("sum_strided", dtype_of(out), *flat(columns, 1), parts, out, 1, count, columns, scale)
+
+
 def parts_of(kernel: str, x: Array) -> Array:
     """What each block adds up of a flat array, float64."""
     (blocks,), threads = flat(x.size, 8)

@@ -1,0 +1,195 @@
+"""Regions on a GPU: chains of operations and reductions are one generated kernel each.
+
+A loss and its gradient are one launch as well: the gradient is written while the row is at hand,
+into memory of its own, for the backward pass to find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from ..kernels.cuda import chained
+from ..kernels.cuda.arrays import line
+from ..kernels.cuda.launch import flat, launch_from, teams
+from ..kernels.cuda.rows import (
+    MOST_PARTS,
+    sigmoid_binary_cross_entropy,
+    softmax_cross_entropy,
+)
+from ..kernels.llvm.fused import Fused
+from ..kernels.spec import concrete, length
+from .chains import Chain, chain_of
+from .contract import Backend
+from .device import Array
+from .joining import JoinedBinding, Run, joint
+from .program import Instruction, Program, Region, ValueId
+from .state import DataBlock, State
+from .walker import Walker, WalkerBinding, WalkPlan
+
+LOSSES = {
+    "softmax_cross_entropy": softmax_cross_entropy,
+    "sigmoid_binary_cross_entropy": sigmoid_binary_cross_entropy,
+}
+MOST_TEAMS = 256  # that add up columns, each for itself
+
+
+class FusedWalker(Walker):
+    """A walked program whose regions are generated kernels."""
+
+    def bind(self, state: State, block: DataBlock) -> WalkerBinding:
+        """Ties the program to a state and to data."""
+        return FusedBinding(self.backend, self.program, state, block)
+
+    def regions(self) -> Sequence[Region]:
+        """Those of several instructions that have a kernel."""
+        program = self.program
+        return [r for r in program.regions if compiled(program, r, program.capacity)]
+
+    def explain(self) -> list[tuple[str, str, str]]:
+        """(segment, operation, kernel or reference, and whether it is part of a generated one)."""
+        lines = super().explain()
+        for region in self.regions():
+            for at in range(region.start, region.stop):
+                segment, op, _ = lines[at]
+                lines[at] = (segment, op, "walked: in a generated CUDA kernel")
+        return lines
+
+
+class FusedBinding(JoinedBinding):
+    """A walked program, with its generated kernels."""
+
+    def chosen(self, rows: int) -> Iterable[Region]:
+        """Those of several instructions that have a kernel."""
+        return [r for r in self.program.regions if compiled(self.program, r, rows)]
+
+    def made(self, region: Region, rows: int) -> Run:
+        """A region's kernel."""
+        return RegionKernel(self.backend, self.program, region, rows).run
+
+    def _joined(self, plan: WalkPlan, rows: int) -> None:
+        super()._joined(plan, rows)
+        backward = plan.segments["backward"]
+        for at, loss in enumerate(plan.segments["forward"]):
+            pair = [one for one in backward if _is_gradient(one.instruction, loss.instruction)]
+            if not pair or not loss.call.kernel or loss.out is None or pair[0].pinned:
+                continue
+            gradient = self._own(pair[0].outputs[0], rows)
+            whole = joint(
+                self,
+                loss.instruction.inputs,
+                (*loss.outputs, *pair[0].outputs),
+                partial(_with_gradient, LOSSES[loss.instruction.op]),
+                (*loss.out, gradient),
+            )
+            pair[0].out = (gradient,)
+            whole.parts = [loss]
+            plan.segments["forward"][at] = whole
+            nothing = joint(self, (), (), _nothing, ())
+            nothing.parts = pair
+            backward[backward.index(pair[0])] = nothing
+
+    def _own(self, id: ValueId, rows: int) -> Array:
+        """Memory of its own for a value, whatever the memory plan says."""
+        spec = self.program.values[id].spec.at(rows)
+        memory = self.backend.zeros(length(spec), spec.dtype)
+        return self.backend.xp.reshape(memory, spec.shape)
+
+
+def _is_gradient(one: Instruction, loss: Instruction) -> bool:
+    """Whether an instruction gives the derivative of a loss that another one makes."""
+    return (
+        loss.op in LOSSES
+        and one.op == f"{loss.op}_backward"
+        and one.inputs == (loss.outputs[0], *loss.inputs[1:])
+    )
+
+
+def _with_gradient(run: Run, out: tuple[Array, ...], *inputs: Array) -> None:
+    p, total, gradient = out
+    run((p, total), *inputs, gradient=gradient)
+
+
+def _nothing(out: tuple[Array, ...]) -> None:
+    """What was done before."""
+
+
+def _chain(program: Program, region: Region, rows: int) -> tuple[Chain, Fused] | None:
+    """A region as a chain, and as what a kernel is written for; None where there is none."""
+    count = concrete((region.rows,), rows)[0]
+    if len(region) < 2 or count * region.columns == 0:
+        return None
+    specs = [v.spec.at(rows) for v in program.values]
+    instructions = [one for _, one in program.instructions()][region.start : region.stop]
+    chain = chain_of(program, specs, rows, region.extents, instructions)
+    if chain is None:
+        return None
+    given = [chain.at[i] for i in region.inputs if chain.operands[chain.at[i]].known is None]
+    made = tuple(chain.at[o] for o in region.outputs)
+    operands, statements = tuple(chain.operands), tuple(chain.statements)
+    fused = Fused(operands, statements, tuple(given), made, 1, 1)
+    return (chain, fused) if made and chained.possible(fused) else None
+
+
+def compiled(program: Program, region: Region, rows: int) -> bool:
+    """Whether a region is one generated kernel, for batches of so many rows."""
+    return _chain(program, region, rows) is not None
+
+
+class RegionKernel:
+    """A region for a number of rows: its kernel, its threads, and memory for parts of sums."""
+
+    def __init__(self, backend: Backend, program: Program, region: Region, rows: int) -> None:
+        found = _chain(program, region, rows)
+        assert found is not None
+        chain, self.fused = found
+        self.where = chained.source(self.fused, program.dtype)
+        self.rows, self.columns = concrete((region.rows,), rows)[0], region.columns
+        self.reads = [chain.operands[chain.at[i]].known is None for i in region.inputs]
+        self.grid, self.block = self._threads()
+        self.parts: list[Array | None] = [
+            self._parts(backend, at, program.dtype) for at in self.fused.outputs
+        ]
+
+    def _threads(self) -> tuple[tuple[int], tuple[int, ...]]:
+        """Blocks and threads: as many parts of sums as one launch adds up."""
+        fused = self.fused
+        if fused.flat:
+            grid, block = flat(self.rows * self.columns)
+            return (min(grid[0], MOST_PARTS),) if self._summed() else grid, block
+        blocks, teams_of = teams(self.rows, self.columns)
+        if self._summed():
+            blocks = (min(blocks[0], max(MOST_TEAMS // teams_of[1], 1)),)
+        return blocks, teams_of
+
+    def _summed(self) -> bool:
+        return any(self.fused.summed(at) for at in self.fused.outputs)
+
+    def _parts(self, backend: Backend, at: int, dtype: str) -> Array | None:
+        """Memory for the parts of an output, if it is a sum."""
+        kind = chained.parts(self.fused, at)
+        if kind == "blocks":
+            return backend.zeros(self.grid[0], "float64")
+        if kind == "teams":
+            count = self.grid[0] * self.block[1]
+            memory = backend.zeros(count * self.columns, self.fused.operands[at].dtype)
+            return backend.xp.reshape(memory, (count, self.columns))
+        return None
+
+    def run(self, out: tuple[Array, ...], *inputs: Array) -> None:
+        """Computes the region's outputs, on the current stream."""
+        fused = self.fused
+        given = [line(x) for x, read in zip(inputs, self.reads, strict=True) if read]
+        targets = [o if p is None else p for o, p in zip(out, self.parts, strict=True)]
+        launch_from(
+            self.where, fused.name, self.grid, self.block,
+            *given, *targets, self.rows, self.columns,
+        )  # fmt: skip
+        summed = [(p, o) for p, o in zip(self.parts, out, strict=True) if p is not None]
+        if summed:
+            down = self.block[1] if len(self.block) > 1 else 1
+            launch_from(
+                self.where, f"{fused.name}_join", *flat(self.columns, 1),
+                *(part for part, _ in summed), *(target for _, target in summed),
+                self.grid[0] * down, self.grid[0], self.rows, self.columns,
+            )  # fmt: skip
