@@ -137,59 +137,67 @@ def compiled(program: Program, region: Region, rows: int) -> bool:
 
 
 class RegionKernel:
-    """A region for a number of rows: its kernel, its threads, and memory for parts of sums."""
+    """A region for a number of rows, ready to run."""
 
     def __init__(self, backend: Backend, program: Program, region: Region, rows: int) -> None:
         found = _chain(program, region, rows)
         assert found is not None
-        chain, self.fused = found
-        self.where = chained.source(self.fused, program.dtype)
-        self.rows, self.columns = concrete((region.rows,), rows)[0], region.columns
+        chain, fused = found
         self.reads = [chain.operands[chain.at[i]].known is None for i in region.inputs]
-        self.grid, self.block = self._threads()
-        self.parts: list[Array | None] = [
-            self._parts(backend, at, program.dtype) for at in self.fused.outputs
-        ]
+        count = concrete((region.rows,), rows)[0]
+        self.threads = Threads(backend, fused, program.dtype, count, region.columns)
 
-    def _threads(self) -> tuple[tuple[int], tuple[int, ...]]:
-        """Blocks and threads: as many parts of sums as one launch adds up."""
-        fused = self.fused
-        if fused.flat:
+    def run(self, out: tuple[Array, ...], *inputs: Array) -> None:
+        """Computes the region's outputs, on the current stream."""
+        given = [x for x, read in zip(inputs, self.reads, strict=True) if read]
+        self.threads.run(out, given)
+
+
+class Threads:
+    """A chain's kernel for a size: its blocks and threads, and memory for parts of sums."""
+
+    def __init__(self, backend: Backend, fused: Fused, dtype: str, rows: int, columns: int) -> None:
+        self.fused, self.rows, self.columns = fused, rows, columns
+        self.where = chained.source(fused, dtype)
+        self.grid, self.block = self._size()
+        self.parts = [self._parts(backend, at) for at in fused.outputs]
+
+    def _size(self) -> tuple[tuple[int], tuple[int, ...]]:
+        """Blocks and threads: no more of them than one launch adds the parts of up."""
+        summed = any(self.fused.summed(at) for at in self.fused.outputs)
+        if self.fused.flat:
             grid, block = flat(self.rows * self.columns)
-            return (min(grid[0], MOST_PARTS),) if self._summed() else grid, block
-        blocks, teams_of = teams(self.rows, self.columns)
-        if self._summed():
-            blocks = (min(blocks[0], max(MOST_TEAMS // teams_of[1], 1)),)
-        return blocks, teams_of
+            return ((min(grid[0], MOST_PARTS),) if summed else grid), block
+        blocks, team = teams(self.rows, self.columns)
+        if summed:
+            blocks = (min(blocks[0], max(MOST_TEAMS // team[1], 1)),)
+        return blocks, team
 
-    def _summed(self) -> bool:
-        return any(self.fused.summed(at) for at in self.fused.outputs)
+    @property
+    def teams(self) -> int:
+        """How many rows are worked on at a time."""
+        return self.grid[0] * (self.block[1] if len(self.block) > 1 else 1)
 
-    def _parts(self, backend: Backend, at: int, dtype: str) -> Array | None:
+    def _parts(self, backend: Backend, at: int) -> Array | None:
         """Memory for the parts of an output, if it is a sum."""
         kind = chained.parts(self.fused, at)
         if kind == "blocks":
             return backend.zeros(self.grid[0], "float64")
         if kind == "teams":
-            count = self.grid[0] * self.block[1]
-            memory = backend.zeros(count * self.columns, self.fused.operands[at].dtype)
-            return backend.xp.reshape(memory, (count, self.columns))
+            return backend.zeros(self.teams * self.columns, self.fused.operands[at].dtype)
         return None
 
-    def run(self, out: tuple[Array, ...], *inputs: Array) -> None:
-        """Computes the region's outputs, on the current stream."""
-        fused = self.fused
-        given = [line(x) for x, read in zip(inputs, self.reads, strict=True) if read]
+    def run(self, out: tuple[Array, ...], inputs: Sequence[Array]) -> None:
+        """Computes the outputs from what lies in memory."""
         targets = [o if p is None else p for o, p in zip(out, self.parts, strict=True)]
         launch_from(
-            self.where, fused.name, self.grid, self.block,
-            *given, *targets, self.rows, self.columns,
+            self.where, self.fused.name, self.grid, self.block,
+            *map(line, inputs), *targets, self.rows, self.columns,
         )  # fmt: skip
         summed = [(p, o) for p, o in zip(self.parts, out, strict=True) if p is not None]
         if summed:
-            down = self.block[1] if len(self.block) > 1 else 1
             launch_from(
-                self.where, f"{fused.name}_join", *flat(self.columns, 1),
-                *(part for part, _ in summed), *(target for _, target in summed),
-                self.grid[0] * down, self.grid[0], self.rows, self.columns,
+                self.where, f"{self.fused.name}_join", *flat(self.columns, 1),
+                *(part for part, _ in summed), *(total for _, total in summed),
+                self.teams, self.grid[0], self.rows, self.columns,
             )  # fmt: skip

@@ -68,10 +68,16 @@ def compiled(code: str, architecture: str, options: tuple[str, ...]) -> Compiled
     return Compiled(not failed, log.value.decode(), text.value.decode())
 
 
-def faults(code: str, architecture: str, options: tuple[str, ...], threads: dict[str, int]) -> str:
+def faults(
+    code: str,
+    architecture: str,
+    options: tuple[str, ...],
+    threads: dict[str, int],
+    registers: int = 96,
+) -> str:
     """What is wrong with a text for an architecture; "" where nothing is.
 
-    threads: the most that a block of each of its kernels has.
+    threads: the most that a block of each of its kernels has. registers: the most of a thread.
     """
     made = compiled(code, architecture, options)
     if not made.succeeded or "warning" in made.log:
@@ -80,7 +86,7 @@ def faults(code: str, architecture: str, options: tuple[str, ...], threads: dict
     for name, most in threads.items():
         if made.spilled[name]:
             found.append(f"{name} spills {made.spilled[name]} bytes")
-        limit = min(96, 65536 // most)
+        limit = min(registers, 65536 // most)
         if made.registers[name] > limit:
             found.append(f"{name} uses {made.registers[name]} registers of {limit}")
     return "\n".join(found)

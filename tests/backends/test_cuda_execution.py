@@ -102,19 +102,76 @@ def test_a_file_goes_on_where_it_ended(cuda: Any, tmp_path: Path) -> None:  # no
     assert support.same(whole.get_weights(), later.get_weights())
 
 
-def test_the_fused_kernels_are_what_runs(cuda: Any) -> None:  # noqa: F811
-    """A step of digits, launch by launch."""
+def launched(device: Any, layers: list[Any], loss: Any, out: int) -> list[str]:
+    """The launches of one step of training, with a batch of digits."""
     model = lm.Sequential(
-        [lm.Dense(64, activation="relu"), lm.Dense(10, activation="softmax")],
-        loss="cross_entropy", optimizer=lm.Adam(1e-3), backend=cuda, seed=0,
+        layers, loss=loss, optimizer=lm.Adam(1e-3), backend=device, seed=0,
     )  # fmt: skip
     rng = np.random.default_rng(0)
-    x, y = rng.random((32, 64)), rng.integers(0, 10, 32)
-    model.fit(x, y, epochs=1, batch_size=32, verbose=0)
-    State.launches.clear()
-    model.fit(x, y, epochs=1, batch_size=32, verbose=0)
-    assert sorted(State.launches) == sorted([
+    x = rng.random((32, 64))
+    y = rng.integers(0, out, 32) if loss == "cross_entropy" else rng.random((32, out))
+    for _ in range(2):
+        State.launches.clear()
+        model.fit(x, y, epochs=1, batch_size=32, verbose=0)
+    return list(State.launches)
+
+
+def test_a_step_of_digits_launch_by_launch(cuda: Any) -> None:  # noqa: F811
+    """Beside these there are five products, and what looks at the loss and the gradient."""
+    layers = [lm.Dense(64, activation="relu"), lm.Dense(10, activation="softmax")]
+    assert launched(cuda, layers, "cross_entropy", 10) == [
         "gather_words", "gather_words", "bias_activation", "bias_activation",
-        "softmax_cross_entropy_rows", "label_gradient", "activation_bias_gradient",
-        "activation_bias_gradient", "adam",
-    ])  # fmt: skip
+        "softmax_cross_entropy_rows", "activation_bias_gradient", "activation_bias_gradient",
+        "adam",
+    ]  # fmt: skip
+
+
+def own_norm(x: Any) -> Any:
+    """A layer norm by hand, on nodes."""
+    off = x - lm.ops.mean(x, axis=-1, keepdims=True)
+    variance = lm.ops.mean(off * off, axis=-1, keepdims=True)
+    return off / lm.ops.sqrt(variance + 1e-5)
+
+
+def test_a_layer_norm_and_a_loss_of_one_s_own_are_a_few_launches(
+    cuda: Any,  # noqa: F811
+) -> None:
+    plain = launched(cuda, [lm.Dense(64, "relu"), lm.Dense(10)], "mean_squared_error", 10)
+    for norm in (lm.LayerNorm(), lm.Activation(own_norm)):
+        layers = [lm.Dense(64, "relu"), norm, lm.Dense(10)]
+        more = launched(cuda, layers, support.huber, 10)
+        assert len(more) <= len(plain) + 6, more
+
+
+@pytest.mark.parametrize("order", [3, 6, 11])
+def test_generated_kernels_train_as_numpy_does(cuda: Any, order: int) -> None:  # noqa: F811
+    """Norms, a layer and a loss of one's own; the same bits in each order."""
+    x, y = support.regression(70, features=5, outputs=3)
+    made = []
+    for backend, way in ((cuda, order), (cuda, 0), ("numpy", 0)):
+        State.order = way
+        layers = [
+            lm.Dense(37, "gelu"), lm.LayerNorm(), support.Scale(), lm.BatchNorm(),
+            lm.Activation(own_norm), lm.Dense(3),
+        ]  # fmt: skip
+        model = lm.Sequential(
+            layers, loss=support.huber, backend=backend, seed=0, dtype="float64",
+            metrics=("mean_absolute_error",),
+        )  # fmt: skip
+        model.fit(x, y, epochs=2, batch_size=30, verbose=0)
+        made.append([*model.get_weights(), model.predict(x)])
+    assert support.same(made[0], made[1])
+    for one, other in zip(made[0], made[2], strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-9)
+
+
+def test_while_it_is_watched_instructions_go_one_by_one(cuda: Any) -> None:  # noqa: F811
+    """The profile names each; the numbers are the same."""
+    x, y = support.classes(60, features=5)
+    model = network(cuda)
+    model.fit(x, y, epochs=1, batch_size=30, verbose=0)
+    before = model.get_weights()
+    rows = str(lm.profile(model, x, y, steps=2))
+    assert "softmax_cross_entropy_backward" in rows
+    assert support.same(before, model.get_weights())
+    assert "in a generated CUDA kernel" in str(lm.explain(model))
