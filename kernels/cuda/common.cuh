@@ -18,6 +18,9 @@ template <> __device__ inline double not_a_number<double>() {
 // A number of the step: of the host, or, in a captured step, one that lies on the device.
 template <class T> __device__ T number(T given, const T* at) { return at ? *at : given; }
 
+// Whether a step is not to be taken: a flag on the device, if there is one, says no.
+__device__ inline bool stopped(const bool* going) { return going && !*going; }
+
 // How two numbers become one. Each is commutative to the bit, so all lanes of a warp agree.
 struct Add {
   template <class T> static __device__ T join(T a, T b) { return a + b; }

@@ -11,7 +11,8 @@ from . import activations
 from .expressions import TYPES
 
 FILES = (
-    "layers", "reductions", "rows", "losses", "indices", "dropout", "updates", "segments", "naive",
+    "layers", "reductions", "rows", "losses", "indices", "dropout", "updates", "segments",
+    "control", "naive",
 )  # fmt: skip
 HERE = Path(__file__).parent
 _KERNEL = re.compile(

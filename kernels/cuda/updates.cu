@@ -1,5 +1,6 @@
 // Optimizer updates over the flat segments, in place or not. Numbers that change from step to step
-// are doubles; what follows from them is computed once in each block.
+// are doubles; what follows from them is computed once in each block. going: where it says no, the
+// step is not taken, and nothing is written; none: it is.
 
 // Each element of `count` arrays and its gradient through `step`; 16 bytes at once where all of
 // the arrays are laid so.
@@ -33,7 +34,8 @@ template <int COUNT, class Step> __device__ void through(
 
 extern "C" __global__ void __launch_bounds__(256) sgd(
     const real* p, const real* gradient, real* p_to, long long n, double rate,
-    const double* rate_at) {
+    const double* rate_at, const bool* going) {
+  if (stopped(going)) return;
   const real* const from[] = {p};
   real* const to[] = {p_to};
   real size = number(rate, rate_at);
@@ -42,7 +44,8 @@ extern "C" __global__ void __launch_bounds__(256) sgd(
 
 extern "C" __global__ void __launch_bounds__(256) momentum(
     const real* p, const real* gradient, const real* velocity, real* p_to, real* velocity_to,
-    long long n, double rate, const double* rate_at, real momentum, bool nesterov) {
+    long long n, double rate, const double* rate_at, real momentum, bool nesterov, const bool* going) {
+  if (stopped(going)) return;
   const real* const from[] = {p, velocity};
   real* const to[] = {p_to, velocity_to};
   real size = number(rate, rate_at);
@@ -55,7 +58,8 @@ extern "C" __global__ void __launch_bounds__(256) momentum(
 // RMSprop, with keep = rho and add = 1 - rho, and Adagrad, with both 1.
 extern "C" __global__ void __launch_bounds__(256) rmsprop(
     const real* p, const real* gradient, const real* square, real* p_to, real* square_to,
-    long long n, double rate, const double* rate_at, real keep, real add, real epsilon) {
+    long long n, double rate, const double* rate_at, real keep, real add, real epsilon, const bool* going) {
+  if (stopped(going)) return;
   const real* const from[] = {p, square};
   real* const to[] = {p_to, square_to};
   real size = number(rate, rate_at);
@@ -82,7 +86,8 @@ extern "C" __global__ void __launch_bounds__(256) adam(
     const real* p, const real* gradient, const real* mean, const real* square, real* p_to,
     real* mean_to, real* square_to, long long n, double rate, const double* rate_at,
     long long step, const long long* step_at, double beta1, double beta2, double epsilon,
-    double decay, long long decayed) {
+    double decay, long long decayed, const bool* going) {
+  if (stopped(going)) return;
   const real* const from[] = {p, mean, square};
   real* const to[] = {p_to, mean_to, square_to};
   double now = number(rate, rate_at);
@@ -101,7 +106,8 @@ extern "C" __global__ void __launch_bounds__(256) amsgrad(
     const real* p, const real* gradient, const real* mean, const real* square,
     const real* largest, real* p_to, real* mean_to, real* square_to, real* largest_to,
     long long n, double rate, const double* rate_at, long long step, const long long* step_at,
-    double beta1, double beta2, double epsilon) {
+    double beta1, double beta2, double epsilon, const bool* going) {
+  if (stopped(going)) return;
   const real* const from[] = {p, mean, square, largest};
   real* const to[] = {p_to, mean_to, square_to, largest_to};
   Corrections factors =
@@ -129,7 +135,8 @@ extern "C" __global__ void __launch_bounds__(256) nadam(
     const real* p, const real* gradient, const real* mean, const real* square, real* p_to,
     real* mean_to, real* square_to, long long n, double rate, const double* rate_at,
     long long step, const long long* step_at, double beta1, double beta2, double epsilon,
-    double decay, long long known) {
+    double decay, long long known, const bool* going) {
+  if (stopped(going)) return;
   const real* const from[] = {p, mean, square};
   real* const to[] = {p_to, mean_to, square_to};
   long long at = number(step, step_at), place = at < known ? at : known;
@@ -151,7 +158,8 @@ extern "C" __global__ void __launch_bounds__(256) nadam(
 
 extern "C" __global__ void __launch_bounds__(256) lion(
     const real* p, const real* gradient, const real* mean, real* p_to, real* mean_to,
-    long long n, double rate, const double* rate_at, double beta1, double beta2) {
+    long long n, double rate, const double* rate_at, double beta1, double beta2, const bool* going) {
+  if (stopped(going)) return;
   const real* const from[] = {p, mean};
   real* const to[] = {p_to, mean_to};
   real size = number(rate, rate_at);

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,11 @@ class State:
 
     order = 0
     launches: list[str] = []  # noqa: RUF012
+
+
+def behind(value: Any) -> np.ndarray | None:
+    """The elements of an array of the device, None of anything else."""
+    return value if isinstance(value, Array) else None
 
 
 class RawModule:
@@ -86,29 +92,45 @@ class RawKernel:
         self, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], *,
         shared_mem: int = 0,
     ) -> None:  # fmt: skip
+        assert shared_mem == 0
+        self.prepared(grid, block, args)()
+
+    def prepared(
+        self, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any]
+    ) -> Callable[[], None]:
+        """What does a launch, now or later, with the arguments as they are now.
+
+        Like a graph it knows the addresses of arrays, and holds none of them.
+        """
         name, taken = self.entry.name, self.entry.parameters
         assert len(args) == len(taken), f"{name} takes {taken}"
         assert 0 < np.prod(block) <= min(self.entry.threads, THREADS), f"{name}: {block} threads"
         assert min(grid) > 0, f"{name}: {grid} blocks"
-        assert shared_mem == 0
         cells = [self._cell(p, arg) for p, arg in zip(taken, args, strict=True)]
         pointers = (ctypes.c_void_p * len(cells))(*(cell.ctypes.data for cell in cells))
         sizes = (ctypes.c_uint * 6)(*(*grid, 1, 1)[:3], *(*block, 1, 1)[:3])
-        State.launches.append(name)
-        code = self.function(sizes, pointers, State.order)
-        if code:
-            raise RuntimeError(f"{name}: {FAULTS[code]}")
-        check_whole(name, [a for a in args if isinstance(a, Array)])
-        check_freed(name)
+        arrays = [weakref.ref(a) for a in args if isinstance(a, Array)]
+
+        def run(held: Any = (cells, pointers, sizes)) -> None:
+            State.launches.append(name)
+            code = self.function(sizes, pointers, State.order)
+            if code:
+                raise RuntimeError(f"{name}: {FAULTS[code]}")
+            living = [array() for array in arrays]
+            check_whole(name, [a for a in living if a is not None])
+            check_freed(name)
+
+        return run
 
     def _cell(self, parameter: Parameter, value: Any) -> np.ndarray:
         """The bytes of an argument: a number, or an address."""
         wanted = self.dtype if parameter.type == "real" else DTYPES[parameter.type]
         told = f"{self.entry.name}: {parameter.name} is {wanted}{'*' * parameter.pointer}"
-        if isinstance(value, Array):
-            if not parameter.pointer or str(value.dtype) != wanted:
-                raise TypeError(f"{told}, not an array of {value.dtype}")
-            return np.array([value.ctypes.data], dtype=np.uint64)
+        elements = behind(value)
+        if elements is not None:
+            if not parameter.pointer or str(elements.dtype) != wanted:
+                raise TypeError(f"{told}, not an array of {elements.dtype}")
+            return np.array([elements.ctypes.data], dtype=np.uint64)
         if not isinstance(value, np.generic):
             raise TypeError(f"{told}, not {type(value).__name__}")
         if parameter.pointer and value != np.uint64(0):

@@ -190,3 +190,17 @@ def test_memory_that_was_freed_is_watched() -> None:
     with pytest.raises(RuntimeError, match="was freed"):
         launch.launch("softmax_rows", "float32", (1,), (32, 8), out, out, 5, 300, False)
     FREED.clear()
+
+
+def test_a_launch_for_later_holds_no_array() -> None:
+    """As a graph: what it was given for is written to after it was freed, which is found."""
+    where = sources.source("rows", "float32")
+    kernel = RawModule(code=where.code, options=where.options).get_function("softmax_rows")
+    x, out = placed(LONG, 0), allocated(LONG.shape, "float32")
+    later = kernel.prepared((5,), (32,), (x, out, np.int32(5), np.int32(300), np.False_))
+    later()
+    np.testing.assert_allclose(np.asarray(out).sum(1), 1.0, rtol=1e-5)
+    del out
+    with pytest.raises(RuntimeError, match="was freed"):
+        later()
+    FREED.clear()
