@@ -11,7 +11,7 @@ from functools import partial
 
 from ..kernels.cuda import chained
 from ..kernels.cuda.arrays import line
-from ..kernels.cuda.launch import flat, launch_from, teams
+from ..kernels.cuda.launch import WARP, flat, launch_from, teams
 from ..kernels.cuda.rows import (
     MOST_PARTS,
     sigmoid_binary_cross_entropy,
@@ -31,7 +31,7 @@ LOSSES = {
     "softmax_cross_entropy": softmax_cross_entropy,
     "sigmoid_binary_cross_entropy": sigmoid_binary_cross_entropy,
 }
-MOST_TEAMS = 256  # that add up columns, each for itself
+MOST_TEAMS = 1024  # that add up columns, each for itself
 
 
 class FusedWalker(Walker):
@@ -197,7 +197,7 @@ class Threads:
         summed = [(p, o) for p, o in zip(self.parts, out, strict=True) if p is not None]
         if summed:
             launch_from(
-                self.where, f"{self.fused.name}_join", *flat(self.columns, 1),
+                self.where, f"{self.fused.name}_join", (-(-self.columns // WARP),), (WARP, 8),
                 *(part for part, _ in summed), *(total for _, total in summed),
                 self.teams, self.grid[0], self.rows, self.columns,
             )  # fmt: skip

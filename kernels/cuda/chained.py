@@ -51,19 +51,21 @@ def _join(fused: Fused) -> Iterator[str]:
         maker, kind = fused.makers[at], kinds[at]
         count = "((double)rows * columns)" if maker.over == "all" else "(double)rows"
         mean = f" / {count}" if maker.op == "mean" else ""
-        if of_parts[at] == "double" and parts(fused, at) == "blocks":
+        if parts(fused, at) == "blocks":
             yield "  if (blockIdx.x == 0) {"
             yield "    double sum = 0;"
-            yield f"    for (int i = threadIdx.x; i < blocks; i += blockDim.x) sum += part{at}[i];"
+            yield "    for (int i = threadIdx.y * WARP + threadIdx.x; i < blocks; i += 8 * WARP)"
+            yield f"      sum += part{at}[i];"
             yield "    sum = over_block<Add>(sum, 0.0);"
-            yield f"    if (threadIdx.x == 0) *out{at} = ({kind})(sum{mean});"
+            yield "    if (threadIdx.x == 0 && threadIdx.y == 0)"
+            yield f"      *out{at} = ({kind})(sum{mean});"
             yield "  }"
         else:
-            yield "  for (long long c = first(); c < columns; c += stride()) {"
-            yield f"    {kind} sum = 0;"
-            yield "    for (long long i = 0; i < teams_of; i++)"
-            yield f"      sum += part{at}[i * columns + c];"
-            yield f"    out{at}[c] = ({kind})(sum{mean});"
+            yield "  for (int c = blockIdx.x * WARP; c < columns; c += gridDim.x * WARP) {"
+            yield f"    {kind} sum ="
+            yield f"        over_column(part{at}, 0, teams_of, columns, c + (int)threadIdx.x);"
+            yield "    if (threadIdx.y == 0 && c + threadIdx.x < columns)"
+            yield f"      out{at}[c + threadIdx.x] = ({kind})(sum{mean});"
             yield "  }"
     yield "}"
 

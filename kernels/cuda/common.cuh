@@ -63,6 +63,28 @@ template <class Join, class T> __device__ T over_team(T value, T nothing) {
   return blockDim.x == WARP ? over_warp<Join>(value) : over_block<Join>(value, nothing);
 }
 
+__device__ double* parts_of_columns() {
+  __shared__ double parts[8 * WARP];
+  return parts;
+}
+
+// The sum of a column of x, rows start to stop - 1, by a block of 8 rows of 32 threads: each row of
+// threads takes every eighth. All threads must get here; the first row of them gets the sum.
+template <class T> __device__ T over_column(
+    const T* x, long long start, long long stop, int columns, int column) {
+  T* parts = reinterpret_cast<T*>(parts_of_columns());
+  T sum = 0;
+  if (column < columns)
+    for (long long row = start + threadIdx.y; row < stop; row += 8)
+      sum += x[row * columns + column];
+  parts[threadIdx.y * WARP + threadIdx.x] = sum;
+  __syncthreads();  // every row of threads has its part
+  if (threadIdx.y == 0)
+    for (int i = 1; i < 8; i++) sum += parts[i * WARP + threadIdx.x];
+  __syncthreads();  // they were read: the next sum may write
+  return sum;
+}
+
 // Elements of a flat array that a thread takes: every so many of them.
 __device__ inline long long first() {
   return (long long)blockIdx.x * blockDim.x + threadIdx.x;

@@ -13,10 +13,9 @@ from ..op import Attrs, Specs
 from .activations import CODES
 from .arrays import Array, Out, dtype_of, empty, line, matrix
 from .launch import WARP, flat, launch
-from .reductions import column_sums
+from .reductions import CHUNK, column_sums
 
 Product = Callable[[Array, Array, Array, bool, bool], None]
-CHUNK = 256  # rows of which a block adds up columns
 
 
 def product(a: Array, b: Array, out: Array, transpose_a: bool, transpose_b: bool) -> None:
@@ -112,7 +111,7 @@ def bias_gradient(
         gradient, y, made, parts, rows, columns, CHUNK, CODES[activation], alpha,
     )  # fmt: skip
     if blocks > 1:
-        column_sums(parts, sums, columns)
+        column_sums(parts, sums, blocks, columns)
     return made
 
 

@@ -21,6 +21,16 @@ extern "C" __global__ void __launch_bounds__(256) max_strided(
   }
 }
 
+// x: (rows, columns) -> sums: (blocks down the rows, columns), of `chunk` rows each.
+extern "C" __global__ void __launch_bounds__(256) sum_columns(
+    const real* x, real* sums, long long rows, int columns, int chunk, real scale) {
+  int column = blockIdx.x * WARP + threadIdx.x;
+  long long start = (long long)blockIdx.y * chunk, stop = min(start + chunk, rows);
+  real sum = over_column(x, start, stop, columns, column);
+  if (threadIdx.y == 0 && column < columns)
+    sums[(long long)blockIdx.y * columns + column] = sum * scale;
+}
+
 // x: (rows, columns) -> y: (rows,), a team for each row.
 extern "C" __global__ void __launch_bounds__(256) sum_rows(
     const real* x, real* y, int rows, long long columns, real scale) {

@@ -7,8 +7,10 @@ from typing import Any
 from ..op import Attrs, Specs
 from ..rules import normal_axes
 from .arrays import Array, Out, dtype_of, empty, line, size
-from .launch import THREADS, flat, launch, teams
+from .launch import THREADS, WARP, flat, launch, teams
 from .rows import MOST_PARTS, join
+
+CHUNK = 256  # rows of which a block adds up columns
 
 
 def side_by_side(specs: Specs, attrs: Attrs) -> bool:
@@ -42,6 +44,8 @@ def added(mean: bool) -> Any:
         x, dtype, scale = line(x), dtype_of(x), 1.0 / count if mean else 1.0
         if outer == inner == 1:
             total(x, out[0], scale)
+        elif outer == 1 and count > 1:
+            column_sums(x, out[0], count, inner, scale)
         elif inner == 1:
             launch("sum_rows", dtype, *teams(outer, count), x, out[0], outer, count, scale)
         else:
@@ -62,10 +66,16 @@ def total(x: Array, out: Array, scale: float = 1.0) -> None:
     join(parts_of("sum_parts", x), out, scale)
 
 
-def column_sums(parts: Array, out: Array, columns: int, scale: float = 1.0) -> None:
-    """Adds up rows of parts, (count, columns), to one row, each column in its order."""
-    count = parts.shape[0]
-    launch("sum_strided", dtype_of(out), *flat(columns, 1), parts, out, 1, count, columns, scale)
+def column_sums(x: Array, out: Array, rows: int, columns: int, scale: float = 1.0) -> None:
+    """The sums of the columns of a row-major matrix, times a number; parts of many rows first."""
+    blocks, dtype = -(-rows // CHUNK), dtype_of(x)
+    parts = out if blocks == 1 else empty((blocks, columns), dtype)
+    launch(
+        "sum_columns", dtype, (-(-columns // WARP), blocks), (WARP, 8), x, parts, rows, columns,
+        CHUNK, scale if blocks == 1 else 1.0,
+    )  # fmt: skip
+    if blocks > 1:
+        column_sums(parts, out, blocks, columns, scale)
 
 
 def parts_of(kernel: str, x: Array) -> Array:

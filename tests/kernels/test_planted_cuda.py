@@ -11,7 +11,10 @@ import pytest
 from cuda_host.cases import check, placed
 from cuda_host.fixtures import cuda  # noqa: F401
 from cuda_host.memory import FREED, allocated
-from cuda_host.modules import ORDERS, RawModule
+from cuda_host.modules import ORDERS, RawModule, State
+from generated import Chain, norm
+from lamina.backends.cupy import CupyBackend
+from lamina.backends.fused import Threads
 from lamina.kernels.cuda import launch, sources
 from lamina.kernels.cuda.sources import Source
 from lamina.kernels.cuda.table import cuda_kernels
@@ -46,7 +49,7 @@ def cross_entropy() -> Any:
     return check(TABLE["softmax_cross_entropy"], "float32", LONG, CLASSES)
 
 
-def norm() -> Any:
+def clipped() -> Any:
     return check(TABLE["clip_norm"], "float32", LINE, maximum=0.5)
 
 
@@ -57,6 +60,38 @@ def dense() -> Any:
     )  # fmt: skip
 
 
+def chain() -> None:
+    """A generated kernel, whose rows are long and whose columns are added up."""
+    found = []
+    for State.order in ORDERS:
+        fused, device = norm("float32", 1, 1), CupyBackend()
+        given = [placed(a, 0) for a in (LONG, LONG[:1].copy(), LONG[1:2].copy())]
+        shapes: dict[str, tuple[int, ...]] = {
+            "full": (5, 300), "row": (5, 1), "column": (1, 300), "scalar": (),
+        }  # fmt: skip
+        out = [placed(np.zeros(shapes[fused.operands[at].extent], "float32"), 0)
+               for at in fused.outputs]  # fmt: skip
+        Threads(device, fused, "float32", 5, 300).run(tuple(out), given)
+        found.append([np.array(o, subok=False) for o in out])
+        assert all(map(np.array_equal, found[0], found[-1])), "other bits"
+
+
+def twice() -> None:
+    """Two sums of columns in one launch."""
+    found = []
+    for State.order in ORDERS:
+        chained = Chain("float32")
+        x, y = chained.value("full"), chained.value("full")
+        sums = [chained.add("sum", v, extent="column", over="rows") for v in (x, y)]
+        fused = chained.fused([x, y], sums, 1, 1)
+        out = [placed(np.zeros((1, 70), "float32"), 0) for _ in sums]
+        Threads(CupyBackend(), fused, "float32", 13, 70).run(
+            tuple(out), [placed(MANY[:, at : at + 70].copy(), 0) for at in (0, 100)]
+        )
+        found.append([np.array(o, subok=False) for o in out])
+        assert all(map(np.array_equal, found[0], found[-1])), "other bits"
+
+
 BEFORE, AFTER = "__syncthreads();  // every part is there", "__syncthreads();  // every part was"
 FAULTS: dict[str, tuple[str, str, Callable[[], Any], str]] = {
     # what is replaced, by what, what is then run, and how it is found
@@ -64,15 +99,22 @@ FAULTS: dict[str, tuple[str, str, Callable[[], Any], str]] = {
     "no barrier after the parts were read": (AFTER, "//", softmax, "off by|other bits"),
     "no barrier after them, in a loss": (AFTER, "//", cross_entropy, "off by|other bits"),
     "no barrier between rows of threads": (
-        "__syncthreads();  // every row of threads", "//", layer, "off by|other bits",
+        "__syncthreads();  // every row of threads has its sum", "//", layer, "off by|other bits",
     ),
     "no barrier behind one thread's numbers": (
         "__syncthreads();  // both are", "//", adam, "off by|other bits",
     ),
+    "no barrier in a generated kernel": (AFTER, "//", chain, "other bits"),
+    "no barrier where columns are added up": (
+        "__syncthreads();  // every row of threads has its part", "//", chain, "other bits",
+    ),
+    "no barrier between two sums of columns": (
+        "__syncthreads();  // they were read: the next", "//", twice, "other bits",
+    ),
     "a barrier for some": (BEFORE, "if (thread < 40) __syncthreads();  //", softmax, "barrier"),
     "a lane has left before a shuffle": (
         "for (int i = threadIdx.x; i < count; i += blockDim.x) sum += squares[i];",
-        "if (threadIdx.x == 7) return;", norm, "barrier or a shuffle",
+        "if (threadIdx.x == 7) return;", clipped, "barrier or a shuffle",
     ),
     "a write past the end": (
         "i < n; i += stride())\n    z[i]", "i <= n; i += stride())\n    z[i]", dense, "outside",
