@@ -17,10 +17,17 @@ def library() -> ctypes.CDLL | None:
     """The compiler, or None where its package is not installed."""
     found = find_spec("nvidia")
     places = list(found.submodule_search_locations or ()) if found else []
-    for place in places:
-        for path in sorted(Path(place).glob("*/lib/libnvrtc.so.*")):
-            if "alt" not in path.name:
-                return ctypes.CDLL(str(path))
+    return next(filter(None, map(loaded, map(Path, places))), None)
+
+
+def loaded(place: Path) -> ctypes.CDLL | None:
+    """The compiler from a folder of packages; it finds its other half only where that is loaded."""
+    for path in sorted(place.glob("*/lib/libnvrtc.so.*")):
+        if "alt" not in path.name:
+            for other in path.parent.glob("libnvrtc-builtins.so.*"):
+                if "alt" not in other.name:
+                    ctypes.CDLL(str(other), mode=ctypes.RTLD_GLOBAL)
+            return ctypes.CDLL(str(path))
     return None
 
 
