@@ -34,12 +34,8 @@ LOSSES = {
 MOST_TEAMS = 1024  # that add up columns, each for itself
 
 
-class FusedWalker(Walker):
-    """A walked program whose regions are generated kernels."""
-
-    def bind(self, state: State, block: DataBlock) -> WalkerBinding:
-        """Ties the program to a state and to data."""
-        return FusedBinding(self.backend, self.program, state, block)
+class FusedRegions(Walker):
+    """What a walked program says of regions that are generated kernels."""
 
     def regions(self) -> Sequence[Region]:
         """Those of several instructions that have a kernel."""
@@ -51,9 +47,17 @@ class FusedWalker(Walker):
         lines = super().explain()
         for region in self.regions():
             for at in range(region.start, region.stop):
-                segment, op, _ = lines[at]
-                lines[at] = (segment, op, "walked: in a generated CUDA kernel")
+                segment, op, how = lines[at]
+                lines[at] = (segment, op, f"{how.split(':')[0]}: in a generated CUDA kernel")
         return lines
+
+
+class FusedWalker(FusedRegions):
+    """A walked program whose regions are generated kernels."""
+
+    def bind(self, state: State, block: DataBlock) -> WalkerBinding:
+        """Ties the program to a state and to data."""
+        return FusedBinding(self.backend, self.program, state, block)
 
 
 class FusedBinding(JoinedBinding):
