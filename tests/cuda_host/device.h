@@ -34,6 +34,12 @@ template <class T> T __shfl_sync(unsigned mask, T value, int source) {
 template <class T> T __shfl_xor_sync(unsigned mask, T value, int bits) {
   return __shfl_sync(mask, value, lane() ^ bits);
 }
+inline void __threadfence() {}
+inline unsigned atomicInc(unsigned* at, unsigned limit) {
+  unsigned before = *at;
+  *at = before >= limit ? 0 : before + 1;
+  return before;
+}
 inline float __int_as_float(int word) {
   float made;
   memcpy(&made, &word, 4);

@@ -10,6 +10,7 @@ from cuda_host.cases import placed
 from cuda_host.fixtures import cuda  # noqa: F401
 from cuda_host.modules import ORDERS, State
 from lamina.kernels.cuda import control
+from lamina.kernels.cuda.rows import MOST_PARTS
 from lamina.kernels.cuda.table import cuda_kernels
 from lamina.kernels.ops import OPS
 
@@ -51,6 +52,13 @@ def test_nothing_is_written_once_the_flag_is_off(dtype: str) -> None:
     } == seen  # fmt: skip
 
 
+def norm(host: Any, limit: float) -> control.Norm:
+    parts = placed(np.full(MOST_PARTS, np.nan), 0)
+    return control.Norm(
+        placed(host, 1), placed(np.array(limit), 0), parts, placed(np.zeros(1, "uint32"), 0)
+    )
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("odd", [1.5, np.nan, np.inf, -np.inf])
 def test_sums_of_a_run(dtype: str, odd: float) -> None:
@@ -58,23 +66,27 @@ def test_sums_of_a_run(dtype: str, odd: float) -> None:
         for watched in ([True, False], [False, True]):
             values = [placed(np.array(v, dtype), 0) for v in (2.0, odd)]
             factors, totals = placed(np.array([3.0, 2.0, 1.0]), 0), placed(np.ones(3), 0)
-            going = flag(on)
-            control.add_up(values, watched, factors, totals, going)
-            right = [7.0, 1.0 + 2.0 * odd, 2.0] if on else [1.0, 1.0, 1.0]
-            np.testing.assert_array_equal(np.asarray(totals), right)
-            assert bool(going[0]) == (on and (np.isfinite(odd) or not watched[1]))
+            for looked in (None, norm(np.ones(70, dtype), 71.0)):
+                going = flag(on)
+                totals[...] = 1.0
+                control.judge(going, control.Sums(values, watched, factors, totals), looked)
+                right = [7.0, 1.0 + 2.0 * odd, 2.0] if on else [1.0, 1.0, 1.0]
+                np.testing.assert_array_equal(np.asarray(totals), right)
+                assert bool(going[0]) == (on and (np.isfinite(odd) or not watched[1]))
 
 
 def test_more_sums_than_one_launch_takes_are_refused() -> None:
     one = placed(np.ones(1, "float32"), 0)
-    for count in (0, control.MOST_SUMS + 1):
-        with pytest.raises(ValueError, match="1 to 4 values"):
-            control.add_up([one] * count, [True] * count, one, one, flag(True))
+    many = control.Sums([one] * 5, [True] * 5, one, one)
+    for given in ((many,), ()):
+        with pytest.raises(ValueError, match="up to 4 sums"):
+            control.judge(flag(True), *given)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("size", [1, 70, 3000, control.SHORT + 1])
+@pytest.mark.parametrize("size", [1, 70, 3000, 40000])
 def test_a_norm_against_its_limit(size: int, dtype: str) -> None:
+    """Of one block and of many, which arrive in any order."""
     rng = np.random.default_rng(size)
     host = rng.standard_normal(size).astype(dtype)
     square = float(np.sum(host.astype("float64") ** 2))
@@ -84,11 +96,11 @@ def test_a_norm_against_its_limit(size: int, dtype: str) -> None:
             (square * 1.01, 0.0, True), (square * 0.99, 0.0, False), (1e300, np.nan, False),
             (1e300, np.inf, False),
         ):  # fmt: skip
-            going = flag(True)
             x = host.copy()
             x[-1] = bad or x[-1]
-            control.look(placed(x, 1), placed(np.array(limit), 0), going)
-            assert bool(going[0]) is right, (order, limit, bad)
-        going = flag(False)
-        control.look(placed(host, 0), placed(np.array(1e300), 0), going)
-        assert not going[0]
+            looked = norm(x, limit)
+            for on in (True, False):
+                going = flag(on)
+                control.judge(going, None, looked)
+                assert bool(going[0]) is (on and right), (order, limit, bad)
+                assert looked.arrived[0] == 0
