@@ -1,7 +1,7 @@
 """Regions on a GPU: chains of operations and reductions are one generated kernel each.
 
-A loss and its gradient are one launch as well: the gradient is written while the row is at hand,
-into memory of its own, for the backward pass to find.
+A loss and its gradient are one launch as well, with the bias of the layer before: the gradient is
+written while the row is at hand, into memory of its own, for the backward pass to find.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .device import Array
 from .joining import JoinedBinding, Run, joint
 from .program import Instruction, Program, Region, ValueId
 from .state import DataBlock, State
-from .walker import Walker, WalkerBinding, WalkPlan
+from .walker import Launch, Walker, WalkerBinding, WalkPlan
 
 LOSSES = {
     "softmax_cross_entropy": softmax_cross_entropy,
@@ -73,25 +73,47 @@ class FusedBinding(JoinedBinding):
 
     def _joined(self, plan: WalkPlan, rows: int) -> None:
         super()._joined(plan, rows)
-        backward = plan.segments["backward"]
-        for at, loss in enumerate(plan.segments["forward"]):
-            pair = [one for one in backward if _is_gradient(one.instruction, loss.instruction)]
-            if not pair or not loss.call.kernel or loss.out is None or pair[0].pinned:
+        forward, backward = plan.segments["forward"], plan.segments["backward"]
+        for at, loss in enumerate(forward):
+            if loss.instruction.op not in LOSSES or loss.out is None:
                 continue
-            gradient = self._own(pair[0].outputs[0], rows)
-            whole = joint(
-                self,
-                loss.instruction.inputs,
-                (*loss.outputs, *pair[0].outputs),
-                partial(_with_gradient, LOSSES[loss.instruction.op]),
-                (*loss.out, gradient),
-            )
-            pair[0].out = (gradient,)
-            whole.parts = [loss]
-            plan.segments["forward"][at] = whole
-            nothing = joint(self, (), (), _nothing, ())
-            nothing.parts = pair
-            backward[backward.index(pair[0])] = nothing
+            pair = [one for one in backward if _is_gradient(one.instruction, loss.instruction)]
+            gradient = self._own(pair[0].outputs[0], rows) if pair else None
+            layer = self._layer(forward, loss)
+            given = (*loss.instruction.inputs, *(layer.instruction.inputs[2:] if layer else ()))
+            made = loss.outputs + (pair[0].outputs if pair else ())
+            out = loss.out if gradient is None else (*loss.out, gradient)
+            run = partial(_whole, LOSSES[loss.instruction.op], len(loss.inputs))
+            forward[at] = joint(self, given, made, run, out)
+            forward[at].parts = [loss]
+            if layer is not None:
+                forward[forward.index(layer)] = self._without_bias(layer)
+            if pair:
+                pair[0].out = (gradient,)
+                nothing = joint(self, (), (), _nothing, ())
+                nothing.parts = pair
+                backward[backward.index(pair[0])] = nothing
+
+    def _layer(self, forward: Sequence[Launch], loss: Launch) -> Launch | None:
+        """The layer before a loss, if nobody else reads what it makes, and it ends in its bias."""
+        z, program = loss.instruction.inputs[0], self.program
+        readers = [one for _, one in program.instructions() if z in one.inputs]
+        kept = {*program.outputs.values(), *program.sums.values()}
+        for one in forward:
+            layer, attrs = one.instruction, one.instruction.attrs
+            plain = layer.op == "dense" and attrs["activation"] == "linear"
+            if plain and layer.outputs == (z,) and layer.inputs[2:] and one.call.kernel:
+                return one if len(readers) == 1 and z not in kept else None
+        return None
+
+    def _without_bias(self, layer: Launch) -> Launch:
+        """A layer's product alone."""
+        one, call = layer.instruction, layer.call
+        run = partial(call.function, **call.attrs)
+        assert layer.out is not None
+        product = joint(self, one.inputs[:2], one.outputs, run, layer.out)
+        product.parts = [layer]
+        return product
 
     def _own(self, id: ValueId, rows: int) -> Array:
         """Memory of its own for a value, whatever the memory plan says."""
@@ -109,9 +131,10 @@ def _is_gradient(one: Instruction, loss: Instruction) -> bool:
     )
 
 
-def _with_gradient(run: Run, out: tuple[Array, ...], *inputs: Array) -> None:
-    p, total, gradient = out
-    run((p, total), *inputs, gradient=gradient)
+def _whole(run: Run, count: int, out: tuple[Array, ...], *inputs: Array) -> None:
+    """A loss of so many inputs; then comes a bias, and behind its outputs its gradient, if any."""
+    bias, gradient = (*inputs[count:], None)[0], (*out[2:], None)[0]
+    run(out[:2], *inputs[:count], gradient=gradient, bias=bias)
 
 
 def _nothing(out: tuple[Array, ...]) -> None:

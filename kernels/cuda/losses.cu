@@ -20,13 +20,14 @@ extern "C" __global__ void __launch_bounds__(256) scaled_difference(
 }
 
 // Sigmoid, its weighted binary cross-entropy, and the gradient at z, in one pass. p may be the
-// memory of z. parts, total, gradient, weights: as for softmax.
+// memory of z. parts, total, gradient, weights, bias: as for softmax.
 extern "C" __global__ void __launch_bounds__(1024) sigmoid_binary_cross_entropy_all(
-    const real* z, const real* targets, const real* weights, real* p, real* gradient,
-    double* parts, real* total, long long n, int columns) {
+    const real* z, const real* bias, const real* targets, const real* weights, real* p,
+    real* gradient, double* parts, real* total, long long n, int columns) {
   double loss = 0;
   for (long long i = first(); i < n; i += stride()) {
-    real one = z[i], target = targets[i], small = exp(-fabs(one));
+    real one = z[i] + (bias ? bias[i % columns] : 0);
+    real target = targets[i], small = exp(-fabs(one));
     real share = (weights ? weights[i / columns] : real(1)) / columns;
     real likely = (one >= 0 ? real(1) : small) / (1 + small);
     real above = one != one || one > 0 ? one : real(0);

@@ -38,9 +38,10 @@ extern "C" __global__ void __launch_bounds__(256) softmax_rows_backward(
 
 // Probabilities, the weighted cross-entropy of all rows, and the gradient at z, in one pass over
 // the rows. p may be the memory of z. parts: a sum for each block; with one block, total instead.
-// gradient: none where it is not wanted. weights: (rows,), or none.
+// gradient: none where it is not wanted. weights: (rows,), or none. bias: (columns,), which z lacks
+// so far, or none.
 extern "C" __global__ void __launch_bounds__(1024) softmax_cross_entropy_rows(
-    const real* z, const int* labels, const real* weights, real* p, real* gradient,
+    const real* z, const real* bias, const int* labels, const real* weights, real* p, real* gradient,
     double* parts, real* total, int rows, int columns) {
   double loss = 0;
   for (int row = team(); row < rows; row += teams()) {
@@ -49,13 +50,14 @@ extern "C" __global__ void __launch_bounds__(1024) softmax_cross_entropy_rows(
     real weight = weights ? weights[row] : real(1);
     real largest = -infinite<real>(), sum = 0, own = 0;
     for (int c = threadIdx.x; c < columns; c += blockDim.x)
-      largest = Largest::join(largest, at[c]);
+      largest = Largest::join(largest, at[c] + (bias ? bias[c] : 0));
     largest = over_team<Largest>(largest, -infinite<real>());
-    for (int c = threadIdx.x; c < columns; c += blockDim.x) sum += exp(at[c] - largest);
+    for (int c = threadIdx.x; c < columns; c += blockDim.x) 
+      sum += exp(at[c] + (bias ? bias[c] : 0) - largest);
     sum = over_team<Add>(sum, real(0));
     real beside = log(sum);
     for (int c = threadIdx.x; c < columns; c += blockDim.x) {
-      real likelihood = at[c] - largest - beside;
+      real likelihood = at[c] + (bias ? bias[c] : 0) - largest - beside;
       real one = exp(likelihood);
       if (c == label) own = -likelihood * weight;
       p[(long long)row * columns + c] = one;

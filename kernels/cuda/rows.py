@@ -90,9 +90,12 @@ def softmax_cross_entropy_backward(
 
 def softmax_cross_entropy(
     out: Out, z: Array, labels: Array, weights: Array | None = None, *,
-    gradient: Array | None = None,
+    gradient: Array | None = None, bias: Array | None = None,
 ) -> None:  # fmt: skip
-    """Probabilities and the sum of losses. gradient: where that at z goes, if it is wanted."""
+    """Probabilities and the sum of losses.
+
+    gradient: where that at z goes, if it is wanted. bias: (1, k), where z lacks it so far.
+    """
     z, (p, total) = matrix(z), out
     rows, columns = z.shape
     if z.size <= ONE_BLOCK and columns <= 8 * WARP:
@@ -103,17 +106,20 @@ def softmax_cross_entropy(
         grid = (min(grid[0], MOST_PARTS),)
     parts = empty((grid[0],), "float64") if grid[0] > 1 else None
     launch(
-        "softmax_cross_entropy_rows", dtype_of(z), grid, block, z, whole_numbers(labels),
-        _given(weights), p, gradient, parts, total, rows, columns,
+        "softmax_cross_entropy_rows", dtype_of(z), grid, block, z, _given(bias),
+        whole_numbers(labels), _given(weights), p, gradient, parts, total, rows, columns,
     )  # fmt: skip
     join(parts, total)
 
 
 def sigmoid_binary_cross_entropy(
     out: Out, z: Array, targets: Array, weights: Array | None = None, *,
-    gradient: Array | None = None,
+    gradient: Array | None = None, bias: Array | None = None,
 ) -> None:  # fmt: skip
-    """Probabilities and the sum of losses. gradient: where that at z goes, if it is wanted."""
+    """Probabilities and the sum of losses.
+
+    gradient: where that at z goes, if it is wanted. bias: (1, k), where z lacks it so far.
+    """
     z, (p, total) = line(z), out
     if z.size <= ONE_BLOCK:
         grid: Any = (1,)
@@ -123,8 +129,8 @@ def sigmoid_binary_cross_entropy(
         grid = (min(grid[0], MOST_PARTS),)
     parts = empty((grid[0],), "float64") if grid[0] > 1 else None
     launch(
-        "sigmoid_binary_cross_entropy_all", dtype_of(z), grid, block, z, line(targets),
-        _given(weights), p, gradient, parts, total, z.size, z.shape[-1],
+        "sigmoid_binary_cross_entropy_all", dtype_of(z), grid, block, z, _given(bias),
+        line(targets), _given(weights), p, gradient, parts, total, z.size, z.shape[-1],
     )  # fmt: skip
     join(parts, total)
 

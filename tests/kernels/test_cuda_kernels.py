@@ -100,7 +100,7 @@ def test_losses_of_more_than_a_block(dtype: str) -> None:
 
 @dtypes
 def test_the_gradient_beside_the_loss(cuda: Any, dtype: str) -> None:  # noqa: F811
-    """In one pass over the rows it is what the operation of its own gives."""
+    """In one pass over the rows it is what the operation of its own gives, and so is a bias."""
     rng, xp = np.random.default_rng(3), cuda.xp
     for shape in ((40, 37), (9, 300)):
         z = placed((rng.standard_normal(shape) * 3).astype(dtype), 1)
@@ -116,6 +116,16 @@ def test_the_gradient_beside_the_loss(cuda: Any, dtype: str) -> None:  # noqa: F
             TABLE[f"{name}_backward"].function((alone,), p, second, weights)
             tolerance = OPS[name].tolerance[dtype].relative
             np.testing.assert_allclose(beside, alone, rtol=0, atol=tolerance)
+            bias = placed(rng.standard_normal((1, shape[1])).astype(dtype), 0)
+            biased, later, again = (xp.empty(shape, dtype=dtype) for _ in range(3))
+            for State.order in (0, 7):
+                TABLE[name].function(
+                    (biased, total), z, second, weights, bias=bias, gradient=later
+                )  # fmt: skip
+                other = xp.empty((), dtype=dtype)
+                TABLE[name].function((again, other), z + bias, second, weights)
+                np.testing.assert_allclose(biased, again, rtol=0, atol=tolerance)
+                np.testing.assert_allclose(total, other, rtol=tolerance)
 
 
 @pytest.mark.parametrize("shape", [(300, 5, 37), (7, 70, 65), (1, 1, 1)], ids=str)
