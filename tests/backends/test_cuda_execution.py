@@ -1,4 +1,4 @@
-"""CPU execution of CUDA sources behind the cupy backend: whole programs, parity, stops, files."""
+"""CPU execution of CUDA sources: whole programs, parity with numpy, stops, files."""
 
 from __future__ import annotations
 
@@ -165,6 +165,7 @@ def test_generated_kernels_train_as_numpy_does(cuda: Any, order: int) -> None:  
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_while_it_is_watched_instructions_go_one_by_one(cuda: Any) -> None:  # noqa: F811
     """The profile names each; the numbers are the same."""
     x, y = support.classes(60, features=5)

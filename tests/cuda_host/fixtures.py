@@ -1,4 +1,4 @@
-"""The cupy backend on kernels that run on the CPU, for tests."""
+"""A device whose CUDA kernels run on the CPU, for tests."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import pytest
 
 from . import compiling, cupy_on_host
+from .backend import HostCuda
 from .modules import State
 
 
@@ -21,13 +22,11 @@ def missing(what: str) -> NoReturn:
 
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The backend; State.order may be set, and State.launches is empty at first."""
+    """The device; State.order may be set, and State.launches is empty at first."""
     reason = compiling.obstacle()
     if reason:
         missing(reason)
-    from lamina.backends.cupy import CupyBackend
-
     monkeypatch.setattr(State, "order", 0)
     monkeypatch.setattr(State, "launches", [])
     with cupy_on_host.installed():
-        yield CupyBackend()
+        yield HostCuda()

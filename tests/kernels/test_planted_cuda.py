@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cuda_host.backend import HostCuda
 from cuda_host.cases import check, placed
 from cuda_host.fixtures import cuda  # noqa: F401
 from cuda_host.memory import FREED, allocated
 from cuda_host.modules import ORDERS, RawModule, State
 from generated import Chain, norm
-from lamina.backends.cupy import CupyBackend
 from lamina.backends.fused import Threads
 from lamina.kernels.cuda import launch, sources
 from lamina.kernels.cuda.sources import Source
@@ -64,7 +64,7 @@ def chain() -> None:
     """A generated kernel, whose rows are long and whose columns are added up."""
     found = []
     for State.order in ORDERS:
-        fused, device = norm("float32", 1, 1), CupyBackend()
+        fused, device = norm("float32", 1, 1), HostCuda()
         given = [placed(a, 0) for a in (LONG, LONG[:1].copy(), LONG[1:2].copy())]
         shapes: dict[str, tuple[int, ...]] = {
             "full": (5, 300), "row": (5, 1), "column": (1, 300), "scalar": (),
@@ -85,7 +85,7 @@ def twice() -> None:
         sums = [chained.add("sum", v, extent="column", over="rows") for v in (x, y)]
         fused = chained.fused([x, y], sums, 1, 1)
         out = [placed(np.zeros((1, 70), "float32"), 0) for _ in sums]
-        Threads(CupyBackend(), fused, "float32", 13, 70).run(
+        Threads(HostCuda(), fused, "float32", 13, 70).run(
             tuple(out), [placed(MANY[:, at : at + 70].copy(), 0) for at in (0, 100)]
         )
         found.append([np.array(o, subok=False) for o in out])
