@@ -31,6 +31,7 @@ def test_the_conformance_kit(cuda: Any) -> None:  # noqa: F811
     assert len(set(State.launches)) >= 35
 
 
+@pytest.mark.slow
 def test_every_kind_of_layer_as_on_numpy(cuda: Any) -> None:  # noqa: F811
     State.order = 3
     found, right = (support.everything(backend, inspected=False) for backend in (cuda, "numpy"))
@@ -63,7 +64,9 @@ OPTIMIZERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "name", ["Adam", *(pytest.param(n, marks=pytest.mark.slow) for n in OPTIMIZERS if n != "Adam")]
+)
 def test_optimizers_as_on_numpy(cuda: Any, name: str) -> None:  # noqa: F811
     x, y = support.classes(60, features=5)
     made = []
@@ -144,6 +147,7 @@ def test_a_layer_norm_and_a_loss_of_one_s_own_are_a_few_launches(
 
 
 @pytest.mark.parametrize("order", [3, 6, 11])
+@pytest.mark.slow
 def test_generated_kernels_train_as_numpy_does(cuda: Any, order: int) -> None:  # noqa: F811
     """Norms, a layer and a loss of one's own; the same bits in each order."""
     x, y = support.regression(70, features=5, outputs=3)

@@ -15,6 +15,9 @@ from lamina.kernels.cuda.table import cuda_kernels
 from lamina.kernels.ops import OPS
 
 TABLE = cuda_kernels()
+dtypes = pytest.mark.parametrize(
+    "dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)]
+)
 pytestmark = pytest.mark.usefixtures("cuda")
 
 
@@ -22,7 +25,7 @@ def flag(on: bool) -> Any:
     return placed(np.array([on]), 0)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@dtypes
 def test_nothing_is_written_once_the_flag_is_off(dtype: str) -> None:
     """Each update, in place: as it was, or as without the flag."""
     rng, seen = np.random.default_rng(0), set()
@@ -59,7 +62,7 @@ def norm(host: Any, limit: float) -> control.Norm:
     )
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@dtypes
 @pytest.mark.parametrize("odd", [1.5, np.nan, np.inf, -np.inf])
 def test_sums_of_a_run(dtype: str, odd: float) -> None:
     for on in (True, False):
@@ -83,7 +86,7 @@ def test_more_sums_than_one_launch_takes_are_refused() -> None:
             control.judge(flag(True), *given)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@dtypes
 @pytest.mark.parametrize("size", [1, 70, 3000, 40000])
 def test_a_norm_against_its_limit(size: int, dtype: str) -> None:
     """Of one block and of many, which arrive in any order."""

@@ -53,9 +53,14 @@ def test_the_rows_have_kernels() -> None:
 SHAPES = {  # rows and columns: the orders
     (3, 10): FEW, (70, 37): FEW, (5, 300): ORDERS, (1, 1): FEW, (2, 1030): FEW, (130, 3): FEW,
 }  # fmt: skip
+QUICK = ((3, 10), (70, 37), (5, 300))
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(
+    "shape",
+    [s if s in QUICK else pytest.param(s, marks=pytest.mark.slow) for s in SHAPES],
+    ids=str,
+)
 @dtypes
 def test_rows(dtype: str, shape: tuple[int, int]) -> None:
     rng, every = np.random.default_rng(1), SHAPES[shape]
@@ -128,7 +133,11 @@ def test_the_gradient_beside_the_loss(cuda: Any, dtype: str) -> None:  # noqa: F
                 np.testing.assert_allclose(total, other, rtol=tolerance)
 
 
-@pytest.mark.parametrize("shape", [(300, 5, 37), (7, 70, 65), (1, 1, 1)], ids=str)
+@pytest.mark.parametrize(
+    "shape",
+    [(7, 70, 65), *(pytest.param(s, marks=pytest.mark.slow) for s in ((300, 5, 37), (1, 1, 1)))],
+    ids=str,
+)
 @dtypes
 def test_layers(dtype: str, shape: tuple[int, int, int]) -> None:
     rng, (rows, width, units) = np.random.default_rng(4), shape
@@ -153,7 +162,9 @@ def test_layers(dtype: str, shape: tuple[int, int, int]) -> None:
         check(TABLE[f"{name}_backward"], dtype, g, y, orders=FEW)
 
 
-@pytest.mark.parametrize("n", [1, 5, 1027, 5000])
+@pytest.mark.parametrize(
+    "n", [1027, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 5, 5000))]
+)
 @dtypes
 def test_updates(dtype: str, n: int) -> None:
     """In place and not, aligned and not, with numbers of the host and of the device."""
