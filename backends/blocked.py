@@ -9,7 +9,7 @@ call of NumPy costs as much as some thousand elements.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,9 +19,10 @@ from ..kernels.spec import ITEMSIZE, Spec, concrete
 from .contract import Backend
 from .device import Array
 from .dispatch import Call, resolve
-from .program import Instruction, Program, Region, ValueId
-from .state import Control, DataBlock, State
-from .walker import Launch, Walker, WalkerBinding, WalkPlan
+from .joining import JoinedBinding
+from .program import Program, Region, ValueId
+from .state import DataBlock, State
+from .walker import Walker, WalkerBinding
 
 # Of all that a block of rows touches. It is several times a nearest cache, and yet the best: every
 # instruction of every block is a call of NumPy, and in 1 MiB the calls cost what is saved.
@@ -68,57 +69,16 @@ class Blocked(Walker):
         return lines
 
 
-class BlockedBinding(WalkerBinding):
+class BlockedBinding(JoinedBinding):
     """A walked program, with what its large regions need."""
 
-    def _joined(self, plan: WalkPlan, rows: int) -> None:
-        """Large regions become one launch each."""
-        program, start = self.program, 0
-        joined: set[int] = set()
-        large = {r.start: r for r in program.regions if in_blocks(program, r, rows)}
-        for name in ("forward", "backward"):
-            launches = plan.segments[name]
-            found: list[Launch] = []
-            for at, launch in enumerate(launches, start):
-                region = large.get(at)
-                if region is not None:
-                    found.append(self._launch(region, rows))
-                    found[-1].parts = launches[at - start : region.stop - start]
-                    for part in found[-1].parts:
-                        if set(part.outputs) <= set(region.outputs):
-                            part.out = tuple(self.buffers.array(id, rows) for id in part.outputs)
-                            part.pinned = True  # others find it there
-                    joined.update(range(region.start, region.stop))
-                elif at not in joined:
-                    found.append(launch)
-            start += len(launches)
-            plan.segments[name] = found
+    def chosen(self, rows: int) -> Iterable[Region]:
+        """Those that are large."""
+        return [r for r in self.program.regions if in_blocks(self.program, r, rows)]
 
-    def _launch(self, region: Region, rows: int) -> Launch:
-        """A region as one instruction."""
-        blocks = Blocks(self.backend, self.program, region, rows)
-        made = tuple(self.program.values[id].spec for id in region.outputs)
-        launch = Launch(
-            Instruction("region", region.inputs, region.outputs, {}),
-            Call("region", True, True, made, blocks.run, {}, ()),
-        )
-        launch.out = tuple(self.buffers.array(id, rows) for id in region.outputs)
-        return launch
-
-    def _walk(self, launches: list[Launch], env: list[Any]) -> None:
-        if self.watch is not None:
-            launches = _apart(launches)
-        super()._walk(launches, env)
-
-    def _blame(self, plan: WalkPlan, control: Control) -> None:
-        """As the walker, after all that the forward pass makes is there."""
-        self._walk(_apart(plan.segments["forward"]), plan.env)
-        super()._blame(plan, control)
-
-
-def _apart(launches: list[Launch]) -> list[Launch]:
-    """The launches of single instructions."""
-    return [part for launch in launches for part in launch.parts or [launch]]
+    def made(self, region: Region, rows: int) -> Callable[..., None]:
+        """A region block after block."""
+        return Blocks(self.backend, self.program, region, rows).run
 
 
 @dataclass(frozen=True)

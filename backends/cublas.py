@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.op import Attrs, Specs
-from ..kernels.vectorized.activations import activate_backward
 from .device import Array
 
 N, T = 0, 1  # cublasOperation_t
@@ -50,27 +48,6 @@ def library() -> Any:
         function = getattr(found, name)
         function.argtypes, function.restype = types, INT
     return found
-
-
-def dense_backward(
-    xp: Any, out: tuple[Array, ...], gradient: Array, x: Array, weight: Array,
-    y: Array | None = None, *, activation: str, alpha: float, bias: bool, input: bool,
-) -> None:  # fmt: skip
-    """The kernel of that operation for matrices: products and sums that go where they belong.
-
-    xp: CuPy with `products`; else see `vectorized.activations.dense_backward`.
-    """
-    g = gradient if y is None else activate_backward(xp, gradient, y, activation, alpha)
-    xp.products.into(out[0], x.T, g)
-    if bias:
-        xp.sum(g, axis=0, out=xp.reshape(out[1], (-1,)))
-    if input:
-        xp.products.into(out[-1], g, weight.T)
-
-
-def matrices(specs: Specs, attrs: Attrs) -> bool:
-    """Whether rows come one under the other."""
-    return specs[0].rank == 2
 
 
 class Products:

@@ -1,4 +1,4 @@
-"""CUDA through CuPy: steps captured as CUDA graphs, over vectorised expressions on the GPU."""
+"""CUDA through CuPy: steps captured as CUDA graphs, over fused and generated kernels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cached_property
 from importlib.metadata import distributions
 from importlib.util import find_spec
 from typing import Any
@@ -16,9 +16,7 @@ import numpy as np
 from ..kernels import thresholds
 from ..kernels.op import Kernel
 from .capturable import Capturable
-from .captured import Captured
 from .contract import Backend, Executable, Obstacle
-from .cublas import dense_backward, matrices
 from .cuda_graphs import CudaGraphs
 from .device import Array
 from .program import Program
@@ -96,6 +94,33 @@ class CupyBackend(Backend):
         """CuPy, as far as it can be captured."""
         return self._xp
 
+    @cached_property
+    def _kernels(self) -> Mapping[str, Kernel]:
+        from ..kernels.cuda.table import cuda_kernels
+
+        return cuda_kernels(self._product)
+
+    def _product(
+        self, a: Array, b: Array, out: Array, transpose_a: bool, transpose_b: bool
+    ) -> None:
+        self._xp.products.into(out, a.T if transpose_a else a, b.T if transpose_b else b)
+
+    def kernels(self) -> Mapping[str, Kernel]:
+        """Fused CUDA kernels; each source is compiled at its first use and kept on disk."""
+        return self._kernels
+
+    def compile(self, program: Program) -> Executable:
+        """Makes a program ready: its steps are captured, its regions one generated kernel each."""
+        from .fused_steps import FusedSteps
+
+        return FusedSteps(self, program, self.graphs)
+
+    def variants(self) -> Mapping[str, Mapping[str, Kernel]]:
+        """The references, one thread for each element, and the fused kernels."""
+        from ..kernels.cuda.naive import naive_kernels
+
+        return {"vectorised": {}, "naive": naive_kernels(), "fused": self._kernels}
+
     @property
     def device(self) -> str:
         """The GPU's name and memory."""
@@ -123,24 +148,11 @@ class CupyBackend(Backend):
         with self.active():
             target[...] = source
 
-    @cached_property
-    def _kernels(self) -> Mapping[str, Kernel]:
-        backward = partial(dense_backward, self._xp)
-        return {"dense_backward": Kernel("dense_backward", backward, matrices, dense_backward)}
-
-    def kernels(self) -> Mapping[str, Kernel]:
-        """What is better than an expression: gradients that are written where they belong."""
-        return self._kernels
-
     def thresholds(self) -> tuple[str, list[tuple[str, str, str]]]:
         """From which work on "auto" takes it, and below which steps are captured by eights."""
         known = {"gpu_flops": thresholds.GPU_FLOPS, "unrolled_flops": thresholds.UNROLLED_FLOPS}
         told = [(name, thresholds.told(value), "default") for name, value in known.items()]
         return "estimates, which no GPU has measured", told
-
-    def compile(self, program: Program) -> Executable:
-        """Makes a program ready; its steps are captured."""
-        return Captured(self, program, self.graphs)
 
     @contextmanager
     def active(self) -> Iterator[None]:

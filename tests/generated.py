@@ -93,3 +93,33 @@ def mapped(op: str, x: Any, dtype: str, **attrs: Any) -> Any:
     one = chain.value("full")
     (found,) = run(chain.fused([one], [chain.add(op, one, **attrs)]), 1, x.size, [x])
     return found
+
+
+def norm(dtype: str, width: int = 0, lanes: int = 0) -> Any:
+    """A layer norm with its sums down the rows and of everything."""
+    chain = Chain(dtype)
+    x, scale, shift = chain.value("full"), chain.value("column"), chain.value("column")
+    mean = chain.add("mean", x, extent="row", over="columns")
+    off = chain.add("subtract", x, mean)
+    variance = chain.add("mean", chain.add("multiply", off, off), extent="row", over="columns")
+    little = chain.value("scalar", known=1e-5)
+    root = chain.add("sqrt", chain.add("add", variance, little, extent="row"), extent="row")
+    unit = chain.add("divide", off, root)
+    y = chain.add("add", chain.add("multiply", unit, scale), shift)
+    most = chain.add("max", y, extent="row", over="columns")
+    kept = chain.add("exp", chain.add("subtract", y, most))
+    share = chain.add("divide", kept, chain.add("sum", kept, extent="row", over="columns"))
+    down = chain.add("sum", share, extent="column", over="rows")
+    total = chain.add("sum", y, extent="scalar", over="all")
+    roots = chain.add("sum", root, extent="scalar", over="rows")
+    return chain.fused([x, scale, shift], [y, share, most, down, total, roots], width, lanes)
+
+
+def normed(x: Any, scale: Any, shift: Any) -> list[Any]:
+    """What `norm` makes of arrays."""
+    off = x - x.mean(1, keepdims=True)
+    root = np.sqrt((off * off).mean(1, keepdims=True) + 1e-5)
+    y = off / root * scale + shift
+    kept = np.exp(y - y.max(1, keepdims=True))
+    share = kept / kept.sum(1, keepdims=True)
+    return [y, share, y.max(1), share.sum(0), y.sum(), root.sum()]

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from ...kernels.spec import concrete_attrs
+from ..chains import MOVES
 from ..program import Instruction, Region
 from . import nests, regions, rules  # noqa: F401  what lowers an operation registers
 from .lowering import RULES, TAKES_EMPTY, Lowering
@@ -41,7 +42,7 @@ def lower(low: Lowering) -> tuple[list[list[Shares] | None], tuple[Region, ...]]
 def _together(low: Lowering, region: Region) -> bool:
     """Whether a region's instructions run as one; those of one known step go alone."""
     instructions = low.instructions[region.start : region.stop]
-    working = [one for one in instructions if one.op not in regions.MOVES]
+    working = [one for one in instructions if one.op not in MOVES]
     known = len(working) == 1 and working[0].op in RULES
     checked = any(at in low.program.computed for at in range(region.start, region.stop))
     return not known and not checked and regions.possible(low, region)

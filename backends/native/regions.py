@@ -8,35 +8,22 @@ the rest at the addresses of a record.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from ...kernels import ops
 from ...kernels.llvm.code import Chained
 from ...kernels.llvm.combine import Combine
 from ...kernels.llvm.flat import wide_of
-from ...kernels.llvm.fused import Fused, Operand, Statement
+from ...kernels.llvm.fused import Fused
 from ...kernels.llvm.quotients import with_reciprocals
-from ...kernels.spec import ITEMSIZE, Extent, concrete_attrs, length
+from ...kernels.spec import ITEMSIZE, Extent, length
+from ..chains import Chain, chain_of
 from ..program import Instruction, Region, ValueId
 from .lowering import Lowering, bits
 from .spans import ByteCount, Span, moved, span
 from .tasks import Shares, Task
 
-REDUCTIONS = ("sum", "mean", "max")
-MOVES = ("reshape", "broadcast_to")
 LARGE = 8 * 2**20  # bytes of a result that is not expected to be in a cache when it is read next
 FEW_BYTES = 8192  # of a block's rows, where memory is to be read all the time
-COSTLY = 8.0  # of an element of an operation that is no arithmetic, in those that are
-
-
-@dataclass
-class _Chain:
-    """A region's operands and statements while they are collected."""
-
-    operands: list[Operand] = field(default_factory=list)
-    at: dict[ValueId, int] = field(default_factory=dict)
-    statements: list[Statement] = field(default_factory=list)
-    work: float = 0.0  # operations for each element
 
 
 def possible(low: Lowering, region: Region) -> bool:
@@ -78,6 +65,12 @@ def lower(low: Lowering, region: Region) -> list[Shares]:
     return list(_tasks(low, region, fused, chain, inputs, outputs))
 
 
+def _chain(
+    low: Lowering, extents: dict[ValueId, Extent], instructions: Sequence[Instruction]
+) -> Chain | None:
+    return chain_of(low.program, low.specs, low.rows, extents, instructions)
+
+
 def _extents(low: Lowering, region: Region, again: Sequence[int]) -> dict[ValueId, Extent]:
     """Of all that a region works on, what it makes again included."""
     found: dict[ValueId, Extent] = {}
@@ -109,56 +102,6 @@ def _in_place(
     return maker.op == "reshape" and source in there and low.at(source) == low.at(output)
 
 
-def _chain(
-    low: Lowering, extents: dict[ValueId, Extent], instructions: list[Instruction]
-) -> _Chain | None:
-    """A region as operands and statements; None where there are none for one of them."""
-    chain = _Chain()
-    for id, extent in extents.items():
-        value = low.specs[id]
-        known = low.program.literal(id)
-        if known is not None:
-            extent = "scalar"
-        chain.at[id] = len(chain.operands)
-        chain.operands.append(Operand(extent, value.dtype, known))
-    for one in instructions:
-        made = _statement(low, one, chain)
-        if made is None:
-            return None
-        chain.statements.append(made)
-        arithmetic = ops.get(one.op).tolerance["float32"].relative < 1e-6
-        chain.work += 0.0 if made.op == "copy" else 1.0 if arithmetic else COSTLY
-    return chain
-
-
-def _statement(low: Lowering, one: Instruction, chain: _Chain) -> Statement | None:
-    ids = [chain.at[i] for i in one.inputs if i is not None]
-    out = chain.at[one.outputs[0]]
-    attrs = concrete_attrs(one.attrs, low.rows)
-    if one.op in MOVES:
-        return Statement("copy", tuple(ids), out)
-    if one.op in REDUCTIONS:
-        over = _over(chain.operands[ids[0]].extent, chain.operands[out].extent)
-        if over == "":
-            return Statement("copy", tuple(ids), out)
-        if one.op == "max" and over != "columns":
-            return None
-        return Statement(one.op, tuple(ids), out, (("over", over),))
-    if one.op == "one_hot":
-        return Statement(one.op, tuple(ids), out, (("dtype", attrs["dtype"]),))
-    if one.op != "pick" and ops.get(one.op).independent != "elements":
-        return None
-    return Statement(one.op, tuple(ids), out, tuple(sorted(attrs.items())))
-
-
-def _over(source: Extent, result: Extent) -> str:
-    """What a reduction runs over, by what it makes of what."""
-    return {
-        ("full", "row"): "columns", ("full", "column"): "rows", ("full", "scalar"): "all",
-        ("row", "scalar"): "rows",
-    }.get((source, result), "")  # fmt: skip
-
-
 def _part(low: Lowering, id: ValueId, extent: Extent, rows: tuple[int, int], columns: int) -> Span:
     """The memory of a value that some rows touch."""
     item = ITEMSIZE[low.specs[id].dtype]
@@ -170,7 +113,7 @@ def _part(low: Lowering, id: ValueId, extent: Extent, rows: tuple[int, int], col
 
 
 def _tasks(
-    low: Lowering, region: Region, fused: Fused, chain: _Chain, inputs: list[ValueId],
+    low: Lowering, region: Region, fused: Fused, chain: Chain, inputs: list[ValueId],
     outputs: list[ValueId],
 ) -> Iterator[Shares]:  # fmt: skip
     rows, columns = low.count(region.rows), region.columns

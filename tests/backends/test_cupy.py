@@ -27,6 +27,14 @@ def device() -> Iterator[Any]:
 
 
 @pytest.fixture
+def expressions(device: Any) -> Any:
+    """The same without kernels of its own."""
+    from cupy_fake.expressions import Expressions
+
+    return Expressions()
+
+
+@pytest.fixture
 def asked() -> Iterator[list[str]]:
     """The names of all launches."""
     heard: list[str] = []
@@ -69,9 +77,9 @@ def test_the_kit_makes_its_layouts_on_the_device(layout: str, device: Any) -> No
     assert (device.to_numpy(made).tolist(), flat.shape) == (host.tolist(), ())
 
 
-def test_memory_that_nothing_lies_in_is_not_taken(device: Any) -> None:
+def test_memory_that_nothing_lies_in_is_not_taken(expressions: Any) -> None:
     layers = [lm.Dense(3, activation="softmax")]  # no kernel writes what a step lets go of
-    model = support.classifier("cupy", layers=layers).build(4)
+    model = support.classifier(expressions, layers=layers).build(4)
     x, y = support.classes(8)
     for _ in range(3):
         model.train_on_batch(x, y)
@@ -93,15 +101,15 @@ def call(device: Any, op: str, *inputs: Any, **attrs: Any) -> Counter[str]:
         return cupy_fake.counts - before
 
 
-def test_a_mask_uploads_nothing(device: Any) -> None:
-    found = call(device, "dropout_mask", 7, 3, shape=(8, 5), rate=0.3, stream=1, dtype="float32")
+def test_a_mask_uploads_nothing(expressions: Any) -> None:
+    found = call(expressions, "dropout_mask", 7, 3, shape=(8, 5), rate=0.3, stream=1, dtype="float32")
     assert found["launches"]
     assert (found["uploads"], found["waits"]) == (0, 0)
 
 
 @pytest.mark.parametrize("op", ["adamw_update", "shrink", "add_decay", "rescale"])
-def test_decay_counts_no_parameters(op: str, device: Any, asked: list[str]) -> None:
-    flat = device.asarray(np.ones(9, dtype=np.float32))
+def test_decay_counts_no_parameters(op: str, expressions: Any, asked: list[str]) -> None:
+    flat = expressions.asarray(np.ones(9, dtype=np.float32))
     attrs: dict[str, Any] = {
         "adamw_update": {"beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8, "weight_decay": 0.1},
         "shrink": {"weight_decay": 0.1},
@@ -113,7 +121,7 @@ def test_decay_counts_no_parameters(op: str, device: Any, asked: list[str]) -> N
         "adamw_update": (flat, flat, flat, flat, 0.1, 1),
         "shrink": (flat, 0.1),
     }
-    call(device, op, *inputs.get(op, (flat, flat)), **attrs)
+    call(expressions, op, *inputs.get(op, (flat, flat)), **attrs)
     assert asked
     assert "arange" not in asked
 

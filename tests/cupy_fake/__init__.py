@@ -26,7 +26,7 @@ import cupy as real
 import numpy as np
 from lamina.backends import cublas, registry
 
-from . import array, functions, library, machine, memory
+from . import array, functions, kernels, library, machine, memory
 from .machine import CUDARuntimeError, Freed, Race, counts, log
 
 __all__ = ["CUDARuntimeError", "Freed", "Race", "counts", "installed", "log", "module"]
@@ -97,6 +97,7 @@ def module() -> Any:
     made.clip = functions.function("clip", lambda a, a_min, a_max: np.clip(a, a_min, a_max))
     made.astype = functions.function("astype", lambda x, dtype, copy=True: np.array(x, dtype=dtype))
     made.ascontiguousarray = functions.function("ascontiguousarray", np.ascontiguousarray)
+    made.RawModule, made.RawKernel = kernels.RawModule, kernels.RawKernel
     made.get_default_memory_pool = lambda: memory.default_pool
     made.cuda = types.SimpleNamespace(
         Device=machine.Device, Stream=machine.Stream, Event=machine.Event, Graph=machine.Graph,
@@ -139,6 +140,7 @@ def installed() -> Iterator[Any]:
     registry._probed = _probes  # type: ignore[assignment]
     cublas.library = library.library
     registry.instance.cache_clear()
+    kernels.loaded.clear()
     try:
         yield module()
     finally:

@@ -59,8 +59,9 @@ def _gone(start: int) -> None:
 class Piece:
     """A part of a chunk that somebody holds (`cupy.cuda.Memory`)."""
 
-    def __init__(self, chunk: Chunk, pool: MemoryPool) -> None:
+    def __init__(self, chunk: Chunk, pool: MemoryPool, asked: int) -> None:
         self.chunk, self.pool, self.number = chunk, pool, next(_numbers)
+        self.asked = asked  # bytes, of which a chunk has more
         self.ptr, self.size, self.device_id = chunk.ptr, chunk.size, chunk.device
         self.chunk.inside.fill(0xFF)
         self.marks = Marks()
@@ -76,6 +77,10 @@ class Piece:
     def touched(self, name: str, stream: Any, ticket: int, written: bool) -> None:
         """Work reads or writes it. Raises: Race."""
         self.marks.touched(name, stream, ticket, written)
+
+    def end(self) -> np.ndarray:
+        """The bytes behind those that were asked for, which nobody may write."""
+        return self.chunk.inside[self.asked :]
 
     def named(self) -> Named:
         """What a graph keeps: its address."""
@@ -161,7 +166,7 @@ class MemoryPool:
             fit = Chunk(rounded, machine.device())
             self._held += rounded
         self._used += fit.size
-        return MemoryPointer(Piece(fit, self), 0)
+        return MemoryPointer(Piece(fit, self, size), 0)
 
     def _back(self, arena: tuple[int, int], chunk: Chunk) -> None:
         self._used -= chunk.size

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from lamina.kernels import vectorized
+from lamina.kernels.cuda.naive import naive_kernels
+from lamina.kernels.cuda.table import cuda_kernels
 from lamina.kernels.loops import drivers
 from lamina.kernels.loops.table import DRIVERS
 from lamina.kernels.numba.elementwise import ELEMENTWISE
@@ -63,7 +65,11 @@ def kernels() -> Iterator[tuple[str, str, Function, int, Function | None]]:
         yield "vectorized", name, op.reference, 1, None
     for name, (driver, loop) in DRIVERS.items():
         yield "loops", name, driver, 2, loop
-    for table, made in (("numpy", numpy_kernels()), ("numba", numba_kernels())):
+    tables = {
+        "numpy": numpy_kernels(), "numba": numba_kernels(), "cuda": cuda_kernels(),
+        "naive": naive_kernels(),
+    }  # fmt: skip
+    for table, made in tables.items():
         for name, kernel in made.items():
             yield table, name, kernel.function, 1, kernel.source
 

@@ -1,0 +1,230 @@
+"""Regions on a GPU: chains of operations and reductions are one generated kernel each.
+
+A loss and its gradient are one launch as well, with the bias of the layer before: the gradient is
+written while the row is at hand, into memory of its own, for the backward pass to find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from ..kernels.cuda import chained
+from ..kernels.cuda.arrays import line
+from ..kernels.cuda.launch import WARP, flat, launch_from, teams
+from ..kernels.cuda.rows import (
+    MOST_PARTS,
+    sigmoid_binary_cross_entropy,
+    softmax_cross_entropy,
+)
+from ..kernels.llvm.fused import Fused
+from ..kernels.spec import concrete, length
+from .chains import Chain, chain_of
+from .contract import Backend
+from .device import Array
+from .joining import JoinedBinding, Run, joint
+from .program import Instruction, Program, Region, ValueId
+from .state import DataBlock, State
+from .walker import Launch, Walker, WalkerBinding, WalkPlan
+
+LOSSES = {
+    "softmax_cross_entropy": softmax_cross_entropy,
+    "sigmoid_binary_cross_entropy": sigmoid_binary_cross_entropy,
+}
+MOST_TEAMS = 1024  # that add up columns, each for itself
+
+
+class FusedRegions(Walker):
+    """What a walked program says of regions that are generated kernels."""
+
+    def regions(self) -> Sequence[Region]:
+        """Those of several instructions that have a kernel."""
+        program = self.program
+        return [r for r in program.regions if compiled(program, r, program.capacity)]
+
+    def explain(self) -> list[tuple[str, str, str]]:
+        """(segment, operation, kernel or reference, and whether it is part of a generated one)."""
+        lines = super().explain()
+        for region in self.regions():
+            for at in range(region.start, region.stop):
+                segment, op, how = lines[at]
+                lines[at] = (segment, op, f"{how.split(':')[0]}: in a generated CUDA kernel")
+        return lines
+
+
+class FusedWalker(FusedRegions):
+    """A walked program whose regions are generated kernels."""
+
+    def bind(self, state: State, block: DataBlock) -> WalkerBinding:
+        """Ties the program to a state and to data."""
+        return FusedBinding(self.backend, self.program, state, block)
+
+
+class FusedBinding(JoinedBinding):
+    """A walked program, with its generated kernels."""
+
+    def chosen(self, rows: int) -> Iterable[Region]:
+        """Those of several instructions that have a kernel."""
+        return [r for r in self.program.regions if compiled(self.program, r, rows)]
+
+    def made(self, region: Region, rows: int) -> Run:
+        """A region's kernel."""
+        return RegionKernel(self.backend, self.program, region, rows).run
+
+    def _joined(self, plan: WalkPlan, rows: int) -> None:
+        super()._joined(plan, rows)
+        forward, backward = plan.segments["forward"], plan.segments["backward"]
+        for at, loss in enumerate(forward):
+            if loss.instruction.op not in LOSSES or loss.out is None:
+                continue
+            pair = [one for one in backward if _is_gradient(one.instruction, loss.instruction)]
+            gradient = self._own(pair[0].outputs[0], rows) if pair else None
+            layer = self._layer(forward, loss)
+            given = (*loss.instruction.inputs, *(layer.instruction.inputs[2:] if layer else ()))
+            made = loss.outputs + (pair[0].outputs if pair else ())
+            out = loss.out if gradient is None else (*loss.out, gradient)
+            run = partial(_whole, LOSSES[loss.instruction.op], len(loss.inputs))
+            forward[at] = joint(self, given, made, run, out)
+            forward[at].parts = [loss]
+            if layer is not None:
+                forward[forward.index(layer)] = self._without_bias(layer)
+            if pair:
+                pair[0].out = (gradient,)
+                nothing = joint(self, (), (), _nothing, ())
+                nothing.parts = pair
+                backward[backward.index(pair[0])] = nothing
+
+    def _layer(self, forward: Sequence[Launch], loss: Launch) -> Launch | None:
+        """The layer before a loss, if nobody else reads what it makes, and it ends in its bias."""
+        z, program = loss.instruction.inputs[0], self.program
+        readers = [one for _, one in program.instructions() if z in one.inputs]
+        kept = {*program.outputs.values(), *program.sums.values()}
+        for one in forward:
+            layer, attrs = one.instruction, one.instruction.attrs
+            plain = layer.op == "dense" and attrs["activation"] == "linear"
+            if plain and layer.outputs == (z,) and layer.inputs[2:] and one.call.kernel:
+                return one if len(readers) == 1 and z not in kept else None
+        return None
+
+    def _without_bias(self, layer: Launch) -> Launch:
+        """A layer's product alone."""
+        one, call = layer.instruction, layer.call
+        run = partial(call.function, **call.attrs)
+        assert layer.out is not None
+        product = joint(self, one.inputs[:2], one.outputs, run, layer.out)
+        product.parts = [layer]
+        return product
+
+    def _own(self, id: ValueId, rows: int) -> Array:
+        """Memory of its own for a value, whatever the memory plan says."""
+        spec = self.program.values[id].spec.at(rows)
+        memory = self.backend.zeros(length(spec), spec.dtype)
+        return self.backend.xp.reshape(memory, spec.shape)
+
+
+def _is_gradient(one: Instruction, loss: Instruction) -> bool:
+    """Whether an instruction gives the derivative of a loss that another one makes."""
+    return (
+        loss.op in LOSSES
+        and one.op == f"{loss.op}_backward"
+        and one.inputs == (loss.outputs[0], *loss.inputs[1:])
+    )
+
+
+def _whole(run: Run, count: int, out: tuple[Array, ...], *inputs: Array) -> None:
+    """A loss of so many inputs; then comes a bias, and behind its outputs its gradient, if any."""
+    bias, gradient = (*inputs[count:], None)[0], (*out[2:], None)[0]
+    run(out[:2], *inputs[:count], gradient=gradient, bias=bias)
+
+
+def _nothing(out: tuple[Array, ...]) -> None:
+    """What was done before."""
+
+
+def _chain(program: Program, region: Region, rows: int) -> tuple[Chain, Fused] | None:
+    """A region as a chain, and as what a kernel is written for; None where there is none."""
+    count = concrete((region.rows,), rows)[0]
+    if len(region) < 2 or count * region.columns == 0:
+        return None
+    specs = [v.spec.at(rows) for v in program.values]
+    instructions = [one for _, one in program.instructions()][region.start : region.stop]
+    chain = chain_of(program, specs, rows, region.extents, instructions)
+    if chain is None:
+        return None
+    given = [chain.at[i] for i in region.inputs if chain.operands[chain.at[i]].known is None]
+    made = tuple(chain.at[o] for o in region.outputs)
+    operands, statements = tuple(chain.operands), tuple(chain.statements)
+    fused = Fused(operands, statements, tuple(given), made, 1, 1)
+    return (chain, fused) if made and chained.possible(fused) else None
+
+
+def compiled(program: Program, region: Region, rows: int) -> bool:
+    """Whether a region is one generated kernel, for batches of so many rows."""
+    return _chain(program, region, rows) is not None
+
+
+class RegionKernel:
+    """A region for a number of rows, ready to run."""
+
+    def __init__(self, backend: Backend, program: Program, region: Region, rows: int) -> None:
+        found = _chain(program, region, rows)
+        assert found is not None
+        chain, fused = found
+        self.reads = [chain.operands[chain.at[i]].known is None for i in region.inputs]
+        count = concrete((region.rows,), rows)[0]
+        self.threads = Threads(backend, fused, program.dtype, count, region.columns)
+
+    def run(self, out: tuple[Array, ...], *inputs: Array) -> None:
+        """Computes the region's outputs, on the current stream."""
+        given = [x for x, read in zip(inputs, self.reads, strict=True) if read]
+        self.threads.run(out, given)
+
+
+class Threads:
+    """A chain's kernel for a size: its blocks and threads, and memory for parts of sums."""
+
+    def __init__(self, backend: Backend, fused: Fused, dtype: str, rows: int, columns: int) -> None:
+        self.fused, self.rows, self.columns = fused, rows, columns
+        self.where = chained.source(fused, dtype)
+        self.grid, self.block = self._size()
+        self.parts = [self._parts(backend, at) for at in fused.outputs]
+
+    def _size(self) -> tuple[tuple[int], tuple[int, ...]]:
+        """Blocks and threads: no more of them than one launch adds the parts of up."""
+        summed = any(self.fused.summed(at) for at in self.fused.outputs)
+        if self.fused.flat:
+            grid, block = flat(self.rows * self.columns)
+            return ((min(grid[0], MOST_PARTS),) if summed else grid), block
+        blocks, team = teams(self.rows, self.columns)
+        if summed:
+            blocks = (min(blocks[0], max(MOST_TEAMS // team[1], 1)),)
+        return blocks, team
+
+    @property
+    def teams(self) -> int:
+        """How many rows are worked on at a time."""
+        return self.grid[0] * (self.block[1] if len(self.block) > 1 else 1)
+
+    def _parts(self, backend: Backend, at: int) -> Array | None:
+        """Memory for the parts of an output, if it is a sum."""
+        kind = chained.parts(self.fused, at)
+        if kind == "blocks":
+            return backend.zeros(self.grid[0], "float64")
+        if kind == "teams":
+            return backend.zeros(self.teams * self.columns, self.fused.operands[at].dtype)
+        return None
+
+    def run(self, out: tuple[Array, ...], inputs: Sequence[Array]) -> None:
+        """Computes the outputs from what lies in memory."""
+        targets = [o if p is None else p for o, p in zip(out, self.parts, strict=True)]
+        launch_from(
+            self.where, self.fused.name, self.grid, self.block,
+            *map(line, inputs), *targets, self.rows, self.columns,
+        )  # fmt: skip
+        summed = [(p, o) for p, o in zip(self.parts, out, strict=True) if p is not None]
+        if summed:
+            launch_from(
+                self.where, f"{self.fused.name}_join", (-(-self.columns // WARP),), (WARP, 8),
+                *(part for part, _ in summed), *(total for _, total in summed),
+                self.teams, self.grid[0], self.rows, self.columns,
+            )  # fmt: skip
