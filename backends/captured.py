@@ -279,7 +279,7 @@ class CapturedBinding(RecordedSteps):
         if replay is not work:  # another recording puts its own arrays into the table
             env = [one if id in outputs else None for id, one in enumerate(env)]
         holds = (
-            ready, self.pool, self.memory, self.buffers, self.order, self.shares,
+            ready, self.pool, self.own(), self.buffers, self.order, self.shares,
             dict(self.block.columns) if kind.inside else {}, dict(self.state.flats), self.backend,
         )  # fmt: skip
         return Capture(replay, env, holds)

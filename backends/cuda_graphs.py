@@ -38,8 +38,6 @@ class CudaGraphs:
     replaying: whether steps are recorded; else each is launched anew, with the same numbers.
     """
 
-    control: Any = None  # no kernels: expressions do
-
     def __init__(self, cupy: Any, stream: Any, replaying: bool = True) -> None:
         self._cupy, self._stream, self.replaying = cupy, stream, replaying
 

@@ -26,13 +26,7 @@ UNROLLED = 8  # steps in one capture where launches cost more than what they do
 
 
 class Graphs(Protocol):
-    """What a device brings to replay steps.
-
-    control: kernels `add_up(values, watched, factors, totals, going)` and `look(flat, limit,
-    going)`, which do in one launch what `RecordedSteps` does by expressions; or None.
-    """
-
-    control: Any
+    """What a device brings to replay steps."""
 
     def pool(self) -> AbstractContextManager[Any]:
         """Where what a capture makes lies: arrays made within are there for as long as it is."""
@@ -77,6 +71,10 @@ class RecordedSteps(WalkerBinding):
         # The rows that the steps of a run visit, a line for each, and their shares of the weight.
         self.order: Array = None
         self.shares: Array = None
+
+    def own(self) -> tuple[Any, ...]:
+        """Memory beside the buffers that steps read and write."""
+        return (self.memory,)
 
     def _prepare(self, rows: int) -> Prepared:
         plan, trained = self._plan(rows), int(bool(self.program.update))
@@ -190,11 +188,6 @@ class RecordedSteps(WalkerBinding):
     def _add_up(self, env: list[Any], factors: Array) -> None:
         """Adds the step's values to the totals, and looks at those that must be finite."""
         xp, memory, fine = self.backend.xp, self.memory, None
-        if self.graphs.control is not None:
-            sums, watched = self.program.sums, self.program.watched
-            values, looked = [env[id] for id in sums.values()], [name in watched for name in sums]
-            self.graphs.control.add_up(values, looked, factors, memory.totals, memory.going)
-            return
         for at, (name, id) in enumerate(self.program.sums.items()):
             value = memory.values[at : at + 1]
             self.backend.assign(value, xp.reshape(env[id], (1,)))
@@ -211,7 +204,4 @@ class RecordedSteps(WalkerBinding):
         xp, memory = self.backend.xp, self.memory
         for name in self.watched:
             flat = self.state.flats[name]
-            if self.graphs.control is not None:
-                self.graphs.control.look(flat, limit, memory.going)
-                continue
             memory.going &= xp.reshape(xp.matmul(flat, flat), (1,)) < limit

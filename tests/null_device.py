@@ -175,7 +175,6 @@ class NullBackend(lm.Backend):
 
     name = "null"
     functional = False
-    control: Any = None
 
     def __init__(self) -> None:
         super().__init__()

@@ -91,6 +91,15 @@ __device__ inline long long first() {
 }
 __device__ inline long long stride() { return (long long)gridDim.x * blockDim.x; }
 
+// to[i] = from[rows[i]], rows of `width` words; n: of the words that are written.
+template <class Word> __device__ void gather(
+    const Word* from, const int* rows, Word* to, long long n, int width) {
+  for (long long i = first(); i < n; i += stride()) {
+    long long row = i / width;
+    to[i] = from[(long long)rows[row] * width + (i - row * width)];
+  }
+}
+
 // 16 bytes of numbers, which are loaded and stored at once: as a vector, for the compiler makes one
 // access of nothing else.
 template <class T> struct Vector;

@@ -3,19 +3,13 @@
 // out[i] = x[indices[i]], rows of `width` words of 4 or 8 bytes.
 extern "C" __global__ void __launch_bounds__(256) gather_words(
     const unsigned* x, const int* indices, unsigned* out, long long n, int width) {
-  for (long long i = first(); i < n; i += stride()) {
-    long long row = i / width;
-    out[i] = x[(long long)indices[row] * width + (i - row * width)];
-  }
+  gather(x, indices, out, n, width);
 }
 
 extern "C" __global__ void __launch_bounds__(256) gather_long_words(
     const unsigned long long* x, const int* indices, unsigned long long* out, long long n,
     int width) {
-  for (long long i = first(); i < n; i += stride()) {
-    long long row = i / width;
-    out[i] = x[(long long)indices[row] * width + (i - row * width)];
-  }
+  gather(x, indices, out, n, width);
 }
 
 // out[r] = the sum of the rows of x whose index is r, in their order: no element has two writers.

@@ -102,7 +102,9 @@ def call(device: Any, op: str, *inputs: Any, **attrs: Any) -> Counter[str]:
 
 
 def test_a_mask_uploads_nothing(expressions: Any) -> None:
-    found = call(expressions, "dropout_mask", 7, 3, shape=(8, 5), rate=0.3, stream=1, dtype="float32")
+    found = call(
+        expressions, "dropout_mask", 7, 3, shape=(8, 5), rate=0.3, stream=1, dtype="float32"
+    )
     assert found["launches"]
     assert (found["uploads"], found["waits"]) == (0, 0)
 

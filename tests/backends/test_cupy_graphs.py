@@ -12,6 +12,7 @@ import lamina as lm
 import numpy as np
 import pytest
 import support
+from cupy_steps import again, dense, nodes, training
 from lamina.backends.state import Control, DataBlock
 from lamina.kernels import thresholds
 
@@ -32,45 +33,22 @@ def launching(device: Any) -> Any:
     return type(device)(0, graphs=False)
 
 
-def dense(*sizes: int) -> list[Any]:
-    hidden = [lm.Dense(size, "relu") for size in sizes[:-1]]
-    return [*hidden, lm.Dense(sizes[-1], "softmax")]
+@pytest.fixture
+def expressions(device: Any) -> Any:
+    """The same without kernels of its own."""
+    from cupy_fake.expressions import Expressions
+
+    return Expressions()
 
 
-def training(layers: list[Any], features: int, batch: int, steps: int = 24, **more: Any) -> Any:
-    """A binding that trains on its own rows, and has run for some steps; and its model."""
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((batch * steps, features)).astype("float32")
-    y = rng.integers(0, 10, batch * steps)
-    settings = {"loss": "cross_entropy", "optimizer": lm.Adam(1e-3), "metrics": ("accuracy",)}
-    model = lm.Sequential(layers, backend="cupy", seed=0, **{**settings, **more})
-    model.build(features)
-    examples = model.session.examples(x, y)
-    block = examples.block(model.backend, "float32")
-    binding = model.session.lease("train", batch, block).binding
-    again(binding, batch, steps)
-    return binding, model
-
-
-def again(binding: Any, batch: int, steps: int) -> Control:
-    control = Control(batch, steps=steps, learning_rates=np.full(steps, 1e-3))
-    binding.run(control)
-    return control
-
-
-def nodes(binding: Any) -> dict[int, float]:
-    """Launches a step, by the number of steps in a graph."""
-    made = {kind.count: capture.replay.__self__ for kind, capture in binding.captures.items()}
-    return {count: len(graph.nodes) / count for count, graph in made.items()}
-
-
-def test_digits_are_at_most_70_launches_a_step(device: Any) -> None:
-    binding, _ = training(dense(64, 10), 64, 32)
+def test_digits_are_at_most_70_launches_of_expressions_a_step(expressions: Any) -> None:
+    binding, _ = training(dense(64, 10), 64, 32, backend=expressions, metrics=())
     assert nodes(binding)[8] <= 70
 
 
-def test_a_larger_step_is_captured_alone(device: Any) -> None:
-    binding, _ = training(dense(512, 256, 10), 784, 128, steps=10)
+@pytest.mark.slow
+def test_a_larger_step_is_captured_alone(expressions: Any) -> None:
+    binding, _ = training(dense(512, 256, 10), 784, 128, steps=10, backend=expressions)
     assert list(nodes(binding)) == [1]
     assert nodes(binding)[1] <= 85
 
@@ -132,6 +110,13 @@ def test_captured_and_not_captured_agree_bit_for_bit(
     assert cupy_fake.counts["graphs"] == before
     assert everything(device, rule, tmp_path / "x.npy") == wanted
     assert cupy_fake.counts["graphs"] > before
+
+
+@pytest.mark.slow
+def test_expressions_agree_bit_for_bit_as_well(expressions: Any, tmp_path: Path) -> None:
+    rule, launching = lm.AdamW(RATES, clip_norm=1.0), type(expressions)(0, graphs=False)
+    wanted = everything(launching, rule, tmp_path / "x.npy")
+    assert everything(expressions, rule, tmp_path / "x.npy") == wanted
 
 
 def test_captured_passes_are_numpys(device: Any, tmp_path: Path) -> None:

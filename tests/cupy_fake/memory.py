@@ -49,6 +49,8 @@ class Chunk:
     def check(self, name: str) -> None:
         """After work that had an address to write to. Raises: Race."""
         if not all(bool((fence == 0xFF).all()) for fence in self.fences):
+            for fence in self.fences:  # what is found is told once
+                fence.fill(0xFF)
             raise Race(f"[{name}] wrote outside an array")
 
 
