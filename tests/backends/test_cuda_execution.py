@@ -23,22 +23,6 @@ def network(backend: Any, **changes: Any) -> lm.Sequential:
     return support.classifier(backend, layers=layers, optimizer=optimizer, **changes)
 
 
-@pytest.mark.slow
-def test_the_conformance_kit(cuda: Any) -> None:  # noqa: F811
-    State.order = 7  # shuffled, the last thread first, and greedy
-    found = [str(failure) for _, failures in lm.check_backend(cuda) for failure in failures]
-    assert found == []
-    assert len(set(State.launches)) >= 35
-
-
-@pytest.mark.slow
-def test_every_kind_of_layer_as_on_numpy(cuda: Any) -> None:  # noqa: F811
-    State.order = 3
-    found, right = (support.everything(backend, inspected=False) for backend in (cuda, "numpy"))
-    for one, other in zip(found, right, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-10)
-
-
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 def test_training_has_the_same_bits_in_every_order(cuda: Any, dtype: str) -> None:  # noqa: F811
     x, y = support.classes(101, features=5)

@@ -1,11 +1,13 @@
 """The fake's RawModule: CUDA C++ executed on the CPU (`cuda_host`), on the fake's memory.
 
 The machine's C++ compiler compiles the sources; where there is none, asking for a kernel says so.
-A launch is one node of a capture, and knows addresses alone.
+A launch is one node of a capture, and knows addresses alone. Each has another order of threads than
+that before: replays and launches agree only where the order of threads is of no account.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 import weakref
 from collections.abc import Sequence
@@ -19,6 +21,7 @@ from .array import ndarray, values
 from .machine import CUDARuntimeError, Race
 
 loaded: set[tuple[int, RawKernel]] = set()  # by device: a capture must not load anything
+orders = itertools.cycle(modules.ORDERS)
 _turn = threading.Lock()  # blocks of threads are run for one kernel at a time
 
 
@@ -77,6 +80,7 @@ class RawKernel:
 
         def work() -> None:
             with _turn:
+                modules.State.order = next(orders)
                 ready()
             for chunk in chunks:
                 lies = chunk()
