@@ -15,6 +15,7 @@ from cuda_host.fixtures import cuda  # noqa: F401
 from cuda_host.modules import ORDERS, State
 from lamina.backends.conformance import operations
 from lamina.kernels import philox
+from lamina.kernels.cuda import reductions
 from lamina.kernels.cuda.activations import CODES
 from lamina.kernels.cuda.naive import naive_kernels
 from lamina.kernels.cuda.table import cuda_kernels
@@ -233,3 +234,10 @@ def test_numbers_that_are_not_finite(cuda: Any, dtype: str) -> None:  # noqa: F8
         with np.errstate(all="ignore"):
             right = np.asarray(op.reference(np, odd, **attrs))
         np.testing.assert_allclose(np.array(out[0], subok=False), right, rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("rows", [1, 256, 257, 10**6, 10**8])
+def test_chunks_of_rows_fit_a_grid(rows: int) -> None:
+    blocks, chunk = reductions.chunks(rows)
+    assert blocks <= 65535
+    assert (blocks - 1) * chunk < rows <= blocks * chunk
