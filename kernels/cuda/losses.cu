@@ -47,6 +47,7 @@ extern "C" __global__ void __launch_bounds__(1024) squared_error_all(
     const real* p, const real* targets, const real* weights, real* gradient, double* parts,
     real* total, long long n, int columns) {
   double loss = 0;
+#pragma unroll 1  // unrolled, it spills on some architectures
   for (long long i = first(); i < n; i += stride()) {
     real off = p[i] - targets[i];
     real share = (weights ? weights[i / columns] : real(1)) / columns;
