@@ -16,6 +16,7 @@ from ..kernels.cuda.rows import (
     MOST_PARTS,
     sigmoid_binary_cross_entropy,
     softmax_cross_entropy,
+    squared_error,
 )
 from ..kernels.llvm.fused import Fused
 from ..kernels.spec import concrete, length
@@ -73,37 +74,76 @@ class FusedBinding(JoinedBinding):
 
     def _joined(self, plan: WalkPlan, rows: int) -> None:
         super()._joined(plan, rows)
-        forward, backward = plan.segments["forward"], plan.segments["backward"]
-        for at, loss in enumerate(forward):
-            if loss.instruction.op not in LOSSES or loss.out is None:
-                continue
-            pair = [one for one in backward if _is_gradient(one.instruction, loss.instruction)]
-            gradient = self._own(pair[0].outputs[0], rows) if pair else None
-            layer = self._layer(forward, loss)
-            given = (*loss.instruction.inputs, *(layer.instruction.inputs[2:] if layer else ()))
-            made = loss.outputs + (pair[0].outputs if pair else ())
-            out = loss.out if gradient is None else (*loss.out, gradient)
-            run = partial(_whole, LOSSES[loss.instruction.op], len(loss.inputs))
-            forward[at] = joint(self, given, made, run, out)
-            forward[at].parts = [loss]
-            if layer is not None:
-                forward[forward.index(layer)] = self._without_bias(layer)
-            if pair:
-                pair[0].out = (gradient,)
-                nothing = joint(self, (), (), _nothing, ())
-                nothing.parts = pair
-                backward[backward.index(pair[0])] = nothing
+        for loss in tuple(plan.segments["forward"]):
+            if loss.instruction.op in LOSSES and loss.out is not None:
+                self._loss(plan, loss, rows)
+            elif loss.instruction.op == "mean_squared_error":
+                self._squared_error(plan, loss, rows)
+
+    def _loss(self, plan: WalkPlan, loss: Launch, rows: int) -> None:
+        """A loss with its gradient, and with the bias before it."""
+        forward = plan.segments["forward"]
+        gradient, out = self._gradient(plan, loss, loss.instruction.outputs[0], rows)
+        layer = self._layer(forward, loss)
+        bias = layer.instruction.inputs[2:] if layer else ()
+        whole = joint(
+            self, (*loss.instruction.inputs, *bias), (*loss.outputs, *gradient),
+            partial(_whole, LOSSES[loss.instruction.op], len(loss.inputs)),
+            (*(loss.out or ()), *out),
+        )  # fmt: skip
+        _replace(forward, loss, whole)
+        if layer is not None:
+            _replace(forward, layer, self._without_bias(layer))
+
+    def _squared_error(self, plan: WalkPlan, loss: Launch, rows: int) -> None:
+        """The squared error of rows with their sum and its gradient, if rows are only summed."""
+        forward, (each,) = plan.segments["forward"], loss.outputs
+        readers = self._readers(each)
+        sums = [one for one in forward if one.instruction.op == "sum" and each in one.inputs]
+        if len(sums) != 1 or len(readers) != 1 or sums[0].out is None:
+            return
+        (total,) = sums[0].outputs
+        if self.program.values[total].spec.shape:
+            return
+        gradient, out = self._gradient(plan, loss, loss.instruction.inputs[0], rows)
+        whole = joint(
+            self, loss.instruction.inputs, (total, *gradient), _summed, (*sums[0].out, *out)
+        )
+        _replace(forward, sums[0], whole)
+        _replace(forward, loss, joint(self, (), (), _nothing, ()))
+
+    def _gradient(
+        self, plan: WalkPlan, loss: Launch, at: ValueId | None, rows: int
+    ) -> tuple[tuple[ValueId, ...], tuple[Array, ...]]:
+        """What gives a loss's derivative does nothing any more; gives its output and its memory.
+
+        at: the value that the derivative is computed from. Empty where there is none.
+        """
+        backward, one = plan.segments["backward"], loss.instruction
+        for launch in backward:
+            other = launch.instruction
+            pair = other.op == f"{one.op}_backward" and other.inputs == (at, *one.inputs[1:])
+            if pair and not launch.pinned:
+                launch.out = (self._own(other.outputs[0], rows),)
+                _replace(backward, launch, joint(self, (), (), _nothing, ()))
+                return launch.outputs, launch.out
+        return (), ()
+
+    def _readers(self, id: ValueId | None) -> list[Instruction]:
+        """The instructions that read a value, and twice each where it is read behind them too."""
+        program = self.program
+        found = [one for _, one in program.instructions() if id in one.inputs]
+        kept = {*program.outputs.values(), *program.sums.values(), *program.gradients.values()}
+        return found * 2 if id in kept else found
 
     def _layer(self, forward: Sequence[Launch], loss: Launch) -> Launch | None:
         """The layer before a loss, if nobody else reads what it makes, and it ends in its bias."""
-        z, program = loss.instruction.inputs[0], self.program
-        readers = [one for _, one in program.instructions() if z in one.inputs]
-        kept = {*program.outputs.values(), *program.sums.values()}
+        z = loss.instruction.inputs[0]
         for one in forward:
             layer, attrs = one.instruction, one.instruction.attrs
             plain = layer.op == "dense" and attrs["activation"] == "linear"
             if plain and layer.outputs == (z,) and layer.inputs[2:] and one.call.kernel:
-                return one if len(readers) == 1 and z not in kept else None
+                return one if len(self._readers(z)) == 1 else None
         return None
 
     def _without_bias(self, layer: Launch) -> Launch:
@@ -111,9 +151,7 @@ class FusedBinding(JoinedBinding):
         one, call = layer.instruction, layer.call
         run = partial(call.function, **call.attrs)
         assert layer.out is not None
-        product = joint(self, one.inputs[:2], one.outputs, run, layer.out)
-        product.parts = [layer]
-        return product
+        return joint(self, one.inputs[:2], one.outputs, run, layer.out)
 
     def _own(self, id: ValueId, rows: int) -> Array:
         """Memory of its own for a value, whatever the memory plan says."""
@@ -122,19 +160,21 @@ class FusedBinding(JoinedBinding):
         return self.backend.xp.reshape(memory, spec.shape)
 
 
-def _is_gradient(one: Instruction, loss: Instruction) -> bool:
-    """Whether an instruction gives the derivative of a loss that another one makes."""
-    return (
-        loss.op in LOSSES
-        and one.op == f"{loss.op}_backward"
-        and one.inputs == (loss.outputs[0], *loss.inputs[1:])
-    )
+def _replace(launches: list[Launch], one: Launch, other: Launch) -> None:
+    """Puts a launch in the place of another, which it does the work of."""
+    other.parts = [one]
+    launches[launches.index(one)] = other
 
 
 def _whole(run: Run, count: int, out: tuple[Array, ...], *inputs: Array) -> None:
     """A loss of so many inputs; then comes a bias, and behind its outputs its gradient, if any."""
     bias, gradient = (*inputs[count:], None)[0], (*out[2:], None)[0]
     run(out[:2], *inputs[:count], gradient=gradient, bias=bias)
+
+
+def _summed(out: tuple[Array, ...], *inputs: Array) -> None:
+    """The sum of squared errors, and behind it its gradient, if any."""
+    squared_error(out[:1], *inputs, gradient=(*out[1:], None)[0])
 
 
 def _nothing(out: tuple[Array, ...]) -> None:

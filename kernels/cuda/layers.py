@@ -13,7 +13,7 @@ from ..op import Attrs, Specs
 from .activations import CODES
 from .arrays import Array, Out, dtype_of, empty, line, matrix
 from .launch import WARP, flat, launch
-from .reductions import CHUNK, column_sums
+from .reductions import chunks, column_sums
 
 Product = Callable[[Array, Array, Array, bool, bool], None]
 
@@ -104,11 +104,11 @@ def bias_gradient(
     """Writes the sums of columns; gives the gradient before the activation."""
     dtype, (rows, columns) = dtype_of(gradient), gradient.shape
     made = gradient if y is None else empty(gradient.shape, dtype)
-    blocks = -(-rows // CHUNK)
+    blocks, chunk = chunks(rows)
     parts = sums if blocks == 1 else empty((blocks, columns), dtype)
     launch(
         "activation_bias_gradient", dtype, (-(-columns // WARP), blocks), (WARP, 8),
-        gradient, y, made, parts, rows, columns, CHUNK, CODES[activation], alpha,
+        gradient, y, made, parts, rows, columns, chunk, CODES[activation], alpha,
     )  # fmt: skip
     if blocks > 1:
         column_sums(parts, sums, blocks, columns)

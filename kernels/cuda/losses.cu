@@ -42,6 +42,25 @@ extern "C" __global__ void __launch_bounds__(1024) sigmoid_binary_cross_entropy_
   }
 }
 
+// The weighted squared error of all rows, the mean over columns, and its gradient, in one pass.
+extern "C" __global__ void __launch_bounds__(1024) squared_error_all(
+    const real* p, const real* targets, const real* weights, real* gradient, double* parts,
+    real* total, long long n, int columns) {
+  double loss = 0;
+#pragma unroll 1  // unrolled, it spills on some architectures
+  for (long long i = first(); i < n; i += stride()) {
+    real off = p[i] - targets[i];
+    real share = (weights ? weights[i / columns] : real(1)) / columns;
+    loss += off * off * share;
+    if (gradient) gradient[i] = 2 * off * share;
+  }
+  loss = over_block<Add>(loss, 0.0);
+  if (threadIdx.x == 0) {
+    if (gridDim.x == 1) *total = loss;
+    else parts[blockIdx.x] = loss;
+  }
+}
+
 __device__ inline real kept(real p, real floor) { return p < floor ? floor : p > 1 ? 1 : p; }
 
 // One loss a row, the mean over its columns: squared error, or binary cross-entropy of p.

@@ -11,6 +11,7 @@ from .launch import THREADS, WARP, flat, launch, teams
 from .rows import MOST_PARTS, join
 
 CHUNK = 256  # rows of which a block adds up columns
+MOST_DOWN = 65535  # blocks along the second axis of a grid
 
 
 def side_by_side(specs: Specs, attrs: Attrs) -> bool:
@@ -66,13 +67,19 @@ def total(x: Array, out: Array, scale: float = 1.0) -> None:
     join(parts_of("sum_parts", x), out, scale)
 
 
+def chunks(rows: int) -> tuple[int, int]:
+    """How many blocks add up columns, and so many rows of each."""
+    chunk = max(CHUNK, -(-rows // MOST_DOWN))
+    return -(-rows // chunk), chunk
+
+
 def column_sums(x: Array, out: Array, rows: int, columns: int, scale: float = 1.0) -> None:
     """The sums of the columns of a row-major matrix, times a number; parts of many rows first."""
-    blocks, dtype = -(-rows // CHUNK), dtype_of(x)
+    (blocks, chunk), dtype = chunks(rows), dtype_of(x)
     parts = out if blocks == 1 else empty((blocks, columns), dtype)
     launch(
         "sum_columns", dtype, (-(-columns // WARP), blocks), (WARP, 8), x, parts, rows, columns,
-        CHUNK, scale if blocks == 1 else 1.0,
+        chunk, scale if blocks == 1 else 1.0,
     )  # fmt: skip
     if blocks > 1:
         column_sums(parts, out, blocks, columns, scale)

@@ -121,18 +121,39 @@ def sigmoid_binary_cross_entropy(
     gradient: where that at z goes, if it is wanted. bias: (1, k), where z lacks it so far.
     """
     z, (p, total) = line(z), out
-    if z.size <= ONE_BLOCK:
-        grid: Any = (1,)
-        block: Any = (min(WARP * max(-(-z.size // WARP), 1), 1024),)
-    else:
-        grid, block = flat(z.size)
-        grid = (min(grid[0], MOST_PARTS),)
+    grid, block = _along(z.size)
     parts = empty((grid[0],), "float64") if grid[0] > 1 else None
     launch(
         "sigmoid_binary_cross_entropy_all", dtype_of(z), grid, block, z, _given(bias),
         line(targets), _given(weights), p, gradient, parts, total, z.size, z.shape[-1],
     )  # fmt: skip
     join(parts, total)
+
+
+def squared_error(
+    out: Out, p: Array, targets: Array, weights: Array | None = None, *,
+    gradient: Array | None = None,
+) -> None:  # fmt: skip
+    """The sum over rows of their squared errors. gradient: where that at p goes, if it is wanted.
+
+    It is `mean_squared_error` and the sum of what that makes.
+    """
+    p, (total,) = line(p), out
+    grid, block = _along(p.size)
+    parts = empty((grid[0],), "float64") if grid[0] > 1 else None
+    launch(
+        "squared_error_all", dtype_of(p), grid, block, p, line(targets), _given(weights),
+        gradient, parts, total, p.size, p.shape[-1],
+    )  # fmt: skip
+    join(parts, total)
+
+
+def _along(count: int) -> tuple[tuple[int], tuple[int]]:
+    """Blocks and threads where a loss is added up over elements: one block for few."""
+    if count <= ONE_BLOCK:
+        return (1,), (min(WARP * max(-(-count // WARP), 1), 1024),)
+    (blocks,), threads = flat(count)
+    return (min(blocks, MOST_PARTS),), threads
 
 
 def join(parts: Array | None, total: Array, scale: float = 1.0) -> None:

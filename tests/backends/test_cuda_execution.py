@@ -113,6 +113,14 @@ def test_a_step_of_digits_launch_by_launch(cuda: Any) -> None:  # noqa: F811
     ]  # fmt: skip
 
 
+def test_a_squared_error_is_one_launch(cuda: Any) -> None:  # noqa: F811
+    layers = [lm.Dense(64, activation="relu"), lm.Dense(10)]
+    assert launched(cuda, layers, "mean_squared_error", 10) == [
+        "gather_words", "gather_words", "bias_activation", "bias_activation",
+        "squared_error_all", "activation_bias_gradient", "activation_bias_gradient", "adam",
+    ]  # fmt: skip
+
+
 def own_norm(x: Any) -> Any:
     """A layer norm by hand, on nodes."""
     off = x - lm.ops.mean(x, axis=-1, keepdims=True)

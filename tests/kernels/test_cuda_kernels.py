@@ -15,8 +15,10 @@ from cuda_host.fixtures import cuda  # noqa: F401
 from cuda_host.modules import ORDERS, State
 from lamina.backends.conformance import operations
 from lamina.kernels import philox
+from lamina.kernels.cuda import reductions
 from lamina.kernels.cuda.activations import CODES
 from lamina.kernels.cuda.naive import naive_kernels
+from lamina.kernels.cuda.rows import squared_error
 from lamina.kernels.cuda.table import cuda_kernels
 from lamina.kernels.ops import FUSABLE, OPS
 
@@ -233,3 +235,26 @@ def test_numbers_that_are_not_finite(cuda: Any, dtype: str) -> None:  # noqa: F8
         with np.errstate(all="ignore"):
             right = np.asarray(op.reference(np, odd, **attrs))
         np.testing.assert_allclose(np.array(out[0], subok=False), right, rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("shape", [(5, 37), (900, 11), (0, 3)], ids=str)
+@dtypes
+def test_the_squared_error_of_all_rows(cuda: Any, dtype: str, shape: Any) -> None:  # noqa: F811
+    rng, seen = np.random.default_rng(8), []
+    p, t, w = (rng.random(s).astype(dtype) for s in (shape, shape, (shape[0], 1)))
+    for State.order in FEW:
+        total, gradient = cuda.xp.empty((), dtype=dtype), cuda.xp.empty(shape, dtype=dtype)
+        squared_error((total,), placed(p, 1), placed(t, 0), placed(w, 0), gradient=gradient)
+        seen.append((total.tobytes(), gradient.tobytes()))
+    assert len(set(seen)) == 1
+    wide = [x.astype("float64") for x in (p, t, w)]
+    loss, back = OPS["mean_squared_error"], OPS["mean_squared_error_backward"]
+    np.testing.assert_allclose(total, loss.reference(np, *wide).sum(), rtol=1e-5)
+    np.testing.assert_allclose(gradient, back.reference(np, *wide), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 256, 257, 10**6, 10**8])
+def test_chunks_of_rows_fit_a_grid(rows: int) -> None:
+    blocks, chunk = reductions.chunks(rows)
+    assert blocks <= 65535
+    assert (blocks - 1) * chunk < rows <= blocks * chunk

@@ -12,6 +12,7 @@ from functools import partial
 
 import nvrtc
 import pytest
+from cuda_host import compiling
 from cuda_host.fixtures import missing
 from lamina.kernels.cuda import activations, sources
 from lamina.kernels.cuda.launch import checked
@@ -59,7 +60,7 @@ def test_every_source_compiles(dtype: str, architecture: str, files: tuple[str, 
     for source in given:
         assert len(source.entries) == source.text.count("__global__") > 0
     with ThreadPoolExecutor(2) as pool:  # it lets go of the interpreter
-        assert not any(pool.map(partial(faults, architecture=architecture), given))
+        assert "".join(pool.map(partial(faults, architecture=architecture), given)) == ""
 
 
 PLANTED = {
@@ -153,3 +154,17 @@ def test_flat_segments_are_read_and_written_as_vectors(dtype: str) -> None:
         for sign, written in (("ld", False), ("st", True)):
             some = [p for p in arrays if p.constant is not written]
             assert len(re.findall(rf"{sign}\.global\S*\.v[24]", text)) >= len(some), name
+
+
+def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a skip with the reason; where the gates are required, a failure."""
+    monkeypatch.setattr(compiling, "compiler", lambda: None)
+    told = compiling.obstacle()
+    assert told
+    assert "ziglang" in told or "Linux" in told
+    monkeypatch.delenv(compiling.REQUIRED, raising=False)
+    with pytest.raises(pytest.skip.Exception, match="ziglang"):
+        missing(compiling.MISSING)
+    monkeypatch.setenv(compiling.REQUIRED, "1")
+    with pytest.raises(pytest.fail.Exception, match="ziglang"):
+        missing(compiling.MISSING)
