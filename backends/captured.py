@@ -6,7 +6,8 @@ A replay does what was recorded on the memory that was recorded: so nothing that
 to step may be in a capture, and all that it names must stay where it is. What changes lies in the
 control block, and what a capture names, it holds.
 
-The first step of its kind is asked for launch by launch: that loads what a capture must not load.
+The first step of its kind, or the first eight, are asked for launch by launch: that compiles and
+loads what a capture must not.
 """
 
 from __future__ import annotations
@@ -272,7 +273,7 @@ class CapturedBinding(RecordedSteps):
             rows = batching.size(self._end(), control.batch, control.cursor)
             full = batching.full(self._end(), control.batch, control.cursor)
             kind = Kind(rows, 1, inside, self.block.weights is not None)
-            if inside and min(full, steps) >= UNROLLED and self._small(rows) and kind in self.warm:
+            if inside and min(full, steps) >= UNROLLED and self._small(rows):
                 kind = Kind(rows, UNROLLED, inside, kind.weighted)
             env = self._ask(control, kind)
             for name, stack in stacks.items():
@@ -293,9 +294,9 @@ class CapturedBinding(RecordedSteps):
         ready = self.prepared.get(rows) or self.prepared.keep(rows, partial(self._prepare, rows))
         if not kind.inside:
             self._load_inputs(ready.plan, control, rows)
-        if kind not in self.warm and kind.count == 1:
+        if kind not in self.warm:
             with self.pool:
-                self.steps(ready, kind.inside, 1)
+                self.steps(ready, kind.inside, kind.count)
             self.warm.add(kind)
             return ready.plan.env
         capture = self.captures.get(kind)
