@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -238,6 +239,29 @@ def test_unrolled_or_not_the_bits_are_the_same(
         found.append((history, [w.tobytes() for w in model.get_weights()], spent["graphs"]))
     assert found[0][:2] == found[1][:2]
     assert found[0][2] < found[1][2] / 3
+
+
+def test_other_threads_predict_while_one_captures(device: Any) -> None:
+    x, y = support.classes(8 * 30)
+    ends = []
+    for readers in (0, 2):
+        model = support.classifier(device, dtype="float32").build(4)
+        stop, found = threading.Event(), []
+
+        def read(model: Any = model, stop: Any = stop, found: Any = found) -> None:
+            while not stop.is_set():
+                found.append(np.isfinite(model.predict(x[:5])).all())
+
+        threads = [threading.Thread(target=read) for _ in range(readers)]
+        for thread in threads:
+            thread.start()
+        model.fit(x, y, epochs=3, batch_size=8, verbose=0)
+        stop.set()
+        for thread in threads:
+            thread.join(support.PATIENCE)
+        assert all(found)
+        ends.append([w.tobytes() for w in model.get_weights()])
+    assert ends[0] == ends[1]
 
 
 # Memory, and planted faults
