@@ -51,7 +51,7 @@ def test_all_that_is_wanted_is_a_part(tmp_path: Path) -> None:
         assert name in names
     assert {f"beside-{who}" for who in beside.CONTENDERS} <= set(names)
     wanted = sum(one.seconds for one in found if one.name != "more-cuda-tests")
-    assert wanted <= runner.SECONDS + 10  # the clock has the last word
+    assert wanted <= runner.SECONDS
     for one in found:  # what is a module is there
         if "-m" in one.command and one.command[one.command.index("-m") + 1].startswith("lamina"):
             name = one.command[one.command.index("-m") + 1].rpartition(".")[2]
