@@ -13,7 +13,7 @@ loads what a capture must not.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ from ..kernels import thresholds
 from ..kernels.errors import OutOfDeviceMemory
 from ..kernels.spec import ITEMSIZE, Spec, length
 from . import batching, guard
-from .buffers import Plans, rate_of
+from .buffers import Plans
 from .contract import Backend
 from .control_block import REALS, STEPS
 from .device import Array
@@ -168,20 +168,19 @@ class CapturedBinding(RecordedSteps):
     def _begin(self, control: Control, first: int, steps: int) -> list[float]:
         """Writes what the steps from number `first` on will read; gives the weight of each."""
         block, batch, memory = self.block, control.batch, self.memory
-        cursor, end = control.cursor, self._end()
-        numbers = np.ones((steps, memory.columns))
-        shares = None
+        numbers, end = np.ones((steps, memory.columns)), self._end()
+        rates, largest = control.learning_rates, guard.largest_norm(self.program.dtype)
+        numbers[:, 0] = 0.0 if rates is None else rates[first : first + steps]
+        numbers[:, 1] = (largest / np.maximum(numbers[:, 0], 1.0)) ** 2
+        cursors = control.cursor + batch * np.arange(steps)
+        cursors = cursors if block.order is not None else cursors % end
+        rows = np.minimum(batch, end - cursors)
+        weights, shares = rows.astype(np.float64), None
         if block.weights is not None and "weights" in self.program.columns:
             shares = np.zeros((steps, batch, 1), self.program.dtype)
-        for at in range(steps):
-            cursor = cursor if block.order is not None else cursor % end
-            rows, rate = batching.size(end, batch, cursor), rate_of(control, first + at)
-            weight, limit = float(rows), guard.limit(self.program.dtype, rate)
-            if shares is not None:
-                weight, shares[at, :rows] = self._weighted(cursor, rows)
-            numbers[at, : len(REALS)] = rate, limit * limit
-            numbers[at, len(REALS) : -1] = weight
-            cursor += rows
+            for at, (cursor, size) in enumerate(zip(cursors, rows, strict=True)):
+                weights[at], shares[at, :size] = self._weighted(int(cursor), int(size))
+        numbers[:, len(REALS) : -1] = weights[:, None]
         if self._resident():
             self._place("order", self._visited(control.cursor, steps * batch), steps, batch)
         if shares is not None:
@@ -192,7 +191,7 @@ class CapturedBinding(RecordedSteps):
             sums = [control.sums.get(name, 0.0) for name in self.program.sums]
             memory.begin(sums, numbers, self.state.step)
         self.runs += 1
-        return [float(weight) for weight in numbers[:, len(REALS)]]
+        return list(weights.tolist())
 
     def _resident(self) -> bool:
         """Whether steps can take their rows by themselves."""
@@ -240,9 +239,9 @@ class CapturedBinding(RecordedSteps):
             with self.backend.active():  # which says what its library's errors mean
                 yield
         except BaseException as error:
-            if self.program.update:
+            with suppress(Exception):  # the first error says what is wrong
                 counters = self.backend.to_numpy(self.memory.counters)
-                self.state.step = int(counters[1]) - 1
+                self.state.step = int(counters[1]) - 1 if self.program.update else self.state.step
             self.captures.clear()
             self.warm.clear()
             self.prepared.clear()
