@@ -109,7 +109,9 @@ def _printed(step: Step, words: Words) -> Iterator[Markup]:
     """Lines with tabs as a table, the others as they are."""
     for table, own in groupby(lines(step, words), key=lambda line: "\t" in line):
         if not table:
-            yield element("pre", "\n".join(own), class_="said")
+            said = "\n".join(own)
+            columns = " columns" if "   " in said else ""  # which must not break
+            yield element("pre", said, class_=f"said{columns}")
             continue
         head, *rows = (line.split("\t") for line in own)
         body = [element("tr", element("th", first, scope="row"), [element("td", c) for c in others])
