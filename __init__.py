@@ -14,6 +14,7 @@ All public names hang on the package and are loaded when they are first used.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -98,7 +99,10 @@ _PUBLIC = {
     "DivergenceError": (".kernels.errors", "DivergenceError"),
 }
 
-__all__ = ["__version__", *_PUBLIC]
+# name -> the library without which it only says what to install: no part of `import *` then
+_NEEDS = {"MLPClassifier": "sklearn", "MLPRegressor": "sklearn"}
+
+__all__ = ["__version__", *(n for n in _PUBLIC if n not in _NEEDS or find_spec(_NEEDS[n]))]
 
 if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from . import backends as backends

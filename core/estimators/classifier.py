@@ -46,7 +46,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         the weights of the best score.
     backend: see `lm.get_backend`. dtype: what is computed in, "float32" or "float64"; "auto" is
         float32 for such X, else float64, as in scikit-learn. precision: see `lm.Sequential`.
-    dropout: rate behind each hidden layer, in [0, 1); masks are drawn by `random_state`.
+    dropout: rate behind each hidden layer, in [0, 1), with masks drawn by `random_state`; not for
+        lbfgs.
     class_weight: a dict of label -> factor, "balanced", or a list of dicts for several labels a
         row; it multiplies `sample_weight` in training, not in the score of held-out rows.
     callbacks: `lm.Callback` objects, told of the network after each epoch; `validation_score` is
@@ -211,7 +212,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
             return count, "softmax"
         return count if self._several else 1, "logistic"
 
-    def _class_weights(self, y: Any, incremental: bool) -> np.ndarray | None:
+    def _class_weights(self, y: Any) -> np.ndarray | None:
         if self.class_weight is None:
             return None
         found: np.ndarray = compute_sample_weight(self.class_weight, y)

@@ -69,7 +69,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
     def _score_of(self, output: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
         """The score of the network's output, (n, outputs), for targets as `_targets` gives them."""
 
-    def _class_weights(self, y: Any, incremental: bool) -> np.ndarray | None:
+    def _class_weights(self, y: Any) -> np.ndarray | None:
         """A weight for each row, by its class."""
         return None
 
@@ -88,12 +88,14 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         given = y
         X, y = self._targets(X, y, first, incremental)
         weights = None if sample_weight is None else row_weights(sample_weight, X)
-        shares = self._class_weights(given, incremental)
+        shares = self._class_weights(given)
         random = check_random_state(self.random_state)
         self.n_outputs_, self.out_activation_ = self._outputs()
         if first:
             self._initialize((X.shape[1], *hidden, self.n_outputs_), X.dtype, random)
         if self.solver in STOCHASTIC:
+            if first or not hasattr(self, "loss_curve_"):
+                self._begin_account()
             self._fit_stochastic(X, y, weights, shares, random, incremental)
         else:
             self._fit_lbfgs(X, y, _product(weights, shares))
@@ -126,13 +128,15 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
             bound = np.sqrt(factor / (n_in + n_out))
             self.coefs_.append(random.uniform(-bound, bound, (n_in, n_out)).astype(dtype))
             self.intercepts_.append(random.uniform(-bound, bound, n_out).astype(dtype))
-        if self.solver in STOCHASTIC:
-            self.loss_curve_: list[float] = []
-            self._no_improvement_count = 0
-            stopping = self.early_stopping
-            self.validation_scores_: list[float] | None = [] if stopping else None
-            self.best_validation_score_ = -np.inf if stopping else None
-            self.best_loss_ = None if stopping else np.inf
+
+    def _begin_account(self) -> None:
+        """Of epochs: their losses and scores, and how long nothing has improved."""
+        self.loss_curve_: list[float] = []
+        self._no_improvement_count = 0
+        stopping = self.early_stopping
+        self.validation_scores_: list[float] | None = [] if stopping else None
+        self.best_validation_score_ = -np.inf if stopping else None
+        self.best_loss_ = None if stopping else np.inf
 
     @property
     def _sizes(self) -> tuple[int, ...]:
@@ -234,10 +238,14 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]
         return int(np.clip(self.batch_size, 1, n))
 
     def _fit_lbfgs(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> None:
+        if self.dropout or self.callbacks:
+            raise BadInput(
+                "lbfgs has no epochs: dropout and callbacks are for solver='adam' and 'sgd'"
+            )
         if weights is not None:
             weights = np.ascontiguousarray(weights, np.float64)
         work, segments = Work(self._description(), self._cost(0.0)), self._segments()
-        with workshop.borrowed(work, self.backend, segments, not self.callbacks) as model:
+        with workshop.borrowed(work, self.backend, segments) as model:
             model.session.settle(X.shape[0])
             examples = Examples(rows_of(X, model.dtype), _row_major(y, model.dtype), weights)
             matrices = sum(w.size for w in self.coefs_)

@@ -175,6 +175,19 @@ def test_partial_fit_after_fit(target: str) -> None:
     assert off(theirs, ours) < 1e-9
 
 
+def test_epochs_after_lbfgs() -> None:
+    ours = pair("several classes", solver="lbfgs")[1].fit(X, LABEL)
+    loss = ours.loss_
+    ours.set_params(solver="adam", learning_rate_init=1e-4).partial_fit(X, LABEL)
+    assert ours.loss_curve_ == [ours.loss_] == [pytest.approx(loss, rel=1e-2)]
+
+
+def test_lbfgs_takes_no_settings_of_epochs() -> None:
+    for settings in ({"dropout": 0.1}, {"callbacks": [lm.EarlyStopping("loss")]}):
+        with pytest.raises(lm.BadInput, match="lbfgs has no epochs"):
+            pair("several classes", solver="lbfgs")[1].set_params(**settings).fit(X, LABEL)
+
+
 def test_warm_start_goes_on_with_a_fresh_optimizer() -> None:
     theirs, ours = (
         one.fit(X, LABEL).set_params(max_iter=3).fit(X, LABEL)

@@ -379,6 +379,7 @@ def test_without_scikit_learn_the_names_say_what_to_install() -> None:
     program = (
         "import sys; sys.modules['sklearn'] = None\n"
         "import lamina as lm\n"
+        "from lamina import *\n"
         "for name in ('MLPClassifier', 'MLPRegressor'):\n"
         "    try: getattr(lm, name)\n"
         "    except ImportError as error: print(error)\n"
