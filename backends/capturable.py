@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
@@ -38,6 +39,12 @@ class Capturable:
         found = self.__dict__[name] = getattr(self._cupy, name)
         return found
 
+    def _shared(self) -> AbstractContextManager[Any]:
+        """Memory of the pool of all."""
+        pool = self._cupy.get_default_memory_pool()
+        made: AbstractContextManager[Any] = self._cupy.cuda.using_allocator(pool.malloc)
+        return made
+
     def zeros_like(self, x: Array) -> Array:
         """A view of one zero in the shape and dtype of x, to be read."""
         return self._constant(0, x)
@@ -49,7 +56,7 @@ class Capturable:
     def _constant(self, number: int, x: Array) -> Array:
         known = self._kept.get((number, x.dtype))
         if known is None:
-            with self._cupy.cuda.using_allocator(None):  # it outlasts whoever asks first
+            with self._shared():  # it outlasts whoever asks first
                 known = self._cupy.full((), number, dtype=x.dtype)
             self._kept[number, x.dtype] = known
         return self._cupy.broadcast_to(known, x.shape)
@@ -63,7 +70,7 @@ class Capturable:
             return self._cupy.arange(begin, end, step, dtype=dtype)
         key = (begin, end, step, dtype)
         if key not in self._kept:
-            with self._cupy.cuda.using_allocator(None):
+            with self._shared():
                 self._kept[key] = self._cupy.arange(begin, end, step, dtype=dtype)
         return self._kept[key]
 
@@ -90,7 +97,8 @@ class Capturable:
             return self._cupy.asarray(host, dtype=dtype)
         known, array = self._constants.get(id(host), (None, None))
         if known is None or known() is not host:
-            array = self._cupy.asarray(host, dtype=dtype)
+            with self._shared():
+                array = self._cupy.asarray(host, dtype=dtype)
             self._constants[id(host)] = (weakref.ref(host), array)
         return array
 

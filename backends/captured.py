@@ -6,12 +6,14 @@ A replay does what was recorded on the memory that was recorded: so nothing that
 to step may be in a capture, and all that it names must stay where it is. What changes lies in the
 control block, and what a capture names, it holds.
 
-The first step of its kind is asked for launch by launch: that loads what a capture must not load.
+The first step of its kind, or the first eight, are asked for launch by launch: that compiles and
+loads what a capture must not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from ..kernels import thresholds
-from ..kernels.spec import Spec, length
+from ..kernels.errors import OutOfDeviceMemory
+from ..kernels.spec import ITEMSIZE, Spec, length
 from . import batching, guard
 from .buffers import Plans, rate_of
 from .contract import Backend
@@ -31,7 +34,8 @@ from .recorded import UNROLLED, Graphs, Prepared, RecordedSteps
 from .state import Control, DataBlock, State
 from .walker import Walker, WalkerBinding, WalkPlan, examine
 
-LINES = 64  # of a run's rows, at least, that there is memory for
+# There is memory for the rows of so many steps of a run, at least, but for no more rows than that.
+LINES, SOME_ROWS = 64, 1 << 18
 
 
 @dataclass(frozen=True)
@@ -209,7 +213,8 @@ class CapturedBinding(RecordedSteps):
         """Copies what steps read, a line each, to memory that stays while it is large enough."""
         known, xp = getattr(self, name), self.backend.xp
         if known is None or known.shape[0] < steps or known.shape[1] != batch:
-            lines = min(batching.whole(max(steps, LINES)), STEPS)  # runs get longer and longer
+            few = max(min(LINES, SOME_ROWS // batch), steps)  # runs get longer and longer
+            lines = min(batching.whole(few), STEPS)
             flat = self.backend.zeros(lines * batch, str(source.dtype))
             known = xp.reshape(flat, (lines, batch, *source.shape[1:]))
             setattr(self, name, known)
@@ -221,11 +226,54 @@ class CapturedBinding(RecordedSteps):
         """Asks for steps; gives the table of values of the last one."""
         inside = self._resident() and (self.runs > 1 or steps > 1)
         env: list[Any] = []
+        with self._whole(control):
+            env = self._asked(control, steps, stacks, begin, inside)
+        return env
+
+    @contextmanager
+    def _whole(self, control: Control) -> Iterator[None]:
+        """Whatever ends a run, the state knows of the steps that were taken, and memory is freed.
+
+        Raises: OutOfDeviceMemory with the batch size that would fit.
+        """
+        try:
+            with self.backend.active():  # which says what its library's errors mean
+                yield
+        except BaseException as error:
+            if self.program.update:
+                counters = self.backend.to_numpy(self.memory.counters)
+                self.state.step = int(counters[1]) - 1
+            self.captures.clear()
+            self.warm.clear()
+            self.prepared.clear()
+            step, self.pool = getattr(self.pool, "bytes", 0), self.graphs.pool()
+            if isinstance(error, OutOfDeviceMemory):
+                raise self._too_large(error, control.batch, error.free + step) from error
+            raise
+
+    def _too_large(self, error: OutOfDeviceMemory, batch: int, free: int) -> OutOfDeviceMemory:
+        """The error with what a row of a step takes. free: bytes without what the step took."""
+        kinds, row = ("batch", "temporary"), 0
+        for value in self.program.values:
+            if value.kind in kinds and value.spec.symbolic:
+                row += length(value.spec.at(1)) * ITEMSIZE[value.spec.dtype]
+        fits = min(free // max(row, 1), batch - 1)
+        way = f"batch_size={fits} would fit" if fits else "a smaller network might fit"
+        return OutOfDeviceMemory(
+            f"{error}. A step of {batch} rows takes up to {batch * row:,} bytes, {row:,} a row:"
+            f" {way}",
+            error.wanted, error.free,
+        )  # fmt: skip
+
+    def _asked(
+        self, control: Control, steps: int, stacks: dict[str, Array], begin: int, inside: bool
+    ) -> list[Any]:
+        env: list[Any] = []
         while steps:
             rows = batching.size(self._end(), control.batch, control.cursor)
             full = batching.full(self._end(), control.batch, control.cursor)
             kind = Kind(rows, 1, inside, self.block.weights is not None)
-            if inside and min(full, steps) >= UNROLLED and self._small(rows) and kind in self.warm:
+            if inside and min(full, steps) >= UNROLLED and self._small(rows):
                 kind = Kind(rows, UNROLLED, inside, kind.weighted)
             env = self._ask(control, kind)
             for name, stack in stacks.items():
@@ -246,9 +294,9 @@ class CapturedBinding(RecordedSteps):
         ready = self.prepared.get(rows) or self.prepared.keep(rows, partial(self._prepare, rows))
         if not kind.inside:
             self._load_inputs(ready.plan, control, rows)
-        if kind not in self.warm and kind.count == 1:
+        if kind not in self.warm:
             with self.pool:
-                self.steps(ready, kind.inside, 1)
+                self.steps(ready, kind.inside, kind.count)
             self.warm.add(kind)
             return ready.plan.env
         capture = self.captures.get(kind)

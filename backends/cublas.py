@@ -45,7 +45,8 @@ def library() -> Any:
     """The library, with the types of what is called. Raises: RuntimeError where it is not found."""
     from cuda.pathfinder import load_nvidia_dynamic_lib  # CuPy needs it as well
 
-    found = ctypes.CDLL(load_nvidia_dynamic_lib("cublas").abs_path)
+    loaded = load_nvidia_dynamic_lib("cublas")
+    found = ctypes.CDLL(loaded.abs_path or "libcublas", handle=loaded._handle_uint)
     for name, types in SIGNATURES.items():
         function = getattr(found, name)
         function.argtypes, function.restype = types, INT

@@ -22,6 +22,11 @@ class Pool(AbstractContextManager["Pool"]):
         self._cupy, self._memory = cupy, cupy.cuda.MemoryPool()
         self._open: list[Any] = []
 
+    @property
+    def bytes(self) -> int:
+        """What it has taken from the device."""
+        return int(self._memory.total_bytes())
+
     def __enter__(self) -> Pool:
         inside = self._cupy.cuda.using_allocator(self._memory.malloc)
         inside.__enter__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels import thresholds
+from ..kernels.errors import OutOfDeviceMemory
 from ..kernels.op import Kernel
 from .capturable import Capturable
 from .captured import Captured
@@ -144,9 +146,22 @@ class CupyBackend(Backend):
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Device and stream as the current ones, which CuPy keeps for each thread."""
+        """Device and stream as the current ones, which CuPy keeps for each thread.
+
+        Raises: OutOfDeviceMemory for what CuPy says of memory.
+        """
         with self._turn, self._device, self.stream:
-            yield
+            try:
+                yield
+            except self._cupy.cuda.memory.OutOfMemoryError as error:
+                wanted = re.search(r"allocating ([\d,]+) bytes", str(error))
+                count = int(wanted.group(1).replace(",", "")) if wanted else 0
+                free, total = self._cupy.cuda.runtime.memGetInfo()
+                raise OutOfDeviceMemory(
+                    f"GPU {self.index} has no room for {count:,} bytes more: {free:,} of"
+                    f" {total:,} are free",
+                    count, free,
+                ) from error  # fmt: skip
 
     def synchronize(self) -> None:
         """Waits for its stream."""

@@ -21,9 +21,10 @@ REPRESENTATIVE = {"test_conformance", "test_model", "test_divergence", "test_wei
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of tests that sweep over layouts, and dtypes, only one of each is in the quick run."""
     for item in items:
-        if item.get_closest_marker("cuda") and item.path.stem not in REPRESENTATIVE:
-            item.add_marker(pytest.mark.slow)
         swept = getattr(getattr(item, "callspec", None), "params", {})
+        quick = item.path.stem in REPRESENTATIVE and swept.get("dtype") != "float64"
+        if item.get_closest_marker("cuda") and not quick:
+            item.add_marker(pytest.mark.slow)
         one = (swept.get("layout"), swept.get("dtype", "float32")) == ("contiguous", "float32")
         if "layout" in swept and not one:
             item.add_marker(pytest.mark.slow)

@@ -39,7 +39,10 @@ class Outcome:
 
 
 def parts(out: Path, root: Path) -> list[Part]:
-    """What is run, the most wanted first. out: where results go. root: of the checkout."""
+    """What is run, the most wanted first. out: where results go. root: of the checkout.
+
+    The first ones also wait for CuPy's compiler, whose work all share.
+    """
 
     def module(name: str, *arguments: str) -> list[str]:
         return [sys.executable, "-m", f"{HERE}.{name}", *arguments]
@@ -58,17 +61,17 @@ def parts(out: Path, root: Path) -> list[Part]:
 
     return [
         Part("machine", module("machine", str(out / "machine.json")), 20),
-        Part("capture", module("capture", str(out / "capture.json")), 25),
-        pytest("cuda-tests", "cuda and not slow", 75),
+        Part("capture", module("capture", str(out / "capture.json")), 45),
+        pytest("cuda-tests", "cuda and not slow", 70),
         beside("lamina", 25),
         beside("torch-eager", 20),
         beside("torch-graph", 20),
-        beside("jax", 30),
-        beside("torch-reduce-overhead", 35),
+        beside("jax", 25),
+        beside("torch-reduce-overhead", 30),
         sanitized("memcheck"),
         sanitized("racecheck"),
         Part("ceilings", module("ceilings", str(out / "ceilings.json")), 20),
-        Part("epoch", module("epoch", str(out / "epoch.json")), 25),
+        Part("epoch", module("epoch", str(out / "epoch.json")), 20),
         pytest("more-cuda-tests", "cuda and slow", 90),
     ]
 

@@ -12,6 +12,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
+from ...kernels.errors import BadInput
 from ..networks import NETWORKS, Network
 from ..peers.peer import BATCHES, Peer, Task
 from .clocks import CupyClock, HostClock, TorchClock, torch_on
@@ -125,6 +126,8 @@ def main(who: str, path: str) -> int:
     for network in NETWORKS:
         try:
             one = measured(network, make)
+        except BadInput as error:  # what it does not do
+            one = {"network": f"{network.name}:{network.batch}", "left out": str(error)}
         except Exception as error:  # the other networks are measured
             one = {"network": f"{network.name}:{network.batch}", "failed": f"{error!r:.300}"}
             failed = 1

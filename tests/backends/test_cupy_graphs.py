@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import re
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import lamina as lm
 import numpy as np
 import pytest
 import support
+from lamina.backends.captured import CapturedBinding, Kind
 from lamina.backends.state import Control, DataBlock
 from lamina.kernels import thresholds
 
@@ -236,3 +239,120 @@ def test_unrolled_or_not_the_bits_are_the_same(
         found.append((history, [w.tobytes() for w in model.get_weights()], spent["graphs"]))
     assert found[0][:2] == found[1][:2]
     assert found[0][2] < found[1][2] / 3
+
+
+def test_other_threads_predict_while_one_captures(device: Any) -> None:
+    x, y = support.classes(8 * 30)
+    ends = []
+    for readers in (0, 2):
+        model = support.classifier(device, dtype="float32").build(4)
+        stop, found = threading.Event(), []
+
+        def read(model: Any = model, stop: Any = stop, found: Any = found) -> None:
+            while not stop.is_set():
+                found.append(np.isfinite(model.predict(x[:5])).all())
+
+        threads = [threading.Thread(target=read) for _ in range(readers)]
+        for thread in threads:
+            thread.start()
+        model.fit(x, y, epochs=3, batch_size=8, verbose=0)
+        stop.set()
+        for thread in threads:
+            thread.join(support.PATIENCE)
+        assert all(found)
+        ends.append([w.tobytes() for w in model.get_weights()])
+    assert ends[0] == ends[1]
+
+
+# Memory, and planted faults
+
+
+def test_out_of_memory_says_what_would_fit_and_that_does(
+    device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((4096, 64)).astype("float32"), rng.integers(0, 10, 4096)
+
+    def model() -> lm.Sequential:
+        layers = [lm.Dense(512, "tanh"), lm.Dense(512, "tanh"), lm.Dense(10, "softmax")]
+        return lm.Sequential(layers, "cross_entropy", backend="cuda:1", seed=0)
+
+    model().fit(x[:8], y[:8], batch_size=8, verbose=0)  # the workspace, and what is kept
+    gc.collect()
+    held = cupy_fake.memory.held[1]
+    monkeypatch.setattr(cupy_fake.memory, "LIMIT", held + 24 * 2**20)
+    one, said, found = model(), "", (0, 0)
+    try:
+        one.fit(x, y, batch_size=4096, verbose=0)
+    except lm.OutOfDeviceMemory as error:  # its traceback holds the arrays of the step
+        said, found = str(error), (error.wanted, error.free)
+    assert found[0] > found[1] > 0
+    told = re.search(r"GPU 1 has no room for [\d,]+ .*a row: batch_size=(\d+) would fit", said)
+    assert told is not None
+    assert 1 <= int(told.group(1)) < 4096
+    assert one.state.step == 0
+    gc.collect()
+    history = one.fit(x[:1024], y[:1024], epochs=3, batch_size=256, verbose=0).history
+    assert one.state.step == 12
+    assert history["loss"][-1] < history["loss"][0]
+
+
+class BakedRate(CapturedBinding):
+    """The learning rate of the step that is recorded, as a number of the host."""
+
+    def _numbers(self, row: Any, counters: Any) -> dict[str, Any]:
+        return super()._numbers(row, counters) | {"learning_rate": self.rate}
+
+    def _begin(self, control: Control, first: int, steps: int) -> list[float]:
+        self.rate = float(control.learning_rates[first])
+        return super()._begin(control, first, steps)
+
+
+class LosesMemory(CapturedBinding):
+    """A capture that holds nothing, in a pool that goes with it."""
+
+    def _capture(self, ready: Any, kind: Kind) -> Any:
+        made = super()._capture(ready, kind)
+        object.__setattr__(made, "holds", ())
+        self.pool = self.graphs.pool()
+        gc.collect()
+        return made
+
+
+def steps_of(device: Any, kind: Any, rates: list[float]) -> bytes:
+    model = support.classifier(device, layers=dense(8, 3)).build(4)
+    examples = model.session.examples(*support.classes(8 * len(rates)))
+    program = model.session.program("train", 8)
+    block = examples.block(device, "float64")
+    binding = kind(device, program, model.state, block, device.graphs)
+    for number, rate in enumerate(rates):
+        binding.run(Control(8, cursor=8 * number, learning_rates=np.array([rate])))
+    return bytes(model.state.read("parameters").tobytes())
+
+
+def test_a_number_of_the_host_in_a_graph_is_found(device: Any) -> None:
+    same, falling = [0.1] * 6, [0.1, 0.09, 0.08, 0.07, 0.06, 0.05]
+    near = np.frombuffer(steps_of(device, BakedRate, same))
+    np.testing.assert_allclose(near, np.frombuffer(steps_of(device, CapturedBinding, same)))
+    assert steps_of(device, BakedRate, falling) != steps_of(device, CapturedBinding, falling)
+    far = np.frombuffer(steps_of(device, BakedRate, falling))
+    wanted = np.frombuffer(steps_of(device, CapturedBinding, falling))
+    assert not np.allclose(far, wanted, rtol=1e-6)
+
+
+def test_a_graph_whose_memory_went_is_found(device: Any) -> None:
+    with pytest.raises(cupy_fake.Freed):
+        steps_of(device, LosesMemory, [0.1] * 6)
+
+
+def test_an_upload_on_another_stream_is_found(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import cupy
+
+    def beside(host: np.ndarray) -> Any:
+        return cupy.asarray(host)  # on the current stream of the thread, which is the null stream
+
+    other = type(device)(0)
+    monkeypatch.setattr(other, "asarray", beside)
+    x, y = support.classes(16)
+    with pytest.raises(cupy_fake.Race, match="two streams"):
+        support.classifier(other).fit(x, y, batch_size=8, verbose=0)

@@ -54,7 +54,7 @@ def _runtime() -> types.SimpleNamespace:
         runtimeGetVersion=lambda: 13000,
         getDeviceCount=lambda: machine.DEVICES,
         getDevice=machine.device,
-        memGetInfo=lambda: machine.Device().mem_info,
+        memGetInfo=memory.mem_info,
         deviceSynchronize=lambda: machine.Device().synchronize(),
         getDeviceProperties=_properties,
         streamCaptureModeGlobal=0,

@@ -84,10 +84,6 @@ class Device:
     def compute_capability(self) -> str:
         return "90"
 
-    @property
-    def mem_info(self) -> tuple[int, int]:
-        return 2**37, 139 * 2**30
-
 
 current = device
 

@@ -6,7 +6,6 @@ nobody wrote is NaN. Around every chunk lie bytes that nobody may write.
 
 from __future__ import annotations
 
-import itertools
 import threading
 import weakref
 from bisect import bisect_right, insort
@@ -21,10 +20,10 @@ from .machine import CUDARuntimeError, Freed, Race
 
 FENCE, UNIT = 256, 512
 LIMIT = 2**34  # bytes of one device
+held = [0] * machine.DEVICES  # of them, by the pools
 _local = threading.local()
 _chunks: dict[int, weakref.ref[Chunk]] = {}
 _starts: list[int] = []
-_numbers = itertools.count()
 
 
 class OutOfMemoryError(MemoryError):
@@ -42,9 +41,10 @@ class Chunk:
         self.inside = self.bytes[begin : begin + size]
         self.fences = self.bytes[:begin], self.bytes[begin + size :]
         self.ptr = self.inside.ctypes.data
+        held[device] += size
         insort(_starts, self.ptr)
         _chunks[self.ptr] = weakref.ref(self)
-        weakref.finalize(self, _gone, self.ptr)
+        weakref.finalize(self, _gone, self.ptr, device, size)
 
     def check(self, name: str) -> None:
         """After work that had an address to write to. Raises: Race."""
@@ -52,15 +52,17 @@ class Chunk:
             raise Race(f"[{name}] wrote outside an array")
 
 
-def _gone(start: int) -> None:
+def _gone(start: int, device: int, size: int) -> None:
     _starts.remove(start)
+    held[device] -= size
 
 
 class Piece:
     """A part of a chunk that somebody holds (`cupy.cuda.Memory`)."""
 
     def __init__(self, chunk: Chunk, pool: MemoryPool) -> None:
-        self.chunk, self.pool, self.number = chunk, pool, next(_numbers)
+        self.chunk, self.pool = chunk, weakref.ref(pool)
+        self.private = pool is not default_pool
         self.ptr, self.size, self.device_id = chunk.ptr, chunk.size, chunk.device
         self.chunk.inside.fill(0xFF)
         self.marks = Marks()
@@ -102,9 +104,9 @@ class Named:
     """A piece as a graph knows it: it does not keep it."""
 
     def __init__(self, piece: Piece) -> None:
-        self.piece, self.pool = weakref.ref(piece), weakref.ref(piece.pool)
+        self.piece, self.pool = weakref.ref(piece), piece.pool
         self.chunk, self.marks = weakref.ref(piece.chunk), piece.marks
-        self.private = piece.pool is not default_pool
+        self.private = piece.private
 
     def replayed(self, name: str, stream: Any, ticket: int) -> None:
         """Raises: Freed, Race."""
@@ -144,7 +146,6 @@ class MemoryPool:
             raise NotImplementedError("the fake's pools ask the driver")
         self._free: dict[tuple[int, int], dict[int, list[Chunk]]] = {}
         self._used = self._held = 0
-        self._limit = 0
 
     def malloc(self, size: int) -> MemoryPointer:
         rounded = -(-max(size, 1) // UNIT) * UNIT
@@ -153,7 +154,9 @@ class MemoryPool:
         if free:
             fit = free.pop()
         else:
-            if self._held + rounded > (self._limit or LIMIT):
+            if held[machine.device()] + rounded > LIMIT:
+                self.free_all_blocks()  # and once more, as the real one does
+            if held[machine.device()] + rounded > LIMIT:
                 raise OutOfMemoryError(
                     f"Out of memory allocating {rounded:,} bytes"
                     f" (allocated so far: {self._held:,} bytes)."
@@ -182,14 +185,13 @@ class MemoryPool:
         self._held = self._used
         self._free.clear()
 
-    def set_limit(self, size: int | None = None, fraction: float | None = None) -> None:
-        self._limit = size or 0
-
-    def get_limit(self) -> int:
-        return self._limit
-
 
 default_pool = MemoryPool()
+
+
+def mem_info() -> tuple[int, int]:
+    """Free bytes of the current device, and all."""
+    return LIMIT - held[machine.device()], LIMIT
 
 
 def allocator() -> Callable[[int], MemoryPointer]:
@@ -201,12 +203,14 @@ def allocator() -> Callable[[int], MemoryPointer]:
 @contextmanager
 def using_allocator(allocator: Callable[[int], Any] | None = None) -> Iterator[None]:
     """`cupy.cuda.using_allocator`."""
-    before = getattr(_local, "allocator", None)
-    _local.allocator = allocator or default_pool.malloc
+    if allocator is None:
+        raise NotImplementedError("None is no pool at all: say which one is meant")
+    before = getattr(_local, "allocator", default_pool.malloc)
+    _local.allocator = allocator
     try:
         yield
     finally:
-        _local.allocator = before or default_pool.malloc
+        _local.allocator = before
 
 
 def alloc(size: int) -> MemoryPointer:
