@@ -60,6 +60,10 @@ _PUBLIC = {
     "MLPClassifier": (".core.estimators.classifier", "MLPClassifier"),
     "MLPRegressor": (".core.estimators.regressor", "MLPRegressor"),
     "load": (".core.loading", "load"),
+    "export_onnx": (".core.interop.exporting", "export_onnx"),
+    "load_onnx": (".core.interop.importing", "load_onnx"),
+    "OnnxNetwork": (".core.interop.network", "OnnxNetwork"),
+    "OnnxBackend": (".core.interop.backend", "OnnxBackend"),
     "explain": (".core.inspection", "explain"),
     "profile": (".core.inspection", "profile"),
     "check_gradients": (".core.inspection", "check_gradients"),
@@ -97,6 +101,7 @@ _PUBLIC = {
     "BackendUnavailable": (".kernels.errors", "BackendUnavailable"),
     "CheckpointError": (".kernels.errors", "CheckpointError"),
     "DivergenceError": (".kernels.errors", "DivergenceError"),
+    "OutOfDeviceMemory": (".kernels.errors", "OutOfDeviceMemory"),
 }
 
 # name -> the library without which it only says what to install: no part of `import *` then
@@ -143,6 +148,10 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .core.inspection import check_gradients as check_gradients
     from .core.inspection import explain as explain
     from .core.inspection import profile as profile
+    from .core.interop.backend import OnnxBackend as OnnxBackend
+    from .core.interop.exporting import export_onnx as export_onnx
+    from .core.interop.importing import load_onnx as load_onnx
+    from .core.interop.network import OnnxNetwork as OnnxNetwork
     from .core.layers import Activation as Activation
     from .core.layers import Dense as Dense
     from .core.layers import Dropout as Dropout
@@ -178,6 +187,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .kernels.errors import ModelBusy as ModelBusy
     from .kernels.errors import NotBuilt as NotBuilt
     from .kernels.errors import NotDifferentiable as NotDifferentiable
+    from .kernels.errors import OutOfDeviceMemory as OutOfDeviceMemory
     from .kernels.errors import ShapeError as ShapeError
     from .kernels.errors import UnknownName as UnknownName
     from .kernels.op import Kernel as Kernel

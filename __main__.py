@@ -1,4 +1,4 @@
-"""The command line: `lamina train`, `predict`, `ops`, `warmup`, `devices`, `bench`, `course`."""
+"""The command line: train, predict, export, ops, warmup, devices, bench, course."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def _report(path: Path) -> Any:
     "\n\n  lamina predict flowers.safetensors new.csv --allow-unseen"
 )
 def predict(
-    model: Annotated[Path, typer.Argument(help="A file that lamina train --save wrote.")],
+    model: Annotated[Path, typer.Argument(help="A file of lamina train --save, or an ONNX file.")],
     data: Annotated[
         Path, typer.Argument(help="A CSV with the model's columns; or x in an NPZ or NPY.")
     ],
@@ -214,14 +214,13 @@ def predict(
 
     Names of classes are written exactly, for programs; for spreadsheets, see --escape-formulas.
     """
-    from .core.command import jobs
-    from .core.loading import load
+    from .core.command import predictions
     from .kernels.files import write
 
     with honest():
         _check_target("--output", output)
-        text = jobs.predict(
-            load(model, backend),
+        text = predictions.predict(
+            predictions.opened(model, backend),
             data,
             allow_unseen=allow_unseen,
             escape_formulas=escape_formulas,
@@ -232,6 +231,22 @@ def predict(
         else:
             write(output, text)
             typer.echo(f"{text.count(chr(10)) - 1} rows written to {output}")
+
+
+@app.command(epilog="Examples:\n\n  lamina export houses.safetensors houses.onnx")
+def export(
+    model: Annotated[Path, typer.Argument(help="A file that lamina train --save wrote.")],
+    target: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file where it is there already.")
+    ] = False,
+) -> None:
+    """Writes a model as an ONNX file, with its table's encoding, for any runtime."""
+    from .core.command import exports
+
+    with honest():
+        _check_target("the ONNX file", target)
+        typer.echo(exports.export(model, target, overwrite))
 
 
 @app.command(epilog="Examples:\n\n  lamina ops\n\n  lamina ops gelu\n\n  lamina ops dense --json")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from ..kernels.errors import BackendUnavailable, unknown
 from ..kernels.spec import Spec
 from .contract import CONTRACT_VERSION, Backend, Obstacle
 from .dispatch import resolve
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 BUILTIN = {
     "loops": ".loops:LoopsBackend",
@@ -45,6 +48,8 @@ class BackendStatus:
 
 @cache
 def _plugins() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points  # a third of what importing the registry costs
+
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
 
 

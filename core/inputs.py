@@ -30,6 +30,8 @@ def cast(what: str, array: np.ndarray, dtype: str, first_row: int = 0) -> np.nda
     first place.
     """
     _check_finite(what, array, first_row)
+    if array.dtype == dtype:  # small calls of fit are counted in microseconds
+        return np.ascontiguousarray(array)
     with np.errstate(over="ignore"):
         result = np.ascontiguousarray(array, dtype=dtype)
     if array.dtype.kind == "f" and array.dtype.itemsize > result.dtype.itemsize:

@@ -150,7 +150,7 @@ def _add_data(model: Sequential, told: Mapping[str, Any]) -> None:
         model.columns = tuple(str(name) for name in columns)
     if encoding is not None:
         made = Encoding.from_json(encoding)
-        _check_encoding(made)
+        check_encoding(made)
         if made.columns and (len(made.feature_names),) != model.features:
             raise ValueError("the table's columns do not make the features of the model")
         model.encoding = made
@@ -160,7 +160,7 @@ def _add_data(model: Sequential, told: Mapping[str, Any]) -> None:
         model.origin = origin
 
 
-def _check_encoding(made: Encoding) -> None:
+def check_encoding(made: Encoding) -> None:
     """Raises: ValueError where tables could not be encoded, or predictions not turned back."""
     words: list[Any] = [*made.classes]
     for column in made.columns:

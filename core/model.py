@@ -14,12 +14,10 @@ from ..backends.selection import Choice
 from ..backends.state import Control, State
 from ..kernels.errors import BadInput, ShapeError, unknown
 from ..kernels.spec import FLOATS
-from . import fine_tuning, fitting, inputs, losses, optimizers, row_metrics, training
+from . import inputs, losses, optimizers, row_metrics
 from . import metrics as measures
 from .attributes import Kept, trains
-from .callbacks import Callback
 from .checks import check_count
-from .history import History
 from .layers import Layer
 from .ownership import busy
 from .predictor import Predictor
@@ -27,7 +25,9 @@ from .scores import PROBABILITIES, classes_of
 from .session import Session, means
 
 if TYPE_CHECKING:
+    from .callbacks import Callback
     from .data.tables import Encoding
+    from .history import History
 
 
 class Sequential:
@@ -50,7 +50,8 @@ class Sequential:
         (others by a suffix, "f1_weighted"), 0 where nothing divides, and the area under the curve
         is one against the rest. Weights: `sample_weight`, not `class_weight`.
     backend: see `lm.get_backend`; "auto" leaves the choice to `use_backend`, then LAMINA_BACKEND,
-        then the first available of cupy, numba, numpy, or what was measured (LAMINA_AUTO=measured).
+        then the first available of cupy, numba, numpy; when training begins, the CPU for steps too
+        small for a GPU, or what was measured to win (LAMINA_AUTO=measured).
     dtype: "float32" or "float64". precision: reserved for devices that compute in less; None.
     seed: keys initial weights, order of rows and dropout; None draws one, kept in `model.seed`.
 
@@ -182,6 +183,8 @@ class Sequential:
         Not while other threads use it. Raises: NotBuilt, BadInput; ModelBusy while another thread
         trains the model.
         """
+        from . import fine_tuning
+
         self.session.set_rates(fine_tuning.by_array(self.session.names, rates))
         return self
 
@@ -206,6 +209,8 @@ class Sequential:
         It has the average that the optimizer keeps (see `lm.EMA` and `lm.SWA`); this model stays
         as it is. Raises: NotBuilt; BadInput where nothing was averaged.
         """
+        from . import fine_tuning
+
         other = copy.deepcopy(self)
         fine_tuning.take_average(other.session)
         other.history = None
@@ -260,6 +265,8 @@ class Sequential:
         Raises: BadInput, ShapeError, DtypeError, DivergenceError; ModelBusy while another thread
         trains the model.
         """
+        from . import fitting, training  # loaded by those who train
+
         return training.train(
             fitting.prepared(
                 self, x, y, epochs, batch_size, validation_data, validation_split, shuffle,
@@ -283,6 +290,8 @@ class Sequential:
             DivergenceError where the loss or the gradient is not finite; nothing is updated.
             ModelBusy while another thread trains the model.
         """
+        from . import training
+
         session = self.session
         lock = session.training.lock
         if not lock.acquire(False):
@@ -305,6 +314,8 @@ class Sequential:
         x: (n, features); y: (n,) or (n, outputs); sample_weight: (n,).
         Raises: NotBuilt, BadInput, ShapeError, DtypeError.
         """
+        from . import training
+
         self.state  # noqa: B018  raises NotBuilt
         examples = self.session.examples(x, y, sample_weight)
         return training.measured(self, examples, self.session.evaluate(examples))

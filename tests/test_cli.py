@@ -57,6 +57,7 @@ def test_train_json_is_one_object() -> None:
     assert again["history"] == report["history"]
 
 
+@pytest.mark.slow
 def test_train_with_a_loss_of_choice(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     rows = np.random.default_rng(0).normal(size=(40, 2))
@@ -75,6 +76,7 @@ def test_train_with_a_loss_of_choice(tmp_path: Path) -> None:
     assert lamina(*again, "huber").returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
@@ -107,6 +109,7 @@ def test_wrong_words(words: list[str], code: int, says: str) -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_devices_lists_all_four() -> None:
     found = json.loads(lamina("devices", "--json").stdout)
     names = [row["name"] for row in found]
@@ -136,6 +139,7 @@ def test_the_environment_chooses_where_auto_stands() -> None:
     assert "did you mean 'numpy'" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_devices_check_runs_the_table() -> None:
     done = lamina("devices", "--check", "numpy", "--json")
     report = json.loads(done.stdout)

@@ -10,7 +10,7 @@ import lamina as lm
 import numpy as np
 import pytest
 from lamina.__main__ import app
-from lamina.core.command import jobs
+from lamina.core.command import jobs, predictions
 from lamina.core.command.settings import Settings, option, words
 from typer.testing import CliRunner
 
@@ -218,7 +218,7 @@ def test_one_rule_for_the_class(tmp_path: Path, p: float) -> None:
     np.save(tmp_path / "x.npy", x)
     number = int(model.predict_classes(x)[0])
     assert number == int(model.predict(x)[0, 0] >= 0.5)
-    assert jobs.predict(model, tmp_path / "x.npy").splitlines()[1][0] == str(number)
+    assert predictions.predict(model, tmp_path / "x.npy").splitlines()[1][0] == str(number)
     assert model.evaluate(x, [number])["accuracy"] == 1.0
 
 

@@ -13,6 +13,7 @@ import support
 
 HEAVY = (
     "numba", "llvmlite", "cupy", "scipy", "rich", "numpy", "typer", "safetensors", "threadpoolctl",
+    "onnx", "onnxruntime",
 )  # fmt: skip
 LOADED = "import json, sys; print(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
 

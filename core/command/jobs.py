@@ -1,13 +1,11 @@
-"""Whole jobs, as the command line runs them: train on a data set, predict for a table."""
+"""The whole job of training on a data set, as the command line runs it."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import math
 import textwrap
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,12 @@ from ...kernels.compilation import clock
 from ...kernels.errors import BadInput
 from .. import losses
 from ..callbacks import Callback, Checkpoint, LogFile
-from ..data import arrays, datasets, tables
+from ..data import datasets
 from ..data.datasets import Dataset
 from ..layers import Dense, Dropout, Flatten, Layer, Standardize
 from ..loading import load
 from ..model import Sequential
 from ..optimizers import Adam
-from ..scores import PROBABILITIES, classes_of
 from .settings import KEPT, NAMES, READING, Settings, begun, refuse_others, words
 
 Say = Callable[[str], None]
@@ -33,7 +30,6 @@ LOSSES = {  # those that the last layer for a task fits; a regression's label is
     "two classes": ("binary_cross_entropy", "binary_focal"),
     "several classes": ("cross_entropy", "focal"),
 }
-FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # what they begin with
 
 
 def network(settings: Settings, data: Dataset) -> Sequential:
@@ -302,99 +298,3 @@ def _conclude(data: Dataset, results: dict[str, float], seconds: float, say: Say
         say(f"test R2 {results['r2']:.4f}")
     else:
         say(f"test accuracy {results['accuracy']:.4f}")
-
-
-def _features(model: Sequential, path: Path, allow_unseen: bool, say: Say) -> np.ndarray:
-    """The rows to predict for: a CSV for a model of a table, an NPZ or an NPY for any other."""
-    encoding = model.encoding
-    if encoding is not None and encoding.columns:
-        if path.suffix.lower() in (".npz", ".npy"):
-            names = ", ".join(column.name for column in encoding.columns)
-            raise BadInput(f"the model was trained on a table: give a CSV with the columns {names}")
-        table = tables.read_csv(path)
-        if extra := encoding.extra(table):
-            say(f"{table.name}: not looked at, as training had no such column: {', '.join(extra)}")
-        return encoding.features(table, allow_unseen)
-    try:
-        found = arrays.read(path)
-    except BadInput as error:
-        raise BadInput(
-            f"{path} is no NPY or NPZ file of plain arrays ({error}); the model was not trained on"
-            " a table, so it does not know columns by name"
-        ) from None
-    if isinstance(found, np.ndarray):
-        return found
-    for name in ("x", "x_test"):
-        if name in found:
-            array: np.ndarray = found[name]
-            return array
-    raise BadInput(f"{path} has {', '.join(found) or 'nothing'}: it needs x")
-
-
-def _unsaid(text: str) -> None:
-    """Nobody listens."""
-
-
-def as_formula(word: str) -> bool:
-    """Whether a spreadsheet that opens a CSV would take a word for a formula, and compute it.
-
-    >>> [as_formula(word) for word in ("=1+1", "@sum", "-1+1", "-1", "a=b")]
-    [True, True, True, False, False]
-    """
-    return word.startswith(FORMULAS) and tables.number(word) is None
-
-
-def predict(
-    model: Sequential,
-    path: Path,
-    *,
-    allow_unseen: bool = False,
-    escape_formulas: bool = False,
-    say: Say = _unsaid,
-) -> str:
-    """Predictions for a file as CSV: the class and a probability for each, or the value.
-
-    allow_unseen: take a word that training never saw for none of the known, not for an error.
-    escape_formulas: put an apostrophe before names that a spreadsheet would compute; else names are
-    written as they are, for programs that look for them.
-    say: is told of columns that are not looked at, and of formulas that are written.
-    Raises: LaminaError, OSError.
-    """
-    p = model.predict(_features(model, path, allow_unseen, say))
-    op = model.output
-    chosen = classes_of(p, op) if op in PROBABILITIES else None
-    p = p.astype(np.float64)
-    encoding = model.encoding
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if chosen is None or chosen.ndim > 1:
-        names = [f"y{i}" for i in range(p.shape[1])]
-        if encoding is not None:
-            names, p = _cells([encoding.label], escape_formulas, say), encoding.units(p)
-        writer.writerow(names)
-        writer.writerows(p.tolist())
-        return text.getvalue()
-    if op == "sigmoid":
-        p = np.hstack([1.0 - p, p])
-    classes = encoding.classes if encoding is not None else tuple(map(str, range(p.shape[1])))
-    if len(classes) < p.shape[1]:
-        raise BadInput(f"the model tells {p.shape[1]} classes, but has names for {len(classes)}")
-    label = "class" if encoding is None else encoding.label
-    label, *told = _cells([label, *classes], escape_formulas, say)
-    writer.writerow([label, *(f"p({name})" for name in classes[: p.shape[1]])])
-    for number, row in zip(chosen, p, strict=True):
-        writer.writerow([told[number], *(f"{value:.7g}" for value in row)])
-    return text.getvalue()
-
-
-def _cells(words: Sequence[str], escape: bool, say: Say) -> list[str]:
-    """Words as they are written; says where a spreadsheet would compute some."""
-    risky = [word for word in words if as_formula(word)]
-    if escape:
-        return ["'" + word if word in risky else word for word in words]
-    if risky:
-        say(
-            f"names such as {risky[0]!r} are formulas to a spreadsheet: --escape-formulas puts an"
-            " apostrophe before them"
-        )
-    return [*words]

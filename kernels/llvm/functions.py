@@ -15,7 +15,7 @@ from ..numba import fast_gelu, fast_math
 from ..numba.fast_math import LN2
 from ..numba.instructions import magic_of
 from ..vectorized.activations import NOTHING
-from ..vectorized.operations import _ERF_MIDDLE, _ERF_SMALL
+from ..vectorized.operations import ERF_MIDDLE, ERF_SMALL
 from .lanes import Lanes
 
 ROOT = {True: 0x3F3504F3, False: 0x3FE6A09E667F3BCD}  # the bits of sqrt(1/2)
@@ -180,9 +180,9 @@ def erf(x: Lanes) -> Lanes:
     """The error function."""
     select, size = x.writer.select, abs(x)
     near = select(size > 0.5, 0.5, size)
-    small = near * _ratio(near * near, *_ERF_SMALL)
+    small = near * _ratio(near * near, *ERF_SMALL)
     far = _between(size, 0.46875, 6.0)
-    large = 1.0 - exp_below(-far * far) * _ratio(far, *_ERF_MIDDLE)
+    large = 1.0 - exp_below(-far * far) * _ratio(far, *ERF_MIDDLE)
     value = select(size <= 0.46875, small, large).with_sign(x)
     return select(x == x, value, x)
 

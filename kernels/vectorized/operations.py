@@ -30,7 +30,8 @@ def matmul(
     xp: Any, a: Array, b: Array, *, transpose_a: bool = False, transpose_b: bool = False
 ) -> Array:
     """a @ b, either of them transposed in its last two axes first."""
-    return (_swap_last(a) if transpose_a else a) @ (_swap_last(b) if transpose_b else b)
+    left, right = _swap_last(a) if transpose_a else a, _swap_last(b) if transpose_b else b
+    return xp.matmul(left, right)
 
 
 # Elementwise arithmetic
@@ -151,7 +152,8 @@ def where(xp: Any, condition: Array, a: Array, b: Array) -> Array:
     return xp.where(condition, a, b)
 
 
-def _ratio(x: Array, numerator: tuple[float, ...], denominator: tuple[float, ...]) -> Array:
+def ratio(x: Array, numerator: tuple[float, ...], denominator: tuple[float, ...]) -> Array:
+    """A quotient of polynomials as Cody lays out their coefficients; x may be a graph's node."""
     top, bottom = x * numerator[0], x * 1.0
     for a, b in zip(numerator[1:-1], denominator[:-1], strict=True):
         top, bottom = (top + a) * x, (bottom + b) * x
@@ -159,12 +161,12 @@ def _ratio(x: Array, numerator: tuple[float, ...], denominator: tuple[float, ...
 
 
 # W. J. Cody, Rational Chebyshev approximations for the error function, Math. Comp. 23 (1969).
-_ERF_SMALL = (
+ERF_SMALL = (
     (1.85777706184603153e-1, 3.16112374387056560, 1.13864154151050156e2, 3.77485237685302021e2,
      3.20937758913846947e3),
     (2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3),
 )  # fmt: skip
-_ERF_MIDDLE = (
+ERF_MIDDLE = (
     (2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594, 6.61191906371416295e1,
      2.98635138197400131e2, 8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3,
      1.23033935479799725e3),
@@ -177,9 +179,9 @@ def erf(xp: Any, x: Array) -> Array:
     """The error function, by Cody's rational approximations (two intervals; beyond 6 it is 1)."""
     size = xp.abs(x)
     near = xp.minimum(size, xp.ones_like(size) * 0.5)
-    small = near * _ratio(near * near, *_ERF_SMALL)
+    small = near * ratio(near * near, *ERF_SMALL)
     far = xp.clip(size, 0.46875, 6.0)
-    large = 1.0 - xp.exp(-far * far) * _ratio(far, *_ERF_MIDDLE)
+    large = 1.0 - xp.exp(-far * far) * ratio(far, *ERF_MIDDLE)
     value = xp.where(size <= 0.46875, small, large)
     return xp.where(size == size, xp.sign(x) * value, x)
 
@@ -275,7 +277,8 @@ def scatter_rows(xp: Any, x: Array, indices: Array, *, rows: int) -> Array:
     places = xp.reshape(xp.arange(rows, dtype=indices.dtype), (rows, 1))
     hits = xp.astype(places == xp.reshape(indices, (1, -1)), x.dtype)
     width = math.prod(x.shape[1:])
-    return xp.reshape(hits @ xp.reshape(x, (x.shape[0], width)), (rows, *x.shape[1:]))
+    flat = xp.reshape(x, (x.shape[0], width))
+    return xp.reshape(xp.matmul(hits, flat), (rows, *x.shape[1:]))
 
 
 def pick(xp: Any, x: Array, labels: Array) -> Array:

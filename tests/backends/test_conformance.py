@@ -33,6 +33,7 @@ def test_every_op(backend: str, op: str, dtype: str, layout: str) -> None:
     assert not failures, "\n".join(map(str, failures))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_every_program_on_several_threads(name, many_threads):
     many_threads(3)

@@ -167,6 +167,7 @@ class Functional(Recording):
         raise AssertionError("a functional device was written to")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Recording, Functional])
 def test_core_reaches_a_device_only_through_the_contract(kind: type[Recording]) -> None:
     seen.clear()
@@ -185,6 +186,7 @@ def test_core_reaches_a_device_only_through_the_contract(kind: type[Recording]) 
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.parametrize("kind", [Recording, Functional])

@@ -100,6 +100,7 @@ def test_everything_else_works_on_a_namespace_alone(namespace: lm.Backend) -> No
     np.testing.assert_allclose(told[0], told[1], rtol=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_kit_s_programs_pass_on_a_namespace_alone(namespace: lm.Backend, name: str) -> None:
     for dtype in namespace.dtypes:
@@ -149,6 +150,7 @@ def test_a_dtype_that_the_device_lacks_is_refused_at_once() -> None:
     assert model.predict(support.classes(4)[0]).shape == (4, 3)
 
 
+@pytest.mark.slow
 def test_a_device_with_one_dtype_passes_the_kit() -> None:
     found = [str(f) for _, failures in lm.check_backend(Single()) for f in failures]
     assert found == []

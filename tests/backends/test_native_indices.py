@@ -85,6 +85,7 @@ def test_a_run_stops_before_the_step_of_a_bad_index(
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @threads
 @pytest.mark.parametrize("bad", FAR)
 def test_every_program_looks(many_threads: Any, count: int, bad: int) -> None:

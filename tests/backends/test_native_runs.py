@@ -236,6 +236,7 @@ def test_prepared_prediction(backend: str) -> None:
         prepared(np.asfortranarray(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_what_prediction_prepares_follows_the_weights(

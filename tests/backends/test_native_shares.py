@@ -34,6 +34,7 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_shares_change_nothing_but_rounding(count: int, many_threads: Any) -> None:
     alone = trained()
@@ -106,6 +107,7 @@ def test_gradients_that_are_summed_in_the_step_are_whole_there(
     assert ways.count("of_own_batch") == (count > 1)  # the last layer's
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_gradients_of_inputs_by_the_rows_of_weights(
     many_threads: Any, ways: list[str], count: int
@@ -116,6 +118,7 @@ def test_gradients_of_inputs_by_the_rows_of_weights(
     assert "columns_of_input" in ways
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("blas", [True, False])
 def test_products_by_blas_and_in_tiles(
@@ -209,6 +212,7 @@ def clash(earlier: Any, later: Any) -> bool:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("count", [2, 3])
 def test_few_rows_share_out_the_weights(many_threads: Any, count: int, dtype: str) -> None:
@@ -229,6 +233,7 @@ def test_few_rows_share_out_the_weights(many_threads: Any, count: int, dtype: st
     assert sum(entry is not None for entry in first) == count  # one row, and yet all work
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3])
 def test_training_shares_read_the_weights_that_they_updated(many_threads: Any, count: int) -> None:
     many_threads(count)

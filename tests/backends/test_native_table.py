@@ -22,7 +22,7 @@ from lamina.kernels.ops import FUSABLE, OPS
 from lamina.kernels.spec import FLOATS, INTEGERS, ITEMSIZE, Spec
 
 ROWS = 9
-QUICK = "float32", 3  # dtype and shares of the quick run
+WAYS = (("float32", 3), ("float64", 1))  # dtypes and shares
 
 
 def program(op: str, sample: Sample, dtype: str) -> Program:
@@ -182,14 +182,8 @@ def _real(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind == "f"
 
 
-@pytest.mark.parametrize(
-    ("dtype", "shares"),
-    [
-        pytest.param(dtype, shares, marks=[] if (dtype, shares) == QUICK else pytest.mark.slow)
-        for dtype in FLOATS
-        for shares in (1, 3)
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "shares"), WAYS)
 @pytest.mark.parametrize("op", sorted(OPS))
 def test_every_row_is_native_in_every_dtype(
     op: str, dtype: str, shares: int, many_threads: Any

@@ -14,7 +14,7 @@ from maintenance import script
 from support import CPU
 
 GROUPS = [tuple(ops.OPS)[at : at + 13] for at in range(0, len(ops.OPS), 13)]  # a process each
-CALLS = {"numba": 20, "numpy": 40, "loops": 12}
+CALLS = {"numba": 10, "numpy": 20, "loops": 8}
 
 
 @pytest.mark.slow

@@ -273,6 +273,7 @@ def test_another_constant_is_noticed(
     assert "off by" in verdict(PEERS[0], task)
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     target = tmp_path / "peers.json"
     line = ["bench", "peers", "3-4-2:8", "3-4-4-1:8", "--peer", "numpy", "--backend", "numpy"]

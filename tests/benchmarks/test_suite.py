@@ -80,10 +80,9 @@ def test_samples_have_the_size_that_was_asked_for() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_all_ways_are_right(dtype: str) -> None:
+def test_all_ways_are_right_in_float64() -> None:  # `.ci/run` verifies float32
     found = suite.measure_suite(
-        suite.Options("verify", backends=("numpy", "numba"), dtypes=(dtype,))
+        suite.Options("verify", backends=("numpy", "numba"), dtypes=("float64",))
     )
     assert len(found.rows) > 100
     assert [row.key for row in found.rows if row.status == "wrong"] == []

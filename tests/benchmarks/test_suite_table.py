@@ -20,6 +20,7 @@ def shown(width: int) -> list[str]:
     return text.getvalue().splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_is_cut(width: int) -> None:
     lines = shown(width)

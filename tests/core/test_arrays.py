@@ -11,7 +11,7 @@ import pytest
 import support
 from lamina.core.arrays import host_array
 
-every_backend = pytest.mark.parametrize("backend", support.CPU)
+every_backend = pytest.mark.parametrize("backend", support.EVERY)
 
 
 class Frame:
@@ -172,6 +172,7 @@ def soft_labels(rows: int = 30) -> tuple[Any, Any]:
     return rng.normal(size=(rows, 4)), y / y.sum(axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 @every_backend
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rows_of_probabilities_are_targets(backend: str, dtype: str) -> None:

@@ -16,6 +16,7 @@ from planted import FAULTS, Made, Uncompiled, Whole, device
 DTYPES = ("float32", "float64")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.parametrize(
@@ -28,6 +29,7 @@ def test_every_program(backend: str, name: str, dtype: str) -> None:
     assert not failures, "\n".join(map(str, failures))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", [Plain, Whole])
 def test_an_executor_without_a_fault_passes(kind: type[Plain], dtype: str) -> None:
@@ -64,6 +66,7 @@ def few_operations(backend: lm.Backend) -> Iterator[tuple[str, list[Any]]]:
         yield name, check(backend, name, "float32", "contiguous")
 
 
+@pytest.mark.slow
 def test_the_kit_as_a_function(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lamina.core.conformance.check_operations", few_operations)
     names = ["relu", "dense", *PROGRAMS]
@@ -74,6 +77,7 @@ def test_the_kit_as_a_function(monkeypatch: pytest.MonkeyPatch) -> None:
         next(lm.check_backend("nunpy"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [False, True])
 def test_the_command_tells_of_both(
     broken: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

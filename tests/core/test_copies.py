@@ -272,6 +272,7 @@ def test_functions_of_one_s_own() -> None:
 # Other processes
 
 
+@pytest.mark.slow
 @BACKENDS
 def test_other_processes_go_on_bit_for_bit(backend: str) -> None:
     model, x, y = support.variety(backend)
@@ -289,6 +290,7 @@ def test_other_processes_go_on_bit_for_bit(backend: str) -> None:
     assert going_on(back, x, y) == going_on(model, x, y)
 
 
+@pytest.mark.slow
 @BACKENDS
 def test_joblib_dumps_hashes_and_sends_to_two_workers(backend: str, tmp_path: Path) -> None:
     joblib = pytest.importorskip("joblib")

@@ -54,6 +54,7 @@ def rewritten(path: Path, told: dict[str, Any], **metadata: str) -> None:
     save_file(tensors, path, {**words, "digest": digest(tensors, words["model"])})
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize(
     "optimizer",
@@ -86,6 +87,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize(
     "layers",

@@ -76,6 +76,7 @@ USES: list[Callable[[lm.Sequential, Any, Any], Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", [*support.CPU, NullBackend])
 @pytest.mark.parametrize("use", range(len(USES)))
 def test_a_model_is_freed_at_once(backend: Any, use: int) -> None:

@@ -58,6 +58,7 @@ def test_a_loss_that_is_not_finite_is_one_over_all_rows(backend: str) -> None:
     assert found["mean_absolute_error"] == pytest.approx(1e200 / 3000)
 
 
+@pytest.mark.slow
 @EVERYWHERE
 @BROKEN
 @pytest.mark.parametrize("verbose", [0, 1])  # several epochs in a run, and one
@@ -72,6 +73,7 @@ def test_training_goes_on(backend: str, metric: Any, verbose: int) -> None:
     assert np.isfinite(step["loss"])
 
 
+@pytest.mark.slow
 @EVERYWHERE
 def test_the_loss_and_the_gradient_still_stop_a_training(backend: str) -> None:
     x = np.arange(8.0)[:, None]

@@ -14,7 +14,7 @@ import lamina as lm
 import numpy as np
 import pytest
 import support
-from lamina.core.command import jobs
+from lamina.core.command import predictions
 from lamina.core.data import arrays
 
 HEADER = "{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}, }}"
@@ -68,11 +68,11 @@ def test_forged_headers(name: str, tmp_path: Path, model: lm.Sequential) -> None
         with pytest.raises(lm.BadInput, match="no NPZ file of plain arrays"):
             lm.datasets.load(path)
         with pytest.raises(lm.BadInput, match="no NPY or NPZ file of plain arrays"):
-            jobs.predict(model, path)
+            predictions.predict(model, path)
     single = tmp_path / "a.npy"
     single.write_bytes(FORGED[name])
     with pytest.raises(lm.BadInput, match="no NPY or NPZ file of plain arrays"):
-        jobs.predict(model, single)
+        predictions.predict(model, single)
 
 
 def test_what_a_header_claims_is_said(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_planted_pickle_does_not_run(tmp_path: Path, model: lm.Sequential) -> 
         with pytest.raises(lm.BadInput):
             lm.datasets.load(path)
         with pytest.raises(lm.BadInput):
-            jobs.predict(model, path)
+            predictions.predict(model, path)
         path.write_bytes(raw)  # a bare pickle, which NumPy's `load` knows too
     assert not mark.exists()
 
@@ -182,7 +182,7 @@ def named(tmp_path: Path) -> tuple[lm.Sequential, Path]:
 
 def test_names_are_written_exactly_and_it_is_said(named: tuple[lm.Sequential, Path]) -> None:
     told: list[str] = []
-    lines = jobs.predict(*named, say=told.append).splitlines()
+    lines = predictions.predict(*named, say=told.append).splitlines()
     assert [line.split(",")[0] for line in lines] == ["=kind", *FORMULAS]
     assert len(told) == 1
     assert "--escape-formulas" in told[0]
@@ -190,7 +190,7 @@ def test_names_are_written_exactly_and_it_is_said(named: tuple[lm.Sequential, Pa
 
 def test_formulas_are_escaped_where_asked(named: tuple[lm.Sequential, Path]) -> None:
     told: list[str] = []
-    lines = jobs.predict(*named, escape_formulas=True, say=told.append).splitlines()
+    lines = predictions.predict(*named, escape_formulas=True, say=told.append).splitlines()
     assert [line.split(",")[0] for line in lines] == ["'=kind", *("'" + f for f in FORMULAS)]
     assert lines[0].split(",")[1].startswith("p(")
     assert told == []
@@ -198,12 +198,12 @@ def test_formulas_are_escaped_where_asked(named: tuple[lm.Sequential, Path]) -> 
 
 @pytest.mark.parametrize("word", ["-1", "+1.5", "-1e-3", "a=b", "", "x", "1-2"])
 def test_what_is_no_formula(word: str) -> None:
-    assert not jobs.as_formula(word)
+    assert not predictions.as_formula(word)
 
 
 @pytest.mark.parametrize("word", ["=", "=1+1", "-1-1", "+x", "@", "\t=1", "\r=1", "＝1"])
 def test_what_is_a_formula(word: str) -> None:
-    assert jobs.as_formula(word)
+    assert predictions.as_formula(word)
 
 
 def test_a_class_without_a_name(named: tuple[lm.Sequential, Path]) -> None:
@@ -213,4 +213,4 @@ def test_a_class_without_a_name(named: tuple[lm.Sequential, Path]) -> None:
     assert model.encoding is not None
     model.encoding = replace(model.encoding, classes=("a",))
     with pytest.raises(lm.BadInput, match="tells 4 classes, but has names for 1"):
-        jobs.predict(model, new)
+        predictions.predict(model, new)

@@ -49,6 +49,7 @@ def findings(cases: range, *tried: Any, **options: Any) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_random_graphs_give_the_numbers_of_the_oracle(way: Any) -> None:
     assert findings(range(20) if way.backend == "numpy" else range(20, 24), way) == []
@@ -57,7 +58,7 @@ def test_random_graphs_give_the_numbers_of_the_oracle(way: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", support.CPU)
 def test_more_random_graphs_give_the_numbers_of_the_oracle(backend: str) -> None:
-    cases = range(100, 130 if backend == "loops" else 180)
+    cases = range(100, 115 if backend == "loops" else 140)
     assert findings(cases, *tool.ways(backend), differences=True) == []
 
 

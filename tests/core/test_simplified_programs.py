@@ -182,7 +182,8 @@ def test_programs_of_one_s_own_layers_get_shorter(monkeypatch: pytest.MonkeyPatc
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("backend", support.CPU)
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", support.EVERY)
 @pytest.mark.parametrize("name", MODELS)
 def test_numbers_stay(name: str, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make, outputs = MODELS[name]

@@ -11,7 +11,7 @@ import pytest
 import support
 from scipy.optimize import minimize
 
-every_backend = pytest.mark.parametrize("backend", support.CPU)
+every_backend = pytest.mark.parametrize("backend", support.EVERY)
 
 
 @every_backend
@@ -187,6 +187,7 @@ def test_a_callback_may_freeze_within_a_fit(backend: str, accumulate: int) -> No
     assert model.state.step == 12 // accumulate
 
 
+@pytest.mark.slow
 @every_backend
 def test_lbfgs_is_told_of_and_measured(backend: str) -> None:
     x, y = support.classes(30)
@@ -199,6 +200,7 @@ def test_lbfgs_is_told_of_and_measured(backend: str) -> None:
     assert told.epochs[-1]["f1"] == told.epochs[-1]["val_f1"]
 
 
+@pytest.mark.slow
 @every_backend
 @pytest.mark.parametrize("batch", [7, 40])
 def test_lbfgs_finds_what_scipy_finds(backend: str, batch: int) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import support
 
-every_backend = pytest.mark.parametrize("backend", support.CPU)
+every_backend = pytest.mark.parametrize("backend", support.EVERY)
 
 
+@pytest.mark.slow
 @every_backend
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
 def test_a_memory_map_trains_like_the_array(backend: str, dtype: str, tmp_path: Path) -> None:
@@ -42,6 +43,7 @@ def test_a_memory_map_trains_like_the_array(backend: str, dtype: str, tmp_path: 
             models[0].fit(mapped, y, verbose=0)
 
 
+@pytest.mark.slow
 @every_backend
 def test_batches_that_come_one_by_one(backend: str) -> None:
     x, y = support.classes(25)

@@ -11,7 +11,7 @@ from typing import Any
 import lamina as lm
 import numpy as np
 import pytest
-from lamina.core.command import jobs
+from lamina.core.command import jobs, predictions
 from lamina.core.data import tables
 
 FLOWERS = """height,colour,soil,kind
@@ -282,7 +282,7 @@ def test_jobs_on_a_table_of_words(tmp_path: Path) -> None:
     again = jobs.train(jobs.Settings.from_json(json.loads(json.dumps(report))), quiet, verbose=0)
     assert again["history"] == report["history"]
     new = write(tmp_path / "new.csv", "colour,height,soil\nred,10.1,sand\nblue,13.2,clay\n")
-    rows = list(csv.DictReader(io.StringIO(jobs.predict(lm.load(model_file, "numpy"), new))))
+    rows = list(csv.DictReader(io.StringIO(predictions.predict(lm.load(model_file, "numpy"), new))))
     assert [row["kind"] for row in rows] == ["rose", "iris"]
     for row in rows:
         shares = [float(row[f"p({name})"]) for name in ("rose", "iris", "lily")]
@@ -297,7 +297,7 @@ def test_jobs_on_a_table_of_numbers(tmp_path: Path) -> None:
     assert report["test"]["r2"] > 0.97
     assert report["test"]["mean_absolute_error"] < 8000
     new = write(tmp_path / "new.csv", "town;area;rooms\nBonn;100;4\nUlm;100;4\n")
-    lines = jobs.predict(lm.load(model_file, "numpy"), new).split()
+    lines = predictions.predict(lm.load(model_file, "numpy"), new).split()
     assert lines[0] == "price"
     bonn, ulm = map(float, lines[1:])
     assert bonn == pytest.approx(120_000, rel=0.1)
@@ -315,10 +315,10 @@ def test_jobs_on_arrays(tmp_path: Path) -> None:
     assert report["test"]["r2"] > 0.97
     np.save(tmp_path / "new.npy", x[:5])
     model = lm.load(model_file, "numpy")
-    lines = jobs.predict(model, tmp_path / "new.npy").split()
+    lines = predictions.predict(model, tmp_path / "new.npy").split()
     assert lines[0] == "y"
     np.testing.assert_allclose([float(line) for line in lines[1:]], y[:5], atol=3e4)
-    assert jobs.predict(model, path).count("\n") == 301
+    assert predictions.predict(model, path).count("\n") == 301
     np.savez(path, x=x.reshape(-1, 3, 1), y=np.arange(300) % 3)
     said: list[str] = []
     jobs.train(jobs.Settings(str(path), epochs=1, backend="numpy"), said.append, verbose=0)

@@ -187,6 +187,7 @@ def test_gradients_of_four_threads_are_each_one_s_own(
     assert together(*(lambda n=n: often(n) for n in range(4))) == [True] * 4
 
 
+@pytest.mark.slow
 def test_models_that_are_made_ready_by_many_threads_at_once() -> None:
     x, _ = support.classes(600)
     layers = [lm.Dense(64, "relu"), lm.Dense(64, "relu"), lm.Dense(3, "softmax")]

@@ -36,6 +36,7 @@ def ready() -> bool:
     return all(compiled._made[piece].address for piece in PIECES)
 
 
+@pytest.mark.slow
 def test_another_process_compiles_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make, end = compiled.make, time.monotonic() + support.PATIENCE
 

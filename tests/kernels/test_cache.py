@@ -126,10 +126,12 @@ def copied(tmp_path: Path) -> Path:
     return package
 
 
+@pytest.mark.slow
 def test_what_compiled_sources_import_lies_under_the_digest(copied: Path) -> None:
     assert beyond(copied) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "line", "found"),
     [

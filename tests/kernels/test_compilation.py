@@ -126,6 +126,7 @@ def told(cache: Path, script: str, *words: str) -> list[str]:
     return done.stderr.splitlines()
 
 
+@pytest.mark.slow
 def test_a_process_tells_at_its_end(tmp_path: Path) -> None:
     first, last = told(tmp_path, SCRIPT)
     assert first == "lamina: compiling kernels for this processor: activate_flat, ..."
@@ -134,6 +135,7 @@ def test_a_process_tells_at_its_end(tmp_path: Path) -> None:
     assert told(tmp_path, SCRIPT, "fail")[-1] == "ValueError: the last line"
 
 
+@pytest.mark.slow
 def test_compiled_loops_are_told_of_like_kernels(tmp_path: Path) -> None:
     first, last = told(tmp_path, LOOPS)
     assert first == "lamina: compiling kernels for this processor: copy, ..."

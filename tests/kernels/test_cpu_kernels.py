@@ -99,6 +99,7 @@ def test_oracle(table: str, name: str, dtype: str, layout: str) -> None:
     assert count, "the kernel takes none of its row's samples"
 
 
+@pytest.mark.slow
 def test_read_only_inputs() -> None:
     for table, name in ROWS:
         op = OPS[name]
@@ -228,6 +229,7 @@ def test_dropout_mask_is_the_reference_s(seed: int) -> None:
     np.testing.assert_array_equal(out == 0.0, words < philox.threshold(0.3))
 
 
+@pytest.mark.slow
 @dtypes
 @pytest.mark.parametrize(("shift", "pay"), [(0, True), (1, True), (5, True), (5, False)])
 def test_arrays_larger_than_the_caches(dtype: str, shift: int, pay: bool) -> None:

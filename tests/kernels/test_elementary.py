@@ -76,6 +76,7 @@ def every_kind(dtype: str) -> Any:
 GENERATED = ("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "gelu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "written"),
     [*((n, False) for n in LOOPS), *((n, True) for n in GENERATED)],

@@ -136,6 +136,7 @@ def norm(dtype: str, width: int = 0, lanes: int = 0) -> Any:
     return chain.fused([x, scale, shift], [y, share, most, down, total, roots], width, lanes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "columns"), SHAPES)
 @dtypes
 def test_chains_with_reductions(rows: int, columns: int, dtype: str) -> None:

@@ -74,6 +74,7 @@ print(asdict(thresholds.current()))
     assert support.run_python(code).strip() == str(OTHERS)
 
 
+@pytest.mark.slow
 def test_nothing_is_read_or_measured_by_an_import_or_a_first_fit() -> None:
     thresholds.path().write_text("{")  # a warning is an error in the process
     code = """
