@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 
 plt.style.use(lm.plot.style())
 epochs = 5  # reduced: 1
-rows = 60000  # reduced: 48
+rows = 60000  # reduced: 24
 
 try:
     data = lm.datasets.load("fashion-mnist")
