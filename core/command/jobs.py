@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import math
 import textwrap
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,15 @@ from ...kernels.compilation import clock
 from ...kernels.errors import BadInput
 from .. import losses
 from ..callbacks import Callback, Checkpoint, LogFile
-from ..data import arrays, datasets, tables
+from ..data import datasets, plan
 from ..data.datasets import Dataset
+from ..data.encoding import Encoding
 from ..layers import Dense, Dropout, Flatten, Layer, Standardize
 from ..loading import load
 from ..model import Sequential
 from ..optimizers import Adam
-from ..scores import PROBABILITIES, classes_of
+from .prediction import as_formula as as_formula
+from .prediction import predict as predict
 from .settings import KEPT, NAMES, READING, Settings, begun, refuse_others, words
 
 Say = Callable[[str], None]
@@ -33,12 +33,14 @@ LOSSES = {  # those that the last layer for a task fits; a regression's label is
     "two classes": ("binary_cross_entropy", "binary_focal"),
     "several classes": ("cross_entropy", "focal"),
 }
-FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # what they begin with
 
 
 def network(settings: Settings, data: Dataset) -> Sequential:
     """The model for a data set: files are standardized, the last layer fits the task."""
-    layers: list[Layer] = [Standardize()] if data.encoding is not None else []
+    layers: list[Layer] = []
+    if data.encoding is not None:  # the zeros and ones of categories stay as they are
+        all_numbers = not data.encoding.columns or not data.encoding.one_hot
+        layers.append(Standardize(None if all_numbers else data.encoding.numeric))
     if data.x_train.ndim > 2:
         layers.append(Flatten())
     for size in settings.hidden:
@@ -79,8 +81,9 @@ def loss_for(choice: str, kind: str) -> str:
 def open_data(settings: Settings) -> Dataset:
     """The data set that the settings name."""
     return datasets.load(
-        settings.data, settings.test_size, settings.seed, settings.label, settings.task,
-        settings.impute,
+        settings.data, settings.test_size, settings.seed,
+        **{name: getattr(settings, name) for name in READING if name != "drop"},
+        drop=settings.drop or (),
     )  # fmt: skip
 
 
@@ -125,10 +128,8 @@ def _introduce(settings: Settings, data: Dataset, model: Sequential, say: Say) -
     say(f"         {columns} features, {kind}")
     if data.encoding is not None:
         say(f"task     {data.task} of {data.encoding.label!r}: {data.why}")
-        for column in data.encoding.columns:
-            what = f"{len(column.categories)} words" if column.categories else "numbers"
-            filled = "" if column.fill is None else f", missing cells become {column.fill}"
-            say(f"column   {column.name}: {what}{filled}")
+        for line in plan.lines(data.plan):
+            say(line)
     for note in data.notes:
         say(f"note     {note}")
     widths = [columns, *settings.hidden, len(data.class_names)]
@@ -146,6 +147,13 @@ def _digest(data: Dataset) -> str:
         found.update(f"{array.dtype} {array.shape}".encode())
         found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()
+
+
+def _columns(encoding: Encoding | None) -> list[str] | None:
+    """The names of a table's columns, the label last."""
+    if encoding is None:
+        return None
+    return [*(column.name for column in encoding.columns), encoding.label]
 
 
 def _begin(settings: Settings, save: Path | None) -> tuple[Sequential, Dataset]:
@@ -174,13 +182,13 @@ def _go_on(
     if "backend" not in given:
         model.to(used.backend)
     data = open_data(used)
-    if model.encoding != data.encoding:
+    if _columns(model.encoding) != _columns(data.encoding):
         raise BadInput(
             f"{save} was trained on a table with other columns: give another --save, or begin anew"
             " with --overwrite"
         )
     refuse_others(kept, settings, given, KEPT, str(save))
-    if rows != _digest(data):
+    if rows != _digest(data) or model.encoding != data.encoding:
         raise BadInput(
             f"{save} was trained on other rows than {data.name} has now, so rows held out to test"
             " could be among them: give another --save, or begin anew with --overwrite"
@@ -276,6 +284,7 @@ def train(
         "task": data.task,
         "why": data.why,
         "notes": list(data.notes),
+        "columns": [plan.to_json(one) for one in data.plan],
         "backend": model.backend.name,
         "device": model.backend.device,
         "chosen_by": model.backend_reason,
@@ -302,99 +311,3 @@ def _conclude(data: Dataset, results: dict[str, float], seconds: float, say: Say
         say(f"test R2 {results['r2']:.4f}")
     else:
         say(f"test accuracy {results['accuracy']:.4f}")
-
-
-def _features(model: Sequential, path: Path, allow_unseen: bool, say: Say) -> np.ndarray:
-    """The rows to predict for: a CSV for a model of a table, an NPZ or an NPY for any other."""
-    encoding = model.encoding
-    if encoding is not None and encoding.columns:
-        if path.suffix.lower() in (".npz", ".npy"):
-            names = ", ".join(column.name for column in encoding.columns)
-            raise BadInput(f"the model was trained on a table: give a CSV with the columns {names}")
-        table = tables.read_csv(path)
-        if extra := encoding.extra(table):
-            say(f"{table.name}: not looked at, as training had no such column: {', '.join(extra)}")
-        return encoding.features(table, allow_unseen)
-    try:
-        found = arrays.read(path)
-    except BadInput as error:
-        raise BadInput(
-            f"{path} is no NPY or NPZ file of plain arrays ({error}); the model was not trained on"
-            " a table, so it does not know columns by name"
-        ) from None
-    if isinstance(found, np.ndarray):
-        return found
-    for name in ("x", "x_test"):
-        if name in found:
-            array: np.ndarray = found[name]
-            return array
-    raise BadInput(f"{path} has {', '.join(found) or 'nothing'}: it needs x")
-
-
-def _unsaid(text: str) -> None:
-    """Nobody listens."""
-
-
-def as_formula(word: str) -> bool:
-    """Whether a spreadsheet that opens a CSV would take a word for a formula, and compute it.
-
-    >>> [as_formula(word) for word in ("=1+1", "@sum", "-1+1", "-1", "a=b")]
-    [True, True, True, False, False]
-    """
-    return word.startswith(FORMULAS) and tables.number(word) is None
-
-
-def predict(
-    model: Sequential,
-    path: Path,
-    *,
-    allow_unseen: bool = False,
-    escape_formulas: bool = False,
-    say: Say = _unsaid,
-) -> str:
-    """Predictions for a file as CSV: the class and a probability for each, or the value.
-
-    allow_unseen: take a word that training never saw for none of the known, not for an error.
-    escape_formulas: put an apostrophe before names that a spreadsheet would compute; else names are
-    written as they are, for programs that look for them.
-    say: is told of columns that are not looked at, and of formulas that are written.
-    Raises: LaminaError, OSError.
-    """
-    p = model.predict(_features(model, path, allow_unseen, say))
-    op = model.output
-    chosen = classes_of(p, op) if op in PROBABILITIES else None
-    p = p.astype(np.float64)
-    encoding = model.encoding
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if chosen is None or chosen.ndim > 1:
-        names = [f"y{i}" for i in range(p.shape[1])]
-        if encoding is not None:
-            names, p = _cells([encoding.label], escape_formulas, say), encoding.units(p)
-        writer.writerow(names)
-        writer.writerows(p.tolist())
-        return text.getvalue()
-    if op == "sigmoid":
-        p = np.hstack([1.0 - p, p])
-    classes = encoding.classes if encoding is not None else tuple(map(str, range(p.shape[1])))
-    if len(classes) < p.shape[1]:
-        raise BadInput(f"the model tells {p.shape[1]} classes, but has names for {len(classes)}")
-    label = "class" if encoding is None else encoding.label
-    label, *told = _cells([label, *classes], escape_formulas, say)
-    writer.writerow([label, *(f"p({name})" for name in classes[: p.shape[1]])])
-    for number, row in zip(chosen, p, strict=True):
-        writer.writerow([told[number], *(f"{value:.7g}" for value in row)])
-    return text.getvalue()
-
-
-def _cells(words: Sequence[str], escape: bool, say: Say) -> list[str]:
-    """Words as they are written; says where a spreadsheet would compute some."""
-    risky = [word for word in words if as_formula(word)]
-    if escape:
-        return ["'" + word if word in risky else word for word in words]
-    if risky:
-        say(
-            f"names such as {risky[0]!r} are formulas to a spreadsheet: --escape-formulas puts an"
-            " apostrophe before them"
-        )
-    return [*words]
