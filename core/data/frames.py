@@ -18,6 +18,24 @@ from ...kernels.errors import BadInput
 from .series import Series, Table, check_names, word_series, written
 
 NULLS = ("NoneType", "NAType", "NaTType")  # types of what stands where nothing is known
+NULLABLE = (  # of pandas
+    "Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64", "Float32", "Float64",
+)  # fmt: skip
+# Types of polars that are no plain numbers
+LISTED = (
+    "Str",
+    "Utf8",
+    "Cat",
+    "Enum",
+    "Obj",
+    "Li",
+    "Arr",
+    "Dec",
+    "Time",
+    "Datetime",
+    "Bool",
+    "Bin",
+)
 DAY = datetime.date(1970, 1, 1)
 
 
@@ -83,12 +101,11 @@ def _array(values: Any, what: str) -> np.ndarray:
     """A column as NumPy's array of one axis."""
     if not isinstance(values, np.ndarray):
         dtype = str(getattr(values, "dtype", ""))
-        if dtype in ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64",
-                     "Float32", "Float64") and hasattr(values, "to_numpy"):  # fmt: skip
+        if hasattr(values, "isna") and dtype in NULLABLE:
             values = values.to_numpy(dtype=np.float64, na_value=math.nan)
         elif isinstance(values, (list, tuple)):
             values = np.fromiter(values, dtype=object, count=len(values))
-        elif hasattr(values, "to_pylist") or dtype.startswith("Datetime"):
+        elif hasattr(values, "to_pylist") or (dtype.startswith(LISTED) and hasattr(values, "cast")):
             listed = values.to_pylist() if hasattr(values, "to_pylist") else values.to_list()
             values = np.fromiter(listed, dtype=object, count=len(listed))
     array: np.ndarray = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
