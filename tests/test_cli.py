@@ -167,7 +167,7 @@ def test_a_table_from_file_to_prediction(tmp_path: Path) -> None:
     taken = lamina("predict", str(model), str(new), "--backend", "numpy")
     assert len(taken.stdout.splitlines()) == 2
     assert "training had no such column: note" in taken.stderr
-    assert "'z' in 1 rows, which training never saw" in taken.stderr
+    assert "'z' in 1 row, which training never saw" in taken.stderr
     new.write_text("group,size\nb,3\na,4\n")
     output = tmp_path / "p.csv"
     written = lamina("predict", str(model), str(new), "--output", str(output))

@@ -12,10 +12,13 @@ import numpy as np
 from ...kernels.errors import BadInput
 
 # What programs write where nothing is known; spreadsheets their errors.
-MISSING = (
-    "", "na", "n/a", "#n/a", "#na", "<na>", "nan", "-nan", "null", "none", "?", "nat", "#n/a n/a",
-    "#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!", "-1.#ind", "1.#qnan", "-1.#qnan",
-)  # fmt: skip
+MISSING = frozenset({
+    "", "NA", "na", "N/A", "n/a", "#N/A", "#NA", "<NA>", "#N/A N/A", "NaN", "nan", "-NaN", "-nan",
+    "NULL", "null", "NaT", "?", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "#DIV/0!", "#VALUE!",
+    "#REF!", "#NAME?", "#NUM!", "#NULL!",
+})  # fmt: skip
+# What people write; among words it may well be one, among numbers and dates it says nothing.
+WEAK = frozenset({"none", "-", "--", ".", "..", "n.a.", "n.v.", "nil", "n/k", "unknown", "missing"})
 TRUTH = {
     "yes": True, "no": False, "y": True, "n": False, "true": True, "false": False, "t": True,
     "f": False, "on": True, "off": False, "1": True, "0": False, "ja": True, "nein": False,
@@ -23,7 +26,8 @@ TRUTH = {
 }  # fmt: skip
 MINUS = str.maketrans({"−": "-", "–": "-", "﹣": "-", "－": "-"})  # typographic minus signs
 SPACES = " \u00a0\u2007\u2009\u202f'’"  # what parts groups of thousands beside comma and full stop
-CURRENCIES = r"[$€£¥₹₽₩]|[A-Z]{3}(?=[\s\d.,(-])|(?<=[\s\d.,)])[A-Z]{3}|kr\.?|zł|Kč|Ft|R\$|Fr\.?"
+CODES = "USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|RUB|BRL|MXN|ZAR|KRW|TRY|SGD|HKD"
+CURRENCIES = rf"R\$|[$€£¥₹₽₩]|{CODES}|kr\.?|zł|Kč|Ft|Fr\.?"
 PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 GROUPED = {  # whole numbers in groups of three, and a fraction behind the other sign
     ",": re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:(\.)\d{{3}}|[{SPACES}]\d{{3}})+(,\d+)?"),
@@ -38,8 +42,13 @@ def missing(word: str, also: Sequence[str] | None = None) -> bool:
     """Whether a cell says that nothing is known; also: the words that do, instead of the usual."""
     word = word.strip()
     if also is None:
-        return word.lower() in MISSING
+        return word in MISSING
     return not word or word in also
+
+
+def weak(word: str) -> bool:
+    """Whether a word among numbers or dates says that nothing is known."""
+    return word.lower() in WEAK
 
 
 def truth(word: str) -> bool | None:
@@ -100,11 +109,13 @@ def numbers(words: Sequence[str], decimal: str | None = None, hint: str = "") ->
         either = [word for word in words if "." in word]
         doubt = decimal is None and not hint and all(EITHER.fullmatch(word) for word in either)
         return Numbers(values, "." if signs else "", either[0] if doubt and either else "")
-    bare, style = _bare(words)
+    bare, style, problem = _bare(words)
     points = {sign: _read(bare, sign) for sign in ".,"}
     if decimal:
         return Numbers(points[decimal], decimal, "", style)
     told = {sign: ~np.isnan(points[sign]) for sign in ".,"}
+    if problem and max(told["."].sum(), told[","].sum()) * 2 > len(words):
+        raise BadInput(problem)
     if told["."].sum() == told[","].sum():
         same = points["."] == points[","]
         differ = told["."] & told[","] & ~same
@@ -122,8 +133,11 @@ def _only(words: Sequence[str], pattern: re.Pattern[str]) -> bool:
     return all(pattern.fullmatch(word) or word.lstrip("+-").isdigit() for word in words)
 
 
-def _bare(words: Sequence[str]) -> tuple[list[str], str]:
-    """Words without signs of money and percent, with a plain minus; and what was taken off."""
+def _bare(words: Sequence[str]) -> tuple[list[str], str, str]:
+    """Words without signs of money and percent, with a plain minus; and what was taken off.
+
+    The third says why they are no numbers of one kind, if so.
+    """
     bare, money, percent, counts = [], set(), 0, 0
     for given in words:
         word = given.strip().translate(MINUS)
@@ -144,11 +158,10 @@ def _bare(words: Sequence[str]) -> tuple[list[str], str]:
             money |= {sign} - {""}
     if len(money) > 1:
         one, two = sorted(money)[:2]
-        raise BadInput(f"amounts in {one} and in {two} are no numbers of one kind")
+        return bare, "", f"amounts in {one} and in {two} are no numbers of one kind"
     if percent and percent != counts:
-        raise BadInput("some numbers are percentages, and others are not")
-    style = f"without {money.pop()}" if money else "of percent" if percent else ""
-    return bare, style
+        return bare, "", "some numbers are percentages, and others are not"
+    return bare, f"without {money.pop()}" if money else "of percent" if percent else "", ""
 
 
 def _read(words: Sequence[str], decimal: str) -> np.ndarray:

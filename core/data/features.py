@@ -30,9 +30,11 @@ class Counted:
         if self.words:
             rows, first = sum(self.words.values()), next(iter(self.words))
             more = f" and {len(self.words) - 1} others" if len(self.words) > 1 else ""
-            told.append(f"{first!r}{more} in {rows} rows, which training never saw")
+            line = f"{rows} row{'s' if rows > 1 else ''}"
+            told.append(f"{first!r}{more} in {line}, which training never saw")
         if self.gone:
-            told.append(f"{self.gone} missing cells, of which training had none")
+            cells = f"{self.gone} missing cell{'s' if self.gone > 1 else ''}"
+            told.append(f"{cells}, of which training had none")
         return f"column {name!r} has {'; '.join(told)}" if told else ""
 
 
@@ -105,7 +107,14 @@ class Writer:
             found = cells.numbers(series.words, None, self.table.hint or column.decimal)
         except BadInput as error:
             raise BadInput(f"{self.table.name}, column {column.name!r}: {error}") from None
-        known = np.array([word in column.words for word in series.words], dtype=bool)
+        if found.doubtful:
+            raise BadInput(
+                f"{self.table.name}, column {column.name!r}: {found.doubtful!r} is a number with a"
+                " fraction, or with thousands: say which with --decimal . or --decimal ,"
+            )
+        known = np.array(
+            [word in column.words or cells.weak(word) for word in series.words], dtype=bool
+        )
         odd = ~found.found & ~known
         if odd.any():
             row = int(np.argmax(np.append(odd, False)[series.values]))
@@ -120,10 +129,12 @@ class Writer:
         series, column = self.series, self.column
         if series.kind == "time":
             return series.values
-        told = times.times(series.words, column.format) if series.kind == "word" else None
         nat = np.datetime64("NaT", "us")
-        if told is None and not series.known.any():
+        if series.kind == "word":
+            series = series.without(cells.weak)
+        if not series.known.any():
             return np.full(len(series), nat)
+        told = times.times(series.words, column.format) if series.kind == "word" else None
         if told is None or not told.found.all():
             bad = ~told.found if told is not None else np.ones(len(series.words), dtype=bool)
             odd = np.append(bad, False)[series.values] if series.kind == "word" else series.known

@@ -61,6 +61,9 @@ def _words(
     both = {cells.truth(word) for word in words}
     if len(words) == 2 and both == {True, False}:
         return _yes_no(name, words, series, part, gone, plan)
+    rest = series.without(cells.weak)
+    if rest is not series and rest.known.any() and _says(table, rest):
+        return _words(table, name, rest, part, len(rest) - int(rest.known.sum()), plan)
     found = _numbers(table, name, words)
     if found.found.all() and not cells.padded(words):
         _sure(table, name, series, found)
@@ -80,6 +83,18 @@ def _words(
         _sure(table, name, series, found)
         return _number(table, name, series, part, gone, plan, "", found, tuple(odd))
     return _category(table, name, series, part, gone, plan, found.found.sum() * 2 > len(words))
+
+
+def _says(table: Table, series: Series) -> bool:
+    """Whether all words of a column are numbers, or dates."""
+    words = [series.words[at] for at in np.unique(series.values[series.known])]
+    try:
+        if cells.numbers(words, None, table.hint).found.all():
+            return True
+    except BadInput:
+        return True
+    found = times.times(words)
+    return found is not None and bool(found.found.all())
 
 
 def _numbers(table: Table, name: str, words: Sequence[str]) -> cells.Numbers:

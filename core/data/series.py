@@ -88,6 +88,15 @@ class Series:
         codes = np.array([*table, -1], dtype=np.int32)[self.values]
         return replace(self, values=codes, words=tuple(kept))
 
+    def without(self, gone: Callable[[str], bool]) -> Series:
+        """The same with cells missing whose words are such."""
+        if self.kind != "word" or not any(gone(word) for word in self.words):
+            return self
+        kept = [word for word in self.words if not gone(word)]
+        places = {word: at for at, word in enumerate(kept)}
+        table = np.array([*(places.get(word, -1) for word in self.words), -1], dtype=np.int32)
+        return replace(self, values=table[self.values], words=tuple(kept))
+
 
 def written(value: float) -> str:
     """A number as a word: whole ones without a fraction.

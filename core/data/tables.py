@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from . import cells
 from .columns import Column
 from .encoding import Encoding
 from .features import Counted, Writer
-from .kinds import decide
+from .kinds import MOSTLY, decide
 from .plan import Plan, Planned, check_type
 from .series import Series, Table
 
@@ -21,7 +21,10 @@ MOST_CLASSES = 20  # integral labels with more distinct values than that are tak
 
 
 def decide_task(series: Series, hint: str = "") -> tuple[str, str]:
-    """The task for the cells of a label, and why."""
+    """The task for the cells of a label, and why.
+
+    Raises: BadInput where most of them are numbers, and some are words.
+    """
     known = series.taken(series.known)
     if known.kind == "word":
         words = [known.words[at] for at in np.unique(known.values)]
@@ -30,6 +33,16 @@ def decide_task(series: Series, hint: str = "") -> tuple[str, str]:
         except BadInput:
             return "classification", "the label holds words"
         if not found.found.all():
+            counts = np.bincount(known.values, minlength=len(known.words))
+            numeric = counts[np.unique(known.values)][found.found]
+            most = numeric.sum() > MOSTLY * counts.sum() and len(numeric) > MOST_CLASSES
+            if most:
+                odd = words[int(np.argmin(found.found))]
+                raise BadInput(
+                    f"the label holds numbers, but also {odd!r}: where that says that nothing is"
+                    f' known, --missing "{odd}" tells, and where these are names,'
+                    " --task classification"
+                )
             return "classification", "the label holds words"
         values = found.values
         if cells.padded(words):
@@ -60,6 +73,8 @@ def label_of(table: Table, label: str | None, task: str, plan: Plan) -> tuple[La
     """The label of a table, the last column if none is named, and notes on it. Raises: BadInput."""
     name = table.columns[-1] if label is None else label
     series = table.series(name).cleaned(plan.missing)
+    if numeric_but_for(series, cells.weak, table.hint):
+        series = series.without(cells.weak)
     if len(table.columns) == 1:
         raise BadInput(f"{table.name} has no column beside the label {name!r}")
     known = series.known
@@ -82,6 +97,17 @@ def label_of(table: Table, label: str | None, task: str, plan: Plan) -> tuple[La
         series = series.spelled()
         notes += _alike(series)
     return Label(name, series, task, why, np.flatnonzero(known)), notes
+
+
+def numeric_but_for(series: Series, gone: Callable[[str], bool], hint: str) -> bool:
+    """Whether words would all be numbers, and many of them, without some."""
+    if series.kind != "word" or not any(gone(word) for word in series.words):
+        return False
+    words = series.without(gone).words
+    try:
+        return len(words) > MOST_CLASSES and bool(cells.numbers(words, None, hint).found.all())
+    except BadInput:
+        return False
 
 
 def _alike(series: Series) -> list[str]:

@@ -202,7 +202,7 @@ def test_unseen_words_are_zeros_and_noted(tmp_path: Path) -> None:
     np.testing.assert_array_equal(x, [[13, -1, 0, 0, 0], [encoding.columns[0].fill, 0, 0, 0, 0]])
     assert encoding.extra(table) == ("note",)
     assert [line.split("'")[1] for line in told] == ["height", "colour", "soil"]
-    assert "'green' in 1 rows, which training never saw; 1 missing cells" in told[1]
+    assert "'green' in 1 row, which training never saw; 1 missing cell" in told[1]
 
 
 def test_seldom_words_do_not_stop_the_training(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_the_same_numbers(
     shell = list(csv.reader(io.StringIO(jobs.predict(model, new))))
     with caplog.at_level(logging.WARNING, "lamina"):
         found = model.predict(SOURCES[source]())
-    assert any("'Hamm' in 1 rows, which training never saw" in line for line in caplog.messages)
+    assert any("'Hamm' in 1 row, which training never saw" in line for line in caplog.messages)
     if model.encoding.task == "regression":
         assert [float(row[0]) for row in shell[1:]] == pytest.approx(found[:, 0].tolist(), rel=1e-6)
         return
@@ -133,8 +133,8 @@ def test_paths_queries_and_options(made: tuple[lm.Sequential, Path]) -> None:
     assert lines.count("\n") == 5
     assert told == [
         "new.csv: not looked at, as training had no such column: note",
-        "column 'town' has 1 missing cells, of which training had none",
-        "column 'built' has 1 missing cells, of which training had none",
+        "column 'town' has 1 missing cell, of which training had none",
+        "column 'built' has 1 missing cell, of which training had none",
     ]
     with pytest.raises(lm.BadInput, match="line 4, column 'town' is empty"):
         jobs.predict(model, new, reading=Reading(missing=("-",)), strict=True)
