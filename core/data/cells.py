@@ -124,11 +124,18 @@ def numbers(words: Sequence[str], decimal: str | None = None, hint: str = "") ->
         if differ.any():
             word = words[int(np.argmax(differ))]
             if hint:
-                return Numbers(points[hint], hint, "", style)
+                return Numbers(points[hint], hint, "", _parted(bare, hint, style))
             return Numbers(points["."], ".", word, style)
         return Numbers(points["."], "", "", style)
     sign = "." if told["."].sum() > told[","].sum() else ","
-    return Numbers(points[sign], sign, "", style)
+    return Numbers(points[sign], sign, "", _parted(bare, sign, style))
+
+
+def _parted(bare: Sequence[str], decimal: str, style: str) -> str:
+    """The style, and whether thousands are parted."""
+    if any(GROUPED[decimal].fullmatch(word) for word in bare):
+        return f"{style}, with thousands parted".removeprefix(", ")
+    return style
 
 
 def _only(words: Sequence[str], pattern: re.Pattern[str]) -> bool:
