@@ -125,7 +125,8 @@ class Borrowed(Table):
     def __init__(self, table: Table) -> None:
         super().__init__(table.name, {}, table.place, table.hint, table.notes)
         self.columns, self._table = table.columns, table
-        self.series, self.batches = table.series, table.batches  # type: ignore[method-assign]
+        self.series, self.glance = table.series, table.glance  # type: ignore[method-assign]
+        self.batches = table.batches  # type: ignore[method-assign]
 
     @property
     def rows(self) -> int:

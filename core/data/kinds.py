@@ -96,7 +96,7 @@ def decide(table: Table, name: str, part: np.ndarray, plan: Plan) -> Planned:
 
     part: numbers of these rows. Raises: BadInput where two readings fit.
     """
-    series = table.series(name).cleaned(plan.missing)
+    series = table.glance(name).cleaned(plan.missing)
     look = Look(table, name, series, part, plan, plan.types.get(name, ""))
     if look.asked:
         return _asked(look)

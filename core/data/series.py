@@ -169,6 +169,10 @@ class Table:
         self.check(column)
         return self._series[column]
 
+    def glance(self, column: str) -> Series:
+        """The same, good until the next glance at any column."""
+        return self.series(column)
+
     def place(self, row: int) -> str:
         """Where a row stands, for messages."""
         return self._place(row)

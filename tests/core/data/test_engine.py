@@ -232,6 +232,8 @@ def test_answers_in_batches() -> None:
 
 def test_a_database_leaves_nothing(folder: Path) -> None:
     database = Database()
+    told = database.connection.execute("SELECT current_setting('enable_progress_bar')").fetchall()
+    assert told == [(False,)]  # nothing is written between the lines of --json
     database.keep("SELECT 1.5::DOUBLE AS c0")
     database.keep("SELECT 2.5::DOUBLE AS c0", first=False)
     assert database.count("disk.kept") == 2
