@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.memory import forget
 from .device import Array, Device
 from .program import Layout
 
@@ -133,6 +135,7 @@ class DataBlock:
                 self.streamed[name] = column
             else:
                 self.columns[name] = backend.borrow(column)
+        self.touched = 0
         self.weights = weights
         self.order: np.ndarray | None = None
         self.device_order: Array | None = None
@@ -148,6 +151,10 @@ class DataBlock:
         """Rows [start, start + rows) of the order of a streamed column, on the device."""
         column, stop = self.streamed[name], start + rows
         part = column[start:stop] if self.order is None else column[self.order[start:stop]]
+        self.touched += max(part.nbytes, rows * mmap.PAGESIZE)
+        if self.touched > MOST_TOUCHED:
+            self.touched = 0
+            forget(column)
         cast = self.casts.get(name, np.asarray)
         return self.backend.asarray(cast(part, self.dtype))
 
@@ -161,6 +168,9 @@ class DataBlock:
             weights[start:stop] if self.order is None else weights[self.order[start:stop]]
         )
         return batch
+
+
+MOST_TOUCHED = 1 << 28  # bytes of a file's pages that reading may leave in memory
 
 
 @dataclass

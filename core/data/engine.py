@@ -18,7 +18,7 @@ from . import texts
 from .database import Chunked, Database, Kept, Reading, Stored, named, nothing_kept, quoted
 from .frames import from_frame, is_frame
 from .series import Table, check_names
-from .spill import MOST_MEMORY, free_memory
+from .spill import room
 
 TEXT = (".csv", ".tsv", ".txt", ".tab", ".psv", ".data")
 PARQUET = (".parquet", ".pq")
@@ -173,7 +173,7 @@ def _typed(name: str, source: str, words: Kept, paths: list[Path]) -> Table:
                 for at, (column, kind, *_) in enumerate(told)
             )
             query = f"SELECT {chosen} FROM {source}"
-            chunks = database.gathered(query, True, free_memory() * MOST_MEMORY)
+            chunks = database.gathered(query, True, room())
             if chunks is None:
                 if not paths:  # a query need not give the same rows when it is asked again
                     database.keep(query)

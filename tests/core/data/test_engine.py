@@ -12,6 +12,7 @@ import pytest
 from lamina.core.command import jobs
 from lamina.core.data import datasets, engine, spill, stream, texts
 from lamina.core.data.database import Chunked, Database, Stored, quoted
+from lamina.kernels.memory import forget
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -158,7 +159,7 @@ def test_what_memory_is_too_small_for(
     source = sources(folder)[name]
     wanted = lm.datasets.load(source)
     for module in (texts, engine, datasets):
-        monkeypatch.setattr(module, "free_memory", lambda: 100)
+        monkeypatch.setattr(module, "room", lambda: 100.0)
     with engine.open_table(source) as table:
         assert isinstance(table, Stored)
         assert [part.rows for _, part in table.batches(["size"])] == [60]
@@ -249,7 +250,7 @@ def test_spilled_arrays(folder: Path) -> None:
     assert isinstance(array, np.memmap)
     assert list((folder / "spilled").iterdir()) == []
     assert spill.spilled(0, 2).shape == (0, 2)
-    assert spill.free_memory() > 1 << 20
+    assert 1 << 20 < spill.room() <= spill.MOST
 
 
 def test_reading_imports_duckdb_and_constructing_does_not() -> None:
@@ -269,3 +270,24 @@ def test_options_as_words() -> None:
     assert typed(None) == {}
     with pytest.raises(lm.BadInput, match="name=kind"):
         typed("a")
+
+
+def test_pages_of_a_file_are_given_back(folder: Path) -> None:
+    def held() -> int:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("RssFile:")[1].split()[0]) * 1024
+
+    if not Path("/proc/self/status").exists():
+        pytest.skip("this system does not tell what memory files stand for")
+    array = spill.spilled(1 << 16, 64)
+    array[:] = np.arange(64.0)
+    full = held()
+    forget(array[:, :3])
+    assert held() < full - array.nbytes // 2
+    np.testing.assert_array_equal(array[[0, -1]], [np.arange(64.0)] * 2)
+    np.save(folder / "a.npy", np.zeros(1000))
+    mine = np.load(folder / "a.npy", mmap_mode="c")
+    mine[:] = 1.0
+    forget(mine)  # its writes are in no file
+    forget(np.ones(3))
+    assert mine.sum() == 1000.0
