@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,8 @@ from .device import Array, Device
 from .program import Layout
 
 Casts = Mapping[str, Callable[[np.ndarray, str], np.ndarray]]  # by a column's name
+AROUND = 1 << 16  # bytes of a file that a system maps with the one that is asked for
+MOST_TOUCHED = 1 << 28  # bytes of a file's pages that reading may leave in memory
 
 
 class State:
@@ -151,7 +152,7 @@ class DataBlock:
         """Rows [start, start + rows) of the order of a streamed column, on the device."""
         column, stop = self.streamed[name], start + rows
         part = column[start:stop] if self.order is None else column[self.order[start:stop]]
-        self.touched += max(part.nbytes, rows * mmap.PAGESIZE)
+        self.touched += part.nbytes if self.order is None else rows * AROUND
         if self.touched > MOST_TOUCHED:
             self.touched = 0
             forget(column)
@@ -168,9 +169,6 @@ class DataBlock:
             weights[start:stop] if self.order is None else weights[self.order[start:stop]]
         )
         return batch
-
-
-MOST_TOUCHED = 1 << 28  # bytes of a file's pages that reading may leave in memory
 
 
 @dataclass
