@@ -14,10 +14,12 @@ import numpy as np
 
 from ...kernels.compilation import clock
 from ...kernels.errors import BadInput
+from ...kernels.memory import forget
 from .. import losses
 from ..callbacks import Callback, Checkpoint, LogFile
-from ..data import datasets
+from ..data import datasets, plan
 from ..data.datasets import Dataset
+from ..data.encoding import Encoding
 from ..layers import Dense, Dropout, Flatten, Layer, Standardize
 from ..loading import load
 from ..model import Sequential
@@ -25,6 +27,7 @@ from ..optimizers import Adam
 from .settings import KEPT, NAMES, READING, Settings, begun, refuse_others, words
 
 Say = Callable[[str], None]
+DIGESTED = 65_536  # rows that are looked at together
 LOSSES = {  # those that the last layer for a task fits; a regression's label is standardized
     "regression": ("mean_squared_error", "mean_absolute_error", "huber", "quantile"),
     "two classes": ("binary_cross_entropy", "binary_focal"),
@@ -34,7 +37,10 @@ LOSSES = {  # those that the last layer for a task fits; a regression's label is
 
 def network(settings: Settings, data: Dataset) -> Sequential:
     """The model for a data set: files are standardized, the last layer fits the task."""
-    layers: list[Layer] = [Standardize()] if data.encoding is not None else []
+    layers: list[Layer] = []
+    if data.encoding is not None:  # the zeros and ones of categories stay as they are
+        all_numbers = not data.encoding.columns or not data.encoding.one_hot
+        layers.append(Standardize(None if all_numbers else data.encoding.numeric))
     if data.x_train.ndim > 2:
         layers.append(Flatten())
     for size in settings.hidden:
@@ -75,8 +81,9 @@ def loss_for(choice: str, kind: str) -> str:
 def open_data(settings: Settings) -> Dataset:
     """The data set that the settings name."""
     return datasets.load(
-        settings.data, settings.test_size, settings.seed, settings.label, settings.task,
-        settings.impute,
+        settings.data, settings.test_size, settings.seed,
+        **{name: getattr(settings, name) for name in READING if name != "drop"},
+        drop=settings.drop or (),
     )  # fmt: skip
 
 
@@ -121,10 +128,8 @@ def _introduce(settings: Settings, data: Dataset, model: Sequential, say: Say) -
     say(f"         {columns} features, {kind}")
     if data.encoding is not None:
         say(f"task     {data.task} of {data.encoding.label!r}: {data.why}")
-        for column in data.encoding.columns:
-            what = f"{len(column.categories)} words" if column.categories else "numbers"
-            filled = "" if column.fill is None else f", missing cells become {column.fill}"
-            say(f"column   {column.name}: {what}{filled}")
+        for line in plan.lines(data.plan):
+            say(line)
     for note in data.notes:
         say(f"note     {note}")
     widths = [columns, *settings.hidden, len(data.class_names)]
@@ -140,8 +145,17 @@ def _digest(data: Dataset) -> str:
     found = hashlib.blake2b(digest_size=16)
     for array in data:
         found.update(f"{array.dtype} {array.shape}".encode())
-        found.update(np.ascontiguousarray(array).data)
+        for start in range(0, len(array), DIGESTED):
+            found.update(np.ascontiguousarray(array[start : start + DIGESTED]).data)
+            forget(array)
     return found.hexdigest()
+
+
+def _columns(encoding: Encoding | None) -> list[str] | None:
+    """The names of a table's columns, the label last."""
+    if encoding is None:
+        return None
+    return [*(column.name for column in encoding.columns), encoding.label]
 
 
 def _begin(settings: Settings, save: Path | None) -> tuple[Sequential, Dataset]:
@@ -170,13 +184,13 @@ def _go_on(
     if "backend" not in given:
         model.to(used.backend)
     data = open_data(used)
-    if model.encoding != data.encoding:
+    if _columns(model.encoding) != _columns(data.encoding):
         raise BadInput(
             f"{save} was trained on a table with other columns: give another --save, or begin anew"
             " with --overwrite"
         )
     refuse_others(kept, settings, given, KEPT, str(save))
-    if rows != _digest(data):
+    if rows != _digest(data) or model.encoding != data.encoding:
         raise BadInput(
             f"{save} was trained on other rows than {data.name} has now, so rows held out to test"
             " could be among them: give another --save, or begin anew with --overwrite"
@@ -272,6 +286,7 @@ def train(
         "task": data.task,
         "why": data.why,
         "notes": list(data.notes),
+        "columns": [plan.to_json(one) for one in data.plan],
         "backend": model.backend.name,
         "device": model.backend.device,
         "chosen_by": model.backend_reason,

@@ -21,7 +21,7 @@ class Settings:
     data: str = "digits"
     label: str | None = None
     task: str = "auto"
-    impute: bool = False
+    impute: bool = True
     test_size: float = 0.2
     hidden: tuple[int, ...] = (128, 64)
     activation: str = "relu"
@@ -33,6 +33,13 @@ class Settings:
     dtype: str = "float32"
     seed: int = 0
     loss: str = "auto"
+    types: str | None = None
+    missing: str | None = None
+    header: bool | None = None
+    drop: str | None = None
+    delimiter: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Settings:
@@ -50,7 +57,8 @@ class Settings:
             raise BadInput(f"this is no report of lamina train --json: {error!r}") from None
         for field in fields(cls):
             value = getattr(found, field.name)
-            if not _fits(value, field.default):
+            switch = field.name == "header" and (value is None or isinstance(value, bool))
+            if not switch and not _fits(value, field.default):
                 raise BadInput(f"this report's setting {field.name!r} cannot be {value!r}")
         return found
 
@@ -89,8 +97,17 @@ def _fits(value: Any, default: Any) -> bool:
 
 
 NAMES = tuple(field.name for field in fields(Settings))
-READING = ("label", "task", "impute")  # how a table is read
+READING = (  # how a table is read
+    "label", "task", "impute", "types", "missing", "header", "drop", "delimiter", "decimal",
+    "encoding",
+)  # fmt: skip
 KEPT = (*READING, "test_size", "hidden", "activation", "loss", "dropout", "dtype", "seed")
+
+
+SWITCHES = {  # settings that are said, and denied, in a word each
+    "impute": ("", "--strict"),
+    "header": ("--header", "--no-header"),
+}
 
 
 def option(name: str) -> str:
@@ -99,6 +116,8 @@ def option(name: str) -> str:
     >>> option("test_size")
     '--test-size'
     """
+    if name in SWITCHES:
+        return SWITCHES[name][1]
     return "the data" if name == "data" else "--" + name.replace("_", "-")
 
 
@@ -111,7 +130,9 @@ def words(settings: Settings, names: Iterable[str]) -> str:
     found = []
     for name in names:
         value = getattr(settings, name)
-        if value is True:
+        if name in SWITCHES and value is not None:
+            found += [SWITCHES[name][not value]] if SWITCHES[name][not value] else []
+        elif value is True:
             found.append(option(name))
         elif value is not None and value is not False:
             found.append(f"{option(name)} {_word(value)}")

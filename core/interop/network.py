@@ -14,7 +14,7 @@ from ...backends.state import Control, DataBlock, State
 from ...kernels.errors import BadInput, CheckpointError, DtypeError, LaminaError, ShapeError
 from ...kernels.spec import DTYPES
 from ..arrays import host_array
-from ..data.tables import is_frame
+from ..data.frames import is_frame
 from ..graph.autodiff import compute
 from ..graph.graph import Node, constant
 from ..scores import PROBABILITIES, classes_of
@@ -24,7 +24,7 @@ from .tracing import chosen_output, trace
 from .values import Tensor, Unknown, bounded
 
 if TYPE_CHECKING:
-    from ..data.tables import Encoding
+    from ..data.encoding import Encoding
 
 
 WORDS = "object"  # the dtype of strings

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..data.tables import MISSING, Column, Encoding
+from ..data.cells import MISSING
+from ..data.columns import Column
+from ..data.encoding import Encoding
 from ..model import Sequential
 from ..scores import PROBABILITIES
 from .writing import ML, Writer, elem_type
