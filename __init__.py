@@ -33,6 +33,11 @@ _PUBLIC = {
     "LayerNorm": (".core.normalization", "LayerNorm"),
     "BatchNorm": (".core.normalization", "BatchNorm"),
     "Residual": (".core.residual", "Residual"),
+    "Ensemble": (".core.ensemble", "Ensemble"),
+    "RobustScale": (".core.features", "RobustScale"),
+    "FeatureScale": (".core.features", "FeatureScale"),
+    "Embedding": (".core.features", "Embedding"),
+    "Clip": (".core.features", "Clip"),
     "Flatten": (".core.layers", "Flatten"),
     "Standardize": (".core.layers", "Standardize"),
     "Dropout": (".core.layers", "Dropout"),
@@ -125,6 +130,11 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .core.callbacks import Plateau as Plateau
     from .core.conformance import check_backend as check_backend
     from .core.data import datasets as datasets
+    from .core.ensemble import Ensemble as Ensemble
+    from .core.features import Clip as Clip
+    from .core.features import Embedding as Embedding
+    from .core.features import FeatureScale as FeatureScale
+    from .core.features import RobustScale as RobustScale
     from .core.graph.autodiff import grad as grad
     from .core.graph.autodiff import trace as trace
     from .core.graph.autodiff import value_and_grad as value_and_grad

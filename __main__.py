@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
+from time import perf_counter
 from typing import Annotated, Any
 
 import typer
@@ -73,8 +73,13 @@ def train(
             help="digits, planar, moons, circles, fashion-mnist, a CSV with a header, or an NPZ."
         ),
     ] = "digits",
-    hidden: Annotated[str, typer.Option(help="Sizes of the hidden layers.")] = "128,64",
-    activation: Annotated[str, typer.Option(help="Activation of the hidden layers.")] = "relu",
+    hidden: Annotated[
+        str | None,
+        typer.Option(help="Sizes of the hidden layers, such as 128,64; left away: the recipe's."),
+    ] = None,
+    activation: Annotated[
+        str, typer.Option(help="Activation of the hidden layers; auto: the recipe's.")
+    ] = "auto",
     loss: Annotated[
         str,
         typer.Option(
@@ -85,10 +90,29 @@ def train(
     backend: Annotated[
         str, typer.Option(help="auto, loops, numpy, numba, cupy, cpu, cuda:0, or a list of them.")
     ] = "auto",
-    epochs: Annotated[int, typer.Option(min=0, help="Passes over the training data, in all.")] = 60,
-    batch_size: Annotated[int, typer.Option(min=1, help="Rows a step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Adam's learning rate.")] = 1e-3,
-    dropout: Annotated[float, typer.Option(help="Drop rate behind each hidden layer.")] = 0.2,
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="tabular: an ensemble that stops early; simple: one plain network; auto: tabular"
+            " for tables, simple for all else."
+        ),
+    ] = "auto",
+    epochs: Annotated[
+        int | None, typer.Option(min=0, help="Passes over the training data, at most.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows a step.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Adam's learning rate; of a schedule its highest.")
+    ] = None,
+    dropout: Annotated[
+        float | None, typer.Option(help="Drop rate behind each hidden layer.")
+    ] = None,
+    members: Annotated[
+        int | None, typer.Option(min=1, help="Networks of the ensemble that a table is taught.")
+    ] = None,
+    time: Annotated[
+        float | None, typer.Option(help="Seconds that training on a table may take, about.")
+    ] = None,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
     seed: Annotated[int, typer.Option(help="Keys weights, order of rows, dropout, split.")] = 0,
     label: Annotated[
@@ -143,8 +167,9 @@ def train(
             given = set(NAMES)
         else:
             settings = Settings(
-                data, label, task, impute, test_size, _sizes(hidden), activation, backend,
-                epochs, batch_size, learning_rate, dropout, dtype, seed, loss,
+                data, label, task, impute, test_size, None if hidden is None else _sizes(hidden),
+                activation, backend, epochs, batch_size, learning_rate, dropout, dtype, seed,
+                loss, recipe, members, time,
             )  # fmt: skip
         report = jobs.train(
             settings, say, save=save, resume=resume, overwrite=overwrite, log=log,
@@ -274,9 +299,9 @@ def warmup(
 
     with honest():
         chosen = preferred(backend).backend
-        start = time.perf_counter()
+        start = perf_counter()
         count = sum(1 for _ in chosen.warmup())
-        seconds = time.perf_counter() - start
+        seconds = perf_counter() - start
         typer.echo(f"{chosen.name}: {count} pieces of machine code ready in {seconds:.1f} s")
         if chosen.thresholds()[1] and measure is not False:
             _measure(anew=measure is True)
@@ -291,13 +316,13 @@ def _measure(anew: bool) -> None:
 
     if thresholds.mode() == "default" or not (anew or thresholds.problem()):
         return
-    start = time.perf_counter()
+    start = perf_counter()
     try:
         path = tuning.measure_and_keep()
     except tuning.Unquiet as error:
         typer.echo(f"nothing was measured, and no file written: {error}")
     else:
-        seconds = time.perf_counter() - start
+        seconds = perf_counter() - start
         typer.echo(f"thresholds measured in {seconds:.1f} s, for programs that start now: {path}")
 
 
@@ -322,9 +347,9 @@ def devices(
             raise typer.Exit(_check(get_backend(check), as_json))
     rows = []
     for name in registry.names():
-        start = time.perf_counter()
+        start = perf_counter()
         found = registry.status(name)
-        rows.append((found, time.perf_counter() - start))
+        rows.append((found, perf_counter() - start))
     if as_json:
         told = [
             {**vars(s), "probe_seconds": t, "thresholds": described(s.name) if s.available else {}}

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _limit: list[Any] = []  # the limiter must stay alive, or the limit goes with it
 _chosen: list[int] = []  # the number that set_threads was given
+_mine = threading.local()  # of each Python thread: whether its runs take one core
 
 
 def set_threads(count: int) -> None:
@@ -60,10 +61,25 @@ def apply_environment() -> None:
 
 
 def count() -> int:
-    """The number that was set, or the cores that this process may use."""
+    """The number that was set, or the cores that this process may use; 1 within `single`."""
     apply_environment()
     crew.limit = _chosen[0] if _chosen else usable_cores()
-    return crew.limit
+    return 1 if getattr(_mine, "single", False) else crew.limit
+
+
+@contextmanager
+def single() -> Iterator[None]:
+    """While this lasts the runs of this Python thread take one core each.
+
+    For who trains several models at once, a thread each: runs that split their work over threads
+    wait for each other at every step, those of different models never.
+    """
+    before = getattr(_mine, "single", False)
+    _mine.single = True
+    try:
+        yield
+    finally:
+        _mine.single = before
 
 
 class Helper:

@@ -27,7 +27,7 @@ import numpy as np
 
 from ...kernels.errors import BadInput, unknown
 from ..checks import check_count, check_number
-from . import arrays, tables
+from . import arrays, tables, words
 from .formulas import flower, half_moons, rings
 from .tables import Encoding, Table
 
@@ -183,8 +183,8 @@ def _parts(
 
 def _mixed(table: Table, name: str) -> str:
     """What to tell of a column that is mostly numbers, but not all; "" of any other."""
-    cells = [(row, word) for row, word in enumerate(table.words(name)) if not tables.missing(word)]
-    odd = [(row, word) for row, word in cells if tables.number(word) is None]
+    cells = [(row, word) for row, word in enumerate(table.words(name)) if not words.missing(word)]
+    odd = [(row, word) for row, word in cells if words.number(word) is None]
     if not odd or len(odd) * 2 > len(cells):
         return ""
     row, word = odd[0]
@@ -195,26 +195,27 @@ def _mixed(table: Table, name: str) -> str:
 
 
 def _table(
-    table: Table, label: str | None, task: str, impute: bool, test_size: float, seed: int
-) -> Dataset:
+    table: Table, label: str | None, task: str, impute: bool, test_size: float, seed: int,
+    embed_from: int | None = None,
+) -> Dataset:  # fmt: skip
     name = table.columns[-1] if label is None else label
-    words = table.words(name)
+    labels = table.words(name)
     if len(table.columns) == 1:
         raise BadInput(f"{table.name} has no column beside the label {name!r}")
     why = "asked for"
     if task == "auto":
-        task, why = tables.decide_task(words)
-    names = np.array([tables.class_name(word) for word in words])
+        task, why = words.decide_task(labels)
+    names = np.array([words.class_name(word) for word in labels])
     train, test = _parts(name, names, task, test_size, seed)
-    encoding = tables.learn(table, train, name, task, impute)
+    encoding = tables.learn(table, train, name, task, impute, embed_from)
     # Seldom words may stand in the held-out rows alone, which is no fault of the table.
     x, y = encoding.features(table, allow_unseen=True), encoding.labels(table)
     notes = [note for column in encoding.columns if (note := _mixed(table, column.name))]
     held = table.taken(test)
     for column in encoding.columns:
-        if words := column.unseen(held):
+        if unseen := column.unseen(held):
             notes.append(
-                f"column {column.name!r}: {len(words)} of its words, such as {words[0]!r}, are in"
+                f"column {column.name!r}: {len(unseen)} of its words, such as {unseen[0]!r}, are in"
                 " the rows held out alone, and count as none of the known"
             )
     return Dataset(
@@ -269,7 +270,7 @@ def _npz(path: Path, task: str, test_size: float, seed: int) -> Dataset:
         raise BadInput(f"{name}: x_train and x_test have rows of different shapes")
     why = "asked for"
     if task == "auto":
-        task, why = tables.decide_task([str(float(v)) for v in np.unique(y)])
+        task, why = words.decide_task([str(float(v)) for v in np.unique(y)])
     if not parted:
         train, test = _parts("y", y, task, test_size, seed)
         x, y, x_test, y_test = x[train], y[train], x[test], y[test]
@@ -305,6 +306,7 @@ def load(
     label: str | None = None,
     task: str = "auto",
     impute: bool = False,
+    embed_from: int | None = None,
 ) -> Dataset:
     """A data set by name, from a file, or from a data frame.
 
@@ -317,6 +319,8 @@ def load(
     label: a table's label column, the last one if none is named. task: "classification",
         "regression", or "auto": words and at most 20 different whole numbers are classes.
     impute: fill missing cells with the column's mean or its most frequent word.
+    embed_from: how many words a table's column has, from which on it becomes one column of codes,
+        for `lm.Embedding`; numbers then come first, codes last. None: one column for each word.
     Raises: UnknownName with the nearest spelling; BadInput.
 
     >>> load("planar")
@@ -328,15 +332,15 @@ def load(
         raise unknown("task", task, (*TASKS, "auto"))
     if tables.is_frame(source):
         wanted = None if label is None else str(label)
-        return _table(tables.from_frame(source), wanted, task, impute, test_size, seed)
+        found = tables.from_frame(source)
+        return _table(found, wanted, task, impute, test_size, seed, embed_from)
     if not isinstance(source, (str, os.PathLike)):
         raise BadInput(
             f"datasets.load takes a name, a path or a data frame, not {type(source).__name__}"
         )
     name = str(os.fspath(source))
     path, suffix = Path(name), Path(name).suffix.lower()
-    plain = name in NAMES or suffix == ".npz"
-    if plain and (label is not None or impute):
+    if plain(name) and (label is not None or impute):
         raise BadInput(f"label and impute are for a table with named columns, not for {name!r}")
     if name in NAMES:
         if task == "regression":
@@ -354,7 +358,12 @@ def load(
         raise unknown("data set", name, NAMES)
     if suffix == ".npz":
         return _npz(path, task, test_size, seed)
-    return _table(tables.read_csv(path), label, task, impute, test_size, seed)
+    return _table(tables.read_csv(path), label, task, impute, test_size, seed, embed_from)
+
+
+def plain(name: str) -> bool:
+    """Whether a source, by its name, is of arrays, and no table with named columns."""
+    return name in NAMES or Path(name).suffix.lower() == ".npz"
 
 
 def _named(name: str, test_size: float, seed: int) -> Dataset:

@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 
 from ...kernels.errors import BadInput, UnknownName, unknown
+from .words import class_name, missing, number
 
-MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
-MOST_CLASSES = 20  # integral labels with more distinct values than that are taken for numbers
 MOST_WORDS = 1000  # a column of more different words is a name or a date, not a category
 SNIFFED_LINES = 20  # that the separator is guessed from
 
@@ -159,37 +158,25 @@ def _word(value: Any) -> str:
     return str(value).strip()
 
 
-def number(word: str) -> float | None:
-    """The finite number that a word says, or None; 1_000 is a word, though Python reads it."""
-    if "_" in word:
-        return None
-    try:
-        value = float(word)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def missing(word: str) -> bool:
-    """Whether a cell says that nothing is known."""
-    return word.lower() in MISSING
-
-
 @dataclass(frozen=True)
 class Column:
     """One feature column: of numbers (no categories) or of words.
 
-    fill: what stands in for a missing cell, or None to refuse it.
+    fill: what stands in for a missing cell, or None to refuse it. embedded: it becomes one feature,
+    the code of its word: from 1, and 0 for a word that training never saw.
     """
 
     name: str
     categories: tuple[str, ...] = ()
     fill: str | None = None
+    embedded: bool = False
 
     @property
     def features(self) -> tuple[str, ...]:
         """The names of the features that it becomes."""
-        return tuple(f"{self.name}={c}" for c in self.categories) or (self.name,)
+        if self.embedded or not self.categories:
+            return (self.name,)
+        return tuple(f"{self.name}={c}" for c in self.categories)
 
     def encode(self, table: Table, allow_unseen: bool = False) -> np.ndarray:
         """(n, features) numbers; words that training never saw are refused, or all zeros.
@@ -214,6 +201,8 @@ class Column:
                 if value is None:
                     raise BadInput(f"{self._where(table, row)} is {word!r}, not a number")
                 result[row, 0] = value
+            elif self.embedded:
+                result[row, 0] = places.get(word, -1) + 1
             elif word in places:
                 result[row, places[word]] = 1.0
             elif not allow_unseen:
@@ -314,7 +303,8 @@ class Encoding:
     def from_json(cls, told: Mapping[str, Any]) -> Encoding:
         """The encoding of `to_json`."""
         columns = tuple(
-            Column(c["name"], tuple(c["categories"]), c["fill"]) for c in told["columns"]
+            Column(c["name"], tuple(c["categories"]), c["fill"], bool(c.get("embedded", False)))
+            for c in told["columns"]
         )
         return cls(
             columns, str(told["label"]), str(told["task"]), tuple(told["classes"]),
@@ -322,33 +312,25 @@ class Encoding:
         )  # fmt: skip
 
 
-def class_name(word: str) -> str:
-    """A label as a class name: 1 and 1.0 are the same class."""
-    value = number(word)
-    return word if value is None or value != math.floor(value) else str(int(value))
-
-
-def decide_task(words: Sequence[str]) -> tuple[str, str]:
-    """The task for a label column, and why."""
-    values = [number(word) for word in words if not missing(word)]
-    if any(value is None for value in values):
-        return "classification", "the label holds words"
-    distinct = len(set(values))
-    if all(value == math.floor(value) for value in values if value is not None):
-        if distinct <= MOST_CLASSES:
-            return "classification", f"the label holds {distinct} different whole numbers"
-        return "regression", f"the label holds {distinct} different whole numbers"
-    return "regression", "the label holds numbers with fractions"
-
-
-def learn(table: Table, rows: np.ndarray, label: str, task: str, impute: bool) -> Encoding:
+def learn(
+    table: Table,
+    rows: np.ndarray,
+    label: str,
+    task: str,
+    impute: bool,
+    embed_from: int | None = None,
+) -> Encoding:
     """The encoding of a table: kinds from all rows, words and numbers from the training rows alone.
 
+    embed_from: words from which on a column is embedded; then numbers come first, and codes last.
     Raises: BadInput.
     """
     names = [name for name in table.columns if name != label]
     part = table.taken(rows)
     columns = tuple(_column(table, part, name, impute) for name in names)
+    if embed_from is not None:
+        columns = tuple(replace(c, embedded=len(c.categories) >= embed_from) for c in columns)
+        columns = tuple(sorted(columns, key=lambda c: (c.embedded, bool(c.categories))))
     words = [word for word in part.words(label) if not missing(word)]
     if task == "regression":
         targets = np.array([value for word in words if (value := number(word)) is not None])

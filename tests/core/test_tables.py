@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from lamina.core.command import jobs
 from lamina.core.data import tables
+from lamina.core.data.words import decide_task, number
 
 FLOWERS = """height,colour,soil,kind
 10.5,red,sand,rose
@@ -84,7 +85,7 @@ def test_separators_and_marks(separator: str, tmp_path: Path) -> None:
     ],
 )
 def test_the_task_is_decided_from_the_label(words: list[str], task: str) -> None:
-    assert tables.decide_task(words)[0] == task
+    assert decide_task(words)[0] == task
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,7 @@ def test_numbers_and_words_in_one_column_are_noted(tmp_path: Path) -> None:
     lines = [f"n{i},{'pq'[i % 2]}" for i in range(2000)]
     with pytest.raises(lm.BadInput, match="different words, more than 1000"):
         lm.datasets.load(write(tmp_path / "m.csv", "a,y\n" + "\n".join(lines)))
-    assert tables.number("1_000") is None
+    assert number("1_000") is None
 
 
 def test_separators_and_line_ends_inside_cells(tmp_path: Path) -> None:
