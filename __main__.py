@@ -57,6 +57,19 @@ def _check_target(option: str, path: Path | None) -> None:
         raise BadInput(f"{option}: {str(path)!r} is a folder: name a file in it")
 
 
+Missing = Annotated[
+    str | None,
+    typer.Option(help='Words for missing cells instead of the usual, as in "NA,-".'),
+]
+Header = Annotated[
+    bool | None,
+    typer.Option("--header/--no-header", help="Whether the first line names the columns."),
+]
+Delimiter = Annotated[str | None, typer.Option(help="What parts the cells: a character, or tab.")]
+DecimalSign = Annotated[str | None, typer.Option(help="The sign before fractions: . or ,")]
+Characters = Annotated[
+    str | None, typer.Option(help="Of a text file that is not UTF-8, such as cp1252 or utf-16.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -70,7 +83,9 @@ def train(
     data: Annotated[
         str,
         typer.Argument(
-            help="digits, planar, moons, circles, fashion-mnist, a CSV with a header, or an NPZ."
+            help="digits, planar, moons, circles, fashion-mnist; a table: CSV or TSV,"
+            " Parquet, JSON lines, Arrow, a quoted pattern of files, or a query that begins with"
+            " SELECT; or an NPZ."
         ),
     ] = "digits",
     hidden: Annotated[
@@ -122,8 +137,22 @@ def train(
         str, typer.Option(help="classification, regression, or auto: decided from the label.")
     ] = "auto",
     impute: Annotated[
-        bool, typer.Option("--impute", help="Fill missing cells: mean, or most frequent word.")
-    ] = False,
+        bool,
+        typer.Option("--impute/--strict", help="Fill missing cells and say so, or refuse them."),
+    ] = True,
+    types: Annotated[
+        str | None,
+        typer.Option(
+            help="What columns are, as in age=number,zip=category: number, category, yes/no, date,"
+            " date(%d/%m/%Y), S<M<L (words in order), identifier, text."
+        ),
+    ] = None,
+    missing: Missing = None,
+    header: Header = None,
+    drop: Annotated[str | None, typer.Option(help="Columns to leave out, as in id,name.")] = None,
+    delimiter: Delimiter = None,
+    decimal: DecimalSign = None,
+    encoding: Characters = None,
     test_size: Annotated[
         float, typer.Option(help="Share of the rows held out to test; 0 trains on all of them.")
     ] = 0.2,
@@ -169,7 +198,8 @@ def train(
             settings = Settings(
                 data, label, task, impute, test_size, None if hidden is None else _sizes(hidden),
                 activation, backend, epochs, batch_size, learning_rate, dropout, dtype, seed,
-                loss, recipe, members, time,
+                loss, types, missing, header, drop, delimiter, decimal, encoding, recipe,
+                members, time,
             )  # fmt: skip
         report = jobs.train(
             settings, say, save=save, resume=resume, overwrite=overwrite, log=log,
@@ -207,20 +237,30 @@ def _report(path: Path) -> Any:
 @app.command(
     epilog="Examples:\n\n  lamina predict houses.safetensors new.csv"
     "\n\n  lamina predict houses.safetensors new.csv --output prices.csv"
-    "\n\n  lamina predict flowers.safetensors new.csv --allow-unseen"
+    "\n\n  lamina predict flowers.safetensors new.csv --strict"
 )
 def predict(
     model: Annotated[Path, typer.Argument(help="A file that lamina train --save wrote.")],
     data: Annotated[
-        Path, typer.Argument(help="A CSV with the model's columns; or x in an NPZ or NPY.")
+        str,
+        typer.Argument(
+            help="A table with the model's columns, as in lamina train; or x in an NPZ or NPY."
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option(help="Write the CSV to this file, not to the screen.")
     ] = None,
-    allow_unseen: Annotated[
+    strict: Annotated[
         bool,
-        typer.Option("--allow-unseen", help="Take words that training never saw, as none of its."),
+        typer.Option(
+            "--strict", help="Refuse words that training never saw, and cells that are missing."
+        ),
     ] = False,
+    missing: Missing = None,
+    header: Header = None,
+    delimiter: Delimiter = None,
+    decimal: DecimalSign = None,
+    encoding: Characters = None,
     escape_formulas: Annotated[
         bool,
         typer.Option(
@@ -235,6 +275,8 @@ def predict(
     Names of classes are written exactly, for programs; for spreadsheets, see --escape-formulas.
     """
     from .core.command import jobs
+    from .core.data.database import Reading
+    from .core.data.plan import parted_words
     from .core.loading import load
     from .kernels.files import write
 
@@ -243,7 +285,15 @@ def predict(
         text = jobs.predict(
             load(model, backend),
             data,
-            allow_unseen=allow_unseen,
+            reading=Reading(
+                None if missing is None else tuple(parted_words(missing)),
+                header,
+                (),
+                delimiter,
+                decimal,
+                encoding,
+            ),
+            strict=strict,
             escape_formulas=escape_formulas,
             say=lambda note: typer.echo(f"note: {note}", err=True),  # the CSV stays clean
         )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import textwrap
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,26 +14,27 @@ import numpy as np
 from ...kernels.compilation import clock
 from ...kernels.errors import BadInput
 from ..callbacks import Callback, Checkpoint, LogFile
-from ..data import arrays, datasets, tables
+from ..data import datasets, plan
 from ..data.datasets import Dataset
-from ..data.words import number
+from ..data.encoding import Encoding
 from ..loading import load
 from ..model import Sequential
-from ..scores import PROBABILITIES, classes_of
 from . import networks, tabular
+from .prediction import as_formula as as_formula
+from .prediction import predict as predict
 from .results import conclude, report, tested
 from .settings import KEPT, NAMES, OPTIONAL, READING, Settings, begun, refuse_others, words
 
 Say = Callable[[str], None]
-FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # what they begin with
 
 
 def open_data(settings: Settings) -> Dataset:
     """The data set that the settings name."""
-    table = settings.recipe != "simple" and not datasets.plain(settings.data)
     return datasets.load(
-        settings.data, settings.test_size, settings.seed, settings.label, settings.task,
-        settings.impute or table, tabular.EMBED_FROM if table else None,
+        settings.data, settings.test_size, settings.seed,
+        **{name: getattr(settings, name) for name in READING if name != "drop"},
+        drop=settings.drop or (),
+        embed_from=None if settings.recipe == "simple" else tabular.EMBED_FROM,
     )  # fmt: skip
 
 
@@ -46,11 +45,8 @@ def _introduce(data: Dataset, say: Say) -> None:
     say(f"         {columns} features, {kind}")
     if data.encoding is not None:
         say(f"task     {data.task} of {data.encoding.label!r}: {data.why}")
-        for column in data.encoding.columns:
-            what = f"{len(column.categories)} words" if column.categories else "numbers"
-            what += ", embedded" if column.embedded else ""
-            filled = "" if column.fill is None else f", missing cells become {column.fill}"
-            say(f"column   {column.name}: {what}{filled}")
+        for line in plan.lines(data.plan):
+            say(line)
     for note in data.notes:
         say(f"note     {note}")
 
@@ -81,6 +77,13 @@ def _origin(settings: Settings, data: Dataset) -> dict[str, Any]:
     return {"settings": kept.to_json(), "rows": _digest(data)}
 
 
+def _columns(encoding: Encoding | None) -> list[str] | None:
+    """The names of a table's columns, the label last."""
+    if encoding is None:
+        return None
+    return [*(column.name for column in encoding.columns), encoding.label]
+
+
 def _go_on(
     settings: Settings, given: Collection[str], save: Path, say: Say
 ) -> tuple[Sequential, Dataset, Settings]:
@@ -102,13 +105,13 @@ def _go_on(
     if "backend" not in given:
         model.to(used.backend)
     data = open_data(used)
-    if model.encoding != data.encoding:
+    if _columns(model.encoding) != _columns(data.encoding):
         raise BadInput(
             f"{save} was trained on a table with other columns: give another --save, or begin anew"
             " with --overwrite"
         )
     refuse_others(kept, settings, given, KEPT, str(save))
-    if rows != _digest(data):
+    if rows != _digest(data) or model.encoding != data.encoding:
         raise BadInput(
             f"{save} was trained on other rows than {data.name} has now, so rows held out to test"
             " could be among them: give another --save, or begin anew with --overwrite"
@@ -231,99 +234,3 @@ def _train_table(
         say(f"saved to {save}")
     told = tabular.history(trained)
     return report(settings, data, model, 0, told, trained.seconds, results, save)
-
-
-def _features(model: Sequential, path: Path, allow_unseen: bool, say: Say) -> np.ndarray:
-    """The rows to predict for: a CSV for a model of a table, an NPZ or an NPY for any other."""
-    encoding = model.encoding
-    if encoding is not None and encoding.columns:
-        if path.suffix.lower() in (".npz", ".npy"):
-            names = ", ".join(column.name for column in encoding.columns)
-            raise BadInput(f"the model was trained on a table: give a CSV with the columns {names}")
-        table = tables.read_csv(path)
-        if extra := encoding.extra(table):
-            say(f"{table.name}: not looked at, as training had no such column: {', '.join(extra)}")
-        return encoding.features(table, allow_unseen)
-    try:
-        found = arrays.read(path)
-    except BadInput as error:
-        raise BadInput(
-            f"{path} is no NPY or NPZ file of plain arrays ({error}); the model was not trained on"
-            " a table, so it does not know columns by name"
-        ) from None
-    if isinstance(found, np.ndarray):
-        return found
-    for name in ("x", "x_test"):
-        if name in found:
-            array: np.ndarray = found[name]
-            return array
-    raise BadInput(f"{path} has {', '.join(found) or 'nothing'}: it needs x")
-
-
-def _unsaid(text: str) -> None:
-    """Nobody listens."""
-
-
-def as_formula(word: str) -> bool:
-    """Whether a spreadsheet that opens a CSV would take a word for a formula, and compute it.
-
-    >>> [as_formula(word) for word in ("=1+1", "@sum", "-1+1", "-1", "a=b")]
-    [True, True, True, False, False]
-    """
-    return word.startswith(FORMULAS) and number(word) is None
-
-
-def predict(
-    model: Sequential,
-    path: Path,
-    *,
-    allow_unseen: bool = False,
-    escape_formulas: bool = False,
-    say: Say = _unsaid,
-) -> str:
-    """Predictions for a file as CSV: the class and a probability for each, or the value.
-
-    allow_unseen: take a word that training never saw for none of the known, not for an error.
-    escape_formulas: put an apostrophe before names that a spreadsheet would compute; else names are
-    written as they are, for programs that look for them.
-    say: is told of columns that are not looked at, and of formulas that are written.
-    Raises: LaminaError, OSError.
-    """
-    p = model.predict(_features(model, path, allow_unseen, say))
-    op = model.output
-    chosen = classes_of(p, op) if op in PROBABILITIES else None
-    p = p.astype(np.float64)
-    encoding = model.encoding
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if chosen is None or chosen.ndim > 1:
-        names = [f"y{i}" for i in range(p.shape[1])]
-        if encoding is not None:
-            names, p = _cells([encoding.label], escape_formulas, say), encoding.units(p)
-        writer.writerow(names)
-        writer.writerows(p.tolist())
-        return text.getvalue()
-    if op == "sigmoid":
-        p = np.hstack([1.0 - p, p])
-    classes = encoding.classes if encoding is not None else tuple(map(str, range(p.shape[1])))
-    if len(classes) < p.shape[1]:
-        raise BadInput(f"the model tells {p.shape[1]} classes, but has names for {len(classes)}")
-    label = "class" if encoding is None else encoding.label
-    label, *told = _cells([label, *classes], escape_formulas, say)
-    writer.writerow([label, *(f"p({name})" for name in classes[: p.shape[1]])])
-    for place, row in zip(chosen, p, strict=True):
-        writer.writerow([told[place], *(f"{value:.7g}" for value in row)])
-    return text.getvalue()
-
-
-def _cells(words: Sequence[str], escape: bool, say: Say) -> list[str]:
-    """Words as they are written; says where a spreadsheet would compute some."""
-    risky = [word for word in words if as_formula(word)]
-    if escape:
-        return ["'" + word if word in risky else word for word in words]
-    if risky:
-        say(
-            f"names such as {risky[0]!r} are formulas to a spreadsheet: --escape-formulas puts an"
-            " apostrophe before them"
-        )
-    return [*words]

@@ -50,7 +50,10 @@ def network(settings: Settings, data: Dataset) -> Sequential:
 
     settings: as `plain` decides them.
     """
-    layers: list[Layer] = [Standardize()] if data.encoding is not None else []
+    layers: list[Layer] = []
+    if data.encoding is not None:  # the zeros and ones of categories stay as they are
+        all_numbers = not data.encoding.columns or not data.encoding.one_hot
+        layers.append(Standardize(None if all_numbers else data.encoding.numeric))
     if data.x_train.ndim > 2:
         layers.append(Flatten())
     for size in settings.hidden or ():

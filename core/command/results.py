@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data import plan
 from ..data.datasets import Dataset
 from ..model import Sequential
 from .settings import Settings
@@ -75,6 +76,7 @@ def report(
         "task": data.task,
         "why": data.why,
         "notes": list(data.notes),
+        "columns": [plan.to_json(one) for one in data.plan],
         "backend": model.backend.name,
         "device": model.backend.device,
         "chosen_by": model.backend_reason,

@@ -25,7 +25,7 @@ class Settings:
     data: str = "digits"
     label: str | None = None
     task: str = "auto"
-    impute: bool = False
+    impute: bool = True
     test_size: float = 0.2
     hidden: tuple[int, ...] | None = None
     activation: str = "auto"
@@ -37,6 +37,13 @@ class Settings:
     dtype: str = "float32"
     seed: int = 0
     loss: str = "auto"
+    types: str | None = None
+    missing: str | None = None
+    header: bool | None = None
+    drop: str | None = None
+    delimiter: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
     recipe: str = "auto"
     members: int | None = None
     time: float | None = None
@@ -59,7 +66,7 @@ class Settings:
             raise BadInput(f"this is no report of lamina train --json: {error!r}") from None
         for field in fields(cls):
             value = getattr(found, field.name)
-            if not _fits(value, field.default, OPTIONAL.get(field.name)):
+            if not _fits(value, field.default, OPTIONAL.get(field.name, "")):
                 raise BadInput(f"this report's setting {field.name!r} cannot be {value!r}")
         return found
 
@@ -109,15 +116,24 @@ def _fits(value: Any, default: Any, other: Any = None) -> bool:
 
 
 RECIPES = ("tabular", "simple")
-OPTIONAL: dict[str, Any] = {  # an example of each setting that may be None
-    "label": "", "hidden": (1,), "epochs": 1, "batch_size": 1, "learning_rate": 1.0,
+OPTIONAL: dict[str, Any] = {  # an example of each setting that may be None and is no word
+    "header": True, "hidden": (1,), "epochs": 1, "batch_size": 1, "learning_rate": 1.0,
     "dropout": 1.0, "members": 1, "time": 1.0,
 }  # fmt: skip
 NAMES = tuple(field.name for field in fields(Settings))
-READING = ("label", "task", "impute")  # how a table is read
+READING = (  # how a table is read
+    "label", "task", "impute", "types", "missing", "header", "drop", "delimiter", "decimal",
+    "encoding",
+)  # fmt: skip
 KEPT = (
     *READING, "test_size", "hidden", "activation", "loss", "dropout", "dtype", "seed", "recipe",
 )  # fmt: skip
+
+
+SWITCHES = {  # settings that are said, and denied, in a word each
+    "impute": ("", "--strict"),
+    "header": ("--header", "--no-header"),
+}
 
 
 def option(name: str) -> str:
@@ -126,6 +142,8 @@ def option(name: str) -> str:
     >>> option("test_size")
     '--test-size'
     """
+    if name in SWITCHES:
+        return SWITCHES[name][1]
     return "the data" if name == "data" else "--" + name.replace("_", "-")
 
 
@@ -138,7 +156,9 @@ def words(settings: Settings, names: Iterable[str]) -> str:
     found = []
     for name in names:
         value = getattr(settings, name)
-        if value is True:
+        if name in SWITCHES and value is not None:
+            found += [SWITCHES[name][not value]] if SWITCHES[name][not value] else []
+        elif value is True:
             found.append(option(name))
         elif value is not None and value is not False:
             found.append(f"{option(name)} {_word(value)}")

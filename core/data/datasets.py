@@ -17,7 +17,7 @@ import gzip
 import math
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -27,9 +27,14 @@ import numpy as np
 
 from ...kernels.errors import BadInput, unknown
 from ..checks import check_count, check_number
-from . import arrays, tables, words
+from . import arrays, engine, tables
+from .database import Reading
+from .encoding import Encoding
 from .formulas import flower, half_moons, rings
-from .tables import Encoding, Table
+from .frames import is_frame
+from .plan import Plan, Planned, parted_words, typed
+from .series import Series, Table
+from .spill import MOST_MEMORY, free_memory, spilled
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Dataset:
     task: "classification" or "regression", why: what it was decided from.
     encoding: how a file's contents became these arrays.
     notes: what the reader of a table should know.
+    plan: how each column of a table was taken, and why.
     """
 
     name: str
@@ -55,6 +61,7 @@ class Dataset:
     why: str = ""
     encoding: Encoding | None = None
     notes: tuple[str, ...] = ()
+    plan: tuple[Planned, ...] = ()
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return iter((self.x_train, self.y_train, self.x_test, self.y_test))
@@ -100,7 +107,6 @@ def _drawn(name: str, draw: Callable[..., tuple[np.ndarray, np.ndarray]]) -> Dat
 
 
 NAMES = ("digits", "planar", "moons", "circles", "fashion-mnist")
-SUFFIXES = (".csv", ".tsv", ".txt", ".npz")
 TASKS = ("classification", "regression")
 MOST_CLASS_NUMBER = 65_535  # of an NPZ: beyond that y is no numbering of classes
 MOST_IDX = 16 + 60_000 * 28 * 28  # bytes
@@ -181,47 +187,37 @@ def _parts(
     return train, test
 
 
-def _mixed(table: Table, name: str) -> str:
-    """What to tell of a column that is mostly numbers, but not all; "" of any other."""
-    cells = [(row, word) for row, word in enumerate(table.words(name)) if not words.missing(word)]
-    odd = [(row, word) for row, word in cells if words.number(word) is None]
-    if not odd or len(odd) * 2 > len(cells):
-        return ""
-    row, word = odd[0]
-    return (
-        f"column {name!r} has {len(cells) - len(odd)} numbers, but {table.unit}"
-        f" {table.lines[row]} has {word!r}: all of it is taken for words"
-    )
-
-
 def _table(
-    table: Table, label: str | None, task: str, impute: bool, test_size: float, seed: int,
-    embed_from: int | None = None,
+    table: Table, label: str | None, task: str, plan: Plan, drop: Sequence[str], test_size: float,
+    seed: int,
 ) -> Dataset:  # fmt: skip
-    name = table.columns[-1] if label is None else label
-    labels = table.words(name)
-    if len(table.columns) == 1:
-        raise BadInput(f"{table.name} has no column beside the label {name!r}")
-    why = "asked for"
-    if task == "auto":
-        task, why = words.decide_task(labels)
-    names = np.array([words.class_name(word) for word in labels])
-    train, test = _parts(name, names, task, test_size, seed)
-    encoding = tables.learn(table, train, name, task, impute, embed_from)
-    # Seldom words may stand in the held-out rows alone, which is no fault of the table.
-    x, y = encoding.features(table, allow_unseen=True), encoding.labels(table)
-    notes = [note for column in encoding.columns if (note := _mixed(table, column.name))]
-    held = table.taken(test)
-    for column in encoding.columns:
-        if unseen := column.unseen(held):
-            notes.append(
-                f"column {column.name!r}: {len(unseen)} of its words, such as {unseen[0]!r}, are in"
-                " the rows held out alone, and count as none of the known"
-            )
+    found, notes = tables.label_of(table, label, task, plan)
+    known = found.rows
+    parted = found.series.values[known] if found.task == TASKS[0] else known
+    some, rest = _parts(found.name, parted, found.task, test_size, seed)
+    train, test = known[some], known[rest]
+    encoding, planned = tables.learn(table, found, train, plan, drop)
+    x_train, x_test = _features(table, encoding, train, test, notes)
+    y = tables.targets(table, found, encoding)
     return Dataset(
-        table.name, x[train], y[train], x[test], y[test], encoding.feature_names,
-        encoding.classes, task, why, encoding, tuple(notes),
+        table.name, x_train, y[some], x_test, y[rest], encoding.feature_names, encoding.classes,
+        found.task, found.why, encoding, (*table.notes, *notes), planned,
     )  # fmt: skip
+
+
+def _features(
+    table: Table, encoding: Encoding, train: np.ndarray, test: np.ndarray, notes: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The features of rows to train and to test on; on disk where memory is too small for them."""
+    width = len(encoding.feature_names)
+    large = (len(train) + len(test)) * width * 8 > free_memory() * MOST_MEMORY
+    made = [spilled(len(rows), width) if large else np.empty((len(rows), width))
+            for rows in (train, test)]  # fmt: skip
+    for start, block in encoding.blocks(table, say=notes.append):
+        for rows, x in zip((train, test), made, strict=True):
+            first, last = np.searchsorted(rows, (start, start + len(block)))
+            x[first:last] = block[rows[first:last] - start]
+    return made[0], made[1]
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
@@ -270,7 +266,7 @@ def _npz(path: Path, task: str, test_size: float, seed: int) -> Dataset:
         raise BadInput(f"{name}: x_train and x_test have rows of different shapes")
     why = "asked for"
     if task == "auto":
-        task, why = words.decide_task([str(float(v)) for v in np.unique(y)])
+        task, why = tables.decide_task(Series("number", y.astype(np.float64)))
     if not parted:
         train, test = _parts("y", y, task, test_size, seed)
         x, y, x_test, y_test = x[train], y[train], x[test], y[test]
@@ -305,22 +301,38 @@ def load(
     seed: int = 0,
     label: str | None = None,
     task: str = "auto",
-    impute: bool = False,
+    impute: bool = True,
+    types: Mapping[str, str] | str | None = None,
+    missing: Sequence[str] | str | None = None,
+    header: bool | None = None,
+    drop: Sequence[str] | str = (),
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    encoding: str | None = None,
     embed_from: int | None = None,
 ) -> Dataset:
-    """A data set by name, from a file, or from a data frame.
+    """A data set by name, from a file, from a query, or from a data frame.
 
-    source: "digits", "planar", "moons", "circles", "fashion-mnist"; the path of a CSV with a
-        header; the path of an NPZ with x and y, or with x_train, y_train, x_test, y_test; a data
-        frame. Targets of a regression are standardized (`encoding.units` turns them back).
+    source: "digits", "planar", "moons", "circles", "fashion-mnist"; the path of an NPZ with x and
+        y, or with x_train, y_train, x_test, y_test; or a table: the path of a CSV or TSV (perhaps
+        packed), Parquet, JSON lines or Arrow file, a pattern of such paths, a query of DuckDB's SQL
+        that begins with SELECT, FROM or WITH, a data frame of pandas or polars, an Arrow table, or
+        a dictionary of lists. Targets of a regression are standardized (`encoding.units` turns them
+        back). Features that memory is too small for are in a file that goes with the array.
     test_size, seed: the share of rows held out for testing, each class in its share, and the seed
         that draws them; with 0 all rows are for training. Formulas draw new points for testing
         instead, and sources that come in two parts keep theirs.
     label: a table's label column, the last one if none is named. task: "classification",
         "regression", or "auto": words and at most 20 different whole numbers are classes.
-    impute: fill missing cells with the column's mean or its most frequent word.
-    embed_from: how many words a table's column has, from which on it becomes one column of codes,
-        for `lm.Embedding`; numbers then come first, codes last. None: one column for each word.
+    impute: missing numbers become the median, with a feature that says so, and rows without a label
+        are left out; with False either is refused.
+    types: name -> what a column is: "number", "category", "yes/no", "date" or "date(%d/%m/%Y)",
+        "S<M<L" for words in order, "identifier" and "text", which are left out; or "a=number,b=..."
+    missing: the words for missing cells, instead of the usual ones ("", NA, N/A, null, ?, ...); in
+        data frames and other columns that have types only nulls are missing, unless this says so.
+    header: whether the first line names the columns. drop: columns to leave out. delimiter: what
+        parts the cells of a line. decimal: "." or ",". encoding: of a text file, such as "cp1252".
+    embed_from: categories of so many words and more become a column of codes, for an embedding.
     Raises: UnknownName with the nearest spelling; BadInput.
 
     >>> load("planar")
@@ -330,40 +342,50 @@ def load(
     check_count("datasets.load: seed", seed, least=0)
     if task not in (*TASKS, "auto"):
         raise unknown("task", task, (*TASKS, "auto"))
-    if tables.is_frame(source):
-        wanted = None if label is None else str(label)
-        found = tables.from_frame(source)
-        return _table(found, wanted, task, impute, test_size, seed, embed_from)
-    if not isinstance(source, (str, os.PathLike)):
+    words = None if missing is None else tuple(parted_words(missing))
+    reading = Reading(words, header, tuple(parted_words(drop)), delimiter, decimal, encoding)
+    plan = Plan(typed(types), words, impute, embed_from)
+    if not is_frame(source) and not isinstance(source, (str, os.PathLike)):
         raise BadInput(
             f"datasets.load takes a name, a path or a data frame, not {type(source).__name__}"
         )
-    name = str(os.fspath(source))
-    path, suffix = Path(name), Path(name).suffix.lower()
-    if plain(name) and (label is not None or impute):
-        raise BadInput(f"label and impute are for a table with named columns, not for {name!r}")
-    if name in NAMES:
-        if task == "regression":
-            raise BadInput(f"{name!r} has classes for labels: it is no regression")
-        return _named(name, test_size, seed)
+    if not is_frame(source):
+        name = str(os.fspath(source))
+        plain = name in NAMES or Path(name).suffix.lower() == ".npz"
+        if plain and (label is not None or reading != Reading() or types or not impute):
+            raise BadInput(f"label and impute are for a table with named columns, not for {name!r}")
+        if name in NAMES:
+            if task == "regression":
+                raise BadInput(f"{name!r} has classes for labels: it is no regression")
+            return _named(name, test_size, seed)
+        if _is_array(name):
+            return _npz(Path(name), task, test_size, seed)
+    wanted = None if label is None else str(label)
+
+    def as_written(columns: Sequence[str]) -> frozenset[str]:
+        told = {one for one, kind in plan.types.items() if kind != "number"}
+        return frozenset({columns[-1] if wanted is None else wanted} | told)
+
+    with engine.open_table(source, reading, as_written) as table:
+        return _table(table, wanted, task, plan, reading.drop, test_size, seed)
+
+
+def _is_array(name: str) -> bool:
+    """Whether a source is an NPZ, and not a table. Raises: BadInput, UnknownName for neither."""
+    if engine.is_query(name):
+        return False
+    path = Path(name)
     try:
         file, folder = path.is_file(), path.is_dir()
     except (OSError, ValueError):  # no name that a file could have
         file = folder = False
-    if folder:
-        raise BadInput(f"{name!r} is a folder, not a file")
-    if not file and suffix in SUFFIXES:
+    if folder or any(sign in name for sign in "*?["):
+        return False  # a pattern, or what the reader of tables refuses
+    if not file and (engine.is_file(name) or path.suffix.lower() == ".npz"):
         raise BadInput(f"there is no file {name!r}")
     if not file:
         raise unknown("data set", name, NAMES)
-    if suffix == ".npz":
-        return _npz(path, task, test_size, seed)
-    return _table(tables.read_csv(path), label, task, impute, test_size, seed, embed_from)
-
-
-def plain(name: str) -> bool:
-    """Whether a source, by its name, is of arrays, and no table with named columns."""
-    return name in NAMES or Path(name).suffix.lower() == ".npz"
+    return path.suffix.lower() == ".npz"
 
 
 def _named(name: str, test_size: float, seed: int) -> Dataset:

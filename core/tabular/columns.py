@@ -26,12 +26,11 @@ class Columns:
     @classmethod
     def of(cls, encoding: Any) -> Columns:
         """What an encoding of a table says of its features."""
-        columns = encoding.columns
-        numeric = sum(not column.categories for column in columns)
-        embedded = tuple(len(c.categories) + 1 for c in columns if c.embedded)
-        width = len(encoding.feature_names)
-        sources = tuple(column.name for column in columns for _ in column.features)
-        return cls(numeric, width - numeric - len(embedded), embedded, sources)
+        used = encoding.used
+        numbers = [column.name for column in used for _ in column.numbers]
+        words = [column.name for column in used for _ in column.one_hot]
+        codes = [column.name for column in used if column.embedded]
+        return cls(len(numbers), len(words), encoding.embedded, (*numbers, *words, *codes))
 
     @property
     def width(self) -> int:
