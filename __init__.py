@@ -54,6 +54,8 @@ _PUBLIC = {
     "LBFGS": (".core.optimizers", "LBFGS"),
     "EMA": (".core.averages", "EMA"),
     "SWA": (".core.averages", "SWA"),
+    "TabularClassifier": (".core.tabular.estimators", "TabularClassifier"),
+    "TabularRegressor": (".core.tabular.estimators", "TabularRegressor"),
     "find_learning_rate": (".core.rates", "find_learning_rate"),
     "Callback": (".core.callbacks", "Callback"),
     "EarlyStopping": (".core.callbacks", "EarlyStopping"),
@@ -169,6 +171,8 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .core.optimizers import RMSprop as RMSprop
     from .core.rates import find_learning_rate as find_learning_rate
     from .core.residual import Residual as Residual
+    from .core.tabular.estimators import TabularClassifier as TabularClassifier
+    from .core.tabular.estimators import TabularRegressor as TabularRegressor
     from .kernels.errors import BackendUnavailable as BackendUnavailable
     from .kernels.errors import BadInput as BadInput
     from .kernels.errors import CheckpointError as CheckpointError

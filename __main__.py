@@ -168,6 +168,12 @@ def train(
     log: Annotated[
         Path | None, typer.Option(help="Append a line per epoch to this .csv or .jsonl file.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write what the test says, beside simpler models, to this .html page, or .txt."
+        ),
+    ] = None,
     repeat: Annotated[
         Path | None,
         typer.Option("--repeat", "--from-json", help="Repeat the run that --json printed."),
@@ -189,6 +195,7 @@ def train(
     with honest():
         _check_target("--save", save)
         _check_target("--log", log)
+        _check_target("--report", report)
         given = _given(context)
         if repeat is not None:
             _check_repeat(given)
@@ -201,12 +208,12 @@ def train(
                 loss, types, missing, header, drop, delimiter, decimal, encoding, recipe,
                 members, time,
             )  # fmt: skip
-        report = jobs.train(
+        told = jobs.train(
             settings, say, save=save, resume=resume, overwrite=overwrite, log=log,
-            verbose=0 if as_json else "auto", given=given,
+            verbose=0 if as_json else "auto", given=given, page=report,
         )  # fmt: skip
         if as_json:
-            typer.echo(json.dumps(report))
+            typer.echo(json.dumps(told))
 
 
 def _given(context: typer.Context) -> set[str]:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from ...core.report.markup import Markup, element, style
 from ...kernels.files import write as write_file
 from ..result import Result
 from ..words import factor
 from . import charts, tables
 from .factors import guessed, mean, timed
-from .markup import Markup, element
 from .source import Source
 
 Section = Callable[[Source], list[Markup]]
@@ -35,7 +35,7 @@ def page(results: Sequence[tuple[str, Result]]) -> str:
         _headlines(sources),
         element("nav", names, aria_label="Contents"),
     )
-    style, script = _part("style.css"), _part("script.js")
+    script = Markup(files(__package__).joinpath("script.js").read_text(encoding="utf-8"))
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -43,15 +43,10 @@ def page(results: Sequence[tuple[str, Result]]) -> str:
         element("meta", name="color-scheme", content="light dark"),
         element("link", rel="icon", href="data:,"),  # or a browser asks a server for one
         element("title", f"lamina bench: {machines[0] if machines else 'no result'}"),
-        element("style", style),
+        element("style", style()),
     )
     body = element("body", element("main", header, *sections), element("script", script))
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
-
-
-def _part(name: str) -> Markup:
-    """The text of a file beside this one."""
-    return Markup(files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
 
 def _section(

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from ...core.report.markup import Markup, element
 from ..result import Ceiling, Row, grouped
 from ..words import about, amount, count, factor, seconds, short
 from . import svg
@@ -19,7 +20,6 @@ from .factors import (
     timed,
     variant,
 )
-from .markup import Markup, element
 from .source import Source, legend, missing, numbered, slots, told
 
 STEPS = {  # what each step of the story does, by its number

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...core.report.markup import Markup, element
 from ..environment import title
 from ..result import Result, Row
 from ..words import NONE, count, seconds, short
 from .factors import guessed, label, order, own_backends
-from .markup import Markup, element
 
 
 @dataclass

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ...core.report.markup import Markup, element, text
 from ..result import Result, Row, grouped
 from ..words import NONE, count, factor, seconds, short
 from . import charts, svg
 from .factors import fastest, guessed, label, mean, order, timed
-from .markup import Markup, element, text
 from .source import Source, cells, legend, missing, numbered, table, told
 
 Work = tuple[str, str, str]

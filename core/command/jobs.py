@@ -22,7 +22,7 @@ from ..model import Sequential
 from . import networks, tabular
 from .prediction import as_formula as as_formula
 from .prediction import predict as predict
-from .results import conclude, report, tested
+from .results import check_report, conclude, report, tested, write_report
 from .settings import KEPT, NAMES, OPTIONAL, READING, Settings, begun, refuse_others, words
 
 Say = Callable[[str], None]
@@ -52,11 +52,7 @@ def _introduce(data: Dataset, say: Say) -> None:
 
 
 def _describe(settings: Settings, data: Dataset, model: Sequential, say: Say) -> None:
-    columns = int(np.prod(data.x_train.shape[1:]))
-    widths = [columns, *(settings.hidden or ()), len(data.class_names)]
-    if data.task == "regression" or widths[-1] == 2:
-        widths[-1] = 1
-    say(f"network  {'-'.join(map(str, widths))}, {model.dtype}")
+    say(f"network  {networks.brief(settings, data)}")
     say(f"backend  {model.backend.name}, {model.backend.device}")
     say(f"         chosen by {model.backend_reason}")
 
@@ -160,23 +156,25 @@ def train(
     log: Path | None = None,
     verbose: bool | int | str = "auto",
     given: Collection[str] = NAMES,
+    page: Path | None = None,
 ) -> dict[str, Any]:
     """Trains, tests, and reports in words of JSON.
 
     save: the model's file, written after every epoch. resume: go on from that file, where it is,
     until `settings.epochs` in all. overwrite: begin anew although it is there. log: a .csv or
     .jsonl file, a line for every epoch. given: the settings that were asked for; what a file to go
-    on from was begun with comes before the others.
+    on from was begun with comes before the others. page: where a report goes, as HTML or as text.
     Raises: LaminaError, OSError.
     """
     settings.check()
+    check_report(page, settings)
     check_file(save, resume, overwrite)
     if resume and save is not None and save.exists():
         model, data, settings = _go_on(settings, given, save, say)
     else:
         data = open_data(settings)
         if tabular.wanted(settings, data):
-            return _train_table(settings, data, say, save, log, verbose)
+            return _train_table(settings, data, say, save, log, verbose, page)
         settings = networks.plain(settings, data)
         model = networks.network(settings, data)
         if save is not None:
@@ -211,12 +209,15 @@ def train(
     if save is not None:
         model.save(save)
         say(f"saved to {save}")
+    if page is not None:
+        brief = networks.brief(settings, data)
+        write_report(page, model, data, history.history, seconds, brief, say)
     return report(settings, data, model, done, history.history, seconds, results, save)
 
 
 def _train_table(
     settings: Settings, data: Dataset, say: Say, save: Path | None, log: Path | None,
-    verbose: bool | int | str,
+    verbose: bool | int | str, page: Path | None,
 ) -> dict[str, Any]:  # fmt: skip
     """`train` by the recipe for tables."""
     _introduce(data, say)
@@ -233,4 +234,7 @@ def _train_table(
     if save is not None:
         say(f"saved to {save}")
     told = tabular.history(trained)
+    if page is not None:
+        shown = replace(data, notes=(*data.notes, *trained.notes))
+        write_report(page, model, shown, told, trained.seconds, tabular.brief(trained), say)
     return report(settings, data, model, 0, told, trained.seconds, results, save)

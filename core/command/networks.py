@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from ...kernels.errors import BadInput
@@ -43,6 +44,15 @@ def plain(settings: Settings, data: Dataset) -> Settings:
         learning_rate=(NARROW_RATE if narrow else 1e-3) if rate is None else rate,
         dropout=(0.0 if narrow else 0.2) if dropout is None else dropout,
     )
+
+
+def brief(settings: Settings, data: Dataset) -> str:
+    """The network in a line: its layers' sizes and its dtype."""
+    columns = math.prod(data.x_train.shape[1:])
+    widths = [columns, *(settings.hidden or ()), len(data.class_names)]
+    if data.task == "regression" or widths[-1] == 2:
+        widths[-1] = 1
+    return f"{'-'.join(map(str, widths))}, {settings.dtype}"
 
 
 def network(settings: Settings, data: Dataset) -> Sequential:

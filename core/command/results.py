@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...kernels.errors import BadInput
+from ...kernels.files import write
 from ..data import plan
 from ..data.datasets import Dataset
 from ..model import Sequential
@@ -89,3 +92,34 @@ def report(
         "test": {name: None if math.isnan(value) else value for name, value in results.items()},
         "saved": None if save is None else str(save),
     }
+
+
+def check_report(page: Path | None, settings: Settings) -> None:
+    """Raises BadInput, before any work is done, where no report can be written."""
+    if page is None:
+        return
+    if page.suffix.lower() not in (".html", ".htm", ".txt"):
+        raise BadInput(f"--report writes .html or .txt, not {str(page)!r}")
+    if find_spec("sklearn") is None:
+        raise BadInput('--report is by scikit-learn: pip install "lamina[metrics]"')
+    if not settings.test_size:
+        raise BadInput("--report needs rows held out to test: give a --test-size above 0")
+
+
+def write_report(
+    page: Path, model: Sequential, data: Dataset, history: Mapping[str, Any], seconds: float,
+    network: str, say: Say,
+) -> None:  # fmt: skip
+    """Measures, says and writes the report: HTML, or text for a .txt. Raises: OSError, BadInput."""
+    from ..report import measures, words  # loaded by those who want one
+    from ..report import page as pages
+
+    found = measures.report(model, data, history, seconds, network)
+    told = words.text(found)
+    for line in told.splitlines():
+        say(line)
+    if page.suffix.lower() == ".txt":
+        write(page, told)
+    else:
+        pages.write(found, page)
+    say(f"report written to {page}")

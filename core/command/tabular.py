@@ -14,13 +14,13 @@ from ...kernels.errors import BadInput
 from ..callbacks import LogFile
 from ..data.datasets import Dataset
 from ..tabular.columns import Columns
+from ..tabular.recipe import EMBED_FROM as EMBED_FROM
 from ..tabular.recipe import Recipe
 from ..tabular.training import Trained, train
 from .networks import loss_for
 from .settings import Settings
 
 Say = Callable[[str], None]
-EMBED_FROM = 20  # words of a category from which on they are embedded, and not one-hot
 NUMBERS = ("hidden", "activation", "dropout", "epochs", "batch_size", "learning_rate", "members")
 
 
@@ -59,14 +59,12 @@ def train_table(
     if data.encoding is not None and data.encoding.columns:
         columns = Columns.of(data.encoding)
     classes = data.task != "regression"
-    assert fitted.hidden is not None
-    widths = "-".join(map(str, (*fitted.hidden, len(data.class_names) if classes else 1)))
-    say(f"network  {fitted.members} of {widths}, {fitted.activation}, {settings.dtype}, which")
+    outputs = len(data.class_names) if classes else 1
+    say(f"network  {_brief(fitted, settings.dtype, outputs)}, which")
     say(f"         hold out {fitted.validation:.0%} of the rows each, and stop when those say so")
     with progress(show) as told:
         trained = train(
-            data.x_train, data.y_train, columns, data.task,
-            len(data.class_names) if classes else 1, recipe,
+            data.x_train, data.y_train, columns, data.task, outputs, recipe,
             metrics=("accuracy",) if classes else ("mean_absolute_error",),
             backend=settings.backend, dtype=settings.dtype, seed=settings.seed, told=told,
         )  # fmt: skip
@@ -83,6 +81,19 @@ def train_table(
         write_log(log, trained)
     used = {name: getattr(trained.recipe, name) for name in NUMBERS}
     return trained, replace(settings, **used, recipe="tabular", time=None)
+
+
+def _brief(recipe: Recipe, dtype: str, last: int) -> str:
+    assert recipe.hidden is not None
+    widths = "-".join(map(str, (*recipe.hidden, last)))
+    return f"{recipe.members} of {widths}, {recipe.activation}, {dtype}"
+
+
+def brief(trained: Trained) -> str:
+    """The ensemble in a line: how many networks of which layers, and the best epochs."""
+    found = _brief(trained.recipe, trained.model.dtype, trained.model.n_outputs)
+    best = [member.best_epoch for member in trained.members]
+    return f"{found}; best epochs {min(best)} to {max(best)}"
 
 
 @contextmanager

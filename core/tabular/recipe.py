@@ -21,6 +21,7 @@ from ..losses import CrossEntropy, Loss, get
 from ..optimizers import AdamW
 from .columns import Columns
 
+EMBED_FROM = 20  # words of a category from which on they are embedded, and not one-hot
 LEAST_EPOCHS = 12  # that a schedule makes sense of
 MOST_STEPS = 16_000  # of a member: beyond, tables are large enough to be seen fewer times
 LARGE = (20_000, 100_000, 500_000)  # rows from which on batches are twice as large, each

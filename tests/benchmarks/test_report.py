@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from lamina.__main__ import app
 from lamina.benchmarks import words
-from lamina.benchmarks.report import charts, factors, markdown, markup, page, write
+from lamina.benchmarks.report import charts, factors, markdown, page, write
 from lamina.benchmarks.report.source import Source
 from lamina.benchmarks.report.svg import Scale
 from lamina.benchmarks.result import Ceiling, Result, Row
+from lamina.core.report import markup
 from lamina.kernels.errors import BadInput
 from sample_result import ENVIRONMENT, rounds, sample
 from typer.testing import CliRunner
@@ -115,7 +116,7 @@ def test_charts_take_any_width_and_follow_the_scheme() -> None:
 
 
 def test_colours_have_contrast() -> None:
-    style = (Path(charts.__file__).parent / "style.css").read_text()
+    style = (Path(markup.__file__).parent / "style.css").read_text()
     light, dark = re.findall(r":root \{(.*?)\}", style, re.S)
 
     def luminance(colour: str) -> float:

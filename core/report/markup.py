@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from importlib.resources import files
 from typing import Any
 
 VOID = ("br", "col", "hr", "input", "link", "meta", "wbr")  # HTML elements that have no end tag
@@ -39,3 +40,8 @@ def element(name: str, /, *children: Any, **attributes: Any) -> Markup:
         written.append(f" {key}" if value is True else f' {key}="{escape(str(value))}"')
     start = f"<{name}{''.join(written)}>"
     return Markup(start if name in VOID else f"{start}{text(children)}</{name}>")
+
+
+def style() -> Markup:
+    """The style of pages, for a `style` element."""
+    return Markup(files(__package__).joinpath("style.css").read_text(encoding="utf-8"))
