@@ -27,7 +27,7 @@ from .named_tables import NAMED, Named, read, split
 
 NEAR = 0.003  # a difference in score that is none
 MOST_WORDS = 250  # of a column that scikit-learn's boosting takes for a category
-Fit = Callable[[Any, Any, Any, Any], float]
+NUMBERS = "biuf"  # kinds of columns
 
 
 def _lamina(task: str) -> Any:
@@ -38,7 +38,7 @@ def _lamina(task: str) -> Any:
 
 
 def _words(X: Any) -> list[str]:
-    return [name for name in X.columns if not np.issubdtype(X[name].dtype, np.number)]
+    return [name for name in X.columns if X[name].dtype.kind not in NUMBERS]
 
 
 def _boosting(task: str, X: Any) -> Any:
@@ -128,7 +128,7 @@ def _complete(X: Any, train: np.ndarray) -> Any:
     """The columns with missing numbers as medians of the rows to train on, words as categories."""
     X = X.copy()
     for name in X.columns:
-        if np.issubdtype(X[name].dtype, np.number):
+        if X[name].dtype.kind in NUMBERS:
             X[name] = X[name].fillna(X[name].iloc[train].median()).astype(float)
         else:
             X[name] = X[name].astype(object).where(X[name].notna(), "missing").astype("category")
