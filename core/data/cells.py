@@ -18,7 +18,9 @@ MISSING = frozenset({
     "#REF!", "#NAME?", "#NUM!", "#NULL!",
 })  # fmt: skip
 # What people write; among words it may well be one, among numbers and dates it says nothing.
-WEAK = frozenset({"none", "-", "--", ".", "..", "n.a.", "n.v.", "nil", "n/k", "unknown", "missing"})
+WEAK = frozenset(
+    {"", "none", "-", "--", ".", "..", "n.a.", "n.v.", "nil", "n/k", "unknown", "missing"}
+)
 TRUTH = {
     "yes": True, "no": False, "y": True, "n": False, "true": True, "false": False, "t": True,
     "f": False, "on": True, "off": False, "1": True, "0": False, "ja": True, "nein": False,
@@ -26,7 +28,7 @@ TRUTH = {
 }  # fmt: skip
 MINUS = str.maketrans({"−": "-", "–": "-", "﹣": "-", "－": "-"})  # typographic minus signs
 SPACES = " \u00a0\u2007\u2009\u202f'’"  # what parts groups of thousands beside comma and full stop
-CODES = "USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|RUB|BRL|MXN|ZAR|KRW|TRY|SGD|HKD"  # noqa: E501
+CODES = "USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|RUB|BRL|MXN|ZAR|KRW|TRY"
 CURRENCIES = rf"R\$|[$€£¥₹₽₩]|{CODES}|kr\.?|zł|Kč|Ft|Fr\.?"
 PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 GROUPED = {  # whole numbers in groups of three, and a fraction behind the other sign
@@ -48,7 +50,7 @@ def missing(word: str, also: Sequence[str] | None = None) -> bool:
 
 def weak(word: str) -> bool:
     """Whether a word among numbers or dates says that nothing is known."""
-    return word.lower() in WEAK
+    return word.strip().lower() in WEAK
 
 
 def truth(word: str) -> bool | None:
@@ -122,11 +124,18 @@ def numbers(words: Sequence[str], decimal: str | None = None, hint: str = "") ->
         if differ.any():
             word = words[int(np.argmax(differ))]
             if hint:
-                return Numbers(points[hint], hint, "", style)
+                return Numbers(points[hint], hint, "", _parted(bare, hint, style))
             return Numbers(points["."], ".", word, style)
         return Numbers(points["."], "", "", style)
     sign = "." if told["."].sum() > told[","].sum() else ","
-    return Numbers(points[sign], sign, "", style)
+    return Numbers(points[sign], sign, "", _parted(bare, sign, style))
+
+
+def _parted(bare: Sequence[str], decimal: str, style: str) -> str:
+    """The style, and whether thousands are parted."""
+    if any(GROUPED[decimal].fullmatch(word) for word in bare):
+        return f"{style}, with thousands parted".removeprefix(", ")
+    return style
 
 
 def _only(words: Sequence[str], pattern: re.Pattern[str]) -> bool:

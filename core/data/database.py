@@ -7,20 +7,22 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...backends import threads
-from .series import BATCH, Series, Table, word_series
+from . import stream
+from .series import Series, Table, joined, word_series
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-Kept = Callable[[Sequence[str]], frozenset[str]]  # of all columns those kept as written
+# Of all columns those kept as written; told also which begin with numbers with fractions.
+Kept = Callable[[Sequence[str], frozenset[str]], frozenset[str]]
 
 
-def nothing_kept(columns: Sequence[str]) -> frozenset[str]:
+def nothing_kept(columns: Sequence[str], fractions: frozenset[str]) -> frozenset[str]:
     """No column's cells are kept as they are written: numbers are numbers."""
     return frozenset()
 
@@ -42,26 +44,74 @@ class Reading:
     encoding: str | None = None
 
 
-class Stored(Table):
-    """A table in a database, as `t` with c0, c1, ...: columns are read when they are asked for.
+class Chunked(Table):
+    """A table in memory, in the pieces that it was read in.
 
-    exact: only nulls are missing.
+    once: whether `batches` gives up the pieces that it has given, so that what is made of them
+    takes their place in memory.
     """
 
     def __init__(
         self,
         name: str,
-        database: Database,
         columns: Sequence[str],
-        rows: int,
-        exact: bool,
-        place: Any,
-        hint: str,
-        notes: Sequence[str],
+        chunks: list[list[Series]],
+        place: Callable[[int], str] | None = None,
+        hint: str = "",
+        notes: Sequence[str] = (),
     ) -> None:
         super().__init__(name, dict.fromkeys(columns), place, hint, notes)  # type: ignore[arg-type]
-        self._database, self._rows, self._exact = database, rows, exact
-        self._at = {column: f"c{at}" for at, column in enumerate(columns)}
+        self._chunks, self._rows = chunks, sum(len(chunk[0]) for chunk in chunks)
+        self.once = False
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return self._rows
+
+    def series(self, column: str) -> Series:
+        """The cells of a column."""
+        self.check(column)
+        at = self.columns.index(column)
+        return joined([chunk[at] for chunk in self._chunks])
+
+    def batches(self, columns: Sequence[str]) -> Iterator[tuple[int, Table]]:
+        """Tables of consecutive rows with the columns."""
+        for column in columns:
+            self.check(column)
+        at = [self.columns.index(column) for column in columns]
+        start = 0
+        for number in range(len(self._chunks)):
+            chunk = self._chunks[number]
+            if self.once:
+                self._chunks[number] = []
+            some = dict(zip(columns, (chunk[i] for i in at), strict=True))
+            yield start, Table(self.name, some, self._behind(start), self.hint)
+            start += len(chunk[0])
+            del chunk, some
+
+
+class Stored(Table):
+    """A table that memory is too small for: columns are read when they are asked for.
+
+    source: what gives its columns as c0, c1, ..., in the same order whenever it is asked. exact:
+    only nulls are missing.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        columns: Sequence[str],
+        database: Database,
+        source: str,
+        exact: bool,
+        place: Callable[[int], str] | None = None,
+        hint: str = "",
+        notes: Sequence[str] = (),
+    ) -> None:
+        super().__init__(name, dict.fromkeys(columns), place, hint, notes)  # type: ignore[arg-type]
+        self._database, self._source, self._exact = database, source, exact
+        self._rows = database.count(source)
 
     @property
     def rows(self) -> int:
@@ -71,26 +121,19 @@ class Stored(Table):
     def series(self, column: str) -> Series:
         """The cells of a column, read now."""
         self.check(column)
-        return self._database.fetch(f"SELECT {self._at[column]} FROM t", self._exact)[0]
+        query = f"SELECT c{self.columns.index(column)} FROM {self._source}"
+        return joined([part[0] for part in self._database.stream(query, self._exact)])
 
     def batches(self, columns: Sequence[str]) -> Iterator[tuple[int, Table]]:
         """Tables of consecutive rows with the columns."""
         for column in columns:
             self.check(column)
-        told = ", ".join(self._at[column] for column in columns)
-        for start in range(0, self._rows, BATCH):
-            query = f"SELECT {told} FROM t WHERE rowid >= {start} AND rowid < {start + BATCH}"
-            found = self._database.fetch(query, self._exact)
-            some = dict(zip(columns, found, strict=True))
+        told = ", ".join(f"c{self.columns.index(column)}" for column in columns)
+        start = 0
+        for part in self._database.stream(f"SELECT {told} FROM {self._source}", self._exact):
+            some = dict(zip(columns, part, strict=True))
             yield start, Table(self.name, some, self._behind(start), self.hint)
-
-    def loaded(self) -> Table:
-        """The whole of it in memory, and without its database."""
-        told = ", ".join(self._at.values())
-        found = self._database.fetch(f"SELECT {told} FROM t", self._exact)
-        self.close()
-        some = dict(zip(self.columns, found, strict=True))
-        return Table(self.name, some, self._place, self.hint, self.notes)
+            start += len(part[0])
 
     def close(self) -> None:
         """Removes the database."""
@@ -100,13 +143,11 @@ class Stored(Table):
 class Database:
     """A connection to DuckDB, with a spill folder that goes with it."""
 
-    def __init__(self, large: bool) -> None:
+    def __init__(self) -> None:
         import duckdb
 
         self.folder = Path(tempfile.mkdtemp(prefix="lamina-"))
-        place = str(self.folder / "table.duckdb") if large else ":memory:"
         self.connection: DuckDBPyConnection = duckdb.connect(
-            place,
             config={
                 "threads": threads.count(),
                 "temp_directory": str(self.folder / "spill"),
@@ -115,48 +156,54 @@ class Database:
             },
         )
 
-    def fetch(self, query: str, exact: bool, values: Sequence[Any] = ()) -> list[Series]:
-        """The columns of a query's answer. Raises: what DuckDB does."""
-        found = self.connection.execute(query, values).fetchnumpy()
-        return [_series(array, exact) for array in found.values()]
+    def stream(self, query: str, exact: bool) -> Iterator[list[Series]]:
+        """The columns of a query's answer, some rows at a time. Raises: what DuckDB does."""
+        for part in stream.batches(self.connection, query):
+            yield [_series(column, exact) for column in part]
+
+    def gathered(self, query: str, exact: bool, most: float) -> list[list[Series]] | None:
+        """The whole answer in pieces, or None where it has more than so many bytes."""
+        chunks: list[list[Series]] = []
+        size = 0
+        for part in self.stream(query, exact):
+            size += sum(series.values.nbytes + sum(map(len, series.words)) for series in part)
+            if size > most:
+                return None
+            chunks.append(part)
+        return chunks
+
+    def keep(self, query: str, first: bool = True) -> None:
+        """Puts an answer into the table `kept`, on disk; behind what is there, if not the first."""
+        if not first:
+            self.connection.execute(f"INSERT INTO disk.kept {query}")
+            return
+        file = quoted(str(self.folder / "table.duckdb"))
+        self.connection.execute(f"ATTACH IF NOT EXISTS {file} AS disk")
+        self.connection.execute(f"CREATE OR REPLACE TABLE disk.kept AS {query}")
+
+    def count(self, source: str) -> int:
+        """How many rows there are."""
+        found = self.connection.execute(f"SELECT count(*) FROM {source}").fetchall()
+        return int(found[0][0])
 
     def close(self) -> None:
         """Ends the connection and removes the folder."""
         self.connection.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def __enter__(self) -> Database:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def _series(array: Any, exact: bool) -> Series:
+def _series(column: stream.Column, exact: bool) -> Series:
     """What DuckDB gave as a column."""
-    gone = np.ma.getmaskarray(array) if isinstance(array, np.ma.MaskedArray) else None
-    values: np.ndarray = np.ma.getdata(array)
-    kind = values.dtype.kind
+    if isinstance(column, list):
+        return word_series(column, exact)
+    kind = column.dtype.kind
     if kind == "f":
-        if gone is not None:
-            values[gone] = np.nan
-        return Series("number", values, (), exact)
+        return Series("number", column, (), exact)
     if kind == "M":
-        values = values.astype("datetime64[us]", copy=False)
-        if gone is not None:
-            values[gone] = np.datetime64("NaT")
-        return Series("time", values, (), exact)
-    if kind in "bi":  # truths, and whether cells of other types are there
-        codes = values.astype(np.int32)
-        if gone is not None:
-            codes[gone] = -1
-        if kind == "b":
-            return Series("word", codes, ("false", "true"), exact)
-        return Series("other", codes, (), exact)
-    listed = values.tolist()
-    if gone is not None:
-        listed = [None if out else v for v, out in zip(listed, gone.tolist(), strict=True)]
-    return word_series(listed, exact)
+        return Series("time", column, (), exact)
+    if column.dtype == np.int8:
+        return Series("word", column.astype(np.int32), ("false", "true"), exact)
+    return Series("other", column, (), exact)  # whether cells of other types are there
 
 
 def quoted(text: str) -> str:

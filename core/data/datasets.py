@@ -28,7 +28,7 @@ import numpy as np
 from ...kernels.errors import BadInput, unknown
 from ..checks import check_count, check_number
 from . import arrays, engine, tables
-from .database import Reading
+from .database import Chunked, Reading
 from .encoding import Encoding
 from .formulas import flower, half_moons, rings
 from .frames import is_frame
@@ -199,8 +199,8 @@ def _table(
     some, rest = _parts(found.name, parted, found.task, test_size, seed)
     train, test = known[some], known[rest]
     encoding, planned = tables.learn(table, found, train, plan, drop)
-    x_train, x_test = _features(table, encoding, train, test, notes)
     y = tables.targets(table, found, encoding)
+    x_train, x_test = _features(table, encoding, train, test, notes)
     return Dataset(
         table.name, x_train, y[some], x_test, y[rest], encoding.feature_names, encoding.classes,
         found.task, found.why, encoding, (*table.notes, *notes), planned, test,
@@ -215,6 +215,8 @@ def _features(
     large = (len(train) + len(test)) * width * 8 > free_memory() * MOST_MEMORY
     made = [spilled(len(rows), width) if large else np.empty((len(rows), width))
             for rows in (train, test)]  # fmt: skip
+    if isinstance(table, Chunked):
+        table.once = True  # the features take its place in memory
     for start, block in encoding.blocks(table, say=notes.append):
         for rows, x in zip((train, test), made, strict=True):
             first, last = np.searchsorted(rows, (start, start + len(block)))
@@ -364,9 +366,12 @@ def load(
             return _npz(Path(name), task, test_size, seed)
     wanted = None if label is None else str(label)
 
-    def as_written(columns: Sequence[str]) -> frozenset[str]:
+    def as_written(columns: Sequence[str], fractions: frozenset[str]) -> frozenset[str]:
         told = {one for one, kind in plan.types.items() if kind != "number"}
-        return frozenset({columns[-1] if wanted is None else wanted} | told)
+        name = columns[-1] if wanted is None else wanted
+        if task == TASKS[0] or (task == "auto" and name not in fractions):
+            told.add(name)  # "007" and "7" are two classes
+        return frozenset(told)
 
     with engine.open_table(source, reading, as_written) as table:
         return _table(table, wanted, task, plan, reading.drop, test_size, seed)

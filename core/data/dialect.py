@@ -44,9 +44,9 @@ class Dialect:
     encoding: of its characters. delimiter, decimal: a character each; decimal is "" where nothing
     tells. skipped: lines before the header. header: whether a line names the columns. columns: the
     names. first: how many lines, or rows in several, come before the rows. numeric: which columns
-    begin with numbers as programs write them. plain: whether the file is UTF-8 as it lies on the
-    disk, with one kind of line ends. empty: which columns are nothing. notes: what a user should
-    know of it.
+    begin with numbers as programs write them; fractions: with such as have a fraction. plain:
+    whether the file is UTF-8 as it lies on the disk, with one kind of line ends. empty: which
+    columns are nothing. notes: what a user should know of it.
     """
 
     encoding: str
@@ -57,6 +57,7 @@ class Dialect:
     columns: tuple[str, ...]
     first: int
     numeric: tuple[bool, ...]
+    fractions: tuple[bool, ...]
     plain: bool
     empty: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
@@ -80,7 +81,7 @@ def check_characters(path: Path, encoding: str | None) -> tuple[str, bool]:
 
     encoding: as asked for, or None. Raises: BadInput with the line of what is no character.
     """
-    lines, feeds, returns = 0, 0, 0
+    lines, returns = 0, 0
     try:
         with stream(path) as file:
             start = file.read(4)
@@ -112,14 +113,14 @@ def check_characters(path: Path, encoding: str | None) -> tuple[str, bool]:
                         " utf-16"
                     ) from None
                 lines += chunk.count(b"\n")
-                feeds, returns = feeds + chunk.count(b"\n"), returns + chunk.count(b"\r")
+                returns += chunk.count(b"\r")
                 chunk = following
     except BadInput:
         raise
     except DAMAGE as error:
         told = getattr(error, "strerror", None) or error
         raise BadInput(f"{path} cannot be read: {told}") from None
-    mixed = feeds and returns and feeds != returns  # kinds of line ends, which DuckDB refuses
+    mixed = lines and returns and lines != returns  # kinds of line ends, which DuckDB refuses
     packed = path.suffix.lower() in OPENERS
     return chosen, chosen in ("utf-8", "ascii") and not packed and not mixed
 
@@ -192,9 +193,13 @@ def find(
         raise BadInput(f"--decimal is . or , and not {decimal!r}")
     sign = decimal or _decimal(words, delimiter)
     numeric = tuple(_numeric(column, sign) for column in words)
+    fractions = tuple(
+        number and any((sign or ".") in word for word in column)
+        for number, column in zip(numeric, words, strict=True)
+    )
     return Dialect(
         chosen, delimiter, sign, skipped, named, tuple(columns), first_row,
-        numeric, plain, empty, tuple(notes),
+        numeric, fractions, plain, empty, tuple(notes),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from ...kernels.errors import BadInput
 from .columns import LEAVES, Column
 from .engine import open_table
 from .features import Counted, Writer, listed
-from .series import BATCH, Series, Table
+from .series import Series, Table
 
 Say = Callable[[str], None]
 
@@ -87,8 +87,6 @@ class Encoding:
         Raises: UnknownName for a column that is missing, with the nearest; BadInput.
         """
         with open_table(source, words=self.as_written) as table:
-            if table.rows <= BATCH:
-                return next(block for _, block in list(self.blocks(table, strict, say)))
             x = np.empty((table.rows, len(self.feature_names)))
             for start, block in self.blocks(table, strict, say):
                 x[start : start + len(block)] = block
@@ -100,10 +98,11 @@ class Encoding:
         """(k, features) of consecutive rows of a table, each with the number of its first row."""
         told: dict[str, Counted] = {}
         width = len(self.feature_names)
-        for start, part in table.batches([column.name for column in self.used]):
-            block = np.empty((part.rows, width))
-            self._write(part, block, strict, told)
-            yield start, block
+        for first, part in table.batches([column.name for column in self.used]):
+            for start, some in part.batches(part.columns):
+                block = np.empty((some.rows, width))
+                self._write(some, block, strict, told)
+                yield first + start, block
         for name, counted in told.items():
             if note := counted.note(name):
                 say(note)

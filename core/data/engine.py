@@ -15,11 +15,11 @@ from typing import Any
 from ...kernels.errors import BadInput
 from . import dialect as dialects
 from . import texts
-from .database import Database, Kept, Reading, Stored, named, nothing_kept, quoted
+from .database import Chunked, Database, Kept, Reading, Stored, named, nothing_kept, quoted
 from .frames import from_frame, is_frame
 from .series import Table, check_names
+from .spill import MOST_MEMORY, free_memory
 
-CELLS = 1 << 23  # of a table of columns that is read at once
 TEXT = (".csv", ".tsv", ".txt", ".tab", ".psv", ".data")
 PARQUET = (".parquet", ".pq")
 JSON = (".jsonl", ".ndjson", ".json")
@@ -27,6 +27,7 @@ ARROW = (".arrow", ".feather", ".ipc")
 SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 PACKED = (*dialects.OPENERS,)
 QUERY = re.compile(r"\s*(select|from|with)\s", re.IGNORECASE)
+FRACTIONS = ("DOUBLE", "FLOAT", "DECIMAL", "REAL")
 NUMBERS = ("INT", "FLOAT", "DOUBLE", "DECIMAL", "REAL", "UINT", "HUGE", "UHUGE", "BIGINT")
 
 
@@ -114,7 +115,7 @@ def open_table(
     kept = words
     if isinstance(kept, frozenset):
         known = kept
-        return read(str(os.fspath(source)), reading or Reading(), lambda _: known)
+        return read(str(os.fspath(source)), reading or Reading(), lambda *_: known)
     return read(str(os.fspath(source)), reading or Reading(), kept)
 
 
@@ -156,27 +157,36 @@ def _typed(name: str, source: str, words: Kept, paths: list[Path]) -> Table:
     """The table of an expression whose columns have types of their own."""
     import duckdb
 
-    database = Database(large=True)
+    database = Database()
     try:
         try:
             told = database.connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
             columns = [row[0] for row in told]
             check_names(name, columns)
-            kept = words(columns)
+            fractions = frozenset(
+                column for column, kind, *_ in told if str(kind).startswith(FRACTIONS)
+            )
+            kept = words(columns, fractions)
             chosen = ", ".join(
                 f"{_cast(named(column), str(kind), column in kept)} AS c{at}"
                 for at, (column, kind, *_) in enumerate(told)
             )
-            database.connection.execute(f"CREATE TABLE t AS SELECT {chosen} FROM {source}")
-            rows = int(database.connection.execute("SELECT count(*) FROM t").fetchall()[0][0])
-        except duckdb.Error as error:
+            query = f"SELECT {chosen} FROM {source}"
+            chunks = database.gathered(query, True, free_memory() * MOST_MEMORY)
+            if chunks is None:
+                if not paths:  # a query need not give the same rows when it is asked again
+                    database.keep(query)
+                    query = "SELECT * FROM disk.kept"
+                return Stored(name, columns, database, f"({query})", True, None, ".")
+        except (duckdb.Error, RuntimeError) as error:
             first = str(error).strip().split("\n")[0]
             what = "cannot be answered" if not paths else "cannot be read as a table"
             raise BadInput(f"{name} {what}: {first}") from None
-        if not rows:
+        database.close()
+        chunks = [chunk for chunk in chunks if len(chunk[0])]
+        if not chunks:
             raise BadInput(f"{name} has no rows")
-        table = Stored(name, database, columns, rows, True, None, ".", ())
-        return table if rows * len(columns) > CELLS else table.loaded()
+        return Chunked(name, columns, chunks, None, ".")
     except BaseException:
         database.close()
         raise

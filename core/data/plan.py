@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from ...kernels.errors import BadInput, unknown
 from .columns import LEAVES, Column
 
-WIDTH = 100
+WIDTH, LEAST = 100, 72  # characters, where nobody says how wide the screen is
 MOST = 60  # columns that are listed
 ASKED = ("number", "category", "yes/no", "date", "identifier", "text")  # what --types takes
 
@@ -86,8 +87,11 @@ def taken_as(column: Column) -> str:
     return column.kind if many == 1 else f"{column.kind}, {many} features"
 
 
-def lines(planned: Sequence[Planned], width: int = WIDTH) -> list[str]:
-    """The plan as lines of a table: column, taken as, why, missing, how to say otherwise."""
+def lines(planned: Sequence[Planned], width: int | None = None) -> list[str]:
+    """The plan as lines of a table: column, taken as, why, missing, how to say otherwise.
+
+    width: in characters; None takes what the terminal has.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -101,6 +105,8 @@ def lines(planned: Sequence[Planned], width: int = WIDTH) -> list[str]:
         cells = (one.column.name, taken_as(one.column), one.why, str(one.missing or ""),
                  one.otherwise)  # fmt: skip
         table.add_row(*(Text(cell) for cell in cells))
+    if width is None:
+        width = max(shutil.get_terminal_size((WIDTH, 24)).columns, LEAST)
     text = io.StringIO()
     Console(file=text, width=width, color_system=None, legacy_windows=False).print(table)
     made = [line.rstrip() for line in text.getvalue().splitlines()]

@@ -13,7 +13,7 @@ import numpy as np
 from ...kernels.errors import BadInput, UnknownName, unknown
 from . import cells
 
-BATCH = 122_880  # rows that are encoded together: as many as DuckDB stores together
+BATCH = 8_192  # rows that are encoded together, so that they stay in the processor's cache
 
 
 @dataclass(frozen=True)

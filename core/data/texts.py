@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...kernels.errors import BadInput
+from . import cells
 from . import dialect as dialects
-from .database import Database, Kept, Reading, Stored, quoted
+from .database import Chunked, Database, Kept, Reading, Stored, quoted
 from .dialect import Dialect
-from .series import Table
+from .series import Series, Table
+from .spill import MOST_MEMORY, free_memory
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-SMALL = 1 << 24  # bytes of a file that are read at once
-NULLS = ("", "NA", "N/A", "#N/A", "<NA>", "nan", "NaN", "-nan", "NULL", "null", "?")
+NULLS = sorted(cells.MISSING)
+LINES = "buffer_size = 4000000"  # bytes; DuckDB's own 32 MB a thread are as much as a table takes
+LONG_LINES = "buffer_size = 128000000, max_line_size = 64000000"
 
 
 def read(name: str, paths: list[Path], reading: Reading, words: Kept) -> Table:
@@ -30,37 +35,52 @@ def read(name: str, paths: list[Path], reading: Reading, words: Kept) -> Table:
             raise BadInput(
                 f"{path.name} has other columns than {paths[0].name}: {', '.join(sorted(odd)[:5])}"
             )
-    large = sum(path.stat().st_size for path in paths) > SMALL or any(
-        path.suffix.lower() in dialects.OPENERS for path in paths
+    fractions = frozenset(
+        column
+        for column in columns
+        if all(one.fractions[one.columns.index(column)] for one in found)
     )
-    kept = words(columns)
+    kept = words(columns, fractions)
     kinds = {
         column: all(one.numeric[one.columns.index(column)] and column not in kept for one in found)
         for column in columns
     }
-    hint = found[0].decimal
     notes = tuple(dict.fromkeys(note for one in found for note in one.notes))
-    database = Database(large)
+    database = Database()
     try:
-        counts: list[int] = []
-        for path, one in zip(paths, found, strict=True):
-            plain = path if one.plain else _plain(path, one, database.folder)
-            kinds = _held(database, path, plain, one, kinds, reading, counts)
-        rows = sum(counts)
-        if not rows:
+        plain = [
+            path if one.plain else _plain(path, one, database.folder / f"{at}.csv")
+            for at, (path, one) in enumerate(zip(paths, found, strict=True))
+        ]
+        files = [Text(*each) for each in zip(paths, plain, found, strict=True)]
+        large = sum(path.stat().st_size for path in plain) > free_memory() * MOST_MEMORY
+        made = _read(database, files, kinds, reading, large)
+        place = _places(files)
+        if large:
+            return Stored(
+                name, columns, database, "disk.kept", False, place, found[0].decimal, notes
+            )
+        database.close()
+        chunks = [chunk for some in made for chunk in some if len(chunk[0])]
+        if not chunks:
             raise BadInput(f"{name} has no rows")
-        table = Stored(
-            name, database, columns, rows, False, _places(paths, found, counts), hint, notes
-        )
-        return table if large else table.loaded()
+        return Chunked(name, columns, chunks, place, found[0].decimal, notes)
     except BaseException:
         database.close()
         raise
 
 
-def _plain(path: Path, found: Dialect, folder: Path) -> Path:
+@dataclass(frozen=True)
+class Text:
+    """A text file: where it is, where it lies as plain UTF-8, and how it is written."""
+
+    path: Path
+    plain: Path
+    found: Dialect
+
+
+def _plain(path: Path, found: Dialect, target: Path) -> Path:
     """A copy of a file in UTF-8, unpacked, with one kind of line ends."""
-    target = folder / "plain.csv"
     with (
         dialects.text(path, found.encoding) as file,
         target.open("w", encoding="utf-8", newline="") as out,
@@ -70,66 +90,63 @@ def _plain(path: Path, found: Dialect, folder: Path) -> Path:
     return target
 
 
-def _held(
-    database: Database,
-    path: Path,
-    plain: Path,
-    found: Dialect,
-    kinds: dict[str, bool],
-    reading: Reading,
-    counts: list[int],
-) -> dict[str, bool]:
-    """Puts a file into the table `t`; columns with words among the numbers are read as words."""
+def _read(
+    database: Database, files: list[Text], kinds: dict[str, bool], reading: Reading, large: bool
+) -> list[list[list[Series]]]:
+    """The pieces of each file, or nothing, but the table `kept` in the database, where it is large.
+
+    Columns that turn out to have words among the numbers are read as words, in all files.
+    """
     import duckdb
 
-    columns = list(kinds)
-    connection = database.connection
+    sizes, columns = LINES, list(kinds)
     while True:
-        query = _query(plain, found, kinds, reading)
-        try:
-            if not counts:
-                connection.execute(f"CREATE OR REPLACE TABLE t AS {query}")
-            else:
-                connection.execute(f"INSERT INTO t {query}")
-            held = connection.execute("SELECT count(*) FROM t").fetchall()[0][0]
-            counts.append(held - sum(counts))
-            return kinds
-        except duckdb.Error as error:
-            column = re.search(r'when converting column "c(\d+)"', str(error))
-            if column is None or not isinstance(error, duckdb.ConversionException):
-                raise _refused(path, found, error) from None
-            odd = {columns[int(column[1])]}
-        try:
-            odd |= _not_numbers(connection, plain, found, kinds, reading)
+        made: list[list[list[Series]]] = []
+        for number, file in enumerate(files):
+            query = _query(file, kinds, reading, sizes)
+            try:
+                if large:
+                    database.keep(query, first=not number)
+                else:
+                    made.append(list(database.stream(query, exact=False)))
+                continue
+            except (duckdb.Error, RuntimeError) as error:
+                column = re.search(r'when converting column "c(\d+)"', str(error))
+                if "Maximum line size" in str(error) and sizes == LINES:
+                    sizes = LONG_LINES
+                    break
+                if column is None:
+                    raise _refused(file, error) from None
+                odd = {columns[int(column[1])]}
+            try:
+                odd |= _not_numbers(database.connection, file, kinds, reading, sizes)
+            except duckdb.Error as error:
+                raise _refused(file, error) from None
             kinds = {name: numeric and name not in odd for name, numeric in kinds.items()}
-            if counts:  # what came from files before is turned into words as well
-                for at, name in enumerate(columns):
-                    if name in odd:
-                        connection.execute(f"ALTER TABLE t ALTER c{at} TYPE VARCHAR")
-        except duckdb.Error as error:
-            raise _refused(path, found, error) from None
+            break
+        else:
+            return made
 
 
 def _query(
-    plain: Path, found: Dialect, kinds: dict[str, bool], reading: Reading, count: bool = False
+    file: Text, kinds: dict[str, bool], reading: Reading, sizes: str, words: bool = False
 ) -> str:
-    """Reads a file's columns as c0, c1, ..., in the order of `kinds`."""
+    """Reads a file's columns as c0, c1, ..., in the order of `kinds`; words: none as numbers."""
     order = {name: at for at, name in enumerate(kinds)}
-    held, numeric = [], []
+    found = file.found
+    held = []
     for at, column in enumerate(found.columns):
         name = f"c{order[column]}" if column in order else f"empty{at}"
-        double = column in order and kinds[column] and not count
+        double = column in order and kinds[column] and not words
         held.append(f"{quoted(name)}: '{'DOUBLE' if double else 'VARCHAR'}'")
-        numeric.append(name)
     nulls = NULLS if reading.missing is None else ("", *reading.missing)
-    words = ", ".join(quoted(word) for word in dict.fromkeys(nulls))
+    told = ", ".join(quoted(word) for word in dict.fromkeys(nulls))
     chosen = ", ".join(f"c{at}" for at in range(len(kinds)))
     return (
-        f"SELECT {chosen} FROM read_csv({quoted(_literal(plain))}, auto_detect = false,"
+        f"SELECT {chosen} FROM read_csv({quoted(_literal(file.plain))}, auto_detect = false,"
         f" delim = {quoted(found.delimiter)}, quote = '\"', escape = '\"', header = false,"
-        f" skip = {found.first}, nullstr = [{words}], columns = {{{', '.join(held)}}},"
-        f" decimal_separator = {quoted(found.decimal or '.')}, strict_mode = true,"
-        " max_line_size = 20000000)"
+        f" skip = {found.first}, nullstr = [{told}], columns = {{{', '.join(held)}}},"
+        f" decimal_separator = {quoted(found.decimal or '.')}, strict_mode = true, {sizes})"
     )
 
 
@@ -139,57 +156,53 @@ def _literal(path: Path) -> str:
 
 
 def _not_numbers(
-    connection: DuckDBPyConnection,
-    plain: Path,
-    found: Dialect,
-    kinds: dict[str, bool],
-    reading: Reading,
+    connection: DuckDBPyConnection, file: Text, kinds: dict[str, bool], reading: Reading, sizes: str
 ) -> set[str]:
     """The columns of numbers in which some cell is none."""
     names = [name for name, numeric in kinds.items() if numeric]
     at = {name: f"c{number}" for number, name in enumerate(kinds)}
-    decimal = found.decimal or "."
+    comma = file.found.decimal == ","
     told = ", ".join(
         f"bool_or({at[n]} IS NOT NULL AND TRY_CAST("
-        + (f"replace({at[n]}, ',', '.')" if decimal == "," else at[n])
+        + (f"replace({at[n]}, ',', '.')" if comma else at[n])
         + " AS DOUBLE) IS NULL)"
         for n in names
     )
-    query = _query(plain, found, kinds, reading, count=True)
+    query = _query(file, kinds, reading, sizes, words=True)
     answer = connection.execute(f"SELECT {told} FROM ({query})").fetchall()[0]
     return {name for name, odd in zip(names, answer, strict=True) if odd}
 
 
-def _refused(path: Path, found: Dialect, error: Exception) -> BadInput:
+def _rows(file: Text) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a file, each with the line that it ends on, as an editor counts. Slow."""
+    found = file.found
+    with dialects.text(file.path, found.encoding) as text:
+        yield from dialects.rows_of(iter(text), file.path.name, found.delimiter, found.skipped)
+
+
+def _refused(file: Text, error: Exception) -> BadInput:
     """What DuckDB says of a file, with the line as an editor counts it."""
+    found, name = file.found, file.path.name
     wanted = len(found.columns)
     try:
-        with dialects.text(path, found.encoding) as file:
-            rows = dialects.rows_of(iter(file), path.name, found.delimiter, found.skipped)
-            for line, row in rows:
-                if len(row) != wanted:
-                    return BadInput(
-                        dialects.ragged(path.name, line, len(row), wanted, found.delimiter)
-                    )
+        for line, row in _rows(file):
+            if len(row) != wanted:
+                return BadInput(dialects.ragged(name, line, len(row), wanted, found.delimiter))
     except BadInput as told:
         return told
     first = str(error).split("\n")[0].removeprefix("Invalid Input Error: ")
-    return BadInput(f"{path.name} cannot be read as a table: {first}")
+    return BadInput(f"{name} cannot be read as a table: {first}")
 
 
-def _places(paths: list[Path], found: list[Dialect], counts: list[int]) -> Any:
+def _places(files: list[Text]) -> Callable[[int], str]:
     """Where rows stand in the files, as an editor counts lines."""
 
     def place(row: int) -> str:
-        for path, one, count in zip(paths, found, counts, strict=True):
-            if row >= count:
-                row -= count
-                continue
-            with dialects.text(path, one.encoding) as file:
-                rows = dialects.rows_of(iter(file), path.name, one.delimiter, one.skipped)
-                wanted = row + one.header
-                line = next(line for at, (line, _) in enumerate(rows) if at == wanted)
-            return f"{path.name}, line {line}"
-        return f"{paths[-1].name}, row {row}"
+        for file in files:
+            for number, (line, _) in enumerate(_rows(file)):
+                if number == row + file.found.header:
+                    return f"{file.path.name}, line {line}"
+            row -= number + 1 - file.found.header
+        return f"{files[-1].path.name}, row {row}"
 
     return place

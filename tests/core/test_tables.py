@@ -231,7 +231,7 @@ def test_words_among_numbers_have_features_of_their_own(tmp_path: Path) -> None:
     path = write(tmp_path / "m.csv", "a,y\n" + "\n".join(lines))
     data = lm.datasets.load(path)
     assert data.feature_names == ("a", "a=abc")
-    assert "'abc' (m.csv, line 9)" in data.plan[0].why
+    assert "'abc' (m.csv, line 9, column 'a')" in data.plan[0].why
     x = data.encoding.features(path)
     np.testing.assert_array_equal(x[[6, 7, 8], 1], [0, 1, 0])
     np.testing.assert_array_equal(x[[6, 8], 0], [6, 8])
