@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..kernels.errors import BadInput
 from . import blocks
 from .checks import check_count
 from .graph.graph import Node
 from .layers import Context, Layer, Parameter
+
+MOST = 1000  # members: a graph has nodes for each
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class Ensemble(Layer):
     "1.3.0.weight": of the first layer of member 3 of the ensemble that is layer 1.
 
     layers: a sequence of layers, the same for each member; one that learns from all rows, as
-        `Standardize` does, must stand before the ensemble. members: how many, from 1.
+        `Standardize` does, must stand before the ensemble. members: how many, from 1 to
+        1000.
     Raises: BadInput.
     """
 
@@ -31,6 +35,8 @@ class Ensemble(Layer):
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", blocks.check_layers("Ensemble", self.layers))
         check_count("Ensemble: members", self.members)
+        if self.members > MOST:
+            raise BadInput(f"Ensemble: members must be at most {MOST}, not {self.members}")
 
     def _all(self, found: Mapping[str, Parameter]) -> dict[str, Parameter]:
         """One member's arrays, for each of them."""

@@ -61,7 +61,7 @@ def train_table(
     classes = data.task != "regression"
     outputs = len(data.class_names) if classes else 1
     say(f"network  {_brief(fitted, settings.dtype, outputs)}, which")
-    say(f"         hold out {fitted.validation:.0%} of the rows each, and stop when those say so")
+    say(f"         learn from {1.0 - fitted.validation:.0%} of the rows each, and stop by the rest")
     with progress(show) as told:
         trained = train(
             data.x_train, data.y_train, columns, data.task, outputs, recipe,
@@ -73,10 +73,9 @@ def train_table(
     say(f"         chosen by {trained.model.backend_reason}")
     for note in trained.notes:
         say(f"note     {note}")
-    best = [member.best_epoch for member in trained.members]
-    say(f"epochs   {sum(member.epochs for member in trained.members)} in all, of at most")
-    say(f"         {fitted.members} x {trained.recipe.epochs}; the best were {min(best)} to")
-    say(f"         {max(best)}")
+    best, done = ([getattr(m, name) for m in trained.members] for name in ("best_epoch", "epochs"))
+    say(f"epochs   {sum(done)} in all, of {len(done)} x {trained.recipe.epochs} at most; the best")
+    say(f"         were {min(best)} to {max(best)}")
     if log is not None:
         write_log(log, trained)
     used = {name: getattr(trained.recipe, name) for name in NUMBERS}
