@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
+from time import perf_counter
 from typing import Annotated, Any
 
 import typer
@@ -96,8 +96,13 @@ def train(
             " SELECT; or an NPZ."
         ),
     ] = "digits",
-    hidden: Annotated[str, typer.Option(help="Sizes of the hidden layers.")] = "128,64",
-    activation: Annotated[str, typer.Option(help="Activation of the hidden layers.")] = "relu",
+    hidden: Annotated[
+        str | None,
+        typer.Option(help="Sizes of the hidden layers, such as 128,64; left away: the recipe's."),
+    ] = None,
+    activation: Annotated[
+        str, typer.Option(help="Activation of the hidden layers; auto: the recipe's.")
+    ] = "auto",
     loss: Annotated[
         str,
         typer.Option(
@@ -108,10 +113,29 @@ def train(
     backend: Annotated[
         str, typer.Option(help="auto, loops, numpy, numba, cupy, cpu, cuda:0, or a list of them.")
     ] = "auto",
-    epochs: Annotated[int, typer.Option(min=0, help="Passes over the training data, in all.")] = 60,
-    batch_size: Annotated[int, typer.Option(min=1, help="Rows a step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Adam's learning rate.")] = 1e-3,
-    dropout: Annotated[float, typer.Option(help="Drop rate behind each hidden layer.")] = 0.2,
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="tabular: an ensemble that stops early; simple: one plain network; auto: tabular"
+            " for tables, simple for all else."
+        ),
+    ] = "auto",
+    epochs: Annotated[
+        int | None, typer.Option(min=0, help="Passes over the training data, at most.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows a step.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Adam's learning rate; of a schedule its highest.")
+    ] = None,
+    dropout: Annotated[
+        float | None, typer.Option(help="Drop rate behind each hidden layer.")
+    ] = None,
+    members: Annotated[
+        int | None, typer.Option(min=1, help="Networks of the ensemble that a table is taught.")
+    ] = None,
+    time: Annotated[
+        float | None, typer.Option(help="Seconds that training on a table may take, about.")
+    ] = None,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
     seed: Annotated[int, typer.Option(help="Keys weights, order of rows, dropout, split.")] = 0,
     label: Annotated[
@@ -152,6 +176,12 @@ def train(
     log: Annotated[
         Path | None, typer.Option(help="Append a line per epoch to this .csv or .jsonl file.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write what the test says, beside simpler models, to this .html page, or .txt."
+        ),
+    ] = None,
     repeat: Annotated[
         Path | None,
         typer.Option("--repeat", "--from-json", help="Repeat the run that --json printed."),
@@ -173,6 +203,7 @@ def train(
     with honest():
         _check_target("--save", save)
         _check_target("--log", log)
+        _check_target("--report", report)
         given = _given(context)
         if repeat is not None:
             _check_repeat(given)
@@ -180,16 +211,17 @@ def train(
             given = set(NAMES)
         else:
             settings = Settings(
-                data, label, task, impute, test_size, _sizes(hidden), activation, backend,
-                epochs, batch_size, learning_rate, dropout, dtype, seed, loss, types, missing,
-                header, drop, delimiter, decimal, encoding,
+                data, label, task, impute, test_size, None if hidden is None else _sizes(hidden),
+                activation, backend, epochs, batch_size, learning_rate, dropout, dtype, seed,
+                loss, types, missing, header, drop, delimiter, decimal, encoding, recipe,
+                members, time,
             )  # fmt: skip
-        report = jobs.train(
+        told = jobs.train(
             settings, say, save=save, resume=resume, overwrite=overwrite, log=log,
-            verbose=0 if as_json else "auto", given=given,
+            verbose=0 if as_json else "auto", given=given, page=report,
         )  # fmt: skip
         if as_json:
-            typer.echo(json.dumps(report))
+            typer.echo(json.dumps(told))
 
 
 def _given(context: typer.Context) -> set[str]:
@@ -347,9 +379,9 @@ def warmup(
 
     with honest():
         chosen = preferred(backend).backend
-        start = time.perf_counter()
+        start = perf_counter()
         count = sum(1 for _ in chosen.warmup())
-        seconds = time.perf_counter() - start
+        seconds = perf_counter() - start
         typer.echo(f"{chosen.name}: {count} pieces of machine code ready in {seconds:.1f} s")
         if chosen.thresholds()[1] and measure is not False:
             _measure(anew=measure is True)
@@ -364,13 +396,13 @@ def _measure(anew: bool) -> None:
 
     if thresholds.mode() == "default" or not (anew or thresholds.problem()):
         return
-    start = time.perf_counter()
+    start = perf_counter()
     try:
         path = tuning.measure_and_keep()
     except tuning.Unquiet as error:
         typer.echo(f"nothing was measured, and no file written: {error}")
     else:
-        seconds = time.perf_counter() - start
+        seconds = perf_counter() - start
         typer.echo(f"thresholds measured in {seconds:.1f} s, for programs that start now: {path}")
 
 
@@ -395,9 +427,9 @@ def devices(
             raise typer.Exit(_check(get_backend(check), as_json))
     rows = []
     for name in registry.names():
-        start = time.perf_counter()
+        start = perf_counter()
         found = registry.status(name)
-        rows.append((found, time.perf_counter() - start))
+        rows.append((found, perf_counter() - start))
     if as_json:
         told = [
             {**vars(s), "probe_seconds": t, "thresholds": described(s.name) if s.available else {}}

@@ -10,11 +10,11 @@ import lamina as lm
 import numpy as np
 import pytest
 from lamina.__main__ import app
-from lamina.core.command import jobs, predictions
+from lamina.core.command import jobs, predictions, results
 from lamina.core.command.settings import Settings, option, words
 from typer.testing import CliRunner
 
-BEGUN = ["--hidden", "8", "--epochs", "2", "--backend", "numpy"]
+BEGUN = ["--recipe", "simple", "--hidden", "8", "--epochs", "2", "--backend", "numpy"]
 
 
 def run(*given: object) -> Any:
@@ -45,7 +45,7 @@ def begun(folder: Path) -> tuple[Path, Path]:
         (["--test-size", "0.5"], "--test-size 0.2, not --test-size 0.5"),
         (["--test-size", "0"], "--test-size 0.2, not --test-size 0"),
         (["--activation", "tanh"], "--activation relu, not --activation tanh"),
-        (["--dropout", "0"], "--dropout 0.2, not --dropout 0"),
+        (["--dropout", "0.5"], "--dropout 0.0, not --dropout 0.5"),
         (["--label", "b"], "--label y, not --label b"),
         (["--task", "regression"], "--task classification, not --task regression"),
         (["--strict"], "no --strict, not --strict"),
@@ -206,7 +206,7 @@ def test_version() -> None:
     ],
 )
 def test_r2_is_scikit_learns(wanted: list[float], given: list[float], score: float) -> None:
-    found = jobs.r2_score(np.array(wanted, float), np.array(given, float))
+    found = results.r2_score(np.array(wanted, float), np.array(given, float))
     np.testing.assert_equal(found, score)
 
 
@@ -257,7 +257,8 @@ def test_advice_about_tables_in_the_words_of_the_shell(tmp_path: Path) -> None:
         ("a,y\n1e300,u\n2,v\n3,u\n4,v\n", [], "use --dtype float64"),
     ):
         data.write_text(text)
-        done = run("train", data, "--backend", "numpy", "--test-size", "0.25", *given)
+        plain = ["--recipe", "simple", "--backend", "numpy", "--test-size", "0.25"]
+        done = run("train", data, *plain, *given)
         assert told in done.stderr, done.output
     data.write_text("a,y\n" + "p,u\nq,v\n" * 9)
     run("train", data, "--save", model, *BEGUN)

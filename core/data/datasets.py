@@ -48,7 +48,8 @@ class Dataset:
     task: "classification" or "regression", why: what it was decided from.
     encoding: how a file's contents became these arrays.
     notes: what the reader of a table should know.
-    plan: how each column of a table was taken, and why.
+    plan: how each column of a table was taken, and why. held: of a table, the numbers of the rows
+        that are for testing, from 0; None of other data.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Dataset:
     encoding: Encoding | None = None
     notes: tuple[str, ...] = ()
     plan: tuple[Planned, ...] = ()
+    held: np.ndarray | None = None
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return iter((self.x_train, self.y_train, self.x_test, self.y_test))
@@ -202,7 +204,7 @@ def _table(
     x_train, x_test = _features(table, encoding, train, test, notes)
     return Dataset(
         table.name, x_train, y[some], x_test, y[rest], encoding.feature_names, encoding.classes,
-        found.task, found.why, encoding, (*table.notes, *notes), planned,
+        found.task, found.why, encoding, (*table.notes, *notes), planned, test,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import lamina as lm
 import numpy as np
 import pytest
-from lamina.core.command import jobs
+from lamina.core.command import jobs, predictions
 from lamina.core.data.database import Reading
 
 TOWNS = ("Ulm", "Bonn", "Kiel", "Jena")

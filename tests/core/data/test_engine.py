@@ -11,7 +11,7 @@ from typing import Any
 import lamina as lm
 import numpy as np
 import pytest
-from lamina.core.command import jobs
+from lamina.core.command import jobs, networks, predictions
 from lamina.core.data import datasets, engine, spill, stream, texts
 from lamina.core.data.database import Chunked, Database, Stored, quoted
 from lamina.kernels.memory import forget
@@ -175,7 +175,8 @@ def test_what_memory_is_too_small_for(
     assert list((folder / "spilled").iterdir()) == []
     for found, array in zip(data, wanted, strict=True):
         np.testing.assert_array_equal(found, array)
-    model = jobs.network(jobs.Settings(hidden=(4,), backend="numpy"), data)
+    settings = networks.plain(jobs.Settings(hidden=(4,), backend="numpy"), data)
+    model = networks.network(settings, data)
     model.fit(data.x_train, data.y_train, epochs=1, batch_size=8, verbose=0)
     assert np.isfinite(model.predict(data.x_test)).all()
 

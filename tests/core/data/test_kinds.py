@@ -7,7 +7,8 @@ from typing import Any
 import lamina as lm
 import numpy as np
 import pytest
-from lamina.core.command import jobs
+from lamina.core.command import networks
+from lamina.core.command.settings import Settings
 from lamina.core.data import plan
 
 Y = ["p", "q"] * 20
@@ -184,11 +185,11 @@ def test_the_plan_as_a_table() -> None:
 
 def test_the_network_leaves_zeros_and_ones_alone() -> None:
     data = load(CYCLE[3])
-    settings = jobs.Settings(hidden=(4,), backend="numpy")
-    model = jobs.network(settings, data)
+    settings = networks.plain(Settings(hidden=(4,), backend="numpy"), data)
+    model = networks.network(settings, data)
     assert model.layers[0] == lm.Standardize(columns=1)
     model.fit(data.x_train, data.y_train, epochs=1, verbose=0)
     mean = model.state.read("statistics")[:4]
     np.testing.assert_allclose(mean, [np.mean(NUMBERS), 0, 0, 0], rtol=1e-6)
-    plain = jobs.network(settings, lm.datasets.load({"n": NUMBERS, "y": Y}, test_size=0))
+    plain = networks.network(settings, lm.datasets.load({"n": NUMBERS, "y": Y}, test_size=0))
     assert plain.layers[0] == lm.Standardize()
