@@ -338,11 +338,11 @@ class Sequential:
 
     def _table_of(self, x: Any) -> Encoding | None:
         """The encoding, where x is a table that it has to encode first."""
-        if self.encoding is None or not self.encoding.columns or isinstance(x, np.ndarray):
+        if self.encoding is None:
             return None
-        from .data.engine import is_table
+        from .data.answers import encoding_of
 
-        return self.encoding if is_table(x) else None
+        return encoding_of(self.encoding, x)
 
     def prepare(self) -> Predictor:
         """`predict` without its checks, for many small calls: a function of row-major arrays.

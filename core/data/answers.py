@@ -9,6 +9,14 @@ from typing import Any
 import numpy as np
 
 from .encoding import Encoding
+from .engine import is_table
+
+
+def encoding_of(encoding: Encoding | None, x: Any) -> Encoding | None:
+    """The encoding, where x is a table that it has to encode before a model takes it."""
+    if encoding is None or not encoding.columns or isinstance(x, np.ndarray):
+        return None
+    return encoding if is_table(x) else None
 
 
 def predicted(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from ...backends.state import Control, DataBlock, State
 from ...kernels.errors import BadInput, CheckpointError, DtypeError, LaminaError, ShapeError
 from ...kernels.spec import DTYPES
 from ..arrays import host_array
+from ..data.answers import encoding_of, predicted
+from ..data.encoding import Encoding
 from ..data.frames import is_frame
 from ..graph.autodiff import compute
 from ..graph.graph import Node, constant
@@ -22,10 +24,6 @@ from .batches import Plan, plan_of
 from .reading import Parsed, Port
 from .tracing import chosen_output, trace
 from .values import Tensor, Unknown, bounded
-
-if TYPE_CHECKING:
-    from ..data.encoding import Encoding
-
 
 WORDS = "object"  # the dtype of strings
 
@@ -103,9 +101,19 @@ class OnnxNetwork:
         """The network's output for rows: one array, (n, ...).
 
         x: (n, ...) of the graph's one input, cast to its dtype; of several inputs a dictionary, or
-            a data frame with a column for each.
-        Raises: BadInput, ShapeError, DtypeError.
+            a data frame with a column for each. Of a file with a table's encoding also such a
+            table, as in `Sequential.predict`.
+        Raises: BadInput, UnknownName, ShapeError, DtypeError.
         """
+        encoding = self._table_of(x)
+        return self._predict(x) if encoding is None else predicted(self._predict, encoding, x)
+
+    def _table_of(self, x: Any) -> Encoding | None:
+        """The encoding, where x is a table that it has to encode first."""
+        named = isinstance(x, Mapping) and set(x) == {port.name for port in self.inputs}
+        return None if named else encoding_of(self.encoding, x)
+
+    def _predict(self, x: Any) -> np.ndarray:
         given = x
         if len(self.inputs) > 1 and is_frame(x) and not isinstance(x, Mapping):
             given = {port.name: np.asarray(x[port.name])[:, None] for port in self.inputs}
@@ -130,11 +138,13 @@ class OnnxNetwork:
     def predict_classes(self, x: Any) -> np.ndarray:
         """Class numbers, (n,) int32: the likeliest of several outputs, 0 or 1 of a single one.
 
-        x: as in `predict`. Raises: BadInput when the graph does not end in softmax or sigmoid.
+        x: as in `predict`; of a table the classes' names come, (n,) strings.
+        Raises: BadInput when the graph does not end in softmax or sigmoid.
         """
         if self.output not in PROBABILITIES:
             raise BadInput("predict_classes needs a graph that ends in softmax or sigmoid")
-        return classes_of(self.predict(x), self.output)
+        found, encoding = classes_of(self.predict(x), self.output), self._table_of(x)
+        return found if encoding is None else np.array(encoding.classes)[found]
 
     def run(
         self, inputs: Mapping[str, Any], outputs: Sequence[str] | None = None

@@ -11,20 +11,19 @@ from typing import Any, Self
 
 import numpy as np
 
-try:
-    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-    from sklearn.utils import check_random_state
-    from sklearn.utils.validation import check_is_fitted
-except ImportError as error:
-    raise ImportError(
-        "lm.TabularClassifier and lm.TabularRegressor are estimators of scikit-learn:"
-        ' pip install "lamina[metrics]"'
-    ) from error
-
 from ...backends.selection import Choice
 from ...kernels.errors import BadInput
 from ..data import datasets
 from ..data.frames import is_frame
+from ..data.tables import standard
+from ..estimators.scikit import (
+    BaseEstimator,
+    ClassifierMixin,
+    RegressorMixin,
+    check_is_fitted,
+    check_random_state,
+    row_weights,
+)
 from ..model import Sequential
 from .columns import Columns
 from .recipe import EMBED_FROM, Recipe
@@ -93,9 +92,7 @@ class Tabular(BaseEstimator):  # type: ignore[misc]
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         rng = check_random_state(self.random_state)
-        share = None if weights is None else np.asarray(weights, np.float64).reshape(-1)
-        if share is not None and len(share) != len(y):
-            raise BadInput(f"sample_weight has {len(share)} numbers for {len(y)} rows")
+        share = None if weights is None else row_weights(weights, data.x_train)
         self.trained_ = train(
             data.x_train, y, Columns.of(data.encoding), self.task,
             max(len(data.encoding.classes), 1), self._recipe(), backend=self.backend,
@@ -104,6 +101,11 @@ class Tabular(BaseEstimator):  # type: ignore[misc]
         self.model_ = self.trained_.model
         self.model_.encoding = data.encoding
         return self
+
+    def to_sequential(self) -> Sequential:
+        """The trained ensemble, an `lm.Sequential` that takes tables. Raises: NotFittedError."""
+        check_is_fitted(self, "model_")
+        return self.model_
 
     def _outputs(self, X: Any) -> np.ndarray:
         """The network's outputs for rows, (n, outputs). Raises: BadInput for other columns."""
@@ -191,13 +193,8 @@ class TabularRegressor(RegressorMixin, Tabular):  # type: ignore[misc]
         targets = column(y).astype(np.float64)
         if not np.isfinite(targets).all():
             raise BadInput(f"y holds NaN or infinity, first in row {_first_odd(targets)}")
-        if targets.min() == targets.max():
-            raise BadInput(f"y is {targets[0]:g} in every row: there is nothing to learn")
-        most = float(np.abs(targets).max())  # squares of the largest numbers would overflow
-        mean, scale = (targets / most).mean() * most, (targets / most).std() * most
-        name = target_name(y)
-        self._fit(X, (targets - mean) / scale, targets, name, sample_weight)
-        return self
+        mean, scale = standard("y", targets)
+        return self._fit(X, (targets - mean) / scale, targets, target_name(y), sample_weight)
 
     def predict(self, X: Any) -> np.ndarray:
         """The target of each row in its own units, (n,) float64. X: as in `fit`."""
