@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from threading import Event
@@ -246,8 +246,10 @@ def fit_all(job: Job, told: Callable[[int, int], None] | None = None) -> list[Me
 
     # A thread for each even where there is one: the main thread is then free for Ctrl-C.
     with ThreadPoolExecutor(workers, thread_name_prefix="lamina-member") as pool:
-        asked = [pool.submit(one, number) for number in range(len(held))]
+        asked: list[Future[Member]] = []
         try:
+            for number in range(len(held)):
+                asked.append(pool.submit(one, number))
             while wait(asked, LOOK_SECONDS, FIRST_EXCEPTION).not_done:
                 if any(each.done() and each.exception() for each in asked):
                     break
