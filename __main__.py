@@ -63,7 +63,10 @@ Missing = Annotated[
 ]
 Header = Annotated[
     bool | None,
-    typer.Option("--header/--no-header", help="Whether the first line names the columns."),
+    typer.Option(
+        "--header/--no-header",
+        help="Whether the first line names the columns, or they are c1, c2, ...",
+    ),
 ]
 Delimiter = Annotated[str | None, typer.Option(help="What parts the cells: a character, or tab.")]
 DecimalSign = Annotated[str | None, typer.Option(help="The sign before fractions: . or ,")]

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.memory import forget
 from .device import Array, Device
 from .program import Layout
 
 Casts = Mapping[str, Callable[[np.ndarray, str], np.ndarray]]  # by a column's name
+SCATTERED = 4096  # rows of a file read together: each may bring 64 kB of it into memory
 
 
 class State:
@@ -99,6 +101,17 @@ def restored(
     return state
 
 
+def _taken(column: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Rows of an array in a file, in any order, with little of it in memory at a time."""
+    if len(numbers) <= SCATTERED:
+        return np.asarray(column[numbers])
+    found = np.empty((len(numbers), *column.shape[1:]), column.dtype)
+    for start in range(0, len(numbers), SCATTERED):
+        found[start : start + SCATTERED] = column[numbers[start : start + SCATTERED]]
+        forget(column)
+    return found
+
+
 class DataBlock:
     """Rows of data for one backend, and an order to visit them in.
 
@@ -133,6 +146,7 @@ class DataBlock:
                 self.streamed[name] = column
             else:
                 self.columns[name] = backend.borrow(column)
+        self.touched = 0
         self.weights = weights
         self.order: np.ndarray | None = None
         self.device_order: Array | None = None
@@ -147,7 +161,11 @@ class DataBlock:
     def read(self, name: str, start: int, rows: int) -> Array:
         """Rows [start, start + rows) of the order of a streamed column, on the device."""
         column, stop = self.streamed[name], start + rows
-        part = column[start:stop] if self.order is None else column[self.order[start:stop]]
+        self.touched += rows
+        if self.touched > SCATTERED:
+            self.touched = 0
+            forget(column)
+        part = column[start:stop] if self.order is None else _taken(column, self.order[start:stop])
         cast = self.casts.get(name, np.asarray)
         return self.backend.asarray(cast(part, self.dtype))
 

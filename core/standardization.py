@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..kernels.memory import forget
+
 ROWS = 65_536  # looked at together; x may be on disk
 ULPS = 8.0  # a deviation of so many roundings of the mean is none
 LOST = 2.0**-15  # of a deviation: what rounding may cost before the host takes the mean off
@@ -20,6 +22,7 @@ def _parts(x: np.ndarray, weights: np.ndarray | None) -> Iterator[tuple[np.ndarr
     """The rows that count, a few at a time, with their weights: (k, 1, ...) float64."""
     for start in range(0, len(x), ROWS):
         part = x[start : start + ROWS]
+        forget(x)
         if weights is None:
             yield part, np.ones(())
             continue

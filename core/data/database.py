@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,7 @@ class Chunked(Table):
         super().__init__(name, dict.fromkeys(columns), place, hint, notes)  # type: ignore[arg-type]
         self._chunks, self._rows = chunks, sum(len(chunk[0]) for chunk in chunks)
         self.once = False
+        self._desk: np.ndarray | None = None
 
     @property
     def rows(self) -> int:
@@ -75,10 +76,23 @@ class Chunked(Table):
         at = self.columns.index(column)
         return joined([chunk[at] for chunk in self._chunks])
 
+    def glance(self, column: str) -> Series:
+        """The same, good until the next glance: numbers are put where the last ones were."""
+        self.check(column)
+        at = self.columns.index(column)
+        parts = [chunk[at] for chunk in self._chunks]
+        if len(parts) < 2 or any(part.kind != "number" for part in parts):
+            return joined(parts)
+        if self._desk is None:
+            self._desk = np.empty(self._rows)
+        values = np.concatenate([part.values for part in parts], out=self._desk)
+        return replace(parts[0], values=values)
+
     def batches(self, columns: Sequence[str]) -> Iterator[tuple[int, Table]]:
         """Tables of consecutive rows with the columns."""
         for column in columns:
             self.check(column)
+        self._desk = None
         at = [self.columns.index(column) for column in columns]
         start = 0
         for number in range(len(self._chunks)):
@@ -155,6 +169,8 @@ class Database:
                 "python_enable_replacements": "false",  # no variable of a program is a table
             },
         )
+        self.connection.execute("SET enable_progress_bar = false")  # it writes among our output
+        self.connection.execute("SET enable_external_file_cache = false")  # files are read once
 
     def stream(self, query: str, exact: bool) -> Iterator[list[Series]]:
         """The columns of a query's answer, some rows at a time. Raises: what DuckDB does."""

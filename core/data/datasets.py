@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from ...kernels.errors import BadInput, unknown
+from ...kernels.memory import forget
 from ..checks import check_count, check_number
 from . import arrays, engine, tables
 from .database import Chunked, Reading
@@ -34,7 +35,7 @@ from .formulas import flower, half_moons, rings
 from .frames import is_frame
 from .plan import Plan, Planned, parted_words, typed
 from .series import Series, Table
-from .spill import MOST_MEMORY, free_memory, spilled
+from .spill import room, spilled
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ def _features(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The features of rows to train and to test on; on disk where memory is too small for them."""
     width = len(encoding.feature_names)
-    large = (len(train) + len(test)) * width * 8 > free_memory() * MOST_MEMORY
+    large = (len(train) + len(test)) * width * 8 > room()
     made = [spilled(len(rows), width) if large else np.empty((len(rows), width))
             for rows in (train, test)]  # fmt: skip
     if isinstance(table, Chunked):
@@ -221,6 +222,7 @@ def _features(
         for rows, x in zip((train, test), made, strict=True):
             first, last = np.searchsorted(rows, (start, start + len(block)))
             x[first:last] = block[rows[first:last] - start]
+            forget(x)
     return made[0], made[1]
 
 

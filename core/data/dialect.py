@@ -176,7 +176,7 @@ def find(
         raise BadInput(f"{name} has no header")
     line, first = sample[0]
     columns = [word.strip() for word in first]
-    named = _named(name, line, columns, sample, header)
+    named = _named(name, line, columns, sample[1:], header)
     empty: tuple[int, ...] = ()
     if not named:
         columns = [f"c{i + 1}" for i in range(len(columns))]
@@ -233,18 +233,38 @@ def _named(
     name: str,
     line: int,
     columns: list[str],
-    sample: list[tuple[int, list[str]]],
+    body: list[tuple[int, list[str]]],
     header: bool | None,
 ) -> bool:
     """Whether the first row names the columns. Raises: BadInput where it may be data."""
     if header is not None:
         return header
-    if all(cells.number(word.replace(",", ".")) is not None for word in columns):
-        raise BadInput(
-            f"{name}, line {line} has numbers where names of columns should be: --no-header takes"
-            " it for a row, --header for names"
-        )
-    return True
+    told = [cells.number(word.replace(",", ".")) for word in columns]
+    odd = [
+        word
+        for word, value in zip(columns, told, strict=True)
+        if value is not None and (value < 0 or value != int(value))
+    ]
+    if all(value is not None for value in told):
+        what = "numbers"
+    elif odd:
+        what = repr(odd[0])
+    elif len(columns) > 1 and body and all(_among(w, at, body) for at, w in enumerate(columns)):
+        what = "the same words as other lines"
+    else:
+        return True
+    raise BadInput(
+        f"{name}, line {line} has {what} where names of columns should be: --no-header takes it for"
+        " a row, --header for names"
+    )
+
+
+def _among(word: str, at: int, body: list[tuple[int, list[str]]]) -> bool:
+    """Whether a word stands in its column further down, or is a number where all are numbers."""
+    column = [row[at].strip() for _, row in body if at < len(row)]
+    if cells.number(word) is not None and all(cells.number(cell) is not None for cell in column):
+        return True
+    return word in column
 
 
 def _given_names(
@@ -270,7 +290,7 @@ def _given_names(
         if columns.count(word) > 1:
             raise BadInput(
                 f"{name}, line {line}: the column name {word!r} stands {columns.count(word)} times:"
-                " rename one of them"
+                " rename one of them, or say --no-header where that is a row"
             )
     return columns, tuple(empty), notes
 

@@ -18,7 +18,7 @@ from . import texts
 from .database import Chunked, Database, Kept, Reading, Stored, named, nothing_kept, quoted
 from .frames import from_frame, is_frame
 from .series import Table, check_names
-from .spill import MOST_MEMORY, free_memory
+from .spill import room
 
 TEXT = (".csv", ".tsv", ".txt", ".tab", ".psv", ".data")
 PARQUET = (".parquet", ".pq")
@@ -109,7 +109,7 @@ def open_table(
     if isinstance(source, Table):
         return Borrowed(source)
     if is_frame(source):
-        return from_frame(source)
+        return from_frame(source, (reading or Reading()).decimal or ".")
     if not isinstance(source, (str, os.PathLike)):
         raise BadInput(f"a table is a path, a query or a data frame, not {type(source).__name__}")
     kept = words
@@ -125,7 +125,8 @@ class Borrowed(Table):
     def __init__(self, table: Table) -> None:
         super().__init__(table.name, {}, table.place, table.hint, table.notes)
         self.columns, self._table = table.columns, table
-        self.series, self.batches = table.series, table.batches  # type: ignore[method-assign]
+        self.series, self.glance = table.series, table.glance  # type: ignore[method-assign]
+        self.batches = table.batches  # type: ignore[method-assign]
 
     @property
     def rows(self) -> int:
@@ -172,7 +173,10 @@ def _typed(name: str, source: str, words: Kept, paths: list[Path]) -> Table:
                 for at, (column, kind, *_) in enumerate(told)
             )
             query = f"SELECT {chosen} FROM {source}"
-            chunks = database.gathered(query, True, free_memory() * MOST_MEMORY)
+            # A Parquet tells its rows, an answer does not until it is read.
+            sure = suffix(str(paths[0])) in PARQUET if paths else False
+            large = sure and database.count(source) * len(columns) * 8 > room()
+            chunks = None if large else database.gathered(query, True, room())
             if chunks is None:
                 if not paths:  # a query need not give the same rows when it is asked again
                     database.keep(query)

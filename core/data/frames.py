@@ -41,18 +41,21 @@ DAY = datetime.date(1970, 1, 1)
 
 def is_frame(source: Any) -> bool:
     """Whether it has named columns: a data frame, an Arrow table, or a dictionary of lists."""
-    if isinstance(source, Mapping):
+    if isinstance(source, Mapping) or hasattr(source, "collect_schema"):
         return True
     named = hasattr(source, "columns") or hasattr(source, "column_names")
     return named and hasattr(source, "__getitem__") and not isinstance(source, type)
 
 
-def from_frame(frame: Any) -> Table:
+def from_frame(frame: Any, decimal: str = ".") -> Table:
     """A data frame, an Arrow table or a dictionary of lists as a table; rows are counted from 0.
 
+    decimal: the sign before fractions, for words that are numbers. A lazy frame is collected.
     Raises: BadInput for columns without name, of the same name, or of unequal lengths.
     """
     name = "the data frame"
+    if hasattr(frame, "collect_schema") and hasattr(frame, "lazy") and hasattr(frame, "sink_csv"):
+        frame = frame.collect()  # of polars
     if isinstance(frame, Mapping):
         labels = list(frame)
     elif hasattr(frame, "column_names"):
@@ -68,7 +71,7 @@ def from_frame(frame: Any) -> Table:
         raise BadInput(f"{name} has no {'rows' if found else 'columns'}")
     if len({len(series) for series in found.values()}) > 1:
         raise BadInput(f"{name} has columns of unequal lengths")
-    return Table(name, found)
+    return Table(name, found, hint=decimal)
 
 
 def series_of(values: Any, what: str) -> Series:

@@ -96,7 +96,7 @@ def decide(table: Table, name: str, part: np.ndarray, plan: Plan) -> Planned:
 
     part: numbers of these rows. Raises: BadInput where two readings fit.
     """
-    series = table.series(name).cleaned(plan.missing)
+    series = table.glance(name).cleaned(plan.missing)
     look = Look(table, name, series, part, plan, plan.types.get(name, ""))
     if look.asked:
         return _asked(look)
@@ -302,7 +302,9 @@ def _category(look: Look, mixed: bool = False) -> Planned:
     if not embedded:
         kept = kept[:MOST_WORDS]
     why = f"{len(used)} different words"
-    if mixed:
+    if cells.padded(look.words):
+        why += ", digits with zeros in front"
+    elif mixed:
         word = series.words[used[0]]
         why += f", such as {word!r} ({look.cell(word)}), not all of them numbers"
     if len(kept) < len(used):

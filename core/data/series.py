@@ -58,7 +58,7 @@ class Series:
             return "" if np.isnat(value) else str(value)
         return self.words[value] if value >= 0 else ""
 
-    def spelled(self, as_numbers: bool = True) -> Series:
+    def spelled(self) -> Series:
         """The same cells as words; a whole number is written as such."""
         if self.kind == "word":
             return self
@@ -74,19 +74,16 @@ class Series:
 
         also: those words, instead of the usual ones.
         """
-        if self.kind != "word":
+        if self.kind != "word" or (self.exact and also is None):
             return self
-        given = also is not None
-        gone = () if self.exact and not given else also
-        stripped = [word.strip() for word in self.words]
-        lost = [not (self.exact and not given) and cells.missing(word, gone) for word in stripped]
-        if not any(lost) and stripped == list(self.words):
+        bare = [word if self.exact else word.strip() for word in self.words]
+        lost = [cells.missing(word, also) for word in bare]
+        if not any(lost) and bare == list(self.words):
             return self
-        kept = dict.fromkeys(word for word, out in zip(stripped, lost, strict=True) if not out)
+        kept = dict.fromkeys(word for word, gone in zip(bare, lost, strict=True) if not gone)
         places = {word: at for at, word in enumerate(kept)}
-        table = [-1 if out else places[word] for word, out in zip(stripped, lost, strict=True)]
-        codes = np.array([*table, -1], dtype=np.int32)[self.values]
-        return replace(self, values=codes, words=tuple(kept))
+        table = np.array([*(places.get(word, -1) for word in bare), -1], dtype=np.int32)
+        return replace(self, values=table[self.values], words=tuple(kept))
 
     def without(self, gone: Callable[[str], bool]) -> Series:
         """The same with cells missing whose words are such."""
@@ -168,6 +165,10 @@ class Table:
         """The cells of a column. Raises: UnknownName with the nearest spelling."""
         self.check(column)
         return self._series[column]
+
+    def glance(self, column: str) -> Series:
+        """The same, good until the next glance at any column."""
+        return self.series(column)
 
     def place(self, row: int) -> str:
         """Where a row stands, for messages."""

@@ -8,12 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-MOST_MEMORY = 0.25  # of what is free, that features may take
+SHARE, MOST = 0.25, 1.5e9  # of what memory is free, and bytes: that a table may take
 
 
 def free_memory() -> int:
     """Bytes that are free on this machine now."""
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def room() -> float:
+    """Bytes that a table may take in memory."""
+    return min(free_memory() * SHARE, MOST)
 
 
 def spilled(rows: int, columns: int) -> np.ndarray:

@@ -6,10 +6,11 @@ Arrow's, and columns are views of its memory that are copied once.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 from collections.abc import Iterator
-from ctypes import POINTER, Structure, c_char_p, c_int, c_int64, c_void_p
+from ctypes import POINTER, Structure, addressof, c_char_p, c_int, c_int64, c_void_p
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -22,35 +23,34 @@ if TYPE_CHECKING:
 LARGE = 1 << 20  # bytes, from which on memory is the system's and not the allocator's
 
 
+_Call = ctypes.CFUNCTYPE(None, c_void_p)  # of an address of one of these
+_Ask = ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p)
+
+
 class _Schema(Structure):
-    pass
+    _fields_ = (
+        ("format", c_char_p), ("name", c_char_p), ("metadata", c_void_p), ("flags", c_int64),
+        ("n_children", c_int64), ("children", POINTER(c_void_p)), ("dictionary", c_void_p),
+        ("release", _Call), ("private", c_void_p),
+    )  # fmt: skip
 
 
 class _Array(Structure):
-    pass
+    _fields_ = (
+        ("length", c_int64), ("null_count", c_int64), ("offset", c_int64), ("n_buffers", c_int64),
+        ("n_children", c_int64), ("buffers", POINTER(c_void_p)), ("children", POINTER(c_void_p)),
+        ("dictionary", c_void_p), ("release", _Call), ("private", c_void_p),
+    )  # fmt: skip
 
 
 class _Stream(Structure):
-    pass
+    _fields_ = (
+        ("get_schema", _Ask), ("get_next", _Ask),
+        ("get_last_error", ctypes.CFUNCTYPE(c_char_p, c_void_p)), ("release", _Call),
+        ("private", c_void_p),
+    )  # fmt: skip
 
 
-_Schema._fields_ = [
-    ("format", c_char_p), ("name", c_char_p), ("metadata", c_void_p), ("flags", c_int64),
-    ("n_children", c_int64), ("children", POINTER(POINTER(_Schema))), ("dictionary", c_void_p),
-    ("release", ctypes.CFUNCTYPE(None, POINTER(_Schema))), ("private", c_void_p),
-]  # fmt: skip
-_Array._fields_ = [
-    ("length", c_int64), ("null_count", c_int64), ("offset", c_int64), ("n_buffers", c_int64),
-    ("n_children", c_int64), ("buffers", POINTER(c_void_p)),
-    ("children", POINTER(POINTER(_Array))), ("dictionary", c_void_p),
-    ("release", ctypes.CFUNCTYPE(None, POINTER(_Array))), ("private", c_void_p),
-]  # fmt: skip
-_Stream._fields_ = [
-    ("get_schema", ctypes.CFUNCTYPE(c_int, POINTER(_Stream), POINTER(_Schema))),
-    ("get_next", ctypes.CFUNCTYPE(c_int, POINTER(_Stream), POINTER(_Array))),
-    ("get_last_error", ctypes.CFUNCTYPE(c_char_p, POINTER(_Stream))),
-    ("release", ctypes.CFUNCTYPE(None, POINTER(_Stream))), ("private", c_void_p),
-]  # fmt: skip
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = c_void_p, [ctypes.py_object, c_char_p]
 
@@ -67,23 +67,26 @@ def batches(connection: DuckDBPyConnection, query: str) -> Iterator[list[Column]
     capsule = connection.sql(query).__arrow_c_stream__()
     stream = _Stream.from_address(_pointer(capsule, b"arrow_array_stream"))
     schema, array = _Schema(), _Array()
-    _check(stream, stream.get_schema(ctypes.byref(stream), ctypes.byref(schema)))
+    _check(stream, stream.get_schema(addressof(stream), addressof(schema)))
     try:
-        formats = [schema.children[i].contents.format.decode() for i in range(schema.n_children)]
+        children = [_Schema.from_address(schema.children[i]) for i in range(schema.n_children)]
+        formats = [child.format.decode() for child in children]
         while True:
-            _check(stream, stream.get_next(ctypes.byref(stream), ctypes.byref(array)))
+            _check(stream, stream.get_next(addressof(stream), addressof(array)))
             if not array.release:
                 return
             try:
                 room = _room(array.length * len(formats) * 8)
                 yield [
-                    _column(array.children[i].contents, one, room[i * array.length * 8 :])
+                    _column(
+                        _Array.from_address(array.children[i]), one, room[i * array.length * 8 :]
+                    )
                     for i, one in enumerate(formats)
                 ]
             finally:
-                array.release(ctypes.byref(array))
+                array.release(addressof(array))
     finally:
-        schema.release(ctypes.byref(schema))
+        schema.release(addressof(schema))
         del capsule
 
 
@@ -91,12 +94,16 @@ def _room(size: int) -> np.ndarray:
     """So many bytes; much of it is given back to the system as soon as nothing has it."""
     if size < LARGE:
         return np.empty(size, np.uint8)
-    return np.frombuffer(mmap.mmap(-1, size), np.uint8)
+    room = mmap.mmap(-1, size)
+    if hasattr(mmap, "MADV_HUGEPAGE"):  # touching it page by page costs more than copying
+        with contextlib.suppress(OSError):  # a kernel without them
+            room.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(room, np.uint8)
 
 
 def _check(stream: _Stream, code: int) -> None:
     if code:
-        told = stream.get_last_error(ctypes.byref(stream)) or b""
+        told = stream.get_last_error(addressof(stream)) or b""
         raise RuntimeError(told.decode(errors="replace") or f"DuckDB's stream failed: {code}")
 
 

@@ -76,7 +76,10 @@ def label_of(table: Table, label: str | None, task: str, plan: Plan) -> tuple[La
     if numeric_but_for(series, cells.weak, table.hint):
         series = series.without(cells.weak)
     if len(table.columns) == 1:
-        raise BadInput(f"{table.name} has no column beside the label {name!r}")
+        raise BadInput(
+            f"{table.name} has no column beside the label {name!r}: where its cells are parted by"
+            " another sign, --delimiter tells"
+        )
     known = series.known
     notes = []
     if not known.all():

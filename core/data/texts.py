@@ -15,7 +15,7 @@ from . import dialect as dialects
 from .database import Chunked, Database, Kept, Reading, Stored, quoted
 from .dialect import Dialect
 from .series import Series, Table
-from .spill import MOST_MEMORY, free_memory
+from .spill import room
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -53,7 +53,7 @@ def read(name: str, paths: list[Path], reading: Reading, words: Kept) -> Table:
             for at, (path, one) in enumerate(zip(paths, found, strict=True))
         ]
         files = [Text(*each) for each in zip(paths, plain, found, strict=True)]
-        large = sum(path.stat().st_size for path in plain) > free_memory() * MOST_MEMORY
+        large = sum(path.stat().st_size for path in plain) > room()
         made = _read(database, files, kinds, reading, large)
         place = _places(files)
         if large:

@@ -107,6 +107,10 @@ READ: dict[str, tuple[Any, dict[str, Any], list[float]]] = {
     "years as names, said": (
         "2019,2020,y\n" + numbers(MANY)[6:], {"header": True, "column": "2019"}, [0.5, 1.5],
     ),
+    "numbers among the names": (
+        "a,2019,2020,y\n" + "".join(f"{i}.5,{i},3,{'pq'[i % 2]}\n" for i in range(9)), {},
+        [0.5, 1.5],
+    ),
     "names of rows": (
         '"",a,y\n' + "".join(f"r{i},{i + 0.5},{'pq'[i % 2]}\n" for i in range(30)), {}, None,
     ),
@@ -211,6 +215,13 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], tuple[str, ...]]] = {
     "a column without a name": ("a,,y\n1,2,p\n", {}, ("line 1", "column 2 has no name")),
     "numbers for names": ("1,2,3\n4,5,6\n", {}, ("line 1", "--no-header", "--header")),
     "numbers for names, decimal commas": ("1,5;2\n4,5;6\n", {}, ("line 1", "--no-header")),
+    "no header": (numbers(MANY)[6:], {}, ("line 1", "'0.5'", "--no-header", "--header")),
+    "no header, words alone": (
+        "x,u,p\n" + "x,v,p\ny,u,q\n" * 5, {}, ("line 1", "same words", "--no-header"),
+    ),
+    "no header, whole numbers": (
+        "3,1,p\n" + "4,2,p\n5,3,q\n" * 5, {}, ("line 1", "--no-header"),
+    ),
     "two separators": ("a,b;c\nx,y;z\n", {}, ("a comma", "a semicolon", "--delimiter")),
     "tabs and bars": ("a\tb|c\nx\ty|z\n", {}, ("a tab", "a bar", "--delimiter")),
     "a long separator": (numbers(MANY), {"delimiter": "::"}, ("--delimiter", "one character")),

@@ -83,7 +83,7 @@ def test_columns_of_polars() -> None:
         polars.Series("category", ["b", None], polars.Categorical),
         polars.col("moment").dt.replace_time_zone("Europe/Berlin").alias("zone"),
     )
-    table = from_frame(frame)
+    table = from_frame(frame.lazy())
     told = {name: written(table.series(name)) for name in table.columns}
     assert told == {
         "int": ["1", ""], "float": ["1.5", ""], "truth": ["true", ""], "string": ["NA", ""],
