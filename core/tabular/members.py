@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from threading import Event
@@ -19,7 +19,7 @@ from ...kernels.errors import DivergenceError
 from ..callbacks import Callback, EarlyStopping
 from ..model import Sequential
 from .columns import Columns
-from .recipe import Recipe, rates
+from .recipe import Recipe, patience_of, rates
 
 FOLD_STREAM, SEED_STREAM = 0xF01D, 0x5EED
 RETRIES = 3  # at a quarter of the rate each, where a training diverged
@@ -218,6 +218,12 @@ def fit(job: Job, number: int, held: np.ndarray, told: Callable[[], None] | None
     return Member(model, held, found, len(history.epochs), best.best_epoch, history.history)
 
 
+def _workers(job: Job) -> int:
+    """How many members are trained at once."""
+    assert job.recipe.members is not None
+    return min(threads.count(), job.recipe.members, len(job.y))
+
+
 def fit_all(job: Job, told: Callable[[int, int], None] | None = None) -> list[Member]:
     """All members, as many at once as there are threads.
 
@@ -232,7 +238,7 @@ def fit_all(job: Job, told: Callable[[int, int], None] | None = None) -> list[Me
         if told is not None:
             told(next(done), whole)
 
-    workers = min(threads.count(), len(held))
+    workers = _workers(job)
 
     def one(number: int) -> Member:
         with threads.single() if workers > 1 else nullcontext():
@@ -240,8 +246,10 @@ def fit_all(job: Job, told: Callable[[int, int], None] | None = None) -> list[Me
 
     # A thread for each even where there is one: the main thread is then free for Ctrl-C.
     with ThreadPoolExecutor(workers, thread_name_prefix="lamina-member") as pool:
-        asked = [pool.submit(one, number) for number in range(len(held))]
+        asked: list[Future[Member]] = []
         try:
+            for number in range(len(held)):
+                asked.append(pool.submit(one, number))
             while wait(asked, LOOK_SECONDS, FIRST_EXCEPTION).not_done:
                 if any(each.done() and each.exception() for each in asked):
                     break
@@ -268,17 +276,20 @@ def within(job: Job) -> Job:
     x, y = np.array(x[:some]), y[:some]
     model = network(job, 0, some, PROBE)
     watched = (np.array(job.x[held]), job.y[held])
-    took = []
-    for _ in range(PROBE):  # the first one compiles
-        start = clock()
-        model.fit(x, y, 1, batch_of(some, recipe.batch_size), verbose=0)
-        middle = clock()
-        model.evaluate(*watched)
-        took.append((middle - start) * rows / some + clock() - middle)
-    left = 0.9 * max(job.deadline - clock(), 0.0) / min(took)  # epochs of all members together
+    took, workers = [], _workers(job)
+    with threads.single() if workers > 1 else nullcontext():
+        for _ in range(PROBE):  # the first one compiles
+            start = clock()
+            model.fit(x, y, 1, batch_of(some, recipe.batch_size), verbose=0)
+            middle = clock()
+            model.evaluate(*watched)
+            took.append((middle - start) * rows / some + clock() - middle)
+    # epochs of all members together
+    left = 0.9 * max(job.deadline - clock(), 0.0) * workers / min(took)
     if left >= recipe.members * recipe.epochs:
         return job
     members = int(min(recipe.members, max(left // FEW_EPOCHS, 1)))
     epochs = int(min(recipe.epochs, max(left / members, 1)))
-    shorter = replace(recipe, members=members, epochs=epochs)
+    patience = min(recipe.patience or epochs, patience_of(epochs))
+    shorter = replace(recipe, members=members, epochs=epochs, patience=patience)
     return replace(job, recipe=shorter, hurried=left < 2 * members)

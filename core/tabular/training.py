@@ -105,6 +105,8 @@ def train(
                 f" {job.recipe.epochs} epochs, instead of {recipe.members} of {recipe.epochs}"
             )
     members = fit_all(job, told)
+    if not members:
+        raise KeyboardInterrupt("stopped before anything was learned")
     temperature = 1.0
     if task == "classification":
         temperature = calibrated(members, y, job.weights)

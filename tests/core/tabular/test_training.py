@@ -157,6 +157,7 @@ def test_a_budget_of_time_shortens_the_training(monkeypatch: pytest.MonkeyPatch)
 
     from lamina.core.tabular import members
 
+    monkeypatch.setattr(members, "_workers", lambda job: 1)
     ticks = iter(float(n) for n in range(10_000))
     monkeypatch.setattr(members, "clock", lambda: next(ticks))
     whole = job(Recipe(hidden=(4,), members=8, epochs=128))
