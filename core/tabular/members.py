@@ -221,7 +221,7 @@ def fit(job: Job, number: int, held: np.ndarray, told: Callable[[], None] | None
 def _workers(job: Job) -> int:
     """How many members are trained at once."""
     assert job.recipe.members is not None
-    return min(threads.count(), job.recipe.members, len(job.y))
+    return min(threads.at_once(), job.recipe.members, len(job.y))
 
 
 def fit_all(job: Job, told: Callable[[int, int], None] | None = None) -> list[Member]:
@@ -241,7 +241,7 @@ def fit_all(job: Job, told: Callable[[int, int], None] | None = None) -> list[Me
     workers = _workers(job)
 
     def one(number: int) -> Member:
-        with threads.single() if workers > 1 else nullcontext():
+        with threads.single() if len(held) > 1 else nullcontext():  # whatever the workers
             return fit(job, number, held[number], passed)
 
     # A thread for each even where there is one: the main thread is then free for Ctrl-C.
