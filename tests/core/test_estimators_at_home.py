@@ -221,8 +221,6 @@ def encoded(frame: Any) -> Any:
 
 def test_a_pipeline_does_to_a_table_what_lamina_train_does() -> None:
     pandas = pytest.importorskip("pandas")
-    from lamina.core.data import tables
-
     frame = pandas.read_csv(io.StringIO(CSV))
     x, y = frame.drop(columns="kind"), frame["kind"]
     pipe = make_pipeline(encoded(x), classifier(solver="sgd", momentum=0.0, alpha=0.0))
@@ -380,7 +378,7 @@ def test_without_scikit_learn_the_names_say_what_to_install() -> None:
         "import sys; sys.modules['sklearn'] = None\n"
         "import lamina as lm\n"
         "from lamina import *\n"
-        "for name in ('MLPClassifier', 'MLPRegressor'):\n"
+        "for name in ('MLPClassifier', 'MLPRegressor', 'TabularClassifier'):\n"
         "    try: getattr(lm, name)\n"
         "    except ImportError as error: print(error)\n"
     )
@@ -389,4 +387,4 @@ def test_without_scikit_learn_the_names_say_what_to_install() -> None:
         [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": path},
         capture_output=True, text=True, timeout=support.PATIENCE, check=False,
     )  # fmt: skip
-    assert done.stdout.count('pip install "lamina[sklearn]"') == 2, done.stderr
+    assert done.stdout.count('pip install "lamina[sklearn]"') == 3, done.stderr
