@@ -111,7 +111,8 @@ _PUBLIC = {
 }
 
 # name -> the library without which it only says what to install: no part of `import *` then
-_NEEDS = {"MLPClassifier": "sklearn", "MLPRegressor": "sklearn"}
+_ESTIMATORS = ("MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor")
+_NEEDS = dict.fromkeys(_ESTIMATORS, "sklearn")
 
 __all__ = ["__version__", *(n for n in _PUBLIC if n not in _NEEDS or find_spec(_NEEDS[n]))]
 

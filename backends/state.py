@@ -161,7 +161,7 @@ class DataBlock:
     def read(self, name: str, start: int, rows: int) -> Array:
         """Rows [start, start + rows) of the order of a streamed column, on the device."""
         column, stop = self.streamed[name], start + rows
-        large = column.nbytes > MAPPED
+        large = isinstance(column, np.memmap) and column.nbytes > MAPPED
         if self.order is not None:
             numbers = self.order[start:stop]
             part = _taken(column, numbers) if large else column[numbers]

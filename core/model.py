@@ -327,22 +327,14 @@ class Sequential:
             order. Then a regression's answers are in the label's own units.
         Raises: NotBuilt, BadInput, UnknownName, ShapeError, DtypeError.
         """
-        if (encoding := self._table_of(x)) is not None:
-            from .data.answers import predicted
+        if self.encoding is None:
+            return self._run(x)
+        from .data import answers
 
-            return predicted(self._run, encoding, x)
-        return self._run(x)
+        return answers.predicted(self._run, self.encoding, x)
 
     def _run(self, x: Any) -> np.ndarray:
         return self.prepare().run(self.session.rows(x))
-
-    def _table_of(self, x: Any) -> Encoding | None:
-        """The encoding, where x is a table that it has to encode first."""
-        if self.encoding is None:
-            return None
-        from .data.answers import encoding_of
-
-        return encoding_of(self.encoding, x)
 
     def prepare(self) -> Predictor:
         """`predict` without its checks, for many small calls: a function of row-major arrays.
@@ -363,8 +355,11 @@ class Sequential:
         if self.output not in PROBABILITIES:
             raise BadInput("predict_classes needs a last layer that ends in softmax or sigmoid")
         found = classes_of(self.predict(x), self.output)
-        encoding = self._table_of(x)
-        return found if encoding is None else np.array(encoding.classes)[found]
+        if self.encoding is None:
+            return found
+        from .data import answers
+
+        return answers.classes(found, self.encoding, x)
 
     def gradients(self, x: Any, y: Any, sample_weight: Any = None) -> list[dict[str, np.ndarray]]:
         """The cost's gradient, per layer and by name: [{"weight": ..., "bias": ...}, ...].

@@ -14,7 +14,7 @@ from ...backends.state import Control, DataBlock, State
 from ...kernels.errors import BadInput, CheckpointError, DtypeError, LaminaError, ShapeError
 from ...kernels.spec import DTYPES
 from ..arrays import host_array
-from ..data.answers import encoding_of, predicted
+from ..data import answers
 from ..data.encoding import Encoding
 from ..data.frames import is_frame
 from ..graph.autodiff import compute
@@ -105,13 +105,7 @@ class OnnxNetwork:
             table, as in `Sequential.predict`.
         Raises: BadInput, UnknownName, ShapeError, DtypeError.
         """
-        encoding = self._table_of(x)
-        return self._predict(x) if encoding is None else predicted(self._predict, encoding, x)
-
-    def _table_of(self, x: Any) -> Encoding | None:
-        """The encoding, where x is a table that it has to encode first."""
-        named = isinstance(x, Mapping) and set(x) == {port.name for port in self.inputs}
-        return None if named else encoding_of(self.encoding, x)
+        return answers.predicted(self._predict, self.encoding, x)
 
     def _predict(self, x: Any) -> np.ndarray:
         given = x
@@ -143,8 +137,7 @@ class OnnxNetwork:
         """
         if self.output not in PROBABILITIES:
             raise BadInput("predict_classes needs a graph that ends in softmax or sigmoid")
-        found, encoding = classes_of(self.predict(x), self.output), self._table_of(x)
-        return found if encoding is None else np.array(encoding.classes)[found]
+        return answers.classes(classes_of(self.predict(x), self.output), self.encoding, x)
 
     def run(
         self, inputs: Mapping[str, Any], outputs: Sequence[str] | None = None

@@ -175,8 +175,15 @@ class TabularRegressor(RegressorMixin, Tabular):  # type: ignore[misc]
     """The recipe of `lamina train` for tables with numbers to predict, as scikit-learn's estimator.
 
     The target is standardized inside; predictions are in its own units, and stay between the least
-    and the largest that was taught. The settings are those of `lm.TabularClassifier`; loss is
-    "mean_squared_error", "mean_absolute_error", "huber" or "quantile".
+    and the largest that was taught. What is None or "auto" is decided by how many rows there are.
+
+    hidden: sizes of the hidden layers. activation: theirs. dropout: behind each, in [0, 1).
+    members: networks of the ensemble. epochs: passes over the rows at most. patience: epochs
+        without a better loss on the rows held out after which a member ends. batch_size: rows a
+        step, about. learning_rate: the highest of the schedule. loss: "mean_squared_error",
+        "mean_absolute_error", "huber" or "quantile".
+    time: seconds that training may take, about. types: what columns are, as in
+        `lm.datasets.load`. backend, dtype: as in `lm.Sequential`. random_state: keys all draws.
 
     After `fit`: model_ (an `lm.Sequential` that `save` writes for `lamina predict`), trained_,
     n_features_in_, and feature_names_in_ of a data frame.

@@ -51,7 +51,7 @@ def made(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[lm.Sequential,
     file = tmp_path / "m.safetensors"
     settings = jobs.Settings(
         str(table(tmp_path)), label=label, hidden=(8,), epochs=3, backend="numpy",
-        drop="price" if label == "kind" else "kind",
+        drop="price" if label == "kind" else "kind", recipe="simple",
     )  # fmt: skip
     jobs.train(settings, lambda text: None, save=file, verbose=0)
     new = tmp_path / "new.csv"

@@ -148,7 +148,7 @@ def test_weights_of_rows() -> None:
     ("kind", "x", "y", "told"),
     [
         ("C", np.ones((4, 2)), [1, 1, 1, 1], "y has one class only, "),
-        ("R", np.ones((4, 2)), [1, 1, 1, 1], "y is 1 in every row"),
+        ("R", np.ones((4, 2)), [1, 1, 1, 1], "'y' is 1 in every row"),
         ("R", np.eye(4), [1, 2, np.nan, 3], "first in row 2"),
         ("C", np.ones(4), [0, 1, 0, 1], "rows and columns"),
         ("C", np.eye(4), [[0, 1], [1, 0], [0, 1], [1, 1]], r"y must be a column"),
