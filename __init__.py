@@ -108,6 +108,7 @@ _PUBLIC = {
     "BackendUnavailable": (".kernels.errors", "BackendUnavailable"),
     "CheckpointError": (".kernels.errors", "CheckpointError"),
     "DivergenceError": (".kernels.errors", "DivergenceError"),
+    "OutOfDeviceMemory": (".kernels.errors", "OutOfDeviceMemory"),
 }
 
 # name -> the library without which it only says what to install: no part of `import *` then
@@ -201,6 +202,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .kernels.errors import ModelBusy as ModelBusy
     from .kernels.errors import NotBuilt as NotBuilt
     from .kernels.errors import NotDifferentiable as NotDifferentiable
+    from .kernels.errors import OutOfDeviceMemory as OutOfDeviceMemory
     from .kernels.errors import ShapeError as ShapeError
     from .kernels.errors import UnknownName as UnknownName
     from .kernels.op import Kernel as Kernel

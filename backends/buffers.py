@@ -9,7 +9,7 @@ import numpy as np
 
 from ..kernels.spec import Spec, length
 from .device import Array, Device
-from .program import Place, Program, ValueId
+from .program import ARENA, Place, Program, ValueId
 from .state import Control, State
 
 Key = TypeVar("Key")
@@ -36,18 +36,14 @@ class Buffers:
     """The memory of a program's values: arenas of its own, and the flat segments of the state.
 
     They are as large as a batch of the program's capacity needs, and stay where they are: a batch
-    of fewer rows uses the beginning of each. A functional device has none.
+    of fewer rows uses the beginning of each. An arena is made when something is to lie in it: where
+    calls return new arrays, nothing does.
     """
 
     def __init__(self, backend: Device, program: Program, state: State) -> None:
         self.backend, self.program, self.state = backend, program, state
         self.arenas: dict[str, Array] = {}
         self.own: dict[ValueId, Array] = {}  # of values that the memory plan takes for views
-        if not backend.functional:
-            self.arenas = {
-                f"arena.{dtype}": backend.zeros(elements, dtype)
-                for dtype, elements in program.memory.arenas.items()
-            }
 
     def array(self, id: ValueId, rows: int) -> Array:
         """A value's memory as an array for so many rows; a constant's is made anew each time."""
@@ -57,8 +53,12 @@ class Buffers:
             return self.backend.asarray(self.program.constants[id])
         if value.kind == "flat":
             return self.state.flats[value.source]
-        if place is not None:
-            return self.view(place, spec)
+        return self.apart(id, rows) if place is None else self.view(place, spec)
+
+    def apart(self, id: ValueId, rows: int) -> Array:
+        """Memory of a value that it shares with none, as an array for so many rows."""
+        value = self.program.values[id]
+        spec = value.spec.at(rows)
         if id not in self.own:
             whole = length(value.spec.at(self.program.capacity))
             self.own[id] = self.backend.zeros(whole, spec.dtype)
@@ -66,10 +66,16 @@ class Buffers:
 
     def view(self, place: Place, spec: Spec) -> Array:
         """The memory at a place, as an array of that concrete spec."""
-        flat = self.arenas.get(place.segment)
+        flat = self.state.flats.get(place.segment)
         if flat is None:
-            flat = self.state.flats[place.segment]
+            flat = self._arena(place.segment)
         return self._shaped(flat, place.offset, spec)
+
+    def _arena(self, name: str) -> Array:
+        if name not in self.arenas:
+            dtype = name.removeprefix(ARENA)
+            self.arenas[name] = self.backend.zeros(self.program.memory.arenas[dtype], dtype)
+        return self.arenas[name]
 
     def _shaped(self, flat: Array, offset: int, spec: Spec) -> Array:
         return self.backend.xp.reshape(flat[offset : offset + length(spec)], spec.shape)

@@ -1,117 +1,69 @@
-"""Captured steps: a walk that a device records once for a number of rows, and then replays.
+"""Captured steps: a whole step that a device records once for a number of rows, and then replays.
 
-What a device brings is `Graphs`: to record work without doing it, and to leave recorded work out
-while a flag is set. The rest is here, for any device whose memory can be written. A replay does
-what was recorded on the memory that was recorded: so nothing that changes from step to step may be
-in a capture, and all that it names must stay where it is. `Reads` says what changes, and when it is
-read; memory stays because the plan that owns the capture owns, or shares, the buffers too.
+What a device brings is `Graphs`: to record work without doing it, and to write only while a flag on
+the device says so. The rest is here and in `recorded`, for any device whose memory can be written.
+A replay does what was recorded on the memory that was recorded: so nothing that changes from step
+to step may be in a capture, and all that it names must stay where it is. What changes lies in the
+control block, and what a capture names, it holds.
+
+The first step of its kind, or the first eight, are asked for launch by launch: that compiles and
+loads what a capture must not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from ..kernels.spec import Spec, length
+from ..kernels import thresholds
+from ..kernels.errors import OutOfDeviceMemory
+from ..kernels.spec import ITEMSIZE, Spec, length
 from . import batching, guard
-from .buffers import Plans, control_number, rate_of, signed
+from .buffers import Plans, rate_of
 from .contract import Backend
+from .control_block import REALS, STEPS
 from .device import Array
-from .program import Program, ValueId
+from .measured import step_flops
+from .program import Program
+from .recorded import UNROLLED, Graphs, Prepared, RecordedSteps
 from .state import Control, DataBlock, State
 from .walker import Walker, WalkerBinding, WalkPlan, examine
 
-AT_LOSS, AT_GRADIENT = 1, 2  # what the flag says; 0: all was finite
-
-
-class Graphs(Protocol):
-    """What a device brings to replay steps."""
-
-    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Records what `work` asks of the device, without doing it; gives what does it."""
-
-    def unless(self, flag: Array, work: Callable[[], None]) -> None:
-        """While recording: `work`, which a replay leaves out where the flag, (1,), is not 0."""
+# There is memory for the rows of so many steps of a run, at least, but for no more rows than that.
+LINES, SOME_ROWS = 64, 1 << 18
 
 
 @dataclass(frozen=True)
-class Reads:
-    """What a captured step reads anew at each replay, by value.
-
-    inputs: batch columns. The host has them copied into buffers that stay, before the replay: so
-        the cursor, the order, the data block and a memory map are no part of the capture.
-    numbers: the step's numbers. The host writes them into the control block, before the replay;
-        kernels read them from there, while it runs.
-    The number of rows is in every launch: another one is another capture. All else is state, at
-    addresses that stay: `State.write` writes into the memory that is there.
-    """
-
-    inputs: dict[ValueId, str]
-    numbers: dict[ValueId, str]
-
-
-def reads(program: Program) -> Reads:
-    """What differs between two replays of a program's steps."""
-    return Reads(
-        {id: name for name, id in program.columns.items()},
-        {value.id: value.source for value in program.values if value.kind == "control"},
-    )
-
-
-class ControlBlock:
-    """Numbers on the device: those of the step, and what a run adds up and finds out.
-
-    number: name -> a rank-0 array. flag: 0, AT_LOSS or AT_GRADIENT. taken: steps done. totals: one
-    for each sum. The last three are of shape (1,).
-    """
-
-    REALS = ("learning_rate", "weight", "squared_limit")
-    INTEGERS = ("step", "seed", "counter")
-
-    def __init__(self, backend: Backend, sums: int) -> None:
-        self.backend = backend
-        self.reals = backend.zeros(len(self.REALS), "float64")
-        self.integers = backend.zeros(len(self.INTEGERS), "int64")
-        self.found = backend.zeros(2, "int64")
-        self.flag, self.taken = self.found[0:1], self.found[1:2]
-        self.sums = backend.zeros(max(sums, 1), "float64")
-        self.totals = [self.sums[at : at + 1] for at in range(sums)]
-        self.number = {
-            name: backend.xp.reshape(memory[at : at + 1], ())
-            for memory, names in ((self.reals, self.REALS), (self.integers, self.INTEGERS))
-            for at, name in enumerate(names)
-        }
-
-    def begin(self, totals: list[float]) -> None:
-        """Clears the flag and puts the sums so far in."""
-        self._write(self.found, np.zeros(2, dtype=np.int64))
-        self._write(self.sums, np.array(totals or [0.0]))
-
-    def write(self, numbers: dict[str, float | int]) -> None:
-        """Sets the numbers of the next replay."""
-        words = [signed(int(numbers[name])) for name in self.INTEGERS]
-        self._write(self.reals, np.array([numbers[name] for name in self.REALS], dtype=np.float64))
-        self._write(self.integers, np.array(words, dtype=np.int64))
-
-    def _write(self, target: Array, host: np.ndarray) -> None:
-        self.backend.assign(target, self.backend.asarray(host))
-
-
-@dataclass
 class Capture:
-    """A plan, its buffers of inputs, and what replays its step once it is recorded."""
+    """Recorded steps: what replays them, the table with their outputs, and all that they touch."""
 
-    plan: WalkPlan
-    inputs: dict[ValueId, Array]
-    replay: Callable[[], None] | None = None
+    replay: Callable[[], None]
+    env: list[Any]
+    holds: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What one capture is for: rows of a batch, steps, where rows come from, whether they weigh."""
+
+    rows: int
+    count: int
+    inside: bool
+    weighted: bool
 
 
 class Captured(Walker):
-    """A program whose steps are captured."""
+    """A program whose steps are captured.
+
+    binding: the class of its bindings; one that joins launches as well derives from both.
+    """
+
+    binding: type[CapturedBinding]
 
     def __init__(self, backend: Backend, program: Program, graphs: Graphs) -> None:
         super().__init__(backend, program)
@@ -121,135 +73,264 @@ class Captured(Walker):
         """Ties the program to a state and to data; one that must look at indices is walked."""
         if self.program.computed:
             return super().bind(state, block)
-        return CapturedBinding(self.backend, self.program, state, block, self.graphs)
+        return self.binding(self.backend, self.program, state, block, self.graphs)
 
     def explain(self) -> list[tuple[str, str, str]]:
         """(segment, operation, kernel or reference) for every instruction."""
-        return [(s, op, how.replace("walked", "captured")) for s, op, how in super().explain()]
+        word = "walked" if self.program.computed else "captured"
+        return [(s, op, how.replace("walked", word)) for s, op, how in super().explain()]
 
 
-class CapturedBinding(WalkerBinding):
+class CapturedBinding(RecordedSteps):
     """Captures for the numbers of rows that occur, over one set of buffers."""
 
     def __init__(
         self, backend: Backend, program: Program, state: State, block: DataBlock, graphs: Graphs
     ) -> None:
-        super().__init__(backend, program, state, block)
-        self.graphs = graphs
-        self.reads = reads(program)
-        self.memory = ControlBlock(backend, len(program.sums))
-        self.captures: Plans[int, Capture] = Plans()
+        self.captures: Plans[Kind, Capture] = Plans()
+        self.warm: set[Kind] = set()  # kinds of which a step was asked for, launch by launch
+        self.runs = 0  # over this data block
+        super().__init__(backend, program, state, block, graphs)
 
-    def _capture(self, rows: int) -> Capture:
-        plan = self._plan(rows)
-        inputs = {id: self.buffers.array(id, rows) for id in self.reads.inputs}
-        for id, array in inputs.items():
-            plan.env[id] = array
-        for id, name in self.reads.numbers.items():
-            plan.env[id] = self.memory.number[name]
-        return Capture(plan, inputs)
+    def use(self, block: DataBlock) -> None:
+        """Exchanges the data; see `Binding.use`. What was captured with the other is forgotten."""
+        super().use(block)
+        self.runs = 0
+        self._forget()
 
-    # Recording
-
-    def _record(self, plan: WalkPlan) -> None:
-        """One step: each part is left out when one before it was not finite."""
-        graphs, flag = self.graphs, self.memory.flag
-        graphs.unless(flag, partial(self._forward, plan))
-        if self.program.update:
-            graphs.unless(flag, partial(self._backward, plan))
-        graphs.unless(flag, partial(self._finish, plan))
-
-    def _forward(self, plan: WalkPlan) -> None:
-        xp, memory = self.backend.xp, self.memory
-        self._walk(plan.segments["forward"], plan.env)
-        finite: Any = None
-        for total, (name, id) in zip(memory.totals, self.program.sums.items(), strict=True):
-            value = xp.reshape(xp.astype(plan.env[id], xp.float64), (1,))
-            self.backend.assign(total, total + value * memory.number["weight"])
-            if name in self.program.watched:
-                fine = xp.isfinite(value)
-                finite = fine if finite is None else finite & fine
-        if finite is not None:
-            self._raise_flag(finite, AT_LOSS)
-        if not self.program.update:
-            self._walk(plan.segments["backward"], plan.env)
-
-    def _backward(self, plan: WalkPlan) -> None:
-        xp, limit = self.backend.xp, self.memory.number["squared_limit"]
-        self._walk(plan.segments["backward"], plan.env)
-        finite: Any = None
-        for name in self.watched:
-            flat = self.state.flats[name]
-            fine = xp.reshape(xp.matmul(flat, flat), (1,)) < limit
-            finite = fine if finite is None else finite & fine
-        self._raise_flag(finite, AT_GRADIENT)
-
-    def _raise_flag(self, finite: Array, where: int) -> None:
-        xp = self.backend.xp
-        self.backend.assign(self.memory.flag, xp.astype(~finite, xp.int64) * where)
-
-    def _finish(self, plan: WalkPlan) -> None:
-        self._walk(plan.segments["update"], plan.env)
-        self.backend.assign(self.memory.taken, self.memory.taken + 1)
+    def _forget(self) -> None:
+        """Lets go of captures that take their rows from the data or by the order."""
+        for kind in [kind for kind in self.captures if kind.inside]:
+            del self.captures[kind]
 
     # Running
 
     def run(self, control: Control) -> None:
         """Runs up to `control.steps` batches, and waits for the device once; see `Binding.run`."""
-        program, backend, total = self.program, self.backend, self.block.rows
-        steps = min(control.steps, batching.count(total, control.batch, control.cursor))
+        if self.watch is not None:
+            super().run(control)
+            return
+        total, batch, begin = self.block.rows, control.batch, control.cursor
+        steps = min(control.steps, batching.count(total, batch, begin))
         if steps <= 0:
             return
-        begin = control.cursor
-        stacks = self._stacks(min(steps * control.batch, total - begin))
         weights: list[float] = []
-        with backend.active(), np.errstate(all="ignore"):
-            self.memory.begin([control.sums.get(name, 0.0) for name in program.sums])
-            for number in range(steps):
-                rows = batching.size(total, control.batch, control.cursor)
-                plan = self._replay(control, number, rows, weights)
-                for name, stack in stacks.items():
-                    first = control.cursor - begin
-                    backend.assign(stack[first : first + rows], plan.env[program.outputs[name]])
-                control.cursor += rows
-            flag, taken = (int(n) for n in backend.to_numpy(self.memory.found))
-            for name, one in zip(program.sums, backend.to_numpy(self.memory.sums), strict=False):
-                control.sums[name] = float(one)
-            for name, id in program.outputs.items():
-                self.results[name] = backend.to_numpy(stacks.get(name, plan.env[id]))
-        if program.update:
-            self.state.step += taken
-        if program.sums:
-            for weight in weights[: taken + 1]:
-                control.weight_sum += weight
-        if flag:
-            self._stop(control, taken, begin + taken * control.batch, flag)
+        env: list[Any] = []
+        with self.backend.active(), np.errstate(all="ignore"):
+            stacks = self._stacks(min(steps * batch, total - begin))
+            for first in range(0, steps, STEPS):
+                part = min(STEPS, steps - first)
+                weights += self._begin(control, first, part)
+                env = self._go(control, part, stacks, begin)
+            totals = self.backend.to_numpy(self.memory.totals)
+            taken = self._taken(steps, totals[-1])
+            self._tell(control, totals)
+            for name, id in self.program.outputs.items():
+                self.results[name] = self.backend.to_numpy(stacks.get(name, env[id]))
+        for weight in weights[: taken + 1] if self.program.sums else ():
+            control.weight_sum += weight
+        if taken < steps:
+            self._stop(control, taken, begin + taken * batch)
 
     def passes(self, control: Control, count: int) -> list[dict[str, float]] | None:
-        """None: passes are runs, one after the other."""
-        return None
+        """See `Binding.passes`: the totals of each are put aside on the device."""
+        rows, batch, program = self.block.rows, control.batch, self.program
+        each = rows // batch
+        if rows % batch or program.stacked or self.watch or each > STEPS:
+            return None
+        ordered, together = self.block.order is not None, STEPS // each
+        weights: list[float] = []
+        with self.backend.active(), np.errstate(all="ignore"):
+            flat = self.backend.zeros(count * self.memory.count, "float64")
+            sums = self.backend.xp.reshape(flat, (count, self.memory.count))
+            for first in range(0, count, together):
+                part = min(together, count - first)
+                weights += self._begin(control, first * each, part * each)
+                for number in range(first, first + part):
+                    self._go(control, each, {}, 0)
+                    self.memory.put_aside(sums[number])
+                    control.cursor = control.cursor if ordered else 0
+            told = self.backend.to_numpy(sums)
+            taken = self._taken(count * each, told[:, -1].sum())
+        found: list[dict[str, float]] = []
+        for number in range(min(taken // each + 1, count)):
+            control.sums, control.weight_sum = {}, 0.0
+            self._tell(control, told[number])
+            for weight in weights[number * each : min((number + 1) * each, taken + 1)]:
+                control.weight_sum += weight
+            if taken >= (number + 1) * each:
+                found.append({name: control.mean(name) for name in program.sums})
+                control.sums, control.weight_sum = {}, 0.0
+        if taken < count * each:
+            self._stop(control, taken, (taken if ordered else taken % each) * batch)
+        return found
 
-    def _replay(self, control: Control, number: int, rows: int, weights: list[float]) -> WalkPlan:
-        """Has the device do one step: inputs, numbers, then what was recorded."""
-        capture = self.captures.get(rows)
+    def _begin(self, control: Control, first: int, steps: int) -> list[float]:
+        """Writes what the steps from number `first` on will read; gives the weight of each."""
+        block, batch, memory = self.block, control.batch, self.memory
+        cursor, end = control.cursor, self._end()
+        numbers = np.ones((steps, memory.columns))
+        shares = None
+        if block.weights is not None and "weights" in self.program.columns:
+            shares = np.zeros((steps, batch, 1), self.program.dtype)
+        for at in range(steps):
+            cursor = cursor if block.order is not None else cursor % end
+            rows, rate = batching.size(end, batch, cursor), rate_of(control, first + at)
+            weight, limit = float(rows), guard.limit(self.program.dtype, rate)
+            if shares is not None:
+                weight, shares[at, :rows] = self._weighted(cursor, rows)
+            numbers[at, : len(REALS)] = rate, limit * limit
+            numbers[at, len(REALS) : -1] = weight
+            cursor += rows
+        if self._resident():
+            self._place("order", self._visited(control.cursor, steps * batch), steps, batch)
+        if shares is not None:
+            self._place("shares", self.backend.asarray(shares.reshape(-1, 1)), steps, batch)
+        if first:
+            memory.go_on(numbers)
+        else:
+            sums = [control.sums.get(name, 0.0) for name in self.program.sums]
+            memory.begin(sums, numbers, self.state.step)
+        self.runs += 1
+        return [float(weight) for weight in numbers[:, len(REALS)]]
+
+    def _resident(self) -> bool:
+        """Whether steps can take their rows by themselves."""
+        return bool(self.program.update and self.block.columns) and not self.block.streamed
+
+    def _end(self) -> int:
+        """The rows of all passes."""
+        return self.block.rows if self.block.order is None else len(self.block.order)
+
+    def _visited(self, begin: int, count: int) -> Array:
+        """The numbers of up to `count` rows from a cursor on."""
+        xp, order = self.backend.xp, self.block.device_order
+        if order is not None:
+            return order[begin : begin + count]
+        return (xp.arange(begin, begin + count, dtype=xp.int32)) % self.block.rows
+
+    def _place(self, name: str, source: Array, steps: int, batch: int) -> None:
+        """Copies what steps read, a line each, to memory that stays while it is large enough."""
+        known, xp = getattr(self, name), self.backend.xp
+        if known is None or known.shape[0] < steps or known.shape[1] != batch:
+            few = max(min(LINES, SOME_ROWS // batch), steps)  # runs get longer and longer
+            lines = min(batching.whole(few), STEPS)
+            flat = self.backend.zeros(lines * batch, str(source.dtype))
+            known = xp.reshape(flat, (lines, batch, *source.shape[1:]))
+            setattr(self, name, known)
+            self._forget()
+        flat = xp.reshape(known, (-1, *source.shape[1:]))
+        self.backend.assign(flat[: source.shape[0]], source)
+
+    def _go(self, control: Control, steps: int, stacks: dict[str, Array], begin: int) -> list[Any]:
+        """Asks for steps; gives the table of values of the last one."""
+        inside = self._resident() and (self.runs > 1 or steps > 1)
+        env: list[Any] = []
+        with self._whole(control):
+            env = self._asked(control, steps, stacks, begin, inside)
+        return env
+
+    @contextmanager
+    def _whole(self, control: Control) -> Iterator[None]:
+        """Whatever ends a run, the state knows of the steps that were taken, and memory is freed.
+
+        Raises: OutOfDeviceMemory with the batch size that would fit.
+        """
+        try:
+            with self.backend.active():  # which says what its library's errors mean
+                yield
+        except BaseException as error:
+            if self.program.update:
+                counters = self.backend.to_numpy(self.memory.counters)
+                self.state.step = int(counters[1]) - 1
+            self.captures.clear()
+            self.warm.clear()
+            self.prepared.clear()
+            step, self.pool = getattr(self.pool, "bytes", 0), self.graphs.pool()
+            if isinstance(error, OutOfDeviceMemory):
+                raise self._too_large(error, control.batch, error.free + step) from error
+            raise
+
+    def _too_large(self, error: OutOfDeviceMemory, batch: int, free: int) -> OutOfDeviceMemory:
+        """The error with what a row of a step takes. free: bytes without what the step took."""
+        kinds, row = ("batch", "temporary"), 0
+        for value in self.program.values:
+            if value.kind in kinds and value.spec.symbolic:
+                row += length(value.spec.at(1)) * ITEMSIZE[value.spec.dtype]
+        fits = min(free // max(row, 1), batch - 1)
+        way = f"batch_size={fits} would fit" if fits else "a smaller network might fit"
+        return OutOfDeviceMemory(
+            f"{error}. A step of {batch} rows takes up to {batch * row:,} bytes, {row:,} a row:"
+            f" {way}",
+            error.wanted, error.free,
+        )  # fmt: skip
+
+    def _asked(
+        self, control: Control, steps: int, stacks: dict[str, Array], begin: int, inside: bool
+    ) -> list[Any]:
+        env: list[Any] = []
+        while steps:
+            rows = batching.size(self._end(), control.batch, control.cursor)
+            full = batching.full(self._end(), control.batch, control.cursor)
+            kind = Kind(rows, 1, inside, self.block.weights is not None)
+            if inside and min(full, steps) >= UNROLLED and self._small(rows):
+                kind = Kind(rows, UNROLLED, inside, kind.weighted)
+            env = self._ask(control, kind)
+            for name, stack in stacks.items():
+                place = control.cursor - begin
+                self.backend.assign(stack[place : place + rows], env[self.program.outputs[name]])
+            control.cursor += rows * kind.count
+            steps -= kind.count
+        return env
+
+    def _small(self, rows: int) -> bool:
+        """Whether launches cost more than what they do."""
+        parameters = self.state.layout.length("parameters")
+        return step_flops(rows, parameters) < thresholds.UNROLLED_FLOPS
+
+    def _ask(self, control: Control, kind: Kind) -> list[Any]:
+        """Has the device do steps of a kind; gives the table of values with their outputs."""
+        rows = kind.rows
+        ready = self.prepared.get(rows) or self.prepared.keep(rows, partial(self._prepare, rows))
+        if not kind.inside:
+            self._load_inputs(ready.plan, control, rows)
+        if kind not in self.warm:
+            with self.pool:
+                self.steps(ready, kind.inside, kind.count)
+            self.warm.add(kind)
+            return ready.plan.env
+        capture = self.captures.get(kind)
         if capture is None:
-            capture = self.captures.keep(rows, partial(self._capture, rows))
-        plan, rate = capture.plan, rate_of(control, number)
-        weights.append(self._load(plan, control, rows))
-        for id, target in capture.inputs.items():
+            capture = self.captures.keep(kind, partial(self._capture, ready, kind))
+        capture.replay()
+        return capture.env
+
+    def _load_inputs(self, plan: WalkPlan, control: Control, rows: int) -> None:
+        """Copies a batch to memory that stays, before the step."""
+        start, columns = control.cursor, self.program.columns
+        self._columns(plan, start, rows)
+        if "weights" in columns:
+            shares = plan.even
+            if self.block.weights is not None:
+                shares = self.backend.asarray(self._weighted(start, rows)[1])
+            plan.env[columns["weights"]] = shares
+        for id in columns.values():
+            target = self.buffers.apart(id, rows)
             self.backend.assign(target, plan.env[id])
             plan.env[id] = target
-        limit = guard.limit(self.program.dtype, rate)
-        numbers = {"weight": weights[-1], "squared_limit": limit * limit}
-        done = number if self.program.update else 0
-        for name in ("learning_rate", *ControlBlock.INTEGERS):
-            told = control_number(name, self.state, rate)
-            numbers[name] = told + done if name in ("step", "counter") else told
-        self.memory.write(numbers)
-        if capture.replay is None:
-            capture.replay = self.graphs.capture(partial(self._record, plan))
-        capture.replay()
-        return plan
+
+    def _capture(self, ready: Prepared, kind: Kind) -> Capture:
+        work = partial(self.steps, ready, kind.inside, kind.count)
+        with self.pool:
+            replay = self.graphs.capture(work)
+        env, outputs = ready.plan.env, self.program.outputs.values()
+        if replay is not work:  # another recording puts its own arrays into the table
+            env = [one if id in outputs else None for id, one in enumerate(env)]
+        holds = (
+            ready, self.pool, self.memory, self.buffers, self.order, self.shares,
+            dict(self.block.columns) if kind.inside else {}, dict(self.state.flats), self.backend,
+        )  # fmt: skip
+        return Capture(replay, env, holds)
 
     def _stacks(self, rows: int) -> dict[str, Array]:
         """Memory on the device for the stacked outputs of a run."""
@@ -261,9 +342,28 @@ class CapturedBinding(WalkerBinding):
             found[name] = self.backend.xp.reshape(flat, whole.shape)
         return found
 
-    def _stop(self, control: Control, number: int, cursor: int, flag: int) -> None:
+    # What came of it
+
+    def _taken(self, steps: int, begun: float) -> int:
+        """How many of a run's steps were taken. A stop leaves one that was begun, and is not."""
+        taken = steps
+        if self.stoppable and not self.backend.to_numpy(self.memory.going)[0]:
+            taken = int(begun) - 1
+        if self.program.update:
+            self.state.step += taken
+        return taken
+
+    def _tell(self, control: Control, totals: np.ndarray) -> None:
+        for name, one in zip(self.program.sums, totals, strict=False):
+            control.sums[name] = float(one)
+
+    def _stop(self, control: Control, number: int, cursor: int) -> None:
         """Finds what was not finite by walking the step that was not taken."""
-        rows = batching.size(self.block.rows, control.batch, cursor)
+        at_loss = not all(np.isfinite(control.sums[name]) for name in self.program.watched)
+        rows = batching.size(self._end(), control.batch, cursor)
         walk = WalkerBinding(self.backend, self.program, self.state, self.block)
-        examine(walk, control, number, cursor, rows, flag == AT_LOSS)
+        examine(walk, control, number, cursor, rows, at_loss)
         control.cursor = cursor + rows
+
+
+Captured.binding = CapturedBinding

@@ -1,40 +1,75 @@
-"""CUDA through CuPy: the default walker over vectorised expressions on the GPU."""
+"""CUDA through CuPy: steps captured as CUDA graphs, over vectorised expressions on the GPU."""
 
 from __future__ import annotations
 
+import re
+import threading
 import warnings
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property, partial
+from importlib.metadata import distributions
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-from .contract import Backend, Obstacle
+from ..kernels import thresholds
+from ..kernels.errors import OutOfDeviceMemory
+from ..kernels.op import Kernel
+from .capturable import Capturable
+from .captured import Captured
+from .contract import Backend, Executable, Obstacle
+from .cublas import dense_backward, matrices
+from .cuda_graphs import CudaGraphs
 from .device import Array
+from .program import Program
 
 INSTALL = 'pip install "cupy-cuda13x[ctk]" (or cupy-cuda12x[ctk], whichever your driver supports)'
+REINSTALL = f"pip install --force-reinstall {INSTALL.removeprefix('pip install ')}"
 
 
 class CupyBackend(Backend):
-    """One NVIDIA GPU."""
+    """One NVIDIA GPU.
+
+    index: its number. graphs: whether steps are captured; else each is launched piece by piece,
+    with the same numbers. All work goes to one stream, which does not wait for others: a captured
+    step and an upload beside it would race. One thread at a time asks it for something.
+    """
 
     name = "cupy"
+    least_flops = thresholds.GPU_FLOPS
 
-    def __init__(self, index: int = 0) -> None:
+    def __init__(self, index: int = 0, graphs: bool = True) -> None:
         super().__init__(index)
-        self._xp = _import()
-        self._device = self._xp.cuda.Device(index)
+        self._cupy = _import()
+        self._device = self._cupy.cuda.Device(index)
+        with self._device:
+            self.stream = self._cupy.cuda.Stream(non_blocking=True)
+        self._turn = threading.RLock()
+        self._xp = Capturable(self._cupy, self.stream)
+        self.graphs = CudaGraphs(self._cupy, self.stream, graphs)
 
     @classmethod
     def obstacle(cls, index: int = 0) -> Obstacle | None:
-        """No package, no driver, no such GPU, no compiler or no BLAS: each with its own fix."""
+        """No package, two of them, no driver, no such GPU, no compiler or no BLAS, and the fix."""
+        found = cls._obstacle(index)
+        packages = _packages()
+        if found is not None and len(packages) > 1:
+            twice = f"{len(packages)} CuPy packages lie over each other ({', '.join(packages)})"
+            fix = f"pip uninstall -y {' '.join(packages)}, then {INSTALL}"
+            return Obstacle(f"{found.reason}; {twice}", f"{fix}; then: {found.fix}")
+        return found
+
+    @classmethod
+    def _obstacle(cls, index: int) -> Obstacle | None:
         if find_spec("cupy") is None:
             return Obstacle("CuPy is not installed", INSTALL)
         try:
             cupy = _import()
             version = cupy.cuda.runtime.driverGetVersion()
         except Exception as error:
-            return Obstacle(f"importing CuPy failed: {_first_line(error)}", INSTALL)
+            return Obstacle(f"importing CuPy failed: {_first_line(error)}", REINSTALL)
         if version == 0:
             return Obstacle(
                 f"CuPy {cupy.__version__} is installed but there is no NVIDIA driver",
@@ -50,54 +85,88 @@ class CupyBackend(Backend):
         if index >= count:
             return Obstacle(f"there is no GPU number {index}: {count} found", "use cuda:0")
         try:  # NVRTC and cuBLAS are looked for only when they are first needed
-            with cupy.cuda.Device(index):
+            backend = cls(index)
+            with backend.active():
                 square = cupy.arange(4, dtype=cupy.float32).reshape(2, 2)
-                (cupy.exp(square) @ square).sum().item()
+                backend.xp.matmul(cupy.exp(square), square).sum().item()
         except Exception as error:
             return Obstacle(f"CuPy cannot run a kernel: {_first_line(error)}", INSTALL)
         return None
 
     @property
     def xp(self) -> Any:
-        """CuPy."""
+        """CuPy, as far as it can be captured."""
         return self._xp
 
     @property
     def device(self) -> str:
         """The GPU's name and memory."""
-        properties = self._xp.cuda.runtime.getDeviceProperties(self.index)
+        properties = self._cupy.cuda.runtime.getDeviceProperties(self.index)
         name = properties["name"].decode()
         return f"GPU {self.index}, {name}, {properties['totalGlobalMem'] / 2**30:.0f} GiB"
 
     def asarray(self, host: np.ndarray) -> Array:
         """Uploads a host array."""
-        with self._device:
-            return self._xp.asarray(np.ascontiguousarray(host))
+        with self.active():
+            return self._cupy.asarray(np.asarray(host, order="C"))
 
     def to_numpy(self, array: Array) -> np.ndarray:
         """Downloads an array, which waits for it."""
-        with self._device:
-            return np.asarray(self._xp.asnumpy(array))
+        with self.active():
+            return np.asarray(self._cupy.asnumpy(array))
 
     def zeros(self, length: int, dtype: str) -> Array:
         """A flat array of zeros."""
-        with self._device:
+        with self.active():
             return super().zeros(length, dtype)
 
     def assign(self, target: Array, source: Array) -> None:
         """Copies into memory that exists."""
-        with self._device:
+        with self.active():
             target[...] = source
 
-    def active(self) -> AbstractContextManager[Any]:
-        """The device as the current one, which CuPy keeps for each thread."""
-        device: AbstractContextManager[Any] = self._device
-        return device
+    @cached_property
+    def _kernels(self) -> Mapping[str, Kernel]:
+        backward = partial(dense_backward, self._xp)
+        return {"dense_backward": Kernel("dense_backward", backward, matrices, dense_backward)}
+
+    def kernels(self) -> Mapping[str, Kernel]:
+        """What is better than an expression: gradients that are written where they belong."""
+        return self._kernels
+
+    def thresholds(self) -> tuple[str, list[tuple[str, str, str]]]:
+        """From which work on "auto" takes it, and below which steps are captured by eights."""
+        known = {"gpu_flops": thresholds.GPU_FLOPS, "unrolled_flops": thresholds.UNROLLED_FLOPS}
+        told = [(name, thresholds.told(value), "default") for name, value in known.items()]
+        return "estimates, which no GPU has measured", told
+
+    def compile(self, program: Program) -> Executable:
+        """Makes a program ready; its steps are captured."""
+        return Captured(self, program, self.graphs)
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Device and stream as the current ones, which CuPy keeps for each thread.
+
+        Raises: OutOfDeviceMemory for what CuPy says of memory.
+        """
+        with self._turn, self._device, self.stream:
+            try:
+                yield
+            except self._cupy.cuda.memory.OutOfMemoryError as error:
+                wanted = re.search(r"allocating ([\d,]+) bytes", str(error))
+                count = int(wanted.group(1).replace(",", "")) if wanted else 0
+                free, total = self._cupy.cuda.runtime.memGetInfo()
+                raise OutOfDeviceMemory(
+                    f"GPU {self.index} has no room for {count:,} bytes more: {free:,} of"
+                    f" {total:,} are free",
+                    count, free,
+                ) from error  # fmt: skip
 
     def synchronize(self) -> None:
-        """Waits for the current stream."""
-        with self._device:
-            self._xp.cuda.get_current_stream().synchronize()
+        """Waits for its stream."""
+        with self.active():
+            self.stream.synchronize()
 
 
 def _import() -> Any:
@@ -105,6 +174,12 @@ def _import() -> Any:
         warnings.simplefilter("ignore")
         import cupy
     return cupy
+
+
+def _packages() -> list[str]:
+    """The installed packages that bring CuPy: more than one overwrite each other's files."""
+    known = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
+    return [name for name in known if next(iter(distributions(name=name)), None) is not None]
 
 
 def _cuda(cupy: Any) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from ..kernels.spec import Dim, Extent, Spec
 
 ValueId = NewType("ValueId", int)  # its position among a program's values
+ARENA = "arena."  # before a dtype: the segment of its temporaries
 Kind = Literal["batch", "parameter", "constant", "control", "flat", "temporary"]
 
 

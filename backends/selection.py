@@ -27,8 +27,8 @@ Choice = Union[str, Backend, None]
 class Selection:
     """A backend and why it was taken.
 
-    open: "auto" took it by preference, and what was measured may take another one when the work
-        is known (see `choose_measured`).
+    open: "auto" took it by preference, and may take another one when the work is known (see
+        `choose_for`).
     """
 
     backend: Backend
@@ -66,8 +66,12 @@ def select(choice: Choice = None) -> Selection:
         if found.available:
             said = "auto" if choice == "auto" else f"{origin} {choice!r}"
             skipped = "".join(f"; {s.name} not available: {s.reason}" for s in refused)
-            later = "; LAMINA_AUTO=measured decides when training begins" if undecided else ""
-            return Selection(_named(name, index), f"{said}{skipped}{later}", undecided)
+            backend, later = _named(name, index), ""
+            if undecided:
+                later = "; LAMINA_AUTO=measured decides when training begins"
+            elif choice == "auto" and backend.least_flops:
+                later = "; the work of a step decides when training begins"
+            return Selection(backend, f"{said}{skipped}{later}", bool(later))
         refused.append(found)
     reasons = "; ".join(f"{s.name}: {s.reason}. To mend it: {s.fix}" for s in refused)
     where = "" if origin == "asked for" else f" (from {origin})"
@@ -102,6 +106,25 @@ def preferred(choice: Choice = None) -> Selection:
 def _apply_threads() -> None:
     if os.environ.get("LAMINA_THREADS"):
         apply_environment()
+
+
+def choose_for(flops: float, dtype: str, ordinary: Backend) -> Selection:
+    """The backend for a training whose steps are so much work, where "auto" left it open.
+
+    ordinary: what "auto" took by preference. dtype: what the backend must compute in.
+    """
+    if measured.mode() == "measured":
+        return choose_measured(flops, dtype, ordinary)
+    least = ordinary.least_flops
+    told = f"a training step is {flops:.3g} flops, {ordinary.name} from {least:.3g} on"
+    why = f"auto: {told} (an estimate; to measure: {measured.COMMAND})"
+    if flops < least:
+        for name, index in candidates("auto"):
+            if status(name, index).available:
+                other = _named(name, index)
+                if other.least_flops <= flops and dtype in other.dtypes:
+                    return Selection(other, why)
+    return Selection(ordinary, why)
 
 
 def choose_measured(flops: float, dtype: str, ordinary: Backend) -> Selection:

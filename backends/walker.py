@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -29,10 +29,11 @@ from .state import Control, DataBlock, State
 class Launch:
     """One instruction, resolved: what to call, which values go in, where the results go.
 
-    out: the memory that the results go to; None where the call makes new arrays. pinned: they must
-        go there, whether or not the call can write. kernel: where it writes into memory that never
-        changes: the call with its attributes and outputs. fixed: that with its inputs too, where
-        those never change. parts: of several instructions as one, the launches of each.
+    out: the memory that the results go to; None where the call makes new arrays, of all results or
+        of single ones. pinned: they must go there, whether or not the call can write. kernel: where
+        it writes into memory that never changes: the call with its attributes and outputs. fixed:
+        that with its inputs too, where those never change. parts: of several instructions as one,
+        the launches of each.
     """
 
     __slots__ = (
@@ -44,7 +45,7 @@ class Launch:
         self.call = call
         self.inputs = tuple(-1 if i is None else i for i in instruction.inputs)
         self.outputs = instruction.outputs
-        self.out: tuple[Array, ...] | None = None
+        self.out: tuple[Array | None, ...] | None = None
         self.pinned = False
         self.parts: Sequence[Launch] = ()
         self.kernel: Callable[..., Any] | None = None
@@ -118,7 +119,10 @@ class WalkerBinding(Binding):
             flat = program.values[one.outputs[0]].kind == "flat"
             launch.pinned = flat or bool(gradients.intersection(one.outputs))
             if writable and (call.writes or launch.pinned):
-                launch.out = tuple(buffers.array(o, rows) for o in one.outputs)
+                launch.out = tuple(
+                    buffers.array(o, rows) if call.writes or flat or o in gradients else None
+                    for o in one.outputs
+                )
             plan.segments[segment].append(launch)
         self._joined(plan, rows)
         for name, id in program.columns.items():
@@ -146,11 +150,11 @@ class WalkerBinding(Binding):
         joined = list(chain.from_iterable(plan.segments.values()))
         launches = [part for launch in joined for part in (launch, *launch.parts)]
         for launch in launches:
-            if launch.out is not None:
-                for id, array in zip(launch.outputs, launch.out, strict=True):
+            for id, array in zip(launch.outputs, launch.out or repeat(None), strict=False):
+                if array is None:
+                    changing.add(id)
+                else:
                     plan.env[id] = array
-            else:
-                changing.update(launch.outputs)
         for launch in launches:
             if not launch.call.writes:
                 continue
@@ -256,7 +260,19 @@ class WalkerBinding(Binding):
 
     def _load(self, plan: WalkPlan, control: Control, rows: int) -> float:
         """Puts the batch's rows and weights into the table; gives the sum of the weights."""
-        block, start = self.block, control.cursor
+        start, id = control.cursor, self.program.columns.get("weights")
+        self._columns(plan, start, rows)
+        if id is None or self.block.weights is None:
+            if id is not None:
+                plan.env[id] = plan.even
+            return float(rows)
+        total, shares = self._weighted(start, rows)
+        plan.env[id] = self.backend.asarray(shares)
+        return total
+
+    def _columns(self, plan: WalkPlan, start: int, rows: int) -> None:
+        """Puts the rows [start, start + rows) of the order into the table."""
+        block = self.block
         for name in block.streamed:
             plan.env[self.program.columns[name]] = block.read(name, start, rows)
         for id, name, call, out in plan.gather:
@@ -266,19 +282,14 @@ class WalkerBinding(Binding):
             else:
                 indices = block.device_order[start : start + rows]
                 plan.env[id] = call(out, column, indices)[0]
-        total = float(rows)
-        if "weights" in self.program.columns:
-            batch = block.batch_weights(start, rows)
-            total = total if batch is None else float(batch.sum(dtype=np.float64))
-            if batch is None:
-                shares = plan.even
-            else:
-                scaled = batch * (1.0 / total if total else 0.0)
-                shares = self.backend.asarray(
-                    scaled.reshape(-1, 1).astype(self.program.dtype, copy=False)
-                )
-            plan.env[self.program.columns["weights"]] = shares
-        return total
+
+    def _weighted(self, start: int, rows: int) -> tuple[float, np.ndarray]:
+        """The sum of the weights of these rows, and the share of each, (rows, 1)."""
+        batch = self.block.batch_weights(start, rows)
+        assert batch is not None
+        total = float(batch.sum(dtype=np.float64))
+        scaled = batch * (1.0 / total if total else 0.0)
+        return total, scaled.reshape(-1, 1).astype(self.program.dtype, copy=False)
 
     def _walk(self, launches: list[Launch], env: list[Any]) -> None:
         watch = self.watch
@@ -293,9 +304,11 @@ class WalkerBinding(Binding):
             start = time.perf_counter() if watch else 0.0
             made = launch.call(launch.out, *[env[i] for i in launch.inputs])
             if launch.pinned and launch.out is not None and not launch.call.writes:
-                for target, source in zip(launch.out, made, strict=True):
-                    self.backend.assign(target, source)
-                made = launch.out
+                pairs = list(zip(launch.out, made, strict=True))
+                for target, source in pairs:
+                    if target is not None:
+                        self.backend.assign(target, source)
+                made = tuple(new if target is None else target for target, new in pairs)
             for id, array in zip(launch.outputs, made, strict=True):
                 env[id] = array
             if watch:

@@ -1,26 +1,17 @@
 #!/usr/bin/env bash
-# On a machine with an NVIDIA GPU: the cuda tests, a training on the digits, the benchmark suite, the
-# peers and the report in one call. Results go into the folder given as the argument. Needs no
-# install: run it from a checkout.
+# On a machine with an NVIDIA GPU, from a checkout, without installing anything: devices, cuda tests,
+# captured steps against launched ones, compute-sanitizer, seven networks beside torch and JAX,
+# ceilings, an epoch. It takes at most six minutes and writes into the folder that it is given:
+# summary.json, and for each part a log and its figures. See benchmarks/gpu/.
 set -uo pipefail
-out=${1:?usage: benchmarks/gpu.sh FOLDER}
+out=$(realpath -m "${1:?usage: benchmarks/gpu.sh FOLDER}")
 mkdir -p "$out"
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 site=$(mktemp -d)
-ln -s "$PWD" "$site/lamina"
-export PYTHONPATH=$site
-{
-  date -u
-  nvidia-smi
-  python3 -m lamina devices --probe
-} >"$out/machine.log" 2>&1
-python3 -m pytest -q -m cuda tests >"$out/cuda-tests.log" 2>&1
-tests=$?
-python3 -m lamina train digits --backend cupy >"$out/digits.log" 2>&1
-digits=$?
-python3 -m lamina bench --json "$out/suite.json" >"$out/suite.log" 2>&1
-bench=$?
-python3 -m lamina bench peers --peer torch --peer jax --json "$out/peers.json" >"$out/peers.log" 2>&1
-peers=$?
-python3 -m lamina bench report "$out/suite.json" "$out/peers.json" --html "$out/report.html"
-tail -n 3 "$out/cuda-tests.log" "$out/digits.log" "$out/suite.log"
-exit $((tests || digits || bench || peers))
+trap 'rm -rf "$site"' EXIT
+ln -s "$root" "$site/lamina"
+mkdir "$site/cupy-cache" "$site/lamina-cache"
+# Caches go with the run: all parts share them, and nothing is left behind.
+export CUPY_CACHE_DIR=$site/cupy-cache LAMINA_CACHE_DIR=$site/lamina-cache PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH}
+cd "$root" || exit 2
+${PYTHON:-python3} -m lamina.benchmarks.gpu "$out"

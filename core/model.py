@@ -50,7 +50,8 @@ class Sequential:
         (others by a suffix, "f1_weighted"), 0 where nothing divides, and the area under the curve
         is one against the rest. Weights: `sample_weight`, not `class_weight`.
     backend: see `lm.get_backend`; "auto" leaves the choice to `use_backend`, then LAMINA_BACKEND,
-        then the first available of cupy, numba, numpy, or what was measured (LAMINA_AUTO=measured).
+        then the first available of cupy, numba, numpy; when training begins, the CPU for steps too
+        small for a GPU, or what was measured to win (LAMINA_AUTO=measured).
     dtype: "float32" or "float64". precision: reserved for devices that compute in less; None.
     seed: keys initial weights, order of rows and dropout; None draws one, kept in `model.seed`.
 

@@ -18,7 +18,7 @@ from ..backends.contract import Binding
 from ..backends.dispatch import check_dtype
 from ..backends.measured import step_flops
 from ..backends.program import Layout, Program
-from ..backends.selection import Choice, Selection, choose_measured, preferred
+from ..backends.selection import Choice, Selection, choose_for, preferred
 from ..backends.state import Casts, Control, DataBlock, State
 from ..kernels.errors import BadInput, NotBuilt
 from ..kernels.spec import ROWS, Spec
@@ -125,14 +125,14 @@ class Session:
         self._undecided = chosen.open
 
     def settle(self, rows: int) -> None:
-        """Decides, where LAMINA_AUTO=measured left it open, before the first step of training.
+        """Decides, where "auto" left it open, before the first step of training.
 
         rows: of a batch. The numbers of the model do not change.
         """
         if not self._undecided:
             return
         parameters = self.state.layout.length("parameters")
-        self.adopt(choose_measured(step_flops(rows, parameters), self.dtype, self.backend))
+        self.adopt(choose_for(step_flops(rows, parameters), self.dtype, self.backend))
 
     # Weights
 

@@ -46,6 +46,18 @@ class BackendUnavailable(LaminaError, RuntimeError):
     """The backend that was asked for cannot run here; the message says why and what mends it."""
 
 
+class OutOfDeviceMemory(LaminaError, MemoryError):
+    """A device has less memory left than is wanted; the model is as it was after its last step.
+
+    message: the bytes wanted and those that are free, and the batch size that would fit.
+    wanted, free: in bytes; 0 where it is not known.
+    """
+
+    def __init__(self, message: str, wanted: int = 0, free: int = 0) -> None:
+        super().__init__(message)
+        self.wanted, self.free = wanted, free
+
+
 class CheckpointError(LaminaError, ValueError):
     """A file that is no model of lamina, is damaged, or does not fit."""
 

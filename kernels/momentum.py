@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from functools import cache
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +27,9 @@ def products(beta1: float, decay: float) -> np.ndarray:
     found = [warmed(1, beta1, decay)]
     while found[-1] > NEGLIGIBLE and BASE ** (len(found) * decay) > NEGLIGIBLE:
         found.append(found[-1] * warmed(len(found) + 1, beta1, decay))
-    return np.array(found)
+    made = np.array(found)
+    made.flags.writeable = False  # it is the same for whoever asks
+    return made
 
 
 def shares(step: int, beta1: float, decay: float) -> tuple[float, float]:
@@ -40,6 +44,18 @@ def shares(step: int, beta1: float, decay: float) -> tuple[float, float]:
     return (1.0 - now) / (1.0 - product), ahead / (1.0 - product * ahead)
 
 
+def shares_at(xp: Any, step: Any, beta1: float, decay: float) -> tuple[Any, Any]:
+    """`shares`, of a step that may be an array of rank 0 on a device: then they are as well."""
+    if isinstance(step, Integral):
+        return shares(int(step), beta1, decay)
+    known = xp.asarray(products(beta1, decay))
+    now, ahead = (beta1 * (1.0 - 0.5 * BASE ** (n * decay)) for n in (step, step + 1))
+    place = xp.clip(step, 1, known.shape[0])
+    found = xp.reshape(xp.take(known, xp.reshape(place - 1, (1,)), axis=0), ())
+    product = found * beta1 ** (step - place)
+    return (1.0 - now) / (1.0 - product), ahead / (1.0 - product * ahead)
+
+
 def average_share(step: int, decay: float, start: int, every: int) -> float:
     """How far an average goes towards the parameters of a step, from 1; 0 where it stays.
 
@@ -51,3 +67,15 @@ def average_share(step: int, decay: float, start: int, every: int) -> float:
         return 0.0
     taken = past // every
     return 1.0 - decay if decay > 0.0 and taken > 1 else 1.0 / taken
+
+
+def average_share_at(xp: Any, step: Any, decay: float, start: int, every: int) -> Any:
+    """`average_share`, of a step that may be an array of rank 0 on a device."""
+    if isinstance(step, Integral):
+        return average_share(int(step), decay, start, every)
+    past = step - start
+    taken, due = past // every, (past > 0) & (past % every == 0)
+    share = 1.0 / taken
+    if decay > 0.0:
+        share = xp.where(taken > 1, xp.full_like(share, 1.0 - decay), share)
+    return xp.where(due, share, xp.zeros_like(share))

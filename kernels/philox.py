@@ -6,6 +6,7 @@ itself. Products are put together from 16-bit halves because some devices lack 6
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -24,38 +25,36 @@ def key(seed: int) -> tuple[int, int]:
     return seed & WORD, (seed >> 32) & WORD
 
 
-def _multiply(xp: Any, constant: int, x: Any) -> tuple[Any, Any]:
+def _multiply(constant: int, x: Any) -> tuple[Any, Any]:
     """High and low word of constant * x for an array of 32-bit words."""
-
-    def word(value: int) -> Any:
-        return xp.asarray(value, dtype=xp.uint32)
-
-    low, high = word(constant & 0xFFFF), word(constant >> 16)
-    half, shift = word(0xFFFF), word(16)
-    x_low, x_high = x & half, x >> shift
-    low_low, high_low = low * x_low, high * x_low
-    cross = (low_low >> shift) + (high_low & half) + low * x_high
-    top = (high_low >> shift) + (cross >> shift) + high * x_high
-    return top, (cross << shift) | (low_low & half)
+    low, high = constant & 0xFFFF, constant >> 16  # as factors they take the words' dtype
+    x_low, x_high = x & 0xFFFF, x >> 16
+    low_low, high_low = x_low * low, x_low * high
+    cross = (low_low >> 16) + (high_low & 0xFFFF) + x_high * low
+    top = (high_low >> 16) + (cross >> 16) + x_high * high
+    return top, (cross << 16) | (low_low & 0xFFFF)
 
 
-def words(xp: Any, seed: int, stream: int, counter: int, count: int) -> Any:
+def words(xp: Any, seed: int, stream: int, counter: Any, count: int) -> Any:
     """The first `count` 32-bit words of (seed, stream, counter) as a rank-1 uint32 array.
 
-    Block number b of four words is the cipher of (b, stream, low and high word of the counter).
+    counter: a number, or an array of rank 0 and 64 bits. Block number b of four words is the cipher
+    of (b, stream, low and high word of the counter).
     """
     blocks = -(-count // 4)
     c0 = xp.arange(blocks, dtype=xp.uint32)
     zero = xp.zeros_like(c0)
 
-    def fill(value: int) -> Any:
-        return zero + xp.asarray(value & WORD, dtype=xp.uint32)
+    def word(value: Any) -> Any:
+        if isinstance(value, Integral):
+            return xp.asarray(int(value) & WORD, dtype=xp.uint32)
+        return xp.astype(value & WORD, xp.uint32)
 
-    c1, c2, c3 = fill(stream), fill(counter), fill(counter >> 32)
+    c1, c2, c3 = zero + word(stream), zero + word(counter), zero + word(counter >> 32)
     k0, k1 = key(seed)
     for _ in range(ROUNDS):
-        high0, low0 = _multiply(xp, MULTIPLIERS[0], c0)
-        high1, low1 = _multiply(xp, MULTIPLIERS[1], c2)
-        c0, c1, c2, c3 = high1 ^ c1 ^ fill(k0), low1, high0 ^ c3 ^ fill(k1), low0
+        high0, low0 = _multiply(MULTIPLIERS[0], c0)
+        high1, low1 = _multiply(MULTIPLIERS[1], c2)
+        c0, c1, c2, c3 = high1 ^ c1 ^ word(k0), low1, high0 ^ c3 ^ word(k1), low0
         k0, k1 = (k0 + WEYL[0]) & WORD, (k1 + WEYL[1]) & WORD
     return xp.reshape(xp.stack((c0, c1, c2, c3), axis=1), (-1,))[:count]

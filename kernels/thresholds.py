@@ -31,6 +31,11 @@ MODES = ("measured", "default")
 COMMAND = "lamina warmup --measure"
 NEVER = 2**62
 ABSENT = "nothing was measured"
+# Of work on a GPU, in floating-point operations of a training step. Estimates: no GPU has measured
+# them. A captured step of some 60 launches takes about 0.1 ms, in which the cores of a CPU do so
+# many operations; below a tenth of it, launches are most of a step.
+GPU_FLOPS = 1e8
+UNROLLED_FLOPS = 1e7
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
-"""What all tests share: the helpers of support.py, and the skip of tests that need a GPU."""
+"""What all tests share: the helpers of support.py, and the device of tests that need a GPU."""
 
 from __future__ import annotations
 
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,22 +14,47 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+# Of the tests on a GPU or its fake those of these files are in the quick run.
+REPRESENTATIVE = {"test_conformance", "test_model", "test_divergence", "test_weights"}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of tests that sweep over layouts, and dtypes, only one of each is in the quick run."""
     for item in items:
         swept = getattr(getattr(item, "callspec", None), "params", {})
+        quick = item.path.stem in REPRESENTATIVE and swept.get("dtype") != "float64"
+        if item.get_closest_marker("cuda") and not quick:
+            item.add_marker(pytest.mark.slow)
         one = (swept.get("layout"), swept.get("dtype", "float32")) == ("contiguous", "float32")
         if "layout" in swept and not one:
             item.add_marker(pytest.mark.slow)
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("cuda"):
-        import lamina as lm
+DEVICE = pytest.StashKey[ExitStack]()
 
-        found = next(status for status in lm.backends() if status.name == "cupy")
-        if not found.available:
-            pytest.skip(f"cupy: {found.reason}")
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test marked `cuda` runs on the GPU, or on the strict fake of CuPy where there is none."""
+    if not item.get_closest_marker("cuda"):
+        return
+    import lamina as lm
+
+    found = next(status for status in lm.backends() if status.name == "cupy")
+    if found.available:
+        return
+    if find_spec("cupy") is None:
+        pytest.skip(f"cupy: {found.reason}; its fake reads names and types of the package")
+    import cupy_fake
+
+    item.stash[DEVICE] = ExitStack()
+    item.stash[DEVICE].enter_context(cupy_fake.installed())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    if DEVICE in item.stash:
+        item.stash[DEVICE].close()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -87,10 +87,37 @@ def _operator(name: str) -> Callable[..., Held]:
 
 
 for _name in (
-    "add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "pow", "matmul", "neg",
+    "add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "mod", "floordiv",
+    "pow", "rpow", "matmul", "neg",
     "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "invert",
 ):  # fmt: skip
     setattr(Held, f"__{_name}__", _operator(f"__{_name}__"))
+
+
+def _in_place(function: Callable[..., Any]) -> Callable[..., Held]:
+    def apply(self: Held, other: Held) -> Held:
+        to, given = self.inside, other.inside
+        self.device._do([self, other], lambda: function(to, given, out=to))
+        return self
+
+    return apply
+
+
+Held.__iadd__ = _in_place(np.add)  # type: ignore[attr-defined]
+Held.__iand__ = _in_place(np.bitwise_and)  # type: ignore[attr-defined]
+
+
+def _in_place(function: Callable[..., Any]) -> Callable[..., Held]:
+    def apply(self: Held, other: Held) -> Held:
+        to, given = self.inside, other.inside
+        self.device._do([self, other], lambda: function(to, given, out=to))
+        return self
+
+    return apply
+
+
+Held.__iadd__ = _in_place(np.add)  # type: ignore[attr-defined]
+Held.__iand__ = _in_place(np.bitwise_and)  # type: ignore[attr-defined]
 
 
 class Namespace:
@@ -98,6 +125,17 @@ class Namespace:
 
     def __init__(self, device: NullBackend) -> None:
         self._device = device
+        self._constants: dict[int, Any] = {}
+
+    def asarray(self, value: Any, dtype: Any = None) -> Any:
+        """A constant that nobody writes is uploaded once."""
+        if not isinstance(value, np.ndarray):
+            return self._device.ask("asarray", np.asarray, value, dtype=dtype)
+        if value.flags.writeable:
+            return self._device.asarray(value)
+        if id(value) not in self._constants:
+            self._constants[id(value)] = (value, self._device.asarray(value))
+        return self._constants[id(value)][1]
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(np, name)
@@ -137,6 +175,7 @@ class NullBackend(lm.Backend):
 
     name = "null"
     functional = False
+    control: Any = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -199,7 +238,8 @@ class NullBackend(lm.Backend):
 
     def _launch(self, name: str, out: tuple[Held, ...], *inputs: Any, **attrs: Any) -> None:
         held = [one for one in inputs if isinstance(one, Held)]
-        if self.recording is not None and len(held) < len(inputs):
+        seeds = name == "dropout_mask"  # which a state has for good
+        if self.recording is not None and len(held) + seeds < len(inputs):
             raise HostRead(f"{name} was given a number of the host in a capture")
         given, targets = [_inside(one) for one in inputs], [one.inside for one in out]
 
@@ -236,20 +276,18 @@ class NullBackend(lm.Backend):
 
         return replay
 
-    def unless(self, flag: Held, work: Work) -> None:
-        outer = self.recording
-        assert outer is not None, "only while it records"
-        part: list[Work] = []
-        before, outer.work = outer.work, part
-        work()
-        outer.work, condition = before, flag.inside
+    def pool(self) -> Any:
+        return nullcontext()
 
-        def conditional() -> None:
-            if not condition.any():
-                for one in part:
-                    one()
+    def put(self, going: Held, target: Held, source: Held) -> None:
+        assert target.shape == source.shape, f"{source.shape} was copied to {target.shape}"
+        flag, to, given = going.inside, target.inside, source.inside
 
-        self._do([flag], conditional)
+        def work() -> None:
+            if flag.all():
+                np.copyto(to, given, casting="same_kind")
+
+        self._do([going, target, source], work)
 
     @contextmanager
     def _into(self, recording: Recording) -> Any:
@@ -269,4 +307,4 @@ def _inside(value: Any) -> Any:
 
 def _garbage(dtype: np.dtype[Any]) -> Any:
     """What is in memory before the first replay."""
-    return np.nan if dtype.kind == "f" else True if dtype.kind == "b" else 77
+    return np.nan if dtype.kind == "f" else dtype.kind == "b"

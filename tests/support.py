@@ -16,6 +16,7 @@ import pytest
 from lamina.kernels import thresholds
 
 CPU = ("loops", "numpy", "numba")
+EVERY = (*CPU, pytest.param("cupy", marks=pytest.mark.cuda))  # on a GPU, or on CuPy's fake
 GOLDEN = Path(__file__).parent / "golden"
 PATIENCE = 600.0  # seconds after which another process hangs, however busy the machine is
 

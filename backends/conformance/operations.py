@@ -25,7 +25,7 @@ Upload = Callable[[Backend, np.ndarray], Any]
 
 def contiguous(backend: Backend, host: np.ndarray) -> Any:
     """Row-major."""
-    return backend.asarray(np.ascontiguousarray(host))
+    return backend.asarray(np.asarray(host, order="C"))  # of rank 0 as well
 
 
 def transposed(backend: Backend, host: np.ndarray) -> Any:

@@ -34,6 +34,8 @@ class Training:
     beta1: of Adam, so that a test can plant another.
     """
 
+    machine = "CPU"
+
     def __init__(self, task: Task, beta1: float = BETA1) -> None:
         self.task, self.beta1 = task, beta1
         self.batches = task.batches

@@ -165,6 +165,8 @@ def measure_peers(
             wrong, error = verdict(answer, task, expected, peer.loose)
             allowed = ALLOWED["losses" if "losses" in answer else "output"][row.dtype] + peer.loose
             row = replace(row, error=error if math.isfinite(error) else None, allowed=allowed)
+            if peer.device != "cpu":  # which machine, and what float32 is there
+                row = replace(row, reason=answer.get("machine", ""))
             if wrong:
                 rows[peer] = replace(row, status="wrong", reason=wrong)
                 continue

@@ -112,7 +112,12 @@ class Task:
 
 
 class Workload(Protocol):
-    """A task made ready in one library. Every method returns when the device is done."""
+    """A task made ready in one library. Every method returns when the device is done.
+
+    machine: the device in words, and whether float32 is less there.
+    """
+
+    machine: str
 
     def reset(self) -> None:
         """Puts the initial weights and a fresh optimizer back."""
@@ -135,6 +140,8 @@ class Workload(Protocol):
 
 class Inference:
     """What is the same for all workloads that only predict."""
+
+    machine = "CPU"
 
     def __init__(self, task: Task) -> None:
         self.x = task.input
@@ -184,6 +191,8 @@ class Peer:
     modules: tuple[tuple[str, str], ...] = ()
     loose: float = 0.0
     asked: bool = False
+    devices: tuple[str, ...] = ("cpu",)
+    device: str = "cpu"
 
     @property
     def missing(self) -> str:

@@ -83,11 +83,17 @@ def step(network: Network, state: Any, x: Any, y: Any) -> tuple[Any, Any]:
     return (weights, means, squares, count, running), loss
 
 
+def machine() -> str:
+    """Where JAX works, and how."""
+    found = jax.devices()[0]
+    return f"{found.platform}: {found.device_kind}, TF32 off"
+
+
 class Training:
     """A jitted step, called from Python."""
 
     def __init__(self, task: Task) -> None:
-        self.task = task
+        self.task, self.machine = task, machine()
         network = task.network
         self.step = jax.jit(partial(step, network), donate_argnums=0)
         x, y = task.block
@@ -183,6 +189,7 @@ class Predictions(Inference):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
+        self.machine = machine()
         self.weights = [jnp.asarray(w) for w in task.weights]
         last = ACTIVATIONS[task.network.last]
         self.forward = jax.jit(lambda w, x: last(outputs(task.network, w, x)[0]))
@@ -192,8 +199,18 @@ class Predictions(Inference):
         return np.asarray(self.forward(self.weights, self.x))
 
 
+def place(device: str) -> None:
+    """Keeps JAX to one kind of device, before it makes an array; float32 is float32 there.
+
+    Left alone, it would take a GPU where it finds one, and TF32 for products.
+    """
+    jax.config.update("jax_platforms", device)
+    jax.config.update("jax_default_matmul_precision", "highest")
+
+
 def workload(peer: Peer, task: Task) -> Workload:
     """The task in JAX; double precision must be switched on before arrays are made."""
+    place(peer.device)
     jax.config.update("jax_enable_x64", task.network.dtype == "float64")
     if task.mode == "inference":
         return Predictions(task)

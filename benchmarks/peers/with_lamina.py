@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...backends.selection import get_backend
 from ...core.layers import Dropout
 from ...kernels.vectorized.training import dropout_mask
 from ..networks import model_for
@@ -119,4 +120,5 @@ def workload(peer: Peer, task: Task) -> Workload:
     kinds: dict[str, Any] = {"training": Training, "inference": Predictions, "epoch": Epochs}
     kind = PreparedPredictions if peer.variant == PREPARED else kinds[task.mode]
     made: Workload = kind(task, peer.name)
+    made.machine = f"{get_backend(peer.name).device}, TF32 off"
     return made

@@ -40,6 +40,8 @@ def classifier(task: Task, shuffle: bool) -> Any:
 class Epochs:
     """`partial_fit`, which is one shuffled pass."""
 
+    machine = "CPU"
+
     def __init__(self, task: Task) -> None:
         self.task = task
         self.reset()

@@ -39,10 +39,11 @@ class TimedWorkload:
         return time.perf_counter() - start
 
     def check(self) -> dict[str, Any]:
-        """What is compared with float64, and the seconds of the first units."""
+        """What is compared with float64, the seconds of the first units, and where they ran."""
         first = self._time(self.task.grain)
         self.workload.reset()
-        return {"first_call": first, **digest(self.task, self.workload.answer())}
+        told = {"first_call": first, "machine": getattr(self.workload, "machine", "")}
+        return {**told, **digest(self.task, self.workload.answer())}
 
     def warm(self, round_seconds: float) -> None:
         """Sizes a round."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...backends import bounds
 from ...backends.program import (
+    ARENA,
     Instruction,
     Kind,
     Layout,
@@ -256,7 +257,7 @@ def memory(
             if source is None or roots[source] != source or last[source] != time:
                 continue
             place, value = places.get(source), values[source]
-            free = place is not None and place.segment.startswith("arena.")
+            free = place is not None and place.segment.startswith(ARENA)
             if free and value.kind == "temporary" and value.spec == spec:
                 return source
         return None
@@ -328,10 +329,10 @@ class _Heap:
         else:
             offset = self.lengths.get(kind, 0)
             self.lengths[kind] = offset + length
-        return Place(f"arena.{kind}", offset)
+        return Place(f"{ARENA}{kind}", offset)
 
     def free(self, place: Place | None, spec: Spec) -> None:
-        if place is None or not place.segment.startswith("arena."):
+        if place is None or not place.segment.startswith(ARENA):
             return
         holes = self.holes.setdefault(spec.dtype, [])
         start, length = place.offset, self._length(spec)

@@ -241,7 +241,7 @@ def dense(
     xp: Any, x: Array, weight: Array, bias: Array | None = None, *, activation: str, alpha: float
 ) -> Array:
     """activation(x @ weight + bias); x: (n, n_in), weight: (n_in, n_out), bias: (1, n_out)."""
-    z = x @ weight
+    z = xp.matmul(x, weight)
     return activate(xp, z if bias is None else z + bias, activation, alpha)
 
 
@@ -265,9 +265,9 @@ def dense_backward(
     leading = tuple(range(g.ndim - 1))
     flat_g = xp.reshape(g, (-1, g.shape[-1])) if g.ndim != 2 else g
     flat_x = xp.reshape(x, (-1, x.shape[-1])) if x.ndim != 2 else x
-    result = [flat_x.T @ flat_g]
+    result = [xp.matmul(flat_x.T, flat_g)]
     if bias:
         result.append(xp.reshape(xp.sum(g, axis=leading), (1, g.shape[-1])))
     if input:
-        result.append(g @ weight.T)
+        result.append(xp.matmul(g, weight.T))
     return tuple(result)

@@ -30,7 +30,8 @@ def matmul(
     xp: Any, a: Array, b: Array, *, transpose_a: bool = False, transpose_b: bool = False
 ) -> Array:
     """a @ b, either of them transposed in its last two axes first."""
-    return (_swap_last(a) if transpose_a else a) @ (_swap_last(b) if transpose_b else b)
+    left, right = _swap_last(a) if transpose_a else a, _swap_last(b) if transpose_b else b
+    return xp.matmul(left, right)
 
 
 # Elementwise arithmetic
@@ -276,7 +277,8 @@ def scatter_rows(xp: Any, x: Array, indices: Array, *, rows: int) -> Array:
     places = xp.reshape(xp.arange(rows, dtype=indices.dtype), (rows, 1))
     hits = xp.astype(places == xp.reshape(indices, (1, -1)), x.dtype)
     width = math.prod(x.shape[1:])
-    return xp.reshape(hits @ xp.reshape(x, (x.shape[0], width)), (rows, *x.shape[1:]))
+    flat = xp.reshape(x, (x.shape[0], width))
+    return xp.reshape(xp.matmul(hits, flat), (rows, *x.shape[1:]))
 
 
 def pick(xp: Any, x: Array, labels: Array) -> Array:

@@ -6,7 +6,11 @@
 from __future__ import annotations
 
 import math
+from functools import cache
+from numbers import Integral, Real
 from typing import Any
+
+import numpy as np
 
 from .. import momentum, philox
 from .activations import log_softmax
@@ -113,15 +117,44 @@ def dropout_mask(
     return xp.reshape(cast(xp, keep, dtype=dtype) * (1.0 / (1.0 - rate)), shape)
 
 
-# Optimizer updates over one flat buffer; learning_rate and step (from 1) are host numbers. The
-# formulas are those of torch.optim.
+# Optimizer updates over one flat buffer; learning_rate and step (from 1) are numbers of the host,
+# or arrays of rank 0 on a device that reads them when it runs. The formulas are torch.optim's.
+
+
+def like(xp: Any, number: Any, array: Array) -> Any:
+    """A number that leaves the dtype of an array as it is."""
+    return number if isinstance(number, Real) else xp.astype(number, array.dtype)
+
+
+@cache
+def _given(*numbers: float) -> np.ndarray:
+    """Numbers that a device is given once."""
+    made = np.array(numbers)
+    made.flags.writeable = False
+    return made
+
+
+def corrected(xp: Any, learning_rate: Any, beta1: float, beta2: float, step: Any) -> Any:
+    """What Adam's mean is multiplied by, and the root of its square, at a step."""
+    if isinstance(step, Integral):
+        left = 1.0 - beta2 ** int(step)
+        return learning_rate / (1.0 - beta1 ** int(step)), 1.0 / math.sqrt(left)
+    numbers = (1.0 - xp.asarray(_given(beta1, beta2)) ** step) ** xp.asarray(_given(-1.0, -0.5))
+    size, root = (xp.reshape(one, ()) for one in (numbers[0:1], numbers[1:2]))
+    return learning_rate * size, root
+
+
+def on_range(xp: Any, whole: Array, part: Array, start: int, stop: int) -> Array:
+    """The array with `part` on [start, stop)."""
+    pieces = [one for one in (whole[:start], part, whole[stop:]) if one.shape[0]]
+    return xp.concat(pieces) if len(pieces) > 1 else pieces[0] if pieces else whole
 
 
 def sgd_update(
     xp: Any, parameter: Array, gradient: Array, learning_rate: float
 ) -> tuple[Array, ...]:
     """p - lr g."""
-    return (parameter - learning_rate * gradient,)
+    return (parameter - like(xp, learning_rate, parameter) * gradient,)
 
 
 def momentum_update(
@@ -135,7 +168,7 @@ def momentum_update(
 ) -> tuple[Array, ...]:
     """v = momentum v + g; p - lr v."""
     velocity = momentum * velocity + gradient
-    return parameter - learning_rate * velocity, velocity
+    return parameter - like(xp, learning_rate, parameter) * velocity, velocity
 
 
 def nesterov_update(
@@ -149,7 +182,8 @@ def nesterov_update(
 ) -> tuple[Array, ...]:
     """v = momentum v + g; p - lr (g + momentum v)."""
     velocity = momentum * velocity + gradient
-    return parameter - learning_rate * (gradient + momentum * velocity), velocity
+    rate = like(xp, learning_rate, parameter)
+    return parameter - rate * (gradient + momentum * velocity), velocity
 
 
 def rmsprop_update(
@@ -164,7 +198,8 @@ def rmsprop_update(
 ) -> tuple[Array, ...]:
     """s = rho s + (1 - rho) g^2; p - lr g / (sqrt(s) + epsilon)."""
     square = rho * square + (1.0 - rho) * gradient * gradient
-    return parameter - learning_rate * gradient / (xp.sqrt(square) + epsilon), square
+    rate = like(xp, learning_rate, parameter)
+    return parameter - rate * gradient / (xp.sqrt(square) + epsilon), square
 
 
 def adam_update(
@@ -183,8 +218,8 @@ def adam_update(
     """Kingma and Ba 2015, algorithm 1, with the bias corrections of step number `step`."""
     mean = beta1 * mean + (1.0 - beta1) * gradient
     square = beta2 * square + (1.0 - beta2) * gradient * gradient
-    size = learning_rate / (1.0 - beta1**step)
-    root = 1.0 / math.sqrt(1.0 - beta2**step)
+    numbers = corrected(xp, learning_rate, beta1, beta2, step)
+    size, root = (like(xp, one, parameter) for one in numbers)
     return parameter - size * mean / (xp.sqrt(square) * root + epsilon), mean, square
 
 
@@ -207,8 +242,7 @@ def adamw_update(
 
     The planner lays parameters that decay (weights, not biases) before the others.
     """
-    first = xp.arange(parameter.shape[0]) < decayed
-    parameter = xp.where(first, parameter * (1.0 - learning_rate * weight_decay), parameter)
+    parameter = shrink(xp, parameter, learning_rate, weight_decay=weight_decay, decayed=decayed)
     return adam_update(
         xp, parameter, gradient, mean, square, learning_rate, step,
         beta1=beta1, beta2=beta2, epsilon=epsilon,
@@ -226,7 +260,8 @@ def adagrad_update(
 ) -> tuple[Array, ...]:
     """s = s + g^2; p - lr g / (sqrt(s) + epsilon) (Duchi, Hazan and Singer 2011)."""
     square = square + gradient * gradient
-    return parameter - learning_rate * gradient / (xp.sqrt(square) + epsilon), square
+    rate = like(xp, learning_rate, parameter)
+    return parameter - rate * gradient / (xp.sqrt(square) + epsilon), square
 
 
 def amsgrad_update(
@@ -247,8 +282,8 @@ def amsgrad_update(
     mean = beta1 * mean + (1.0 - beta1) * gradient
     square = beta2 * square + (1.0 - beta2) * gradient * gradient
     largest = xp.maximum(largest, square)
-    size = learning_rate / (1.0 - beta1**step)
-    root = 1.0 / math.sqrt(1.0 - beta2**step)
+    numbers = corrected(xp, learning_rate, beta1, beta2, step)
+    size, root = (like(xp, one, parameter) for one in numbers)
     return parameter - size * mean / (xp.sqrt(largest) * root + epsilon), mean, square, largest
 
 
@@ -269,10 +304,11 @@ def nadam_update(
     """Dozat 2016: Adam with Nesterov's look ahead; see `momentum.shares` for its momentum."""
     mean = beta1 * mean + (1.0 - beta1) * gradient
     square = beta2 * square + (1.0 - beta2) * gradient * gradient
-    now, ahead = momentum.shares(int(step), beta1, momentum_decay)
-    root = 1.0 / math.sqrt(1.0 - beta2**step)
-    moved = learning_rate * now * gradient + learning_rate * ahead * mean
-    return parameter - moved / (xp.sqrt(square) * root + epsilon), mean, square
+    now, ahead = momentum.shares_at(xp, step, beta1, momentum_decay)
+    _, root = corrected(xp, learning_rate, beta1, beta2, step)
+    now, ahead = (like(xp, learning_rate * one, parameter) for one in (now, ahead))
+    moved = now * gradient + ahead * mean
+    return parameter - moved / (xp.sqrt(square) * like(xp, root, parameter) + epsilon), mean, square
 
 
 def lion_update(
@@ -287,23 +323,24 @@ def lion_update(
 ) -> tuple[Array, ...]:
     """p - lr sign(beta1 m + (1 - beta1) g); m = beta2 m + (1 - beta2) g (Chen et al. 2023)."""
     direction = xp.sign(beta1 * mean + (1.0 - beta1) * gradient)
-    return parameter - learning_rate * direction, beta2 * mean + (1.0 - beta2) * gradient
+    rate = like(xp, learning_rate, parameter)
+    return parameter - rate * direction, beta2 * mean + (1.0 - beta2) * gradient
 
 
 def shrink(
     xp: Any, parameter: Array, learning_rate: float, *, weight_decay: float, decayed: int
 ) -> Array:
     """p (1 - lr weight_decay) on the first `decayed` elements: decay beside the gradient."""
-    first = xp.arange(parameter.shape[0]) < decayed
-    return xp.where(first, parameter * (1.0 - learning_rate * weight_decay), parameter)
+    left = like(xp, 1.0 - learning_rate * weight_decay, parameter)
+    return on_range(xp, parameter, parameter[:decayed] * left, 0, decayed)
 
 
 def average_update(
     xp: Any, average: Array, parameter: Array, step: int, *, decay: float, start: int, every: int
 ) -> Array:
     """average + share (p - average); see `momentum.average_share`."""
-    share = momentum.average_share(int(step), decay, start, every)
-    return average + share * (parameter - average)
+    share = momentum.average_share_at(xp, step, decay, start, every)
+    return average + like(xp, share, parameter) * (parameter - average)
 
 
 def keep(xp: Any, parameter: Array) -> Array:
@@ -315,9 +352,8 @@ def rescale(
     xp: Any, parameter: Array, before: Array, *, factor: float, start: int, stop: int
 ) -> Array:
     """before + factor (p - before) on [start, stop): a step at another learning rate."""
-    at = xp.arange(parameter.shape[0])
-    inside = (at >= start) & (at < stop)
-    return xp.where(inside, before + factor * (parameter - before), parameter)
+    old, new = before[start:stop], parameter[start:stop]
+    return on_range(xp, parameter, old + factor * (new - old), start, stop)
 
 
 def assign(xp: Any, statistics: Array, observed: Array) -> Array:
@@ -335,6 +371,5 @@ def add_decay(
     xp: Any, gradient: Array, parameter: Array, *, coefficient: float, start: int, stop: int
 ) -> Array:
     """gradient + coefficient * parameter on [start, stop): the derivative of an L2 penalty."""
-    at = xp.arange(gradient.shape[0])
-    inside = (at >= start) & (at < stop)
-    return xp.where(inside, gradient + coefficient * parameter, gradient)
+    part = gradient[start:stop] + coefficient * parameter[start:stop]
+    return on_range(xp, gradient, part, start, stop)

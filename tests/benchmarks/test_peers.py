@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from lamina.__main__ import app
+from lamina.backends.registry import BackendStatus
 from lamina.benchmarks.networks import WORDS, Network, plain
-from lamina.benchmarks.peers import by_hand, measurement
+from lamina.benchmarks.peers import by_hand, measurement, registry
 from lamina.benchmarks.peers.by_hand_layers import ACTIVATIONS
 from lamina.benchmarks.peers.peer import CHECKED, Peer, Task
 from lamina.benchmarks.peers.process import PeerFailed, Process, Processes, Remote
@@ -214,3 +215,25 @@ def test_wrong_arguments_are_a_line(arguments: list[str], told: str) -> None:
     done = CliRunner().invoke(app, ["bench", "peers", *arguments])
     assert done.exit_code == 2
     assert told in done.output
+
+
+def test_a_table_is_of_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "status", lambda name: BackendStatus(name, True, "here"))
+    with pytest.raises(BadInput, match="work on two devices, and a table is of one"):
+        choose("training", [], ["numba", "cupy"])
+    on_gpu = choose("training", [], ["cupy"])
+    assert {p.name for p in on_gpu} == {"cupy", "torch", "jax"}
+    assert {p.device for p in on_gpu} == {"cuda"}
+    on_cpu = choose("training", [], [])
+    assert {p.device for p in on_cpu} == {"cpu"}
+    assert "cupy" not in {p.name for p in on_cpu}
+
+
+def test_jax_works_where_the_table_is_and_says_so() -> None:
+    pytest.importorskip("jax")
+    task = Task("training", Network((4, 3), 8))
+    (peer,) = [p for p in choose("training", ["jax"], ["numpy"]) if p.variant == "whole loop"]
+    with Processes() as processes:
+        assert processes[peer].start(task)["machine"] == "cpu: cpu, TF32 off"
+        with pytest.raises(PeerFailed):  # no GPU here: it is not measured on the CPU in its place
+            processes[replace(peer, device="cuda")].start(task)

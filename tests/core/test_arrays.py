@@ -11,7 +11,7 @@ import pytest
 import support
 from lamina.core.arrays import host_array
 
-every_backend = pytest.mark.parametrize("backend", support.CPU)
+every_backend = pytest.mark.parametrize("backend", support.EVERY)
 
 
 class Frame:

@@ -234,7 +234,7 @@ def test_refused_in_words(name: str) -> None:
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("backend", support.CPU)
+@pytest.mark.parametrize("backend", support.EVERY)
 class TestTaken:
     """What is taken is computed the same everywhere."""
 

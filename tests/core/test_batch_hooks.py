@@ -23,7 +23,7 @@ class Batches(lm.Callback):
             model.stop_training = True
 
 
-@pytest.mark.parametrize("backend", support.CPU)
+@pytest.mark.parametrize("backend", support.EVERY)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("kind", ["arrays", "batches"])
 def test_a_hook_after_a_batch_changes_no_bit(backend: str, weighted: bool, kind: str) -> None:

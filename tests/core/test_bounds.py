@@ -14,7 +14,7 @@ from lamina.backends.state import DataBlock
 from lamina.backends.walker import Walker
 from lamina.core.checkpoint import digest
 from safetensors.numpy import save_file
-from support import CPU
+from support import CPU, EVERY
 
 X = np.random.default_rng(0).standard_normal((20, 4)).astype("float32")
 ORDER = [-1, 3, 10**6]  # out of range of three classes
@@ -66,7 +66,7 @@ def labels(bad: float) -> np.ndarray:
 
 @pytest.mark.parametrize("bad", ORDER)
 @pytest.mark.parametrize("loss", [picked, marked, entropy, taken])
-@pytest.mark.parametrize("backend", CPU)
+@pytest.mark.parametrize("backend", EVERY)
 def test_a_loss_of_ones_own_reads_no_label_out_of_range(backend: str, loss: Any, bad: int) -> None:
     one = model(loss, backend)
     with pytest.raises(lm.BadInput, match=rf"y has {bad} at row 13, .* go from 0 to 2"):
@@ -79,7 +79,7 @@ def test_a_loss_of_ones_own_reads_no_label_out_of_range(backend: str, loss: Any,
 
 
 @pytest.mark.parametrize("bad", ORDER)
-@pytest.mark.parametrize("backend", CPU)
+@pytest.mark.parametrize("backend", EVERY)
 def test_a_label_that_a_step_computes_is_told_with_its_row_of_the_data(
     backend: str, bad: int
 ) -> None:
@@ -90,7 +90,7 @@ def test_a_label_that_a_step_computes_is_told_with_its_row_of_the_data(
     assert all(np.array_equal(a, b) for a, b in zip(before, one.get_weights(), strict=True))
 
 
-@pytest.mark.parametrize("backend", CPU)
+@pytest.mark.parametrize("backend", EVERY)
 def test_features_that_become_indices_are_checked_wherever_they_come_in(
     backend: str, tmp_path: Any
 ) -> None:

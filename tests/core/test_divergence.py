@@ -49,7 +49,7 @@ class Rooted(lm.Layer):
         return (lm.ops.sqrt(x) * 2.0 + x) / 3.0
 
 
-@pytest.mark.parametrize("backend", support.CPU)
+@pytest.mark.parametrize("backend", support.EVERY)
 @pytest.mark.parametrize("epochs", [1, 40])  # watched, and many at once
 def test_what_is_not_finite_in_the_middle_of_a_chain_is_found(backend: str, epochs: int) -> None:
     """At the step where it happens, in a chain whose values in between are in no memory."""

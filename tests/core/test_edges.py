@@ -153,9 +153,11 @@ def wanted(name: str, dtype: str, kind: str, number: int) -> np.ndarray | None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", support.CPU)
+@pytest.mark.parametrize("backend", support.EVERY)
 @pytest.mark.parametrize("name", golden())
 def test_an_edge(name: str, backend: str) -> None:
+    if (name, backend) == ("gather twice", "cupy"):
+        pytest.skip("its rows are added up by a product, where infinity times 0 is NaN")
     for dtype, (relative, absolute) in TOLERANCE.items():
         values, gradients = found(name, backend, dtype)
         for kind, got in (("outputs", values), ("gradients", gradients)):
@@ -187,13 +189,13 @@ def test_the_differences_are_differences() -> None:
                 assert not np.allclose(ours[said], theirs[said], rtol=1e-3), (name, kind)
 
 
-@pytest.mark.parametrize("backend", support.CPU)
+@pytest.mark.parametrize("backend", support.EVERY)
 def test_the_loss_of_an_infinite_logit_is_not_finite(backend: str) -> None:
     values, _ = found("sigmoid_binary_cross_entropy of infinities", backend, "float64")
     assert not np.isfinite(values[1])
 
 
-@pytest.mark.parametrize("backend", support.CPU)
+@pytest.mark.parametrize("backend", support.CPU)  # a GPU's powers are off by some ULP
 class TestWritten:
     """Functions as users write them."""
 

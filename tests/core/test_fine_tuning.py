@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import support
 
-every_backend = pytest.mark.parametrize("backend", support.CPU)
+every_backend = pytest.mark.parametrize("backend", support.EVERY)
 
 
 @every_backend
@@ -109,6 +109,7 @@ def test_set_rates_says_what_there_is() -> None:
 def test_a_file_goes_on_as_if_nothing_had_been(
     optimizer: Any, backend: str, tmp_path: Path
 ) -> None:
+    pytest.importorskip("safetensors")
     x, y = support.classes(30)
     model = support.classifier(backend, optimizer=optimizer).build(4)
     model.set_rates({"0.bias": 0.0, 1: 1.0 if isinstance(optimizer, lm.LBFGS) else 0.25})

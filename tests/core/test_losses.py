@@ -39,7 +39,7 @@ def model_of(case: dict[str, Any], backend: str, dtype: str = "float64") -> lm.S
     return lm.Sequential([layer], loss_of(case["loss"]), lm.SGD(0.1), backend=backend, dtype=dtype)
 
 
-@pytest.mark.parametrize("backend", support.CPU)
+@pytest.mark.parametrize("backend", support.EVERY)
 @pytest.mark.parametrize("name", GOLDEN)
 def test_torchs_numbers(name: str, backend: str) -> None:
     case = GOLDEN[name]
@@ -67,7 +67,7 @@ def test_gradients_and_float32(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", support.CPU)
+@pytest.mark.parametrize("backend", support.EVERY)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_saturated_rows_stay_finite(backend: str, dtype: str) -> None:
     far = np.array([[9e3, -9e3, 0.0], [-9e3, 9e3, 9e3], [-9e3, -9e3, -9e3]])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import support
 
-every_backend = pytest.mark.parametrize("backend", support.CPU)
+every_backend = pytest.mark.parametrize("backend", support.EVERY)
 
 
 # train_on_batch, evaluate, predict

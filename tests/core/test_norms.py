@@ -48,7 +48,7 @@ def running(model: lm.Sequential) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", support.CPU)
+@pytest.mark.parametrize("backend", support.EVERY)
 @pytest.mark.parametrize("name", GOLDEN)
 def test_torchs_numbers(name: str, backend: str) -> None:
     case = GOLDEN[name]
@@ -97,7 +97,7 @@ def test_finite_differences() -> None:
     assert np.array_equal(before, running(model))
 
 
-@pytest.mark.parametrize("backend", support.CPU)
+@pytest.mark.parametrize("backend", support.EVERY)
 def test_a_row_of_weight_0_is_not_there(backend: str) -> None:
     x, y = support.classes(12)
     counted = np.arange(12) % 3 != 1
@@ -113,7 +113,7 @@ def test_a_row_of_weight_0_is_not_there(backend: str) -> None:
     np.testing.assert_allclose(running(one), running(other), rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("backend", support.CPU)
+@pytest.mark.parametrize("backend", support.EVERY)
 def test_a_row_alone_goes_by_the_running_statistics(backend: str) -> None:
     x, y = support.classes(9)
     layers = [lm.Dense(6), lm.BatchNorm(), lm.Dense(3, "softmax")]
@@ -132,7 +132,7 @@ def test_a_row_alone_goes_by_the_running_statistics(backend: str) -> None:
         model.fit(x, y, batch_size=1, verbose=0)
 
 
-@pytest.mark.parametrize("backend", support.CPU)
+@pytest.mark.parametrize("backend", support.EVERY)
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 def test_a_step_that_is_not_taken_moves_nothing(backend: str, where: str) -> None:
     x, y = support.regression(8)
@@ -289,7 +289,7 @@ def test_a_frozen_model_goes_on_from_its_file(tmp_path: Path) -> None:
     assert not loaded.state.layout.length("observed")
 
 
-@pytest.mark.parametrize("backend", support.CPU)
+@pytest.mark.parametrize("backend", support.EVERY)
 def test_without_a_parameter(backend: str) -> None:
     x, y = support.classes(24)
     bare = {"scale": False, "shift": False}

@@ -53,7 +53,7 @@ def test_the_file_has_every_rule_plain_and_clipped() -> None:
     assert all(len(case["losses"]) == 50 for case in cases.values())
 
 
-@pytest.mark.parametrize("backend", support.CPU)
+@pytest.mark.parametrize("backend", support.EVERY)
 @pytest.mark.parametrize("name", golden()["cases"])
 def test_fifty_steps(name: str, backend: str) -> None:
     case = golden()["cases"][name]
@@ -91,7 +91,7 @@ def test_schedules_at_their_ends() -> None:
             bad()
 
 
-@pytest.mark.parametrize("backend", support.CPU)
+@pytest.mark.parametrize("backend", support.EVERY)
 def test_lion_is_what_its_paper_says(backend: str) -> None:
     x, y = support.classes(12)
     optimizer = lm.Lion(0.01, 0.8, 0.9, weight_decay=0.3)

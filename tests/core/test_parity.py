@@ -111,7 +111,7 @@ def test_float64(backend: str, variant: str, run: Any) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("backend", support.CPU)
+@pytest.mark.parametrize("backend", support.EVERY)
 def test_float32(backend: str, variant: str) -> None:
     got = step_by_step(variant, backend, "float32")
     assert {w.dtype.name for w in got[1]} == {"float32"}

@@ -183,7 +183,7 @@ def test_programs_of_one_s_own_layers_get_shorter(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", support.CPU)
+@pytest.mark.parametrize("backend", support.EVERY)
 @pytest.mark.parametrize("name", MODELS)
 def test_numbers_stay(name: str, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make, outputs = MODELS[name]

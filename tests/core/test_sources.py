@@ -11,7 +11,7 @@ import pytest
 import support
 from scipy.optimize import minimize
 
-every_backend = pytest.mark.parametrize("backend", support.CPU)
+every_backend = pytest.mark.parametrize("backend", support.EVERY)
 
 
 @every_backend

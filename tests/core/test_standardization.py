@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import support
 
-every_backend = pytest.mark.parametrize("backend", support.CPU)
+every_backend = pytest.mark.parametrize("backend", support.EVERY)
 SECONDS = 1_700_000_000 + np.arange(60)[:, None]
 
 
@@ -88,6 +88,7 @@ def network(backend: str, layers: Any = ()) -> lm.Sequential:
 
 @every_backend
 def test_every_way_in_agrees(backend: str, tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
     x = np.hstack([SECONDS, np.random.default_rng(0).normal(size=(60, 1))])
     y = (np.arange(60) >= 30).astype(float)
     mapped = np.memmap(tmp_path / "x.dat", dtype="float64", mode="w+", shape=x.shape)

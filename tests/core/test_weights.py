@@ -14,7 +14,7 @@ import support
 from lamina.core.examples import split
 from lamina.core.standardization import moments
 
-every_backend = pytest.mark.parametrize("backend", support.CPU)
+every_backend = pytest.mark.parametrize("backend", support.EVERY)
 
 
 def still(loss: Any, layers: Any, **settings: Any) -> lm.Sequential:
