@@ -20,8 +20,8 @@ from . import averages, initializers, schedules
 from .checkpoint import FACTOR, OFFSET, read
 from .checks import check_count, check_number
 from .data.columns import KINDS, Column
-from .data.datasets import TASKS
 from .data.encoding import Encoding
+from .data.splits import TASKS
 from .layers import Layer
 from .losses import BUILTIN as LOSSES
 from .losses import CLASSES as LOSS_CLASSES

@@ -11,7 +11,7 @@ from ...kernels.errors import BadInput, CheckpointError, unknown
 from ...kernels.spec import FLOATS
 from .. import losses
 from ..checks import check_count, check_number
-from ..data.datasets import TASKS
+from ..data.splits import TASKS
 from ..layers import check_activation
 
 

@@ -34,4 +34,4 @@ def classes(numbers: np.ndarray, encoding: Encoding | None, x: Any) -> np.ndarra
     """Class numbers, or the classes' names where the rows are a table."""
     if encoding is None or not _is_table(encoding, x):
         return numbers
-    return np.array(encoding.classes)[numbers]
+    return np.asarray(np.array(encoding.classes)[numbers])

@@ -36,6 +36,9 @@ from .frames import is_frame
 from .plan import Plan, Planned, parted_words, typed
 from .series import Series, Table
 from .spill import room, spilled
+from .splits import TASKS, parts
+from .splits import random_split as random_split
+from .splits import stratified_split as stratified_split
 
 
 @dataclass(frozen=True)
@@ -77,21 +80,6 @@ class Dataset:
         return f"<{self.name}: {size}>"
 
 
-def stratified_split(y: np.ndarray, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers for training and testing, each class in its share, drawn by the seed.
-
-    y: (n,) labels. test_size: the share for testing. Of every class at least one row is for
-    training.
-    """
-    rng = np.random.default_rng(seed)
-    test: list[np.ndarray] = []
-    for label in np.unique(y):
-        rows = rng.permutation(np.flatnonzero(y == label))
-        test.append(rows[: min(round(len(rows) * test_size), len(rows) - 1)])
-    held = np.sort(np.concatenate(test))
-    return np.setdiff1d(np.arange(len(y)), held), held
-
-
 def _digits(test_size: float, seed: int) -> Dataset:
     with (
         resources.as_file(resources.files(__package__) / "digits.npz") as path,
@@ -110,7 +98,6 @@ def _drawn(name: str, draw: Callable[..., tuple[np.ndarray, np.ndarray]]) -> Dat
 
 
 NAMES = ("digits", "planar", "moons", "circles", "fashion-mnist")
-TASKS = ("classification", "regression")
 MOST_CLASS_NUMBER = 65_535  # of an NPZ: beyond that y is no numbering of classes
 MOST_IDX = 16 + 60_000 * 28 * 28  # bytes
 FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -156,40 +143,6 @@ def _fashion() -> Dataset:
     return Dataset("fashion-mnist", x_train, y_train, x_test, y_test, pixels, FASHION_CLASSES)
 
 
-def random_split(count: int, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of `count` rows for training and testing, drawn by the seed.
-
-    test_size: the share for testing; of two rows and more, either part has one.
-    """
-    order = np.random.default_rng(seed).permutation(count)
-    held = min(max(round(count * test_size), 1), count - 1)
-    return np.sort(order[held:]), np.sort(order[:held])
-
-
-def _parts(
-    label: str, y: np.ndarray, task: str, test_size: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The split for a task. Raises: BadInput when one of the parts would be empty."""
-    if not test_size:
-        return np.arange(len(y)), np.arange(0)
-    if len(y) < 2:
-        raise BadInput("one row is too few to train and to test on")
-    if task != TASKS[0]:
-        return random_split(len(y), test_size, seed)
-    train, test = stratified_split(y, test_size, seed)
-    if not len(test):  # every class is too small for its share: a row of some of them
-        classes, counts = np.unique(y, return_counts=True)
-        rng = np.random.default_rng(seed)
-        rows = [rng.choice(np.flatnonzero(y == one)) for one in classes[counts > 1]]
-        if not rows:
-            raise BadInput(
-                f"the label {label!r} is different in every row: choose another label or task"
-            )
-        test = np.sort(rng.permutation(rows)[: max(round(len(y) * test_size), 1)])
-        train = np.setdiff1d(np.arange(len(y)), test)
-    return train, test
-
-
 def _table(
     table: Table, label: str | None, task: str, plan: Plan, drop: Sequence[str], test_size: float,
     seed: int,
@@ -197,7 +150,7 @@ def _table(
     found, notes = tables.label_of(table, label, task, plan)
     known = found.rows
     parted = found.series.values[known] if found.task == TASKS[0] else known
-    some, rest = _parts(found.name, parted, found.task, test_size, seed)
+    some, rest = parts(found.name, parted, found.task, test_size, seed)
     train, test = known[some], known[rest]
     encoding, planned = tables.learn(table, found, train, plan, drop)
     y = tables.targets(table, found, encoding)
@@ -274,7 +227,7 @@ def _npz(path: Path, task: str, test_size: float, seed: int) -> Dataset:
     if task == "auto":
         task, why = tables.decide_task(Series("number", y.astype(np.float64)))
     if not parted:
-        train, test = _parts("y", y, task, test_size, seed)
+        train, test = parts("y", y, task, test_size, seed)
         x, y, x_test, y_test = x[train], y[train], x[test], y[test]
     classes: tuple[str, ...] = ()
     mean, scale = 0.0, 1.0

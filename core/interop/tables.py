@@ -38,10 +38,9 @@ def features_of(out: Writer, encoding: Encoding, dtype: str) -> tuple[list[Told]
         if column.kind == "date":
             inputs.append(Told(name, "int64", ["n", 1], WHEN))
         else:
-            words = column.written or bool(column.words)
-            inputs.append(Told(name, "object" if words else dtype, ["n", 1]))
-    numbers: list[str] = []
-    words, codes = [], []
+            text = column.written or column.words
+            inputs.append(Told(name, "object" if text else dtype, ["n", 1]))
+    numbers, words, codes = list[str](), list[str](), list[str]()
     for column, told in zip(encoding.used, inputs, strict=True):
         cells = Cells(out, column, told.name, dtype, encoding.missing)
         numbers += cells.numbers()
