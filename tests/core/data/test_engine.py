@@ -147,7 +147,9 @@ def test_arrow_files(folder: Path) -> None:
 def test_a_job_on_a_query(folder: Path) -> None:
     path = made(folder, "t.parquet", 200)
     query, file = f"SELECT * EXCLUDE (id) FROM {quoted(str(path))}", folder / "m.safetensors"
-    settings = jobs.Settings(query, hidden=(4,), epochs=2, backend="numpy", drop="seen")
+    settings = jobs.Settings(
+        query, hidden=(4,), epochs=2, backend="numpy", drop="seen", recipe="simple"
+    )
     report = jobs.train(settings, lambda text: None, save=file, verbose=0)
     assert [one["kind"] for one in report["columns"]] == ["number", "category", "dropped", "yes/no"]
     more = jobs.Settings(query, epochs=3, backend="numpy")

@@ -138,6 +138,15 @@ def test_codes_of_a_category_with_many_words(tmp_path: Path) -> None:
     agrees(model, tmp_path / "model.onnx", table())
 
 
+def test_lamina_itself_runs_the_whole_graph(tmp_path: Path) -> None:
+    columns = {name: table()[name] for name in ("size", "weight", "colour", "gift", "grade")}
+    model, path = trained("kind", columns, embed_from=10), tmp_path / "model.onnx"
+    lm.export_onnx(model, path)
+    given = fed(runtime.InferenceSession(str(path)), columns)
+    _, p = lm.OnnxBackend.run_model(onnx.load(path), list(given.values()), backend="numpy")
+    np.testing.assert_allclose(p, model.predict(columns), atol=1e-6)
+
+
 def test_words_that_training_never_saw_and_cells_that_training_never_missed(tmp_path: Path) -> None:
     model = trained("kind", table(), embed_from=10)
     other = table(1)
