@@ -43,9 +43,10 @@ class Dialect:
 
     encoding: of its characters. delimiter, decimal: a character each; decimal is "" where nothing
     tells. skipped: lines before the header. header: whether a line names the columns. columns: the
-    names. first: how many lines, or rows in several, come before the rows. numeric: which columns
+    names. above: how many lines are above the rows. numeric: which columns
     begin with numbers as programs write them; fractions: with such as have a fraction. plain:
-    whether the file is UTF-8 as it lies on the disk, with one kind of line ends. empty: which
+    whether the file is UTF-8 as it lies, with one kind of line ends, and nothing above the rows but
+    the header's line. empty: which
     columns are nothing. notes: what a user should know of it.
     """
 
@@ -55,7 +56,7 @@ class Dialect:
     skipped: int
     header: bool
     columns: tuple[str, ...]
-    first: int
+    above: int
     numeric: tuple[bool, ...]
     fractions: tuple[bool, ...]
     plain: bool
@@ -187,7 +188,7 @@ def find(
             raise BadInput(f"{name} has no rows")
     body = sample[1:] if named else sample
     breaks = sum(word.count("\n") or word.count("\r") for word in first)
-    first_row = line - breaks if named else skipped
+    above = line if named else line - 1 - breaks
     words = [[row[at] for _, row in body if at < len(row)] for at in range(len(columns))]
     if decimal is not None and decimal not in (".", ","):
         raise BadInput(f"--decimal is . or , and not {decimal!r}")
@@ -198,8 +199,8 @@ def find(
         for number, column in zip(numeric, words, strict=True)
     )
     return Dialect(
-        chosen, delimiter, sign, skipped, named, tuple(columns), first_row,
-        numeric, fractions, plain, empty, tuple(notes),
+        chosen, delimiter, sign, skipped, named, tuple(columns), above,
+        numeric, fractions, plain and above <= 1, empty, tuple(notes),
     )  # fmt: skip
 
 
