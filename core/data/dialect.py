@@ -25,7 +25,8 @@ SEPARATORS = (",", ";", "\t", "|")
 NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar", " ": "a blank"}
 SPELLED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "bar": "|", "space": " "}
 HEAD = 1 << 18  # characters that are looked at
-LINES = 1000  # of them, at most
+LINES = 400  # of them, at most
+PLAIN = ("utf-8", "ascii")  # as DuckDB reads it
 CHUNK = 1 << 22
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
@@ -105,7 +106,8 @@ def check_characters(path: Path, encoding: str | None) -> tuple[str, bool]:
                     )
                 following = file.read(CHUNK)
                 try:
-                    decoder.decode(chunk, final=not following)
+                    if not (chosen in PLAIN and chunk.isascii() and not decoder.getstate()[0]):
+                        decoder.decode(chunk, final=not following)
                 except UnicodeDecodeError as error:
                     line = lines + error.object[: error.start].count(b"\n") + 1
                     raise BadInput(
@@ -123,7 +125,7 @@ def check_characters(path: Path, encoding: str | None) -> tuple[str, bool]:
         raise BadInput(f"{path} cannot be read: {told}") from None
     mixed = lines and returns and lines != returns  # kinds of line ends, which DuckDB refuses
     packed = path.suffix.lower() in OPENERS
-    return chosen, chosen in ("utf-8", "ascii") and not packed and not mixed
+    return chosen, chosen in PLAIN and not packed and not mixed
 
 
 def rows_of(

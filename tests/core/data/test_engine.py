@@ -155,6 +155,8 @@ def test_a_job_on_a_query(folder: Path) -> None:
         more, lambda text: None, save=file, resume=True, verbose=0, given={"data", "epochs"}
     )
     assert again["epochs_before"] == 2
+    with pytest.raises(lm.BadInput, match="begun with a query, and none is run"):
+        jobs.train(more, lambda text: None, save=file, resume=True, verbose=0, given={"epochs"})
     told = jobs.predict(lm.load(file, "numpy"), f"{query} WHERE town = 'Ulm' LIMIT 3")
     assert len(told.splitlines()) == 4
 
