@@ -14,7 +14,8 @@ from .device import Array, Device
 from .program import Layout
 
 Casts = Mapping[str, Callable[[np.ndarray, str], np.ndarray]]  # by a column's name
-SCATTERED = 4096  # rows of a file read together: each may bring 64 kB of it into memory
+MAPPED = 1 << 30  # bytes of a file that may lie in memory while its rows are read
+SCATTERED = 256  # rows of a file read together: each may map a huge page of it, 2 MB
 
 
 class State:
@@ -102,9 +103,7 @@ def restored(
 
 
 def _taken(column: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Rows of an array in a file, in any order, with little of it in memory at a time."""
-    if len(numbers) <= SCATTERED:
-        return np.asarray(column[numbers])
+    """Rows of an array in a large file, in any order, with little of it in memory at a time."""
     found = np.empty((len(numbers), *column.shape[1:]), column.dtype)
     for start in range(0, len(numbers), SCATTERED):
         found[start : start + SCATTERED] = column[numbers[start : start + SCATTERED]]
@@ -146,7 +145,6 @@ class DataBlock:
                 self.streamed[name] = column
             else:
                 self.columns[name] = backend.borrow(column)
-        self.touched = 0
         self.weights = weights
         self.order: np.ndarray | None = None
         self.device_order: Array | None = None
@@ -161,11 +159,14 @@ class DataBlock:
     def read(self, name: str, start: int, rows: int) -> Array:
         """Rows [start, start + rows) of the order of a streamed column, on the device."""
         column, stop = self.streamed[name], start + rows
-        self.touched += rows
-        if self.touched > SCATTERED:
-            self.touched = 0
-            forget(column)
-        part = column[start:stop] if self.order is None else _taken(column, self.order[start:stop])
+        large = column.nbytes > MAPPED
+        if self.order is not None:
+            numbers = self.order[start:stop]
+            part = _taken(column, numbers) if large else column[numbers]
+        else:
+            if large:
+                forget(column)
+            part = column[start:stop]
         cast = self.casts.get(name, np.asarray)
         return self.backend.asarray(cast(part, self.dtype))
 

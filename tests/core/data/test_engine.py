@@ -11,6 +11,7 @@ from typing import Any
 import lamina as lm
 import numpy as np
 import pytest
+from lamina.backends import state
 from lamina.core.command import jobs
 from lamina.core.data import datasets, engine, spill, stream, texts
 from lamina.core.data.database import Chunked, Database, Stored, quoted
@@ -154,6 +155,8 @@ def test_a_job_on_a_query(folder: Path) -> None:
         more, lambda text: None, save=file, resume=True, verbose=0, given={"data", "epochs"}
     )
     assert again["epochs_before"] == 2
+    with pytest.raises(lm.BadInput, match="begun with a query, and none is run"):
+        jobs.train(more, lambda text: None, save=file, resume=True, verbose=0, given={"epochs"})
     told = jobs.predict(lm.load(file, "numpy"), f"{query} WHERE town = 'Ulm' LIMIT 3")
     assert len(told.splitlines()) == 4
 
@@ -175,9 +178,15 @@ def test_what_memory_is_too_small_for(
     assert list((folder / "spilled").iterdir()) == []
     for found, array in zip(data, wanted, strict=True):
         np.testing.assert_array_equal(found, array)
-    model = jobs.network(jobs.Settings(hidden=(4,), backend="numpy"), data)
-    model.fit(data.x_train, data.y_train, epochs=1, batch_size=8, verbose=0)
-    assert np.isfinite(model.predict(data.x_test)).all()
+    monkeypatch.setattr(state, "MAPPED", 0)  # as a file that is as large
+    monkeypatch.setattr(state, "SCATTERED", 5)
+    settings = jobs.Settings(hidden=(4,), backend="numpy", seed=1)
+    answers = []
+    for one in (data, wanted):
+        model = jobs.network(settings, one)
+        model.fit(one.x_train, one.y_train, epochs=2, batch_size=8, verbose=0)
+        answers.append(model.predict(one.x_test))
+    np.testing.assert_allclose(answers[0], answers[1], rtol=1e-6)
 
 
 def test_pieces_give_way(folder: Path) -> None:
@@ -225,7 +234,6 @@ def test_answers_in_batches() -> None:
         assert (e.dtype, e.tolist()) == (np.int8, [1, -1, 0])
         assert (f.dtype, f.tolist()) == (np.int32, [-1, 1, 2])
         whole = [part[0] for part in stream.batches(connection, query.format(300_000))]
-        assert len(whole) > 1
         np.testing.assert_array_equal(np.concatenate(whole), np.arange(300_000.0))
         begun = stream.batches(connection, query.format(300_000))
         next(begun)
