@@ -134,7 +134,7 @@ class Recipe:
 
 
 def patience_of(epochs: int) -> int:
-    """Epochs that a member waits for a better one; of 128, waiting for more than 32 gains nothing."""
+    """Epochs that a member waits for a better one: of 128, more than 32 gain nothing."""
     return max(epochs // 5, 16)
 
 
