@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from ...core.report.markup import Markup, element, style
+from ...core.markup import Markup, document, element
 from ...kernels.files import write as write_file
 from ..result import Result
 from ..words import factor
@@ -35,18 +35,14 @@ def page(results: Sequence[tuple[str, Result]]) -> str:
         _headlines(sources),
         element("nav", names, aria_label="Contents"),
     )
-    script = Markup(files(__package__).joinpath("script.js").read_text(encoding="utf-8"))
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("link", rel="icon", href="data:,"),  # or a browser asks a server for one
-        element("title", f"lamina bench: {machines[0] if machines else 'no result'}"),
-        element("style", style()),
-    )
-    body = element("body", element("main", header, *sections), element("script", script))
-    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+    title = f"lamina bench: {machines[0] if machines else 'no result'}"
+    body = [element("main", header, *sections), element("script", _part("script.js"))]
+    return document(title, "en", body, _part("style.css"))
+
+
+def _part(name: str) -> Markup:
+    """The text of a file beside this one."""
+    return Markup(files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
 
 def _section(

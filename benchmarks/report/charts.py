@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from ...core.report.markup import Markup, element
+from ...core.markup import Markup, element
 from ..result import Ceiling, Row, grouped
 from ..words import about, amount, count, factor, seconds, short
 from . import svg

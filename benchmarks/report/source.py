@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...core.report.markup import Markup, element
+from ...core.markup import Markup, element
 from ..environment import title
 from ..result import Result, Row
 from ..words import NONE, count, seconds, short

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ...core.report.markup import Markup, element
+from ...core.markup import Markup, element
 
 GAP = 20  # pixels: the line of words above a bar
 

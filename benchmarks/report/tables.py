@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ...core.report.markup import Markup, element, text
+from ...core.markup import Markup, element, text
 from ..result import Result, Row, grouped
 from ..words import NONE, count, factor, seconds, short
 from . import charts, svg

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from .markup import Markup, element
+from ..markup import Markup, element
 
 HEIGHT = 260  # pixels
 

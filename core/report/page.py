@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from importlib.resources import files
 
 from ...kernels.files import write as write_file
+from ..markup import Markup, document, element
 from . import charts
 from .charts import Axis
-from .markup import Markup, element, style
 from .measures import Report
 from .words import figure, lost
 
@@ -19,17 +20,13 @@ MOST_COLUMNS = 30  # by importance
 def page(report: Report) -> str:
     """The page as HTML."""
     sections = [each for part in PARTS if (each := part(report))]
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("link", rel="icon", href="data:,"),  # or a browser asks a server for one
-        element("title", f"{report.label} of {report.title}"),
-        element("style", style()),
-    )
-    body = element("body", element("main", _header(report), *sections))
-    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+    body = element("main", _header(report), *sections)
+    return document(f"{report.label} of {report.title}", "en", body, _style())
+
+
+def _style() -> Markup:
+    """What the page has beside the rules of all pages."""
+    return Markup(files(__package__).joinpath("style.css").read_text(encoding="utf-8"))
 
 
 def write(report: Report, path: str | os.PathLike[str]) -> None:

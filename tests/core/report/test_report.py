@@ -11,9 +11,9 @@ import lamina as lm
 import numpy as np
 import pytest
 from lamina.core.data.datasets import Dataset
+from lamina.core.markup import VOID
 from lamina.core.report import charts, measures, page, words
 from lamina.core.report.charts import Axis
-from lamina.core.report.markup import VOID
 from lamina.core.report.measures import Contestant
 
 

@@ -42,6 +42,16 @@ def element(name: str, /, *children: Any, **attributes: Any) -> Markup:
     return Markup(start if name in VOID else f"{start}{text(children)}</{name}>")
 
 
-def style() -> Markup:
-    """The style of pages, for a `style` element."""
-    return Markup(files(__package__).joinpath("style.css").read_text(encoding="utf-8"))
+def document(title: str, language: str, body: Any, style: Markup) -> str:
+    """A page that needs no network. style: what it has beside the rules of all pages."""
+    base = Markup(files(__package__).joinpath("base.css").read_text(encoding="utf-8"))
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("link", rel="icon", href="data:,"),  # or a browser asks a server for one
+        element("title", title),
+        element("style", base, style),
+    )
+    return f"<!doctype html>\n{element('html', head, element('body', body), lang=language)}\n"
