@@ -84,8 +84,8 @@ def test_what_is_for_maintainers_is_noticed() -> None:
 
 
 def test_a_pattern_without_a_file_is_noticed() -> None:
-    data = {**SETUPTOOLS["package-data"], "lamina.core": ["*.txt"]}
-    assert faults(SETUPTOOLS["packages"], data) == ["lamina.core: *.txt stands for no file"]
+    data = {**SETUPTOOLS["package-data"], "lamina.backends": ["*.txt"]}
+    assert faults(SETUPTOOLS["packages"], data) == ["lamina.backends: *.txt stands for no file"]
 
 
 def test_the_installed_package_has_every_file() -> None:
