@@ -15,7 +15,7 @@ from ...kernels.compilation import clock
 from ...kernels.errors import BadInput
 from ...kernels.memory import forget
 from ..callbacks import Callback, Checkpoint, LogFile
-from ..data import datasets, plan
+from ..data import datasets, engine, plan
 from ..data.datasets import Dataset
 from ..data.encoding import Encoding
 from ..loading import load
@@ -99,6 +99,11 @@ def _go_on(
     asked = {name: getattr(settings, name) for name in NAMES if name in given}
     asked = {n: v for n, v in asked.items() if v is not None or n not in OPTIONAL}
     refuse_others(kept, settings, given, READING, str(save))
+    if "data" not in given and engine.is_query(kept.data):
+        raise BadInput(
+            f"{save} was begun with a query, and none is run because a file says so: give it again,"
+            ' as in lamina train "SELECT ..."'
+        )
     used = replace(kept, **{n: v for n, v in asked.items() if n not in KEPT})
     if "backend" not in given:
         model.to(used.backend)

@@ -166,6 +166,7 @@ class Database:
                 "threads": threads.count(),
                 "temp_directory": str(self.folder / "spill"),
                 "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
                 "python_enable_replacements": "false",  # no variable of a program is a table
             },
         )

@@ -25,7 +25,8 @@ SEPARATORS = (",", ";", "\t", "|")
 NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar", " ": "a blank"}
 SPELLED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "bar": "|", "space": " "}
 HEAD = 1 << 18  # characters that are looked at
-LINES = 1000  # of them, at most
+LINES = 400  # of them, at most
+PLAIN = ("utf-8", "ascii")  # as DuckDB reads it
 CHUNK = 1 << 22
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
@@ -43,9 +44,10 @@ class Dialect:
 
     encoding: of its characters. delimiter, decimal: a character each; decimal is "" where nothing
     tells. skipped: lines before the header. header: whether a line names the columns. columns: the
-    names. first: how many lines, or rows in several, come before the rows. numeric: which columns
+    names. above: how many lines are above the rows. numeric: which columns
     begin with numbers as programs write them; fractions: with such as have a fraction. plain:
-    whether the file is UTF-8 as it lies on the disk, with one kind of line ends. empty: which
+    whether the file is UTF-8 as it lies, with one kind of line ends, and nothing above the rows but
+    the header's line. empty: which
     columns are nothing. notes: what a user should know of it.
     """
 
@@ -55,7 +57,7 @@ class Dialect:
     skipped: int
     header: bool
     columns: tuple[str, ...]
-    first: int
+    above: int
     numeric: tuple[bool, ...]
     fractions: tuple[bool, ...]
     plain: bool
@@ -104,7 +106,8 @@ def check_characters(path: Path, encoding: str | None) -> tuple[str, bool]:
                     )
                 following = file.read(CHUNK)
                 try:
-                    decoder.decode(chunk, final=not following)
+                    if not (chosen in PLAIN and chunk.isascii() and not decoder.getstate()[0]):
+                        decoder.decode(chunk, final=not following)
                 except UnicodeDecodeError as error:
                     line = lines + error.object[: error.start].count(b"\n") + 1
                     raise BadInput(
@@ -122,7 +125,7 @@ def check_characters(path: Path, encoding: str | None) -> tuple[str, bool]:
         raise BadInput(f"{path} cannot be read: {told}") from None
     mixed = lines and returns and lines != returns  # kinds of line ends, which DuckDB refuses
     packed = path.suffix.lower() in OPENERS
-    return chosen, chosen in ("utf-8", "ascii") and not packed and not mixed
+    return chosen, chosen in PLAIN and not packed and not mixed
 
 
 def rows_of(
@@ -187,7 +190,7 @@ def find(
             raise BadInput(f"{name} has no rows")
     body = sample[1:] if named else sample
     breaks = sum(word.count("\n") or word.count("\r") for word in first)
-    first_row = line - breaks if named else skipped
+    above = line if named else line - 1 - breaks
     words = [[row[at] for _, row in body if at < len(row)] for at in range(len(columns))]
     if decimal is not None and decimal not in (".", ","):
         raise BadInput(f"--decimal is . or , and not {decimal!r}")
@@ -198,8 +201,8 @@ def find(
         for number, column in zip(numeric, words, strict=True)
     )
     return Dialect(
-        chosen, delimiter, sign, skipped, named, tuple(columns), first_row,
-        numeric, fractions, plain, empty, tuple(notes),
+        chosen, delimiter, sign, skipped, named, tuple(columns), above,
+        numeric, fractions, plain and above <= 1, empty, tuple(notes),
     )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ TEXT = (".csv", ".tsv", ".txt", ".tab", ".psv", ".data")
 PARQUET = (".parquet", ".pq")
 JSON = (".jsonl", ".ndjson", ".json")
 ARROW = (".arrow", ".feather", ".ipc")
+UNREAD = (".zip", ".zst", ".7z", ".tar", ".rar", ".br", ".lz4")
 SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 PACKED = (*dialects.OPENERS,)
 QUERY = re.compile(r"\s*(select|from|with)\s", re.IGNORECASE)
@@ -79,6 +80,12 @@ def read(source: str, reading: Reading, words: Kept = nothing_kept) -> Table:
     name = found[0].name if len(found) == 1 else source
     if kind in SHEETS:
         raise BadInput(f"{name} is a spreadsheet: save the sheet as CSV, and give that")
+    for path in found:
+        if path.suffix.lower() in UNREAD:
+            raise BadInput(
+                f"{path.name} is packed in a way that is not read here: unpack it, or pack it with"
+                " gzip, bzip2 or xz"
+            )
     if kind in ARROW:
         return _arrow(found)
     if kind in PARQUET or kind in JSON:

@@ -80,26 +80,31 @@ def label_of(table: Table, label: str | None, task: str, plan: Plan) -> tuple[La
             f"{table.name} has no column beside the label {name!r}: where its cells are parted by"
             " another sign, --delimiter tells"
         )
-    known = series.known
-    notes = []
-    if not known.all():
-        row = int(np.argmin(known))
-        gone = len(known) - int(known.sum())
-        raw = table.series(name).spelled().text(row)
-        what = f"{raw!r}, a missing value" if raw.strip() else "empty"
-        if not plan.impute:
-            raise BadInput(f"{table.place(row)}: the label is {what}: remove the row")
-        if gone == len(known):
-            raise BadInput(f"{table.name}: the label {name!r} is empty in every row")
-        more = "is left out: its label" if gone == 1 else f"and {gone - 1} others are left out: its"
-        notes.append(f"{table.place(row)} {more} label is {what}".replace("label label", "label"))
+    notes = _unlabelled(table, name, series, plan)
     why = "asked for"
     if task == "auto":
         task, why = decide_task(series, table.hint)
     if task == "classification":
         series = series.spelled()
         notes += _alike(series)
-    return Label(name, series, task, why, np.flatnonzero(known)), notes
+    return Label(name, series, task, why, np.flatnonzero(series.known)), notes
+
+
+def _unlabelled(table: Table, name: str, series: Series, plan: Plan) -> list[str]:
+    """A note on rows without a label. Raises: BadInput where they are refused, or there are all."""
+    known = series.known
+    if known.all():
+        return []
+    row, gone = int(np.argmin(known)), len(known) - int(known.sum())
+    word = table.series(name).spelled().text(row)
+    what = f"{word!r}, a missing value" if word.strip() else "empty"
+    if not plan.impute:
+        raise BadInput(f"{table.place(row)}: the label is {what}: remove the row")
+    if gone == len(known):
+        raise BadInput(f"{table.name}: the label {name!r} is empty in every row")
+    if gone == 1:
+        return [f"{table.place(row)} is left out: its label is {what}"]
+    return [f"{table.place(row)} and {gone - 1} more are left out: the first one's label is {what}"]
 
 
 def numeric_but_for(series: Series, gone: Callable[[str], bool], hint: str) -> bool:

@@ -80,12 +80,14 @@ class Text:
 
 
 def _plain(path: Path, found: Dialect, target: Path) -> Path:
-    """A copy of a file in UTF-8, unpacked, with one kind of line ends."""
+    """A copy of a file's rows in UTF-8, unpacked, with one kind of line ends."""
     with (
         dialects.text(path, found.encoding) as file,
         target.open("w", encoding="utf-8", newline="") as out,
     ):
         file.reconfigure(newline=None)
+        for _ in range(found.above):
+            file.readline()
         shutil.copyfileobj(file, out, dialects.CHUNK)
     return target
 
@@ -142,10 +144,11 @@ def _query(
     nulls = NULLS if reading.missing is None else ("", *reading.missing)
     told = ", ".join(quoted(word) for word in dict.fromkeys(nulls))
     chosen = ", ".join(f"c{at}" for at in range(len(kinds)))
+    skip = found.above if found.plain else 0
     return (
         f"SELECT {chosen} FROM read_csv({quoted(_literal(file.plain))}, auto_detect = false,"
         f" delim = {quoted(found.delimiter)}, quote = '\"', escape = '\"', header = false,"
-        f" skip = {found.first}, nullstr = [{told}], columns = {{{', '.join(held)}}},"
+        f" skip = {skip}, nullstr = [{told}], columns = {{{', '.join(held)}}},"
         f" decimal_separator = {quoted(found.decimal or '.')}, strict_mode = true, {sizes})"
     )
 

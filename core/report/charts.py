@@ -42,7 +42,7 @@ class Axis:
 
 def figure(value: float) -> str:
     """A number on an axis."""
-    return f"{value:.4g}"
+    return f"{value:,.0f}" if 1e3 <= abs(value) < 1e12 else f"{value:.4g}"
 
 
 def plane(title: str, x: Axis, y: Axis, names: tuple[str, str], *drawn: Markup) -> Markup:

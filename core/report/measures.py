@@ -346,8 +346,8 @@ def advised(contestants: Sequence[Contestant], data: Dataset) -> str:
 
 
 BOOSTING = (
-    "Boosting tends to win where many columns are of numbers that matter by thresholds, or where"
-    " most columns say nothing."
+    "Measured on real tables (python -m lamina.benchmarks.tables), boosting was ahead where two or"
+    " three thousand rows have more than fifty columns."
 )
 
 

@@ -65,6 +65,8 @@ def escaped(word: str) -> str:
 
 def figure(value: float) -> str:
     """A number with the digits that matter."""
+    if 1e3 <= abs(value) < 1e12:
+        return f"{value:,.0f}"
     return f"{value:.4f}" if abs(value) < 1.0 else f"{value:.4g}"
 
 

@@ -33,7 +33,14 @@ TARGET = "target"  # the name of a target that has none
 
 
 class Tabular(BaseEstimator):  # type: ignore[misc]
-    """The common part; the settings are those of `lm.TabularClassifier`.
+    """What both estimators share. What is None or "auto" is decided by the task and the rows.
+
+    hidden: sizes of the hidden layers. activation: theirs. dropout: behind each, in [0, 1).
+    members: networks of the ensemble. epochs: passes over the rows at most. patience: epochs
+        without a better loss on the rows held out after which a member ends. batch_size: rows a
+        step, about. learning_rate: the highest of the schedule. loss: that training lowers.
+    time: seconds that training may take, about. types: what columns are, as in
+        `lm.datasets.load`. backend, dtype: as in `lm.Sequential`. random_state: keys all draws.
 
     model_: the trained `lm.Sequential`: `model_.save(path)` writes what `lamina predict` reads.
     trained_: how its members were trained. n_features_in_, feature_names_in_: as in scikit-learn.
@@ -124,14 +131,8 @@ class TabularClassifier(ClassifierMixin, Tabular):  # type: ignore[misc]
     """The recipe of `lamina train` for tables with classes, as an estimator of scikit-learn.
 
     An ensemble of networks, each stopped by rows of its own held out, calibrated (see README).
-    What is None or "auto" is decided by the task and by how many rows there are.
-
-    hidden: sizes of the hidden layers. activation: theirs. dropout: behind each, in [0, 1).
-    members: networks of the ensemble. epochs: passes over the rows at most. patience: epochs
-        without a better loss on the rows held out after which a member ends. batch_size: rows a
-        step, about. learning_rate: the highest of the schedule. loss: "cross_entropy" or "focal".
-    time: seconds that training may take, about. types: what columns are, as in
-        `lm.datasets.load`. backend, dtype: as in `lm.Sequential`. random_state: keys all draws.
+    Settings: hidden, activation, dropout, members, epochs, patience, batch_size, learning_rate,
+    loss ("cross_entropy" or "focal"), time, types, backend, dtype and random_state.
 
     After `fit`: classes_, model_ (an `lm.Sequential` that `save` writes for `lamina predict`),
     trained_, n_features_in_, and feature_names_in_ of a data frame.
@@ -175,15 +176,8 @@ class TabularRegressor(RegressorMixin, Tabular):  # type: ignore[misc]
     """The recipe of `lamina train` for tables with numbers to predict, as scikit-learn's estimator.
 
     The target is standardized inside; predictions are in its own units, and stay between the least
-    and the largest that was taught. What is None or "auto" is decided by how many rows there are.
-
-    hidden: sizes of the hidden layers. activation: theirs. dropout: behind each, in [0, 1).
-    members: networks of the ensemble. epochs: passes over the rows at most. patience: epochs
-        without a better loss on the rows held out after which a member ends. batch_size: rows a
-        step, about. learning_rate: the highest of the schedule. loss: "mean_squared_error",
-        "mean_absolute_error", "huber" or "quantile".
-    time: seconds that training may take, about. types: what columns are, as in
-        `lm.datasets.load`. backend, dtype: as in `lm.Sequential`. random_state: keys all draws.
+    and the largest that was taught. Settings: those of `lm.TabularClassifier`, but loss is
+    "mean_squared_error", "mean_absolute_error", "huber" or "quantile".
 
     After `fit`: model_ (an `lm.Sequential` that `save` writes for `lamina predict`), trained_,
     n_features_in_, and feature_names_in_ of a data frame.

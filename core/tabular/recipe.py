@@ -134,8 +134,8 @@ class Recipe:
 
 
 def patience_of(epochs: int) -> int:
-    """Epochs that a member waits for a better one: of 16, 32 and 64, 16 of 128 did as well."""
-    return max(epochs // 6, 16)
+    """Epochs that a member waits for a better one: of 128, more than 32 gain nothing."""
+    return max(epochs // 5, 16)
 
 
 def rates(layers: list[Layer], shapes: dict[str, tuple[int, ...]]) -> dict[int | str, float]:

@@ -270,6 +270,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], tuple[str, ...]]] = {
     "no gzip": (numbers(MANY), {"end": ".csv.gz"}, ("cannot be read",)),
     "no Parquet": (numbers(MANY), {"end": ".parquet"}, ("cannot be read as a table",)),
     "no JSON": (numbers(MANY), {"end": ".jsonl"}, ("cannot be read as a table",)),
+    "packed in another way": (b"PK\x03\x04", {"end": ".csv.zip"}, ("unpack it", "gzip")),
     "a spreadsheet": (b"PK\x03\x04", {"end": ".xlsx"}, ("spreadsheet", "CSV")),
 }  # fmt: skip
 
