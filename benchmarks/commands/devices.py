@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from ...core.command.console import FAILED, honest
+from ...core.command.options import Json
 
 app = typer.Typer()
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
 @app.command(epilog="Examples:\n\n  lamina ops\n\n  lamina ops gelu\n\n  lamina ops dense --json")
