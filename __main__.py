@@ -12,6 +12,19 @@ import typer
 from . import __version__
 from .benchmarks.commands.bench import bench
 from .core.command.console import FAILED, honest
+from .core.command.options import (
+    Characters,
+    DecimalSign,
+    Delimiter,
+    Drop,
+    Header,
+    Impute,
+    Missing,
+    Types,
+    check_target,
+    read_report,
+    sizes,
+)  # fmt: skip
 from .kernels.errors import BadInput
 
 app = typer.Typer(
@@ -41,38 +54,6 @@ def lamina(
     """What all commands share."""
 
 
-def _sizes(text: str) -> tuple[int, ...]:
-    """`128,64` as (128, 64); an empty text is no hidden layer: logistic regression."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise BadInput(f"--hidden takes layer sizes such as 128,64, not {text!r}")
-    return tuple(int(part) for part in parts)
-
-
-def _check_target(option: str, path: Path | None) -> None:
-    """Raises BadInput where no file can be written, before any work is done for it."""
-    if path is not None and not path.absolute().parent.is_dir():
-        raise BadInput(f"{option}: there is no folder {str(path.absolute().parent)!r}")
-    if path is not None and path.is_dir():
-        raise BadInput(f"{option}: {str(path)!r} is a folder: name a file in it")
-
-
-Missing = Annotated[
-    str | None,
-    typer.Option(help='Words for missing cells instead of the usual, as in "NA,-".'),
-]
-Header = Annotated[
-    bool | None,
-    typer.Option(
-        "--header/--no-header",
-        help="Whether the first line names the columns, or they are c1, c2, ...",
-    ),
-]
-Delimiter = Annotated[str | None, typer.Option(help="What parts the cells: a character, or tab.")]
-DecimalSign = Annotated[str | None, typer.Option(help="The sign before fractions: . or ,")]
-Characters = Annotated[
-    str | None, typer.Option(help="Of a text file that is not UTF-8, such as cp1252 or utf-16.")
-]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -139,20 +120,11 @@ def train(
     task: Annotated[
         str, typer.Option(help="classification, regression, or auto: decided from the label.")
     ] = "auto",
-    impute: Annotated[
-        bool,
-        typer.Option("--impute/--strict", help="Fill missing cells and say so, or refuse them."),
-    ] = True,
-    types: Annotated[
-        str | None,
-        typer.Option(
-            help="What columns are, as in age=number,zip=category: number, category, yes/no, date,"
-            " date(%d/%m/%Y), S<M<L (words in order), identifier, text."
-        ),
-    ] = None,
+    impute: Impute = True,
+    types: Types = None,
     missing: Missing = None,
     header: Header = None,
-    drop: Annotated[str | None, typer.Option(help="Columns to leave out, as in id,name.")] = None,
+    drop: Drop = None,
     delimiter: Delimiter = None,
     decimal: DecimalSign = None,
     encoding: Characters = None,
@@ -196,17 +168,17 @@ def train(
             typer.echo(text)
 
     with honest():
-        _check_target("--save", save)
-        _check_target("--log", log)
-        _check_target("--report", report)
+        check_target("--save", save)
+        check_target("--log", log)
+        check_target("--report", report)
         given = _given(context)
         if repeat is not None:
             _check_repeat(given)
-            settings = Settings.from_json(_report(repeat))
+            settings = Settings.from_json(read_report(repeat))
             given = set(NAMES)
         else:
             settings = Settings(
-                data, label, task, impute, test_size, None if hidden is None else _sizes(hidden),
+                data, label, task, impute, test_size, None if hidden is None else sizes(hidden),
                 activation, backend, epochs, batch_size, learning_rate, dropout, dtype, seed,
                 loss, types, missing, header, drop, delimiter, decimal, encoding, recipe,
                 members, time,
@@ -234,14 +206,6 @@ def _check_repeat(given: set[str]) -> None:
             raise BadInput(
                 f"--repeat takes all settings from the report: leave {option(name)} away"
             )
-
-
-def _report(path: Path) -> Any:
-    """The JSON of an earlier run."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        raise BadInput(f"{path} is no JSON: give a file that lamina train --json printed") from None
 
 
 @app.command(
@@ -291,7 +255,7 @@ def predict(
     from .kernels.files import write
 
     with honest():
-        _check_target("--output", output)
+        check_target("--output", output)
         text = jobs.predict(
             load(model, backend),
             data,

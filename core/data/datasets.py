@@ -226,17 +226,6 @@ def _features(
     return made[0], made[1]
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an NPZ file. Raises: BadInput."""
-    try:
-        found = arrays.read(path)
-        if isinstance(found, np.ndarray):
-            raise BadInput("it is a single array, an NPY")
-    except (OSError, BadInput) as error:
-        raise BadInput(f"{path} is no NPZ file of plain arrays: {error}") from None
-    return found
-
-
 def _pair(file: str, names: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """x, and y as (n,), checked against each other. Raises: BadInput."""
     if x.ndim < 2 or y.ndim < 1 or len(x) != len(y):
@@ -254,7 +243,7 @@ def _pair(file: str, names: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarr
 
 
 def _npz(path: Path, task: str, test_size: float, seed: int) -> Dataset:
-    found, name = _arrays(path), path.name
+    found, name = arrays.named(path), path.name
     parted = {"x_train", "y_train", "x_test", "y_test"} <= set(found)
     if parted:
         x, y = _pair(name, "x_train and y_train", found["x_train"], found["y_train"])

@@ -74,10 +74,11 @@ class Series:
 
         also: those words, instead of the usual ones.
         """
-        if self.kind != "word" or (self.exact and also is None):
+        if self.kind != "word":
             return self
-        bare = [word if self.exact else word.strip() for word in self.words]
-        lost = [cells.missing(word, also) for word in bare]
+        bare = [word.strip() for word in self.words]
+        known = self.exact and also is None
+        lost = [not known and cells.missing(word, also) for word in bare]
         if not any(lost) and bare == list(self.words):
             return self
         kept = dict.fromkeys(word for word, gone in zip(bare, lost, strict=True) if not gone)

@@ -118,6 +118,14 @@ def test_orders_become_numbers() -> None:
     np.testing.assert_array_equal(same.x_train, data.x_train)
 
 
+def test_blanks_around_words_are_not_looked_at() -> None:
+    rows = {"a": ["WD ", " New", "Old"] * 10, "y": ["p", "q", "r"] * 10}
+    data = lm.datasets.load(rows, label="y", test_size=0)
+    assert data.feature_names == ("a=New", "a=Old", "a=WD")
+    same = data.encoding.features({"a": ["WD", "New ", "Old"] * 10})
+    np.testing.assert_array_equal(same, data.x_train)
+
+
 def test_words_for_missing_are_words_in_a_frame() -> None:
     rows = {"country": ["NA", "ZA", "BW"] * 10, "y": ["None", "Mild", "Severe"] * 10}
     data = lm.datasets.load(rows, label="y", test_size=0)
