@@ -38,11 +38,11 @@ def export_onnx(model: Sequential | Estimator, path: str | os.PathLike[str]) -> 
     The graph has the layers as the operations that they are, layers and activations of one's own
     among them, and what `Standardize` learned. A model of plain arrays has the input "x" and the
     output "prediction". A model of a table has an input for each column that it uses, (n, 1), and
-    its encoding in the graph: numbers, with NaN where nothing is known; words, as a cell has them
-    ("" for nothing), also where words stand among numbers; dates as int64 microseconds since 1970,
-    as NumPy's datetime64[us] keeps them. Words that training never saw and missing cells count as
-    they do in `predict`. Its outputs are "probabilities", and "label" with the names of the
-    classes, or "value" in the label's own units.
+    its encoding in the graph: numbers, with NaN where nothing is known; words without blanks
+    around them ("" for nothing), also where words stand among numbers; dates as int64 microseconds
+    since 1970, as NumPy's datetime64[us] keeps them. Words that training never saw and missing
+    cells count as they do in `predict`. Its outputs are "probabilities", and "label" with the names
+    of the classes, or "value" in the label's own units.
     `lm.load_onnx` reads it back, to predict and to train on; the optimizer's state is not in it.
 
     model: a model that has weights, or an estimator that has one. path: of the file; an older one

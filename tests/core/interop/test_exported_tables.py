@@ -42,6 +42,7 @@ def table(seed: int = 0) -> dict[str, list[Any]]:
     day = datetime.datetime(1968, 2, 27, 5)
     moments = [day + datetime.timedelta(hours=int(h)) for h in rng.integers(0, 200_000, ROWS)]
     words = ["red", "blue", "é", '=1+1, "x"', *"abcdefghijklmnopqrstuvwxyz"]
+    mixed = [("none", "many")[at % 2] if at % 5 == 0 else str(at / 4) for at in range(ROWS)]
     return {
         "size": gone(rng.normal(5.0, 2.0, ROWS).tolist(), 11, 3),
         "weight": (1.7e9 + rng.normal(size=ROWS) * 100.0).tolist(),
@@ -50,7 +51,7 @@ def table(seed: int = 0) -> dict[str, list[Any]]:
         "grade": gone([("S", "M", "L")[i] for i in rng.integers(0, 3, ROWS)], 9, 5),
         "when": gone(moments, 10, 1),
         "clock": [moment.time() for moment in moments],
-        "mixed": [("none", "many")[at % 2] if at % 5 == 0 else str(at / 4) for at in range(ROWS)],
+        "mixed": gone(mixed, 17, 3),
     }
 
 
@@ -156,6 +157,17 @@ def test_words_that_training_never_saw_and_cells_that_training_never_missed(tmp_
     other["weight"] = [None, 1.7e9] * (ROWS // 2)
     other["mixed"] = ["7", "none", "2.5", "many"] * (ROWS // 4)
     agrees(model, tmp_path / "model.onnx", other)
+
+
+def test_words_for_missing_that_were_named(tmp_path: Path) -> None:
+    columns = {name: table()[name] for name in ("size", "gift", "colour")}
+    columns["gift"] = ["-" if cell is None else cell for cell in columns["gift"]]
+    model = trained("sold", columns, missing=["-"])
+    assert model.encoding is not None
+    assert model.encoding.used[1].indicator
+    agrees(model, tmp_path / "model.onnx", columns)
+    model = trained("sold", {"size": table()["size"]}, missing=["-"])
+    agrees(model, tmp_path / "model.onnx", {"size": table(1)["size"]})
 
 
 def test_columns_that_are_left_out_are_no_inputs(tmp_path: Path) -> None:
