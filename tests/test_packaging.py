@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 TOPS = ("kernels", "backends", "core", "benchmarks", "course")
-CHECKOUT_ONLY = ("benchmarks/maintenance", "benchmarks/results")
+CHECKOUT_ONLY = ("benchmarks/maintenance", "benchmarks/results", "course/screens")
 PROSE = (".md", ".sh")  # for readers of the checkout
 SETUPTOOLS: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"][
     "setuptools"

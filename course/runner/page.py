@@ -8,11 +8,10 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from importlib.resources import files
 from itertools import groupby
 from typing import Any
 
-from ...core.markup import Markup, document, element
+from ...core.markup import Markup, document, element, part
 from ...kernels.errors import LaminaError
 from ...kernels.host import processor
 from .performance import Performance, Picture, Step
@@ -51,7 +50,7 @@ def page(done: Sequence[Performance], language: str, other: str = "") -> str:
         element("nav", element("ol", contents, class_="contents"), aria_label="Contents"),
     )  # fmt: skip
     body = element("main", header, *(_section(each, language, words) for each in done))
-    style = Markup(files(__package__).joinpath("course.css").read_text(encoding="utf-8"))
+    style = part(__package__, "course.css")
     return document(title, language, body, style)
 
 
