@@ -109,7 +109,7 @@ def _training(report: Report) -> Markup | None:
         "The training",
         "The mean over the members that were still learning, epoch by epoch; each keeps its best.",
         element("ul", *keys, class_="legend"),
-        element("figure", chart, class_="card"),
+        element("figure", chart, class_="card plot"),
     )
 
 
@@ -171,7 +171,7 @@ def _calibration(report: Report) -> Markup | None:
         "Can its probabilities be believed?",
         f"Of the rows it is 80 % sure of, 80 % should be right. The mean gap is"
         f" {report.calibration:.3f}.",
-        element("figure", chart, class_="card"),
+        element("figure", chart, class_="card plot"),
         table(["how sure", "how often right", "rows"], rows),
     )
 
@@ -187,7 +187,7 @@ def _points(report: Report) -> Markup | None:
     return _section(
         "Said and true",
         f"Rows that were held out, in units of {report.label}; on the line nothing is missed.",
-        element("figure", chart, class_="card"),
+        element("figure", chart, class_="card plot"),
     )
 
 

@@ -179,7 +179,7 @@ def test_a_pool_bounds_the_threads_and_not_the_shares(monkeypatch: pytest.Monkey
     for word, limit in (("3", 3), ("2,1", 2), ("16", 8), ("0", 1), ("many", 8), ("", 8)):
         monkeypatch.setenv("OMP_NUM_THREADS", word)
         assert threads.count() == 8
-        assert threads.crew.limit == limit
+        assert threads.at_once() == threads.crew.limit == limit
     monkeypatch.setattr(threads, "_chosen", [4])
     assert threads.count() == threads.crew.limit == 4
 
