@@ -34,6 +34,11 @@ _PUBLIC = {
     "LayerNorm": (".core.normalization", "LayerNorm"),
     "BatchNorm": (".core.normalization", "BatchNorm"),
     "Residual": (".core.residual", "Residual"),
+    "Ensemble": (".core.ensemble", "Ensemble"),
+    "RobustScale": (".core.features", "RobustScale"),
+    "FeatureScale": (".core.features", "FeatureScale"),
+    "Embedding": (".core.features", "Embedding"),
+    "Clip": (".core.features", "Clip"),
     "Flatten": (".core.layers", "Flatten"),
     "Standardize": (".core.layers", "Standardize"),
     "Dropout": (".core.layers", "Dropout"),
@@ -50,6 +55,8 @@ _PUBLIC = {
     "LBFGS": (".core.optimizers", "LBFGS"),
     "EMA": (".core.averages", "EMA"),
     "SWA": (".core.averages", "SWA"),
+    "TabularClassifier": (".core.tabular.estimators", "TabularClassifier"),
+    "TabularRegressor": (".core.tabular.estimators", "TabularRegressor"),
     "find_learning_rate": (".core.rates", "find_learning_rate"),
     "Callback": (".core.callbacks", "Callback"),
     "EarlyStopping": (".core.callbacks", "EarlyStopping"),
@@ -105,7 +112,8 @@ _PUBLIC = {
 }
 
 # name -> the library without which it only says what to install: no part of `import *` then
-_NEEDS = {"MLPClassifier": "sklearn", "MLPRegressor": "sklearn"}
+_ESTIMATORS = ("MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor")
+_NEEDS = dict.fromkeys(_ESTIMATORS, "sklearn")
 
 __all__ = ["__version__", *(n for n in _PUBLIC if n not in _NEEDS or find_spec(_NEEDS[n]))]
 
@@ -138,8 +146,13 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .core.callbacks import Plateau as Plateau
     from .core.conformance import check_backend as check_backend
     from .core.data import datasets as datasets
+    from .core.ensemble import Ensemble as Ensemble
     from .core.estimators.classifier import MLPClassifier as MLPClassifier
     from .core.estimators.regressor import MLPRegressor as MLPRegressor
+    from .core.features import Clip as Clip
+    from .core.features import Embedding as Embedding
+    from .core.features import FeatureScale as FeatureScale
+    from .core.features import RobustScale as RobustScale
     from .core.graph.autodiff import grad as grad
     from .core.graph.autodiff import trace as trace
     from .core.graph.autodiff import value_and_grad as value_and_grad
@@ -178,6 +191,8 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .core.optimizers import RMSprop as RMSprop
     from .core.rates import find_learning_rate as find_learning_rate
     from .core.residual import Residual as Residual
+    from .core.tabular.estimators import TabularClassifier as TabularClassifier
+    from .core.tabular.estimators import TabularRegressor as TabularRegressor
     from .kernels.errors import BackendUnavailable as BackendUnavailable
     from .kernels.errors import BadInput as BadInput
     from .kernels.errors import CheckpointError as CheckpointError

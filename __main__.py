@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from . import __version__
 from .benchmarks.commands.bench import bench
-from .core.command.console import FAILED, honest
+from .benchmarks.commands.devices import app as machine
+from .core.command.console import honest
+from .core.command.options import (
+    Characters,
+    DecimalSign,
+    Delimiter,
+    Drop,
+    Header,
+    Impute,
+    Json,
+    Missing,
+    Types,
+    check_target,
+    read_report,
+    sizes,
+)  # fmt: skip
 from .course.runner.command import course
 from .kernels.errors import BadInput
 
@@ -21,12 +35,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Dense neural networks on plain loops, NumPy, Numba or CUDA.",
 )
-
-app.add_typer(bench, name="bench")
-app.command(
-    epilog="Examples:\n\n  lamina course\n\n  lamina course 2.8 --backend numba"
-    "\n\n  lamina course all --out page --language both\n\n  lamina course 3.3 --notebook"
-)(course)
 
 
 def _version(asked: bool) -> None:
@@ -46,25 +54,6 @@ def lamina(
     """What all commands share."""
 
 
-def _sizes(text: str) -> tuple[int, ...]:
-    """`128,64` as (128, 64); an empty text is no hidden layer: logistic regression."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise BadInput(f"--hidden takes layer sizes such as 128,64, not {text!r}")
-    return tuple(int(part) for part in parts)
-
-
-def _check_target(option: str, path: Path | None) -> None:
-    """Raises BadInput where no file can be written, before any work is done for it."""
-    if path is not None and not path.absolute().parent.is_dir():
-        raise BadInput(f"{option}: there is no folder {str(path.absolute().parent)!r}")
-    if path is not None and path.is_dir():
-        raise BadInput(f"{option}: {str(path)!r} is a folder: name a file in it")
-
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-
-
 @app.command(
     epilog="Examples:\n\n  lamina train\n\n  lamina train planar --hidden 4 --activation tanh"
     "\n\n  lamina train houses.csv --label price --save houses.safetensors"
@@ -75,11 +64,18 @@ def train(
     data: Annotated[
         str,
         typer.Argument(
-            help="digits, planar, moons, circles, fashion-mnist, a CSV with a header, or an NPZ."
+            help="digits, planar, moons, circles, fashion-mnist; a table: CSV or TSV,"
+            " Parquet, JSON lines, Arrow, a quoted pattern of files, or a query that begins with"
+            " SELECT; or an NPZ."
         ),
     ] = "digits",
-    hidden: Annotated[str, typer.Option(help="Sizes of the hidden layers.")] = "128,64",
-    activation: Annotated[str, typer.Option(help="Activation of the hidden layers.")] = "relu",
+    hidden: Annotated[
+        str | None,
+        typer.Option(help="Sizes of the hidden layers, such as 128,64; left away: the recipe's."),
+    ] = None,
+    activation: Annotated[
+        str, typer.Option(help="Activation of the hidden layers; auto: the recipe's.")
+    ] = "auto",
     loss: Annotated[
         str,
         typer.Option(
@@ -90,10 +86,29 @@ def train(
     backend: Annotated[
         str, typer.Option(help="auto, loops, numpy, numba, cupy, cpu, cuda:0, or a list of them.")
     ] = "auto",
-    epochs: Annotated[int, typer.Option(min=0, help="Passes over the training data, in all.")] = 60,
-    batch_size: Annotated[int, typer.Option(min=1, help="Rows a step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Adam's learning rate.")] = 1e-3,
-    dropout: Annotated[float, typer.Option(help="Drop rate behind each hidden layer.")] = 0.2,
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="tabular: an ensemble that stops early; simple: one plain network; auto: tabular"
+            " for tables, simple for all else."
+        ),
+    ] = "auto",
+    epochs: Annotated[
+        int | None, typer.Option(min=0, help="Passes over the training data, at most.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows a step.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Adam's learning rate; of a schedule its highest.")
+    ] = None,
+    dropout: Annotated[
+        float | None, typer.Option(help="Drop rate behind each hidden layer.")
+    ] = None,
+    members: Annotated[
+        int | None, typer.Option(min=1, help="Networks of the ensemble that a table is taught.")
+    ] = None,
+    time: Annotated[
+        float | None, typer.Option(help="Seconds that training on a table may take, about.")
+    ] = None,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
     seed: Annotated[int, typer.Option(help="Keys weights, order of rows, dropout, split.")] = 0,
     label: Annotated[
@@ -102,9 +117,14 @@ def train(
     task: Annotated[
         str, typer.Option(help="classification, regression, or auto: decided from the label.")
     ] = "auto",
-    impute: Annotated[
-        bool, typer.Option("--impute", help="Fill missing cells: mean, or most frequent word.")
-    ] = False,
+    impute: Impute = True,
+    types: Types = None,
+    missing: Missing = None,
+    header: Header = None,
+    drop: Drop = None,
+    delimiter: Delimiter = None,
+    decimal: DecimalSign = None,
+    encoding: Characters = None,
     test_size: Annotated[
         float, typer.Option(help="Share of the rows held out to test; 0 trains on all of them.")
     ] = 0.2,
@@ -119,6 +139,12 @@ def train(
     ] = False,
     log: Annotated[
         Path | None, typer.Option(help="Append a line per epoch to this .csv or .jsonl file.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write what the test says, beside simpler models, to this .html page, or .txt."
+        ),
     ] = None,
     repeat: Annotated[
         Path | None,
@@ -139,24 +165,27 @@ def train(
             typer.echo(text)
 
     with honest():
-        _check_target("--save", save)
-        _check_target("--log", log)
+        check_target("--save", save)
+        check_target("--log", log)
+        check_target("--report", report)
         given = _given(context)
         if repeat is not None:
             _check_repeat(given)
-            settings = Settings.from_json(_report(repeat))
+            settings = Settings.from_json(read_report(repeat))
             given = set(NAMES)
         else:
             settings = Settings(
-                data, label, task, impute, test_size, _sizes(hidden), activation, backend,
-                epochs, batch_size, learning_rate, dropout, dtype, seed, loss,
+                data, label, task, impute, test_size, None if hidden is None else sizes(hidden),
+                activation, backend, epochs, batch_size, learning_rate, dropout, dtype, seed,
+                loss, types, missing, header, drop, delimiter, decimal, encoding, recipe,
+                members, time,
             )  # fmt: skip
-        report = jobs.train(
+        told = jobs.train(
             settings, say, save=save, resume=resume, overwrite=overwrite, log=log,
-            verbose=0 if as_json else "auto", given=given,
+            verbose=0 if as_json else "auto", given=given, page=report,
         )  # fmt: skip
         if as_json:
-            typer.echo(json.dumps(report))
+            typer.echo(json.dumps(told))
 
 
 def _given(context: typer.Context) -> set[str]:
@@ -176,31 +205,33 @@ def _check_repeat(given: set[str]) -> None:
             )
 
 
-def _report(path: Path) -> Any:
-    """The JSON of an earlier run."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        raise BadInput(f"{path} is no JSON: give a file that lamina train --json printed") from None
-
-
 @app.command(
     epilog="Examples:\n\n  lamina predict houses.safetensors new.csv"
     "\n\n  lamina predict houses.safetensors new.csv --output prices.csv"
-    "\n\n  lamina predict flowers.safetensors new.csv --allow-unseen"
+    "\n\n  lamina predict flowers.safetensors new.csv --strict"
 )
 def predict(
     model: Annotated[Path, typer.Argument(help="A file of lamina train --save, or an ONNX file.")],
     data: Annotated[
-        Path, typer.Argument(help="A CSV with the model's columns; or x in an NPZ or NPY.")
+        str,
+        typer.Argument(
+            help="A table with the model's columns, as in lamina train; or x in an NPZ or NPY."
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option(help="Write the CSV to this file, not to the screen.")
     ] = None,
-    allow_unseen: Annotated[
+    strict: Annotated[
         bool,
-        typer.Option("--allow-unseen", help="Take words that training never saw, as none of its."),
+        typer.Option(
+            "--strict", help="Refuse words that training never saw, and cells that are missing."
+        ),
     ] = False,
+    missing: Missing = None,
+    header: Header = None,
+    delimiter: Delimiter = None,
+    decimal: DecimalSign = None,
+    encoding: Characters = None,
     escape_formulas: Annotated[
         bool,
         typer.Option(
@@ -215,14 +246,24 @@ def predict(
     Names of classes are written exactly, for programs; for spreadsheets, see --escape-formulas.
     """
     from .core.command import predictions
+    from .core.data.database import Reading
+    from .core.data.plan import parted_words
     from .kernels.files import write
 
     with honest():
-        _check_target("--output", output)
+        check_target("--output", output)
         text = predictions.predict(
             predictions.opened(model, backend),
             data,
-            allow_unseen=allow_unseen,
+            reading=Reading(
+                None if missing is None else tuple(parted_words(missing)),
+                header,
+                (),
+                delimiter,
+                decimal,
+                encoding,
+            ),
+            strict=strict,
             escape_formulas=escape_formulas,
             say=lambda note: typer.echo(f"note: {note}", err=True),  # the CSV stays clean
         )
@@ -245,153 +286,16 @@ def export(
     from .core.command import exports
 
     with honest():
-        _check_target("the ONNX file", target)
+        check_target("the ONNX file", target)
         typer.echo(exports.export(model, target, overwrite))
 
 
-@app.command(epilog="Examples:\n\n  lamina ops\n\n  lamina ops gelu\n\n  lamina ops dense --json")
-def ops(
-    name: Annotated[str, typer.Argument(help="An operation; all of them if none is named.")] = "",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON and nothing else: a list without NAME.")
-    ] = False,
-) -> None:
-    """Lists the operations, or prints the row of one and where it is computed."""
-    from .core.command import operations
-    from .kernels.ops import OPS
-
-    with honest():
-        if name:
-            found = operations.described(name)
-            typer.echo(json.dumps(found) if as_json else operations.text(found))
-        elif as_json:
-            typer.echo(json.dumps([operations.described(each) for each in OPS]))
-        else:
-            typer.echo(operations.table())
-
-
-@app.command(
-    epilog="Examples:\n\n  lamina warmup\n\n  LAMINA_CACHE_DIR=/var/cache/lamina lamina warmup"
-)
-def warmup(
-    backend: Annotated[str, typer.Option(help="As in lamina train.")] = "auto",
-    measure: Annotated[
-        bool | None,
-        typer.Option(
-            "--measure/--no-measure",
-            help="Measure this machine's thresholds anew, or not at all; else if there are none.",
-        ),
-    ] = None,
-) -> None:
-    """Compiles ahead what a first training would compile, and keeps it on disk.
-
-    Then measures, in some ten seconds, from which sizes on which way of computing is the faster one
-    here (backend numba). It counts for programs that start later; until then, and on a machine that
-    is too busy to measure, the defaults do.
-    """
-    from .backends.selection import preferred
-    from .core.command.thresholds import lines
-
-    with honest():
-        chosen = preferred(backend).backend
-        start = time.perf_counter()
-        count = sum(1 for _ in chosen.warmup())
-        seconds = time.perf_counter() - start
-        typer.echo(f"{chosen.name}: {count} pieces of machine code ready in {seconds:.1f} s")
-        if chosen.thresholds()[1] and measure is not False:
-            _measure(anew=measure is True)
-        for line in lines(chosen):
-            typer.echo(line)
-
-
-def _measure(anew: bool) -> None:
-    """Measures the thresholds of native programs, where that is wanted."""
-    from .benchmarks import tuning
-    from .kernels import thresholds
-
-    if thresholds.mode() == "default" or not (anew or thresholds.problem()):
-        return
-    start = time.perf_counter()
-    try:
-        path = tuning.measure_and_keep()
-    except tuning.Unquiet as error:
-        typer.echo(f"nothing was measured, and no file written: {error}")
-    else:
-        seconds = time.perf_counter() - start
-        typer.echo(f"thresholds measured in {seconds:.1f} s, for programs that start now: {path}")
-
-
-@app.command(epilog="Examples:\n\n  lamina devices\n\n  lamina devices --check numba")
-def devices(
-    probe: Annotated[bool, typer.Option("--probe", help="Say how long each probe took.")] = False,
-    check: Annotated[
-        str,
-        typer.Option(
-            help="Run every operation and whole programs on this backend against the oracle."
-        ),
-    ] = "",
-    as_json: Json = False,
-) -> None:
-    """Lists the backends: which can run here, and what mends those that cannot."""
-    from .backends import registry
-    from .backends.selection import get_backend
-    from .core.command.thresholds import described, lines
-
-    if check:
-        with honest():
-            raise typer.Exit(_check(get_backend(check), as_json))
-    rows = []
-    for name in registry.names():
-        start = time.perf_counter()
-        found = registry.status(name)
-        rows.append((found, time.perf_counter() - start))
-    if as_json:
-        told = [
-            {**vars(s), "probe_seconds": t, "thresholds": described(s.name) if s.available else {}}
-            for s, t in rows
-        ]
-        typer.echo(json.dumps(told))
-        return
-    for status, seconds in rows:
-        took = f"  (probed in {seconds:.2f} s)" if probe else ""
-        if status.available:
-            typer.echo(f"{status.name:<8} available      {status.device}{took}")
-            for line in lines(get_backend(status.name)):
-                typer.echo(f"{'':<8} {line}")
-        else:
-            typer.echo(f"{status.name:<8} not available  {status.reason}{took}")
-            typer.echo(f"{'':<8} to mend it     {status.fix}")
-
-
-def _check(backend: Any, as_json: bool) -> int:
-    """Runs the conformance kit; 0 when every operation and every program passes."""
-    from .backends.conformance import check_operations
-    from .core.conformance import check_programs
-
-    failed: dict[str, list[str]] = {}
-    counts: dict[str, dict[str, int]] = {}
-    for kind, found in (
-        ("operations", check_operations(backend)),
-        ("programs", check_programs(backend)),
-    ):
-        counts[kind] = {"passed": 0, "checked": 0}
-        for name, failures in found:
-            counts[kind]["checked"] += 1
-            counts[kind]["passed"] += not failures
-            if failures:
-                failed[name] = [str(f) for f in failures]
-            if not as_json:
-                typer.echo(f"{'FAIL' if failures else 'PASS'}  {name}")
-                for failure in failures:
-                    typer.echo(f"      {failure}")
-    if as_json:
-        passed = sum(count["passed"] for count in counts.values())
-        report = {"backend": backend.name, "passed": passed, **counts, "failures": failed}
-        typer.echo(json.dumps(report))
-    else:
-        told = [f"{c['passed']} of {c['checked']} {kind}" for kind, c in counts.items()]
-        typer.echo(f"{backend!r}: {' and '.join(told)} pass")
-    return FAILED if failed else 0
+app.add_typer(machine)
+app.add_typer(bench, name="bench")
+app.command(
+    epilog="Examples:\n\n  lamina course\n\n  lamina course 2.8 --backend numba"
+    "\n\n  lamina course all --out page --language both\n\n  lamina course 3.3 --notebook"
+)(course)
 
 
 def main() -> None:

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.memory import forget
 from .device import Array, Device
 from .program import Layout
 
 Casts = Mapping[str, Callable[[np.ndarray, str], np.ndarray]]  # by a column's name
+MAPPED = 1 << 30  # bytes of a file that may lie in memory while its rows are read
+SCATTERED = 256  # rows of a file read together: each may map a huge page of it, 2 MB
 
 
 class State:
@@ -99,6 +102,15 @@ def restored(
     return state
 
 
+def _taken(column: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Rows of an array in a large file, in any order, with little of it in memory at a time."""
+    found = np.empty((len(numbers), *column.shape[1:]), column.dtype)
+    for start in range(0, len(numbers), SCATTERED):
+        found[start : start + SCATTERED] = column[numbers[start : start + SCATTERED]]
+        forget(column)
+    return found
+
+
 class DataBlock:
     """Rows of data for one backend, and an order to visit them in.
 
@@ -149,7 +161,14 @@ class DataBlock:
     def read(self, name: str, start: int, rows: int) -> Array:
         """Rows [start, start + rows) of the order of a streamed column, on the device."""
         column, stop = self.streamed[name], start + rows
-        part = column[start:stop] if self.order is None else column[self.order[start:stop]]
+        large = isinstance(column, np.memmap) and column.nbytes > MAPPED
+        if self.order is not None:
+            numbers = self.order[start:stop]
+            part = _taken(column, numbers) if large else column[numbers]
+        else:
+            if large:
+                forget(column)
+            part = column[start:stop]
         cast = self.casts.get(name, np.asarray)
         return self.backend.asarray(cast(part, self.dtype))
 

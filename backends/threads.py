@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _limit: list[Any] = []  # the limiter must stay alive, or the limit goes with it
 _chosen: list[int] = []  # the number that set_threads was given
+_mine = threading.local()  # of each Python thread: whether its runs take one core
 
 
 def set_threads(count: int) -> None:
@@ -64,16 +65,34 @@ def count() -> int:
 
     Where nothing was set, OMP_NUM_THREADS says how many of them run at once: a pool of processes,
     such as joblib's, gives each worker its part of the cores there. The shares stay the same, and
-    so do the numbers.
+    so do the numbers. Within `single` there is one.
     """
     apply_environment()
-    if _chosen:
-        crew.limit = _chosen[0]
-        return crew.limit
-    shares = usable_cores()
-    word = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    shares = _chosen[0] if _chosen else usable_cores()
+    word = "" if _chosen else os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     crew.limit = min(shares, max(int(word), 1)) if word.isdecimal() else shares
-    return shares
+    return 1 if getattr(_mine, "single", False) else shares
+
+
+def at_once() -> int:
+    """How many cores work at the same time, at most; a share may have to wait."""
+    count()
+    return int(crew.limit)
+
+
+@contextmanager
+def single() -> Iterator[None]:
+    """While this lasts the runs of this Python thread take one core each.
+
+    For who trains several models at once, a thread each: runs that split their work over threads
+    wait for each other at every step, those of different models never.
+    """
+    before = getattr(_mine, "single", False)
+    _mine.single = True
+    try:
+        yield
+    finally:
+        _mine.single = before
 
 
 class Helper:

@@ -217,7 +217,11 @@ class LogFile(Callback):
 
     def on_epoch_end(self, model: Sequential, epoch: int, values: Mapping[str, float]) -> None:
         """Writes the epoch's line."""
-        path, row = Path(self.path), {"epoch": epoch, "step": model.state.step, **values}
+        self.write({"epoch": epoch, "step": model.state.step, **values})
+
+    def write(self, row: Mapping[str, float]) -> None:
+        """Appends a line. row: its values by column."""
+        path = Path(self.path)
         if path.suffix == ".csv":
             append(
                 path,

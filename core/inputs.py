@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.errors import BadInput, ShapeError
+from ..kernels.memory import forget
 from .arrays import host_array
 from .checks import check_count
 from .losses import Loss
@@ -121,6 +122,7 @@ def features(
     if isinstance(array, np.memmap):
         for start in range(0, len(array), CHECKED_ROWS):  # checked now, cast when its turn comes
             cast("x", np.asarray(array[start : start + CHECKED_ROWS]), dtype, first_row=start)
+            forget(array)
         return array
     if not raw and shift is None:
         return cast("x", array, dtype)

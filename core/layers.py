@@ -264,7 +264,16 @@ class Standardize(Layer):
     count as they do in the loss, by their weights. A feature that never changes is only centred.
     The statistics are saved with the model. As the first layer it keeps apart what the model's
     dtype would round together: the host takes a large mean off before the numbers are rounded.
+
+    columns: how many, from the first, are standardized; the others (zeros and ones of categories)
+    pass as they are. None: all. Raises: BadInput.
     """
+
+    columns: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.columns is not None:
+            check_count("Standardize: columns", self.columns, least=0)
 
     def statistics(self, shape: tuple[int, ...]) -> Mapping[str, Parameter]:
         """mean, and scale = 1 / standard deviation."""
@@ -273,8 +282,15 @@ class Standardize(Layer):
 
     def learn(self, x: np.ndarray, weights: np.ndarray | None = None) -> Mapping[str, np.ndarray]:
         """Computed in float64, in two passes over a few rows at a time (x may be on disk)."""
-        mean, deviation = moments(x, weights)
-        return {"mean": mean, "scale": reciprocal(deviation)}
+        if self.columns is None:
+            mean, deviation = moments(x, weights)
+            return {"mean": mean, "scale": reciprocal(deviation)}
+        row = (1, *x.shape[1:])
+        mean, scale = np.zeros(row), np.ones(row)
+        if self.columns:
+            some, deviation = moments(x[:, : self.columns], weights)
+            mean[:, : self.columns], scale[:, : self.columns] = some, reciprocal(deviation)
+        return {"mean": mean, "scale": scale}
 
     def forward(self, x: Node, parameters: Mapping[str, Node], context: Context) -> Node:
         """(x - mean) * scale."""

@@ -19,8 +19,9 @@ from ..kernels.errors import CheckpointError
 from . import averages, initializers, schedules
 from .checkpoint import FACTOR, OFFSET, read
 from .checks import check_count, check_number
-from .data.datasets import TASKS
-from .data.tables import Encoding
+from .data.columns import KINDS, Column
+from .data.encoding import Encoding
+from .data.splits import TASKS
 from .layers import Layer
 from .losses import BUILTIN as LOSSES
 from .losses import CLASSES as LOSS_CLASSES
@@ -164,7 +165,9 @@ def check_encoding(made: Encoding) -> None:
     """Raises: ValueError where tables could not be encoded, or predictions not turned back."""
     words: list[Any] = [*made.classes]
     for column in made.columns:
-        words += [column.name, *column.categories, "" if column.fill is None else column.fill]
+        words += [column.name, *column.words, column.kind, *column.parts, column.format]
+        words += [column.decimal, column.fill if isinstance(column.fill, str) else ""]
+        _check_column(column)
     if not all(isinstance(word, str) for word in words):
         raise ValueError("names of columns, classes and categories are words")
     names = [column.name for column in made.columns]
@@ -174,6 +177,26 @@ def check_encoding(made: Encoding) -> None:
         raise ValueError(f"the task is {made.task!r}, not one of {', '.join(TASKS)}")
     if not (math.isfinite(made.mean) and math.isfinite(made.scale) and made.scale > 0.0):
         raise ValueError("mean and scale of the label are finite, and the scale is above 0")
+
+
+def _check_column(column: Column) -> None:
+    """Raises: ValueError where a column could not be encoded."""
+    if column.kind not in KINDS:
+        raise ValueError(f"a column is {column.kind!r}, not one of {', '.join(KINDS)}")
+    if isinstance(column.fill, str):
+        if column.kind != "category" or column.fill not in column.words:
+            raise ValueError(f"{column.fill!r} stands for what is missing, but is no known word")
+    elif column.fill is not None and not math.isfinite(column.fill):
+        raise ValueError("what stands for a missing number is finite")
+    if column.kind == "yes/no" and len(column.words) != 2:
+        raise ValueError("yes and no are two words")
+    if not set(column.parts) <= {"elapsed", "month", "weekday", "hour"}:
+        raise ValueError(f"a date has no parts {', '.join(map(str, column.parts))}")
+    switches = (column.indicator, column.rest, column.embedded, column.clock, column.strict)
+    if not all(isinstance(switch, bool) for switch in switches):
+        raise ValueError("whether a column is imputed is true or false")
+    if isinstance(column.origin, bool) or not isinstance(column.origin, int):
+        raise ValueError("the origin of a date is a whole number of microseconds")
 
 
 def _loss(told: Any, custom: Mapping[str, Any]) -> Any:

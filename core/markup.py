@@ -42,9 +42,14 @@ def element(name: str, /, *children: Any, **attributes: Any) -> Markup:
     return Markup(start if name in VOID else f"{start}{text(children)}</{name}>")
 
 
+def part(package: str, name: str) -> Markup:
+    """The text of a file of a package: rules, or a script."""
+    return Markup(files(package).joinpath(name).read_text(encoding="utf-8"))
+
+
 def document(title: str, language: str, body: Any, style: Markup) -> str:
     """A page that needs no network. style: what it has beside the rules of all pages."""
-    base = Markup(files(__package__).joinpath("base.css").read_text(encoding="utf-8"))
+    base = part(__package__, "base.css")
     head = element(
         "head",
         element("meta", charset="utf-8"),

@@ -26,7 +26,7 @@ from .session import Session, means
 
 if TYPE_CHECKING:
     from .callbacks import Callback
-    from .data.tables import Encoding
+    from .data.encoding import Encoding
     from .history import History
 
 
@@ -323,8 +323,18 @@ class Sequential:
     def predict(self, x: Any) -> np.ndarray:
         """The last layer's output, (n, outputs): probabilities after sigmoid or softmax.
 
-        x: (n, features). Raises: NotBuilt, BadInput, ShapeError, DtypeError.
+        x: (n, features); of a model that was trained on a table also such a table: a data frame,
+            a dictionary of lists, a path or a query (see `lm.datasets.load`), its columns in any
+            order. Then a regression's answers are in the label's own units.
+        Raises: NotBuilt, BadInput, UnknownName, ShapeError, DtypeError.
         """
+        if self.encoding is None:
+            return self._run(x)
+        from .data import answers
+
+        return answers.predicted(self._run, self.encoding, x)
+
+    def _run(self, x: Any) -> np.ndarray:
         return self.prepare().run(self.session.rows(x))
 
     def prepare(self) -> Predictor:
@@ -340,11 +350,17 @@ class Sequential:
     def predict_classes(self, x: Any) -> np.ndarray:
         """Class numbers, (n,) int32: the likeliest of several outputs, 0 or 1 of a single one.
 
-        x: (n, features). Raises: NotBuilt; BadInput when the last layer gives no probabilities.
+        x: (n, features); of a table, as in `predict`, the classes' names come, (n,) strings.
+        Raises: NotBuilt; BadInput when the last layer gives no probabilities.
         """
         if self.output not in PROBABILITIES:
             raise BadInput("predict_classes needs a last layer that ends in softmax or sigmoid")
-        return classes_of(self.predict(x), self.output)
+        found = classes_of(self.predict(x), self.output)
+        if self.encoding is None:
+            return found
+        from .data import answers
+
+        return answers.classes(found, self.encoding, x)
 
     def gradients(self, x: Any, y: Any, sample_weight: Any = None) -> list[dict[str, np.ndarray]]:
         """The cost's gradient, per layer and by name: [{"weight": ..., "bias": ...}, ...].

@@ -182,7 +182,43 @@ class OneCycle:
         return float(high + (low - high) * 0.5 * (1.0 + math.cos(math.pi * share)))
 
 
-BUILTIN = {c.__name__: c for c in (Step, Exponential, Cosine, CosineRestarts, OneCycle, WarmUp)}
+@dataclass(frozen=True)
+class CosineLogarithmic:
+    """Cosine waves from 0 up to `highest` and down again, each twice as long as the one before.
+
+    highest * (1 - cos(2 pi log2(1 + (2 ** cycles - 1) * step / steps))) / 2, then 0 (coslog4 of
+    RealMLP: Holzmüller, Grinsztajn and Steinwart 2024).
+
+    highest: from 0. steps: of the whole training. cycles: how many waves, from 1.
+    Raises: BadInput.
+
+    >>> [round(CosineLogarithmic(1.0, 30)(step), 3) for step in (0, 1, 2, 4, 6, 14, 22, 30)]
+    [0.0, 0.93, 0.0, 0.93, 0.0, 0.0, 0.93, 0.0]
+    """
+
+    highest: float
+    steps: int
+    cycles: int = 4
+
+    def __post_init__(self) -> None:
+        name = "schedules.CosineLogarithmic"
+        check_number(f"{name}: highest", self.highest, 0.0, math.inf, open_high=True)
+        check_count(f"{name}: steps", self.steps)
+        check_count(f"{name}: cycles", self.cycles)
+        if self.cycles > 50:
+            raise BadInput(f"{name}: cycles must be at most 50, not {self.cycles}")
+
+    def __call__(self, step: int) -> float:
+        """The learning rate of a step."""
+        share = min(step / self.steps, 1.0)
+        waves = math.log2(1.0 + (2.0**self.cycles - 1.0) * share)
+        return float(self.highest * 0.5 * (1.0 - math.cos(2.0 * math.pi * waves)))
+
+
+BUILTIN = {
+    c.__name__: c
+    for c in (Step, Exponential, Cosine, CosineRestarts, CosineLogarithmic, OneCycle, WarmUp)
+}
 
 
 def check(rate: float) -> float:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..kernels.memory import forget
+
 ROWS = 65_536  # looked at together; x may be on disk
 ULPS = 8.0  # a deviation of so many roundings of the mean is none
 LOST = 2.0**-15  # of a deviation: what rounding may cost before the host takes the mean off
@@ -20,6 +22,7 @@ def _parts(x: np.ndarray, weights: np.ndarray | None) -> Iterator[tuple[np.ndarr
     """The rows that count, a few at a time, with their weights: (k, 1, ...) float64."""
     for start in range(0, len(x), ROWS):
         part = x[start : start + ROWS]
+        forget(x)
         if weights is None:
             yield part, np.ones(())
             continue
@@ -117,7 +120,8 @@ def shifted(
 ) -> tuple[Shift | None, dict[str, np.ndarray]]:
     """What the host has to do, if anything, and the mean and scale that are left to the device.
 
-    statistics: mean and scale, (1, ...) float64, of what comes in. features: the shape of a row.
+    statistics: mean and scale, (1, ...) float64, of what comes in, and perhaps others, which stay.
+    features: the shape of a row.
     The host standardizes the features whose mean is so much larger than their deviation that
     rounding would be seen, and those whose scale the dtype can hardly hold.
     """
@@ -125,10 +129,10 @@ def shifted(
     limits = np.finfo(dtype)
     large = float(limits.max) ** 0.75
     rounded = np.abs(mean) * scale * float(limits.eps) > LOST
-    taken = rounded | (scale > large) | (scale < 1.0 / large)
+    taken = rounded | (scale > large) | ((scale < 1.0 / large) & (scale > 0.0))
     if not taken.any():
         return None, dict(statistics)
     row = (1, *features)
     offset, factor = np.where(taken, mean, 0.0), np.where(taken, scale, 1.0)
     rest = {"mean": np.where(taken, 0.0, mean), "scale": np.where(taken, 1.0, scale)}
-    return Shift(offset.reshape(row), factor.reshape(row)), rest
+    return Shift(offset.reshape(row), factor.reshape(row)), {**statistics, **rest}

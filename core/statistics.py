@@ -11,6 +11,7 @@ from ..backends import batching
 from ..backends.contract import Backend
 from ..backends.state import Control, DataBlock, State
 from .examples import Examples
+from .features import RobustScale
 from .graph.graph import Node
 from .layers import Flatten, Layer, Standardize
 from .standardization import Shift, shifted
@@ -37,14 +38,15 @@ def learn(
     for number, layer in enumerate(layers):
         if all(p.moving for p in graph.statistics[number].values()):
             continue
-        if number == leading and type(layer) is Standardize:
+        if number == leading and type(layer) in (Standardize, RobustScale):
             x = examples.x if number == 0 else examples.x.reshape(examples.rows, -1)
             features = examples.x.shape[1:]
-            shift, found = shifted(layer.learn(x, examples.weights), state.dtype, features)
+            learned = _learned(layer, x, examples.weights)
+            shift, found = shifted(learned, state.dtype, features)
         else:
             ready = examples.ready(shift, state.dtype).x if ready is None else ready
             behind = graph.outputs[number - 1] if number else graph.x
-            x = _forward(backend, graph, state, behind, ready, shift)
+            x = forward(backend, graph, state, behind, ready, shift)
             found = _learned(layer, x, examples.weights)
         for name, value in found.items():
             entry = state.layout[f"{number}.{name}"]
@@ -63,7 +65,7 @@ def _learned(layer: Layer, x: np.ndarray, weights: np.ndarray | None) -> Mapping
     return layer.learn(x if counted.all() else x[counted])
 
 
-def _forward(
+def forward(
     backend: Backend,
     graph: ForwardGraph,
     state: State,

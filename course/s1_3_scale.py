@@ -13,10 +13,10 @@ import numpy as np
 
 plt.style.use(lm.plot.style())
 sizes = [100, 300, 1000, 3000, 10000, 60000]  # reduced: [20, 60]
-steps = 1000  # reduced: 3
+steps = 1000  # reduced: 2
 epochs = 6  # reduced: 1
 seeds = 3  # reduced: 1
-tested = 10000  # reduced: 50
+tested = 10000  # reduced: 30
 
 networks = {"logistic regression": [], "small network": [16], "large network": [256, 128]}
 

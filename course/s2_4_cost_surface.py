@@ -13,7 +13,7 @@ import numpy as np
 
 plt.style.use(lm.plot.style())
 steps = 101  # reduced: 13
-starts = 100  # reduced: 10
+starts = 100  # reduced: 4
 
 # Six examples; the last one is an outlier on the wrong side.
 x = np.array([[-3.0], [-1.5], [-0.5], [0.5], [1.0], [6.0]])

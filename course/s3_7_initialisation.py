@@ -70,3 +70,7 @@ plt.show()
 # %%
 zeros = models["zeros"].get_weights()[0]
 print(f"zeros, after training: the first layer's weights are all {np.abs(zeros).max():g}")
+
+# %% [markdown]
+# Published for this experiment are 50 % with zeros and 96 % with He. Zeros: the same, always. With
+# He 96 % is what the best seed reaches in the full size; the mean over seeds is somewhat lower.

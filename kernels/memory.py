@@ -1,4 +1,4 @@
-"""Memory that native code reads and writes through addresses."""
+"""Memory that native code reads and writes through addresses, and memory that files stand for."""
 
 from __future__ import annotations
 
@@ -40,3 +40,18 @@ def aligned(elements: int, dtype: str) -> np.ndarray:
         pages.madvise(mmap.MADV_HUGEPAGE, offset, size // HUGE * HUGE)
         offset += next(_numbers) % PLACES * STAGGER
     return raw[offset : offset + size].view(dtype)
+
+
+def forget(array: np.ndarray) -> None:
+    """Gives the pages of a file that an array maps back to the system; nothing in it changes.
+
+    What is read or written of a `np.memmap` counts as memory of the process until the system wants
+    it back. Of any other array, and of one whose writes are not the file's, nothing is given back.
+    """
+    if not isinstance(array, np.memmap) or array.mode == "c" or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap):
+        base.madvise(mmap.MADV_DONTNEED)

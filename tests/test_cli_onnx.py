@@ -35,13 +35,27 @@ def flowers(path: Path) -> Path:
     return path
 
 
-def test_a_table_s_model_predicts_the_same_from_its_onnx_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", ["simple", "tabular"])
+def test_a_table_s_model_predicts_the_same_from_its_onnx_file(recipe: str, tmp_path: Path) -> None:
     table, saved, made = (
         flowers(tmp_path / "f.csv"),
         tmp_path / "f.safetensors",
         tmp_path / "f.onnx",
     )
-    run("train", table, "--label", "kind", "--save", saved, "--epochs", 3, "--backend", "numpy")
+    run(
+        "train",
+        table,
+        "--label",
+        "kind",
+        "--save",
+        saved,
+        "--epochs",
+        3,
+        "--backend",
+        "numpy",
+        "--recipe",
+        recipe,
+    )
     told = run("export", saved, made)
     assert "takes the columns of its table" in told
     first = run("predict", saved, table, "--backend", "numpy")
@@ -51,8 +65,13 @@ def test_a_table_s_model_predicts_the_same_from_its_onnx_file(tmp_path: Path) ->
     run("export", saved, made, "--overwrite")
     new = tmp_path / "new.csv"
     new.write_text("size,colour,when\n1,mauve,1.7e9\n")
-    assert "training never saw" in run("predict", made, new, "--backend", "numpy", code=2)
-    run("predict", made, new, "--allow-unseen", "--backend", "numpy")
+    assert "training never saw" in run("predict", made, new, "--strict", code=2)
+    lines = run("predict", made, new, "--backend", "numpy")
+    assert "note: column 'colour' has 'mauve' in 1 row, which training never saw" in lines
+    assert lines == run("predict", saved, new, "--backend", "numpy")
+    new.write_text("size;colour;when;more\n1,5;-;1,7e9;x\n")
+    options = ("--missing", "-", "--decimal", ",", "--delimiter", ";", "--backend", "numpy")
+    assert run("predict", made, new, *options) == run("predict", saved, new, *options)
 
 
 def test_a_model_of_arrays(tmp_path: Path) -> None:

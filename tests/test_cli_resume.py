@@ -10,11 +10,11 @@ import lamina as lm
 import numpy as np
 import pytest
 from lamina.__main__ import app
-from lamina.core.command import jobs, predictions
+from lamina.core.command import jobs, predictions, results
 from lamina.core.command.settings import Settings, option, words
 from typer.testing import CliRunner
 
-BEGUN = ["--hidden", "8", "--epochs", "2", "--backend", "numpy"]
+BEGUN = ["--recipe", "simple", "--hidden", "8", "--epochs", "2", "--backend", "numpy"]
 
 
 def run(*given: object) -> Any:
@@ -45,10 +45,13 @@ def begun(folder: Path) -> tuple[Path, Path]:
         (["--test-size", "0.5"], "--test-size 0.2, not --test-size 0.5"),
         (["--test-size", "0"], "--test-size 0.2, not --test-size 0"),
         (["--activation", "tanh"], "--activation relu, not --activation tanh"),
-        (["--dropout", "0"], "--dropout 0.2, not --dropout 0"),
+        (["--dropout", "0.5"], "--dropout 0.0, not --dropout 0.5"),
         (["--label", "b"], "--label y, not --label b"),
         (["--task", "regression"], "--task classification, not --task regression"),
-        (["--impute"], "no --impute, not --impute"),
+        (["--strict"], "no --strict, not --strict"),
+        (["--drop", "b"], "no --drop, not --drop b"),
+        (["--no-header"], "no --no-header, not --no-header"),
+        (["--decimal", ","], "no --decimal, not --decimal ,"),
     ],
 )
 def test_resume_refuses_what_contradicts_the_file(
@@ -203,7 +206,7 @@ def test_version() -> None:
     ],
 )
 def test_r2_is_scikit_learns(wanted: list[float], given: list[float], score: float) -> None:
-    found = jobs.r2_score(np.array(wanted, float), np.array(given, float))
+    found = results.r2_score(np.array(wanted, float), np.array(given, float))
     np.testing.assert_equal(found, score)
 
 
@@ -232,7 +235,7 @@ def test_one_rule_for_the_class(tmp_path: Path, p: float) -> None:
         (["--seed", str(2**63)], "--seed must be below 2**63"),
         (["--learning-rate", "1e30"], "Give a lower --learning-rate"),
         (["--log", "x.txt"], "--log writes .csv or .jsonl"),
-        (["--label", "y"], "--label and --impute are for a table"),
+        (["--label", "y"], "--label and options for tables are for a table"),
     ],
 )
 def test_messages_in_the_words_of_the_shell(
@@ -248,19 +251,20 @@ def test_messages_in_the_words_of_the_shell(
 def test_advice_about_tables_in_the_words_of_the_shell(tmp_path: Path) -> None:
     data, model = tmp_path / "d.csv", tmp_path / "m.safetensors"
     for text, given, told in (
-        ("a,y\n,u\n1,v\n2,u\n3,v\n", [], "or train with --impute"),
+        ("a,y\n,u\n1,v\n2,u\n3,v\n", ["--strict"], "or train without --strict"),
         ("a,y\n1,u\n2,v\n3,w\n", [], "choose another --label or --task"),
         ("a,y\n1,u\n2,v\n3,u\n", ["--task", "regression"], "use --task classification"),
         ("a,y\n1e300,u\n2,v\n3,u\n4,v\n", [], "use --dtype float64"),
     ):
         data.write_text(text)
-        done = run("train", data, "--backend", "numpy", "--test-size", "0.25", *given)
+        plain = ["--recipe", "simple", "--backend", "numpy", "--test-size", "0.25"]
+        done = run("train", data, *plain, *given)
         assert told in done.stderr, done.output
     data.write_text("a,y\n" + "p,u\nq,v\n" * 9)
     run("train", data, "--save", model, *BEGUN)
     data.write_text("a\nr\n")
-    done = run("predict", model, data, "--backend", "numpy")
-    assert "it knows p, q (--allow-unseen takes it for none of them)" in done.stderr
+    done = run("predict", model, data, "--strict", "--backend", "numpy")
+    assert "it knows p, q (without --strict it counts as none of them)" in done.stderr
 
 
 def loss_of_ones_own(y: Any, p: Any) -> Any:
@@ -279,8 +283,8 @@ def test_a_model_with_parts_of_ones_own_is_for_python(tmp_path: Path) -> None:
 
 def test_settings_as_they_are_typed() -> None:
     assert option("batch_size") == "--batch-size"
-    told = Settings(hidden=(), impute=True, learning_rate=1e-5)
-    assert words(told, ("hidden", "impute", "learning_rate")) == (
-        '--hidden "" --impute --learning-rate 1e-05'
+    told = Settings(hidden=(), impute=False, header=False, learning_rate=1e-5)
+    assert words(told, ("hidden", "impute", "header", "types", "learning_rate")) == (
+        '--hidden "" --strict --no-header --learning-rate 1e-05'
     )
     assert Settings.from_json({"settings": told.to_json(), "backend": "numpy"}).hidden == ()

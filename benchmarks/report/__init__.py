@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from importlib.resources import files
 from pathlib import Path
 
-from ...core.markup import Markup, document, element
+from ...core import report as pages
+from ...core.markup import Markup, document, element, part, text
 from ...kernels.files import write as write_file
 from ..result import Result
 from ..words import factor
@@ -36,13 +36,9 @@ def page(results: Sequence[tuple[str, Result]]) -> str:
         element("nav", names, aria_label="Contents"),
     )
     title = f"lamina bench: {machines[0] if machines else 'no result'}"
-    body = [element("main", header, *sections), element("script", _part("script.js"))]
-    return document(title, "en", body, _part("style.css"))
-
-
-def _part(name: str) -> Markup:
-    """The text of a file beside this one."""
-    return Markup(files(__package__).joinpath(name).read_text(encoding="utf-8"))
+    body = [element("main", header, *sections), element("script", part(__package__, "script.js"))]
+    rules = [part(pages.__name__, "style.css"), part(__package__, "style.css")]
+    return document(title, "en", body, text(rules))
 
 
 def _section(

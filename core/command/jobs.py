@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import textwrap
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -14,123 +13,46 @@ import numpy as np
 
 from ...kernels.compilation import clock
 from ...kernels.errors import BadInput
-from .. import losses
+from ...kernels.memory import forget
 from ..callbacks import Callback, Checkpoint, LogFile
-from ..data import datasets
+from ..data import datasets, engine, plan
 from ..data.datasets import Dataset
-from ..layers import Dense, Dropout, Flatten, Layer, Standardize
+from ..data.encoding import Encoding
 from ..loading import load
 from ..model import Sequential
-from ..optimizers import Adam
-from .settings import KEPT, NAMES, READING, Settings, begun, refuse_others, words
+from . import networks, tabular
+from .results import check_report, conclude, report, tested, write_report
+from .settings import KEPT, NAMES, OPTIONAL, READING, Settings, begun, refuse_others, words
 
 Say = Callable[[str], None]
-LOSSES = {  # those that the last layer for a task fits; a regression's label is standardized
-    "regression": ("mean_squared_error", "mean_absolute_error", "huber", "quantile"),
-    "two classes": ("binary_cross_entropy", "binary_focal"),
-    "several classes": ("cross_entropy", "focal"),
-}
-
-
-def network(settings: Settings, data: Dataset) -> Sequential:
-    """The model for a data set: files are standardized, the last layer fits the task."""
-    layers: list[Layer] = [Standardize()] if data.encoding is not None else []
-    if data.x_train.ndim > 2:
-        layers.append(Flatten())
-    for size in settings.hidden:
-        layers.append(Dense(size, settings.activation))
-        if settings.dropout:
-            layers.append(Dropout(settings.dropout))
-    classes = len(data.class_names)
-    if data.task == "regression":
-        last, kind, metrics = Dense(1), "regression", ("mean_absolute_error",)
-    elif classes == 2:
-        last, kind, metrics = Dense(1, "sigmoid"), "two classes", ("accuracy",)
-    else:
-        last, kind, metrics = Dense(classes, "softmax"), "several classes", ("accuracy",)
-    layers.append(last)
-    loss = loss_for(settings.loss, kind)
-    model = Sequential(
-        layers,
-        loss,
-        Adam(settings.learning_rate),
-        metrics,
-        settings.backend,
-        settings.dtype,
-        seed=settings.seed,
-    )
-    model.encoding = data.encoding
-    return model
-
-
-def loss_for(choice: str, kind: str) -> str:
-    """The loss of a task: the first that fits, or the one asked for. Raises: BadInput."""
-    fitting = LOSSES[kind]
-    name = fitting[0] if choice == "auto" else losses.get(choice).name
-    if name not in fitting:
-        raise BadInput(f"--loss {name} is not for {kind}: use one of {', '.join(fitting)}")
-    return name
+DIGESTED = 65_536  # rows that are looked at together
 
 
 def open_data(settings: Settings) -> Dataset:
     """The data set that the settings name."""
     return datasets.load(
-        settings.data, settings.test_size, settings.seed, settings.label, settings.task,
-        settings.impute,
+        settings.data, settings.test_size, settings.seed,
+        **{name: getattr(settings, name) for name in READING if name != "drop"},
+        drop=settings.drop or (),
+        embed_from=None if settings.recipe == "simple" else tabular.EMBED_FROM,
     )  # fmt: skip
 
 
-def tested(model: Sequential, data: Dataset) -> dict[str, float]:
-    """Loss and accuracy, or mean absolute error and R^2 in the label's own units.
-
-    Nothing where no rows were held out.
-    """
-    if not len(data.y_test):
-        return {}
-    found = model.evaluate(data.x_test, data.y_test)
-    if data.task != "regression":
-        return found
-    assert data.encoding is not None  # every regression comes from a file
-    wanted = data.encoding.units(data.y_test)
-    given = data.encoding.units(model.predict(data.x_test)[:, 0])
-    return {
-        "loss": found["loss"],
-        "mean_absolute_error": float(np.abs(wanted - given).mean()),
-        "r2": r2_score(wanted, given),
-    }
-
-
-def r2_score(wanted: np.ndarray, given: np.ndarray) -> float:
-    """1 - squared error / spread, as scikit-learn defines it where the spread is zero.
-
-    A constant that is met exactly scores 1, one that is missed 0; one row alone has no score: NaN.
-    """
-    if len(wanted) < 2:
-        return math.nan
-    spread = float(((wanted - wanted.mean()) ** 2).sum())
-    error = float(((wanted - given) ** 2).sum())
-    if not spread:
-        return 0.0 if error else 1.0
-    return 1.0 - error / spread
-
-
-def _introduce(settings: Settings, data: Dataset, model: Sequential, say: Say) -> None:
+def _introduce(data: Dataset, say: Say) -> None:
     rows, columns = len(data.x_train), int(np.prod(data.x_train.shape[1:]))
     kind = "regression" if data.task == "regression" else f"{len(data.class_names)} classes"
     say(f"data     {data.name}: {rows} rows to train, {len(data.x_test)} to test,")
     say(f"         {columns} features, {kind}")
     if data.encoding is not None:
         say(f"task     {data.task} of {data.encoding.label!r}: {data.why}")
-        for column in data.encoding.columns:
-            what = f"{len(column.categories)} words" if column.categories else "numbers"
-            filled = "" if column.fill is None else f", missing cells become {column.fill}"
-            say(f"column   {column.name}: {what}{filled}")
+        for line in plan.lines(data.plan):
+            say(line)
     for note in data.notes:
         say(f"note     {note}")
-    widths = [columns, *settings.hidden, len(data.class_names)]
-    if data.task == "regression" or widths[-1] == 2:
-        widths[-1] = 1
-    say(f"network  {'-'.join(map(str, widths))}, {model.dtype}")
+
+
+def _describe(settings: Settings, data: Dataset, model: Sequential, say: Say) -> None:
+    say(f"network  {networks.brief(settings, data)}")
     say(f"backend  {model.backend.name}, {model.backend.device}")
     say(f"         chosen by {model.backend_reason}")
 
@@ -140,19 +62,24 @@ def _digest(data: Dataset) -> str:
     found = hashlib.blake2b(digest_size=16)
     for array in data:
         found.update(f"{array.dtype} {array.shape}".encode())
-        found.update(np.ascontiguousarray(array).data)
+        for start in range(0, len(array), DIGESTED):
+            found.update(np.ascontiguousarray(array[start : start + DIGESTED]).data)
+            forget(array)
     return found.hexdigest()
 
 
-def _begin(settings: Settings, save: Path | None) -> tuple[Sequential, Dataset]:
-    """A new model and its data; the model keeps what `_go_on` will need."""
-    data = open_data(settings)
-    model = network(settings, data)
-    if save is not None:
-        label = data.encoding.label if data.encoding and data.encoding.columns else None
-        kept = replace(settings, label=label, task=data.task)
-        model.origin = {"settings": kept.to_json(), "rows": _digest(data)}
-    return model, data
+def _origin(settings: Settings, data: Dataset) -> dict[str, Any]:
+    """What a model's file keeps of how it was begun: what `_go_on` will need."""
+    label = data.encoding.label if data.encoding and data.encoding.columns else None
+    kept = replace(settings, label=label, task=data.task)
+    return {"settings": kept.to_json(), "rows": _digest(data)}
+
+
+def _columns(encoding: Encoding | None) -> list[str] | None:
+    """The names of a table's columns, the label last."""
+    if encoding is None:
+        return None
+    return [*(column.name for column in encoding.columns), encoding.label]
 
 
 def _go_on(
@@ -164,34 +91,45 @@ def _go_on(
     """
     model = load(save, settings.backend if "backend" in given else "auto")
     kept, rows = begun(model.origin, str(save))
+    if kept.recipe == "tabular":
+        raise BadInput(
+            f"{save} was trained by the recipe for tables, whose schedule ends with its training:"
+            " begin anew with --overwrite, or train with --recipe simple to go on later"
+        )
     asked = {name: getattr(settings, name) for name in NAMES if name in given}
+    asked = {n: v for n, v in asked.items() if v is not None or n not in OPTIONAL}
     refuse_others(kept, settings, given, READING, str(save))
+    if "data" not in given and engine.is_query(kept.data):
+        raise BadInput(
+            f"{save} was begun with a query, and none is run because a file says so: give it again,"
+            ' as in lamina train "SELECT ..."'
+        )
     used = replace(kept, **{n: v for n, v in asked.items() if n not in KEPT})
     if "backend" not in given:
         model.to(used.backend)
     data = open_data(used)
-    if model.encoding != data.encoding:
+    if _columns(model.encoding) != _columns(data.encoding):
         raise BadInput(
             f"{save} was trained on a table with other columns: give another --save, or begin anew"
             " with --overwrite"
         )
     refuse_others(kept, settings, given, KEPT, str(save))
-    if rows != _digest(data):
+    if rows != _digest(data) or model.encoding != data.encoding:
         raise BadInput(
             f"{save} was trained on other rows than {data.name} has now, so rows held out to test"
             " could be among them: give another --save, or begin anew with --overwrite"
         )
-    done = model.state.epoch
-    say(f"resumed  {save}, {done} epochs done, {max(used.epochs - done, 0)} to go")
-    if done >= used.epochs:
-        say(f"         nothing is left of --epochs {used.epochs}, which counts from the beginning")
+    done, most = model.state.epoch, used.epochs or 0
+    say(f"resumed  {save}, {done} epochs done, {max(most - done, 0)} to go")
+    if done >= most:
+        say(f"         nothing is left of --epochs {most}, which counts from the beginning")
     taken = words(kept, [name for name in NAMES[1:] if name not in asked])
     for line in textwrap.wrap(f"from the file: {taken}", 70, break_on_hyphens=False):
         say(f"         {line}")
     for name in ("batch_size", "learning_rate"):
         if getattr(used, name) != getattr(kept, name):
             say(f"         from now on: {words(used, [name])}, not {getattr(kept, name)}")
-    if "learning_rate" in asked:
+    if "learning_rate" in asked and used.learning_rate is not None:
         model.optimizer = replace(model.optimizer, learning_rate=used.learning_rate)
     model.origin = {
         "settings": {**used.to_json(), "label": kept.label, "task": kept.task}, "rows": rows,
@@ -225,22 +163,33 @@ def train(
     log: Path | None = None,
     verbose: bool | int | str = "auto",
     given: Collection[str] = NAMES,
+    page: Path | None = None,
 ) -> dict[str, Any]:
     """Trains, tests, and reports in words of JSON.
 
     save: the model's file, written after every epoch. resume: go on from that file, where it is,
     until `settings.epochs` in all. overwrite: begin anew although it is there. log: a .csv or
     .jsonl file, a line for every epoch. given: the settings that were asked for; what a file to go
-    on from was begun with comes before the others.
+    on from was begun with comes before the others. page: where a report goes, as HTML or as text.
     Raises: LaminaError, OSError.
     """
     settings.check()
+    check_report(page, settings)
     check_file(save, resume, overwrite)
     if resume and save is not None and save.exists():
         model, data, settings = _go_on(settings, given, save, say)
     else:
-        model, data = _begin(settings, save)
-    _introduce(settings, data, model, say)
+        data = open_data(settings)
+        if tabular.wanted(settings, data):
+            return _train_table(settings, data, say, save, log, verbose, page)
+        settings = networks.plain(settings, data)
+        model = networks.network(settings, data)
+        if save is not None:
+            model.origin = _origin(settings, data)
+    _introduce(data, say)
+    _describe(settings, data, model, say)
+    assert settings.epochs is not None
+    assert settings.batch_size is not None
     callbacks: list[Callback] = [] if log is None else [LogFile(log)]
     if save is not None:
         callbacks.append(Checkpoint(save))
@@ -263,38 +212,36 @@ def train(
         raise KeyboardInterrupt(f"stopped in epoch {ended + 1}; {way}") from None
     seconds = clock() - start
     results = tested(model, data)
-    _conclude(data, results, seconds, say)
+    conclude(data, results, seconds, say)
     if save is not None:
         model.save(save)
         say(f"saved to {save}")
-    return {
-        "settings": settings.to_json(),
-        "task": data.task,
-        "why": data.why,
-        "notes": list(data.notes),
-        "backend": model.backend.name,
-        "device": model.backend.device,
-        "chosen_by": model.backend_reason,
-        "rows": len(data.x_train),
-        "features": int(np.prod(data.x_train.shape[1:])),
-        "classes": list(data.class_names),
-        "epochs_before": done,
-        "history": history.history,
-        "seconds": seconds,
-        "test": {name: None if math.isnan(value) else value for name, value in results.items()},
-        "saved": None if save is None else str(save),
-    }
+    if page is not None:
+        brief = networks.brief(settings, data)
+        write_report(page, model, data, history.history, seconds, brief, say)
+    return report(settings, data, model, done, history.history, seconds, results, save)
 
 
-def _conclude(data: Dataset, results: dict[str, float], seconds: float, say: Say) -> None:
-    if not results:
-        say(f"trained in {seconds:.1f} s; no rows were held out to test on")
-        return
-    say(f"trained in {seconds:.1f} s; test loss {results['loss']:.4f}")
-    if data.task == "regression":
-        assert data.encoding is not None
-        unit = f"in units of {data.encoding.label!r}"
-        say(f"test mean absolute error {results['mean_absolute_error']:.4g} ({unit})")
-        say(f"test R2 {results['r2']:.4f}")
-    else:
-        say(f"test accuracy {results['accuracy']:.4f}")
+def _train_table(
+    settings: Settings, data: Dataset, say: Say, save: Path | None, log: Path | None,
+    verbose: bool | int | str, page: Path | None,
+) -> dict[str, Any]:  # fmt: skip
+    """`train` by the recipe for tables."""
+    _introduce(data, say)
+    trained, settings = tabular.train_table(settings, data, say, bool(verbose), log)
+    model = trained.model
+    model.origin = _origin(settings, data)
+    if save is not None:
+        model.save(save)
+    if trained.stopped:
+        way = "nothing was saved: give --save to keep it" if save is None else f"{save} holds it"
+        raise KeyboardInterrupt(f"stopped; the best of what was learned is a whole model: {way}")
+    results = tested(model, data)
+    conclude(data, results, trained.seconds, say)
+    if save is not None:
+        say(f"saved to {save}")
+    told = tabular.history(trained)
+    if page is not None:
+        shown = replace(data, notes=(*data.notes, *trained.notes))
+        write_report(page, model, shown, told, trained.seconds, tabular.brief(trained), say)
+    return report(settings, data, model, 0, told, trained.seconds, results, save)

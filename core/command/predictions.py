@@ -5,15 +5,20 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ...backends.selection import Choice
 from ...kernels.errors import BadInput
-from ..data import arrays, tables
+from ..data import arrays, cells, engine
+from ..data.columns import Column
+from ..data.database import Reading
+from ..data.encoding import Encoding
 from ..interop.importing import load_onnx
 from ..interop.network import WORDS, OnnxNetwork
+from ..interop.reading import Port
 from ..loading import load
 from ..model import Sequential
 from ..scores import PROBABILITIES, classes_of
@@ -28,31 +33,32 @@ def opened(path: Path, backend: Choice) -> Sequential | OnnxNetwork:
 
 
 def _features(
-    model: Sequential | OnnxNetwork, path: Path, allow_unseen: bool, say: Say
+    model: Sequential | OnnxNetwork, source: str, reading: Reading, strict: bool, say: Say
 ) -> np.ndarray | dict[str, np.ndarray]:
-    """The rows to predict for: a CSV for a model of a table, an NPZ or an NPY for any other.
+    """The rows to predict for: a table for a model of one, an NPZ or an NPY for any other.
 
     An ONNX graph with several inputs takes those of its names, from any of them.
     """
     encoding = model.encoding
+    path = Path(source)
+    plain = path.suffix.lower() in (".npz", ".npy")
     if encoding is not None and encoding.columns:
-        if path.suffix.lower() in (".npz", ".npy"):
-            names = ", ".join(column.name for column in encoding.columns)
+        if plain:
+            names = ", ".join(column.name for column in encoding.used)
             raise BadInput(f"the model was trained on a table: give a CSV with the columns {names}")
-        table = tables.read_csv(path)
-        if extra := encoding.extra(table):
-            say(f"{table.name}: not looked at, as training had no such column: {', '.join(extra)}")
-        return encoding.features(table, allow_unseen)
+        if reading.missing is not None:
+            encoding = replace(encoding, missing=reading.missing)
+        with engine.open_table(source, reading, encoding.as_written) as table:
+            if extra := encoding.extra(table):
+                say(
+                    f"{table.name}: not looked at, as training had no such column:"
+                    f" {', '.join(extra)}"
+                )
+            return encoding.features(table, strict, say)
     ports = model.inputs if isinstance(model, OnnxNetwork) else ()
     wanted = [port.name for port in ports] or ["x"]
-    if len(wanted) > 1 and path.suffix.lower() == ".csv":
-        table = tables.read_csv(path)
-        return {
-            port.name: np.array([table.words(port.name)], object).T
-            if port.dtype == WORDS
-            else tables.Column(port.name).encode(table)
-            for port in ports
-        }
+    if len(wanted) > 1 and not plain:
+        return _columns(ports, source, reading)
     try:
         found = arrays.read(path)
     except BadInput as error:
@@ -71,6 +77,20 @@ def _features(
     raise BadInput(f"{path} has {', '.join(found) or 'nothing'}: it needs {', '.join(wanted)}")
 
 
+def _columns(ports: Sequence[Port], source: str, reading: Reading) -> dict[str, np.ndarray]:
+    """A table's columns for a graph's inputs of their names, (n, 1) each: words, or numbers."""
+    words = frozenset(port.name for port in ports if port.dtype == WORDS)
+    numbers = [port.name for port in ports if port.name not in words]
+    plain = Encoding(tuple(Column(name, strict=True) for name in numbers), "", "regression")
+    with engine.open_table(source, reading, words) as table:
+        x = plain.features(table)
+        found = {name: x[:, at : at + 1] for at, name in enumerate(numbers)}
+        for name in words:
+            series = table.series(name).spelled()
+            found[name] = np.array([*series.words, ""], object)[series.values][:, None]
+    return found
+
+
 def _unsaid(text: str) -> None:
     """Nobody listens."""
 
@@ -81,26 +101,29 @@ def as_formula(word: str) -> bool:
     >>> [as_formula(word) for word in ("=1+1", "@sum", "-1+1", "-1", "a=b")]
     [True, True, True, False, False]
     """
-    return word.startswith(FORMULAS) and tables.number(word) is None
+    return word.startswith(FORMULAS) and cells.number(word) is None
 
 
 def predict(
     model: Sequential | OnnxNetwork,
-    path: Path,
+    source: str | Path,
     *,
-    allow_unseen: bool = False,
+    reading: Reading | None = None,
+    strict: bool = False,
     escape_formulas: bool = False,
     say: Say = _unsaid,
 ) -> str:
-    """Predictions for a file as CSV: the class and a probability for each, or the value.
+    """Predictions for a table as CSV: the class and a probability for each, or the value.
 
-    allow_unseen: take a word that training never saw for none of the known, not for an error.
+    source: a file, a pattern of files or a query. reading: how a text file is written, where it
+    does not say so itself. strict: refuse words that training never saw, and missing cells where
+    training had none; else `say` is told of them.
     escape_formulas: put an apostrophe before names that a spreadsheet would compute; else names are
     written as they are, for programs that look for them.
     say: is told of columns that are not looked at, and of formulas that are written.
     Raises: LaminaError, OSError.
     """
-    p = model.predict(_features(model, path, allow_unseen, say))
+    p = model.predict(_features(model, str(source), reading or Reading(), strict, say))
     p = p.reshape(len(p), -1) if p.ndim else p.reshape(1, 1)
     op = model.output if p.ndim == 2 else ""
     chosen = classes_of(p, op) if op in PROBABILITIES else None

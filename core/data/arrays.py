@@ -88,3 +88,14 @@ def read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
             raise BadInput(str(error) or type(error).__name__) from None
         except MemoryError:
             raise BadInput("its arrays are larger than this machine's memory") from None
+
+
+def named(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an NPZ file by name. Raises: BadInput for any other file."""
+    try:
+        found = read(path)
+        if isinstance(found, np.ndarray):
+            raise BadInput("it is a single array, an NPY")
+    except (OSError, BadInput) as error:
+        raise BadInput(f"{path} is no NPZ file of plain arrays: {error}") from None
+    return found

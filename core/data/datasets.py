@@ -17,7 +17,7 @@ import gzip
 import math
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -26,10 +26,19 @@ from typing import Any
 import numpy as np
 
 from ...kernels.errors import BadInput, unknown
+from ...kernels.memory import forget
 from ..checks import check_count, check_number
-from . import arrays, tables
+from . import arrays, engine, tables
+from .database import Chunked, Reading
+from .encoding import Encoding
 from .formulas import flower, half_moons, rings
-from .tables import Encoding, Table
+from .frames import is_frame
+from .plan import Plan, Planned, parted_words, typed
+from .series import Series, Table
+from .spill import room, spilled
+from .splits import TASKS, parts
+from .splits import random_split as random_split
+from .splits import stratified_split as stratified_split
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,8 @@ class Dataset:
     task: "classification" or "regression", why: what it was decided from.
     encoding: how a file's contents became these arrays.
     notes: what the reader of a table should know.
+    plan: how each column of a table was taken, and why. held: of a table, the numbers of the rows
+        that are for testing, from 0; None of other data.
     """
 
     name: str
@@ -55,6 +66,8 @@ class Dataset:
     why: str = ""
     encoding: Encoding | None = None
     notes: tuple[str, ...] = ()
+    plan: tuple[Planned, ...] = ()
+    held: np.ndarray | None = None
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return iter((self.x_train, self.y_train, self.x_test, self.y_test))
@@ -65,21 +78,6 @@ class Dataset:
         kind = f"{classes} classes" if self.task == "classification" else "regression"
         size = f"{rows} + {len(self.x_test)} rows, {columns} features, {kind}"
         return f"<{self.name}: {size}>"
-
-
-def stratified_split(y: np.ndarray, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers for training and testing, each class in its share, drawn by the seed.
-
-    y: (n,) labels. test_size: the share for testing. Of every class at least one row is for
-    training.
-    """
-    rng = np.random.default_rng(seed)
-    test: list[np.ndarray] = []
-    for label in np.unique(y):
-        rows = rng.permutation(np.flatnonzero(y == label))
-        test.append(rows[: min(round(len(rows) * test_size), len(rows) - 1)])
-    held = np.sort(np.concatenate(test))
-    return np.setdiff1d(np.arange(len(y)), held), held
 
 
 def _digits(test_size: float, seed: int) -> Dataset:
@@ -100,8 +98,6 @@ def _drawn(name: str, draw: Callable[..., tuple[np.ndarray, np.ndarray]]) -> Dat
 
 
 NAMES = ("digits", "planar", "moons", "circles", "fashion-mnist")
-SUFFIXES = (".csv", ".tsv", ".txt", ".npz")
-TASKS = ("classification", "regression")
 MOST_CLASS_NUMBER = 65_535  # of an NPZ: beyond that y is no numbering of classes
 MOST_IDX = 16 + 60_000 * 28 * 28  # bytes
 FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -147,91 +143,40 @@ def _fashion() -> Dataset:
     return Dataset("fashion-mnist", x_train, y_train, x_test, y_test, pixels, FASHION_CLASSES)
 
 
-def random_split(count: int, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of `count` rows for training and testing, drawn by the seed.
-
-    test_size: the share for testing; of two rows and more, either part has one.
-    """
-    order = np.random.default_rng(seed).permutation(count)
-    held = min(max(round(count * test_size), 1), count - 1)
-    return np.sort(order[held:]), np.sort(order[:held])
-
-
-def _parts(
-    label: str, y: np.ndarray, task: str, test_size: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The split for a task. Raises: BadInput when one of the parts would be empty."""
-    if not test_size:
-        return np.arange(len(y)), np.arange(0)
-    if len(y) < 2:
-        raise BadInput("one row is too few to train and to test on")
-    if task != TASKS[0]:
-        return random_split(len(y), test_size, seed)
-    train, test = stratified_split(y, test_size, seed)
-    if not len(test):  # every class is too small for its share: a row of some of them
-        classes, counts = np.unique(y, return_counts=True)
-        rng = np.random.default_rng(seed)
-        rows = [rng.choice(np.flatnonzero(y == one)) for one in classes[counts > 1]]
-        if not rows:
-            raise BadInput(
-                f"the label {label!r} is different in every row: choose another label or task"
-            )
-        test = np.sort(rng.permutation(rows)[: max(round(len(y) * test_size), 1)])
-        train = np.setdiff1d(np.arange(len(y)), test)
-    return train, test
-
-
-def _mixed(table: Table, name: str) -> str:
-    """What to tell of a column that is mostly numbers, but not all; "" of any other."""
-    cells = [(row, word) for row, word in enumerate(table.words(name)) if not tables.missing(word)]
-    odd = [(row, word) for row, word in cells if tables.number(word) is None]
-    if not odd or len(odd) * 2 > len(cells):
-        return ""
-    row, word = odd[0]
-    return (
-        f"column {name!r} has {len(cells) - len(odd)} numbers, but {table.unit}"
-        f" {table.lines[row]} has {word!r}: all of it is taken for words"
-    )
-
-
 def _table(
-    table: Table, label: str | None, task: str, impute: bool, test_size: float, seed: int
-) -> Dataset:
-    name = table.columns[-1] if label is None else label
-    words = table.words(name)
-    if len(table.columns) == 1:
-        raise BadInput(f"{table.name} has no column beside the label {name!r}")
-    why = "asked for"
-    if task == "auto":
-        task, why = tables.decide_task(words)
-    names = np.array([tables.class_name(word) for word in words])
-    train, test = _parts(name, names, task, test_size, seed)
-    encoding = tables.learn(table, train, name, task, impute)
-    # Seldom words may stand in the held-out rows alone, which is no fault of the table.
-    x, y = encoding.features(table, allow_unseen=True), encoding.labels(table)
-    notes = [note for column in encoding.columns if (note := _mixed(table, column.name))]
-    held = table.taken(test)
-    for column in encoding.columns:
-        if words := column.unseen(held):
-            notes.append(
-                f"column {column.name!r}: {len(words)} of its words, such as {words[0]!r}, are in"
-                " the rows held out alone, and count as none of the known"
-            )
+    table: Table, label: str | None, task: str, plan: Plan, drop: Sequence[str], test_size: float,
+    seed: int,
+) -> Dataset:  # fmt: skip
+    found, notes = tables.label_of(table, label, task, plan)
+    known = found.rows
+    parted = found.series.values[known] if found.task == TASKS[0] else known
+    some, rest = parts(found.name, parted, found.task, test_size, seed)
+    train, test = known[some], known[rest]
+    encoding, planned = tables.learn(table, found, train, plan, drop)
+    y = tables.targets(table, found, encoding)
+    x_train, x_test = _features(table, encoding, train, test, notes)
     return Dataset(
-        table.name, x[train], y[train], x[test], y[test], encoding.feature_names,
-        encoding.classes, task, why, encoding, tuple(notes),
+        table.name, x_train, y[some], x_test, y[rest], encoding.feature_names, encoding.classes,
+        found.task, found.why, encoding, (*table.notes, *notes), planned, test,
     )  # fmt: skip
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an NPZ file. Raises: BadInput."""
-    try:
-        found = arrays.read(path)
-        if isinstance(found, np.ndarray):
-            raise BadInput("it is a single array, an NPY")
-    except (OSError, BadInput) as error:
-        raise BadInput(f"{path} is no NPZ file of plain arrays: {error}") from None
-    return found
+def _features(
+    table: Table, encoding: Encoding, train: np.ndarray, test: np.ndarray, notes: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The features of rows to train and to test on; on disk where memory is too small for them."""
+    width = len(encoding.feature_names)
+    large = (len(train) + len(test)) * width * 8 > room()
+    made = [spilled(len(rows), width) if large else np.empty((len(rows), width))
+            for rows in (train, test)]  # fmt: skip
+    if isinstance(table, Chunked):
+        table.once = True  # the features take its place in memory
+    for start, block in encoding.blocks(table, say=notes.append):
+        for rows, x in zip((train, test), made, strict=True):
+            first, last = np.searchsorted(rows, (start, start + len(block)))
+            x[first:last] = block[rows[first:last] - start]
+            forget(x)
+    return made[0], made[1]
 
 
 def _pair(file: str, names: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -251,7 +196,7 @@ def _pair(file: str, names: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarr
 
 
 def _npz(path: Path, task: str, test_size: float, seed: int) -> Dataset:
-    found, name = _arrays(path), path.name
+    found, name = arrays.named(path), path.name
     parted = {"x_train", "y_train", "x_test", "y_test"} <= set(found)
     if parted:
         x, y = _pair(name, "x_train and y_train", found["x_train"], found["y_train"])
@@ -269,9 +214,9 @@ def _npz(path: Path, task: str, test_size: float, seed: int) -> Dataset:
         raise BadInput(f"{name}: x_train and x_test have rows of different shapes")
     why = "asked for"
     if task == "auto":
-        task, why = tables.decide_task([str(float(v)) for v in np.unique(y)])
+        task, why = tables.decide_task(Series("number", y.astype(np.float64)))
     if not parted:
-        train, test = _parts("y", y, task, test_size, seed)
+        train, test = parts("y", y, task, test_size, seed)
         x, y, x_test, y_test = x[train], y[train], x[test], y[test]
     classes: tuple[str, ...] = ()
     mean, scale = 0.0, 1.0
@@ -304,19 +249,38 @@ def load(
     seed: int = 0,
     label: str | None = None,
     task: str = "auto",
-    impute: bool = False,
+    impute: bool = True,
+    types: Mapping[str, str] | str | None = None,
+    missing: Sequence[str] | str | None = None,
+    header: bool | None = None,
+    drop: Sequence[str] | str = (),
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    encoding: str | None = None,
+    embed_from: int | None = None,
 ) -> Dataset:
-    """A data set by name, from a file, or from a data frame.
+    """A data set by name, from a file, from a query, or from a data frame.
 
-    source: "digits", "planar", "moons", "circles", "fashion-mnist"; the path of a CSV with a
-        header; the path of an NPZ with x and y, or with x_train, y_train, x_test, y_test; a data
-        frame. Targets of a regression are standardized (`encoding.units` turns them back).
+    source: "digits", "planar", "moons", "circles", "fashion-mnist"; the path of an NPZ with x and
+        y, or with x_train, y_train, x_test, y_test; or a table: the path of a CSV or TSV (perhaps
+        packed), Parquet, JSON lines or Arrow file, a pattern of such paths, a query of DuckDB's SQL
+        that begins with SELECT, FROM or WITH, a data frame of pandas or polars, an Arrow table, or
+        a dictionary of lists. Targets of a regression are standardized (`encoding.units` turns them
+        back). Features that memory is too small for are in a file that goes with the array.
     test_size, seed: the share of rows held out for testing, each class in its share, and the seed
         that draws them; with 0 all rows are for training. Formulas draw new points for testing
         instead, and sources that come in two parts keep theirs.
     label: a table's label column, the last one if none is named. task: "classification",
         "regression", or "auto": words and at most 20 different whole numbers are classes.
-    impute: fill missing cells with the column's mean or its most frequent word.
+    impute: missing numbers become the median, with a feature that says so, and rows without a label
+        are left out; with False either is refused.
+    types: name -> what a column is: "number", "category", "yes/no", "date" or "date(%d/%m/%Y)",
+        "S<M<L" for words in order, "identifier" and "text", which are left out; or "a=number,b=..."
+    missing: the words for missing cells, instead of the usual ones ("", NA, N/A, null, ?, ...); in
+        data frames and other columns that have types only nulls are missing, unless this says so.
+    header: whether the first line names the columns. drop: columns to leave out. delimiter: what
+        parts the cells of a line. decimal: "." or ",". encoding: of a text file, such as "cp1252".
+    embed_from: categories of so many words and more become a column of codes, for an embedding.
     Raises: UnknownName with the nearest spelling; BadInput.
 
     >>> load("planar")
@@ -326,35 +290,53 @@ def load(
     check_count("datasets.load: seed", seed, least=0)
     if task not in (*TASKS, "auto"):
         raise unknown("task", task, (*TASKS, "auto"))
-    if tables.is_frame(source):
-        wanted = None if label is None else str(label)
-        return _table(tables.from_frame(source), wanted, task, impute, test_size, seed)
-    if not isinstance(source, (str, os.PathLike)):
+    words = None if missing is None else tuple(parted_words(missing))
+    reading = Reading(words, header, tuple(parted_words(drop)), delimiter, decimal, encoding)
+    plan = Plan(typed(types), words, impute, embed_from)
+    if not is_frame(source) and not isinstance(source, (str, os.PathLike)):
         raise BadInput(
             f"datasets.load takes a name, a path or a data frame, not {type(source).__name__}"
         )
-    name = str(os.fspath(source))
-    path, suffix = Path(name), Path(name).suffix.lower()
-    plain = name in NAMES or suffix == ".npz"
-    if plain and (label is not None or impute):
-        raise BadInput(f"label and impute are for a table with named columns, not for {name!r}")
-    if name in NAMES:
-        if task == "regression":
-            raise BadInput(f"{name!r} has classes for labels: it is no regression")
-        return _named(name, test_size, seed)
+    if not is_frame(source):
+        name = str(os.fspath(source))
+        plain = name in NAMES or Path(name).suffix.lower() == ".npz"
+        if plain and (label is not None or reading != Reading() or types or not impute):
+            raise BadInput(f"label and impute are for a table with named columns, not for {name!r}")
+        if name in NAMES:
+            if task == "regression":
+                raise BadInput(f"{name!r} has classes for labels: it is no regression")
+            return _named(name, test_size, seed)
+        if _is_array(name):
+            return _npz(Path(name), task, test_size, seed)
+    wanted = None if label is None else str(label)
+
+    def as_written(columns: Sequence[str], fractions: frozenset[str]) -> frozenset[str]:
+        told = {one for one, kind in plan.types.items() if kind != "number"}
+        name = columns[-1] if wanted is None else wanted
+        if task == TASKS[0] or (task == "auto" and name not in fractions):
+            told.add(name)  # "007" and "7" are two classes
+        return frozenset(told)
+
+    with engine.open_table(source, reading, as_written) as table:
+        return _table(table, wanted, task, plan, reading.drop, test_size, seed)
+
+
+def _is_array(name: str) -> bool:
+    """Whether a source is an NPZ, and not a table. Raises: BadInput, UnknownName for neither."""
+    if engine.is_query(name):
+        return False
+    path = Path(name)
     try:
         file, folder = path.is_file(), path.is_dir()
     except (OSError, ValueError):  # no name that a file could have
         file = folder = False
-    if folder:
-        raise BadInput(f"{name!r} is a folder, not a file")
-    if not file and suffix in SUFFIXES:
+    if folder or any(sign in name for sign in "*?["):
+        return False  # a pattern, or what the reader of tables refuses
+    if not file and (engine.is_file(name) or path.suffix.lower() == ".npz"):
         raise BadInput(f"there is no file {name!r}")
     if not file:
         raise unknown("data set", name, NAMES)
-    if suffix == ".npz":
-        return _npz(path, task, test_size, seed)
-    return _table(tables.read_csv(path), label, task, impute, test_size, seed)
+    return path.suffix.lower() == ".npz"
 
 
 def _named(name: str, test_size: float, seed: int) -> Dataset:

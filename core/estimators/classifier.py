@@ -6,18 +6,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from sklearn.base import ClassifierMixin
-from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from ...backends.selection import Choice
 from ...kernels.errors import BadInput
 from ..callbacks import Callback
 from .perceptron import OWN, Perceptron, check_stochastic
-from .scikit import constraints, validate_data
+from .scikit import (
+    ClassifierMixin,
+    LabelBinarizer,
+    available_if,
+    column_or_1d,
+    compute_sample_weight,
+    constraints,
+    type_of_target,
+    unique_labels,
+    validate_data,
+)
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]

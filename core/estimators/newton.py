@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
-from sklearn.exceptions import ConvergenceWarning
 
 from ...backends import batching
 from ...backends.state import Control
 from ...kernels.errors import BadInput
 from ..examples import Examples
 from ..model import Sequential
+from .scikit import ConvergenceWarning
 
 
 class FullCost:

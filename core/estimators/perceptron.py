@@ -10,10 +10,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from ...backends.selection import Choice, preferred
 from ...kernels.errors import BackendUnavailable, BadInput
@@ -25,7 +21,14 @@ from .costs import COSTS, Cost
 from .networks import LOSSES, Arrays, Description, arrays, flat, predicted, rows_of
 from .newton import FullCost, minimized
 from .rules import LATE, ScikitAdam, ScikitSGD
-from .scikit import row_weights, validate_data
+from .scikit import (
+    BaseEstimator,
+    check_is_fitted,
+    check_random_state,
+    row_weights,
+    train_test_split,
+    validate_data,
+)
 from .stochastic import DrawnRows, Epochs
 from .workshop import Work, workshop
 

@@ -6,16 +6,12 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
-from sklearn.utils import column_or_1d
-from sklearn.utils.metaestimators import available_if
 
 from ...backends.selection import Choice
 from ...kernels.errors import BadInput
 from ..callbacks import Callback
 from .perceptron import OWN, Perceptron, check_stochastic
-from .scikit import constraints, validate_data
+from .scikit import RegressorMixin, available_if, column_or_1d, constraints, r2_score, validate_data
 
 LOSSES = ("squared_error", "poisson")
 

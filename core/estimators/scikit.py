@@ -1,4 +1,4 @@
-"""What the estimators take from scikit-learn, in the versions from 1.5 on."""
+"""What lamina's estimators take from scikit-learn, in the versions from 1.5 on."""
 
 from __future__ import annotations
 
@@ -11,12 +11,26 @@ import numpy as np
 from ...kernels.errors import BadInput
 
 try:
+    from sklearn.base import BaseEstimator as BaseEstimator
+    from sklearn.base import ClassifierMixin as ClassifierMixin
+    from sklearn.base import RegressorMixin as RegressorMixin
+    from sklearn.exceptions import ConvergenceWarning as ConvergenceWarning
+    from sklearn.metrics import r2_score as r2_score
+    from sklearn.model_selection import train_test_split as train_test_split
     from sklearn.neural_network import MLPClassifier
+    from sklearn.preprocessing import LabelBinarizer as LabelBinarizer
     from sklearn.utils import check_consistent_length, validation
+    from sklearn.utils import check_random_state as check_random_state
+    from sklearn.utils import column_or_1d as column_or_1d
+    from sklearn.utils.class_weight import compute_sample_weight as compute_sample_weight
+    from sklearn.utils.metaestimators import available_if as available_if
+    from sklearn.utils.multiclass import type_of_target as type_of_target
+    from sklearn.utils.multiclass import unique_labels as unique_labels
+    from sklearn.utils.validation import check_is_fitted as check_is_fitted
 except ImportError as error:
     raise ImportError(
-        "lm.MLPClassifier and lm.MLPRegressor are scikit-learn's estimators on lamina's networks:"
-        ' pip install "lamina[sklearn]"'
+        "lamina's estimators, such as lm.MLPClassifier and lm.TabularClassifier, are"
+        " scikit-learn's on lamina's networks: pip install \"lamina[sklearn]\""
     ) from error
 
 

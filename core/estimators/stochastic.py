@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from ...backends.state import Control
 from ...kernels.compilation import clock
@@ -21,6 +20,7 @@ from ..session import Session, means
 from ..sources import ArraySource
 from .costs import Cost
 from .rules import ScikitSGD, change_rate
+from .scikit import ConvergenceWarning
 
 SLOWEST_ADAPTIVE = 1e-6  # at such a learning rate "adaptive" stops
 

@@ -15,7 +15,7 @@ from ..graph.graph import Node, order
 from ..losses import BUILTIN as LOSSES
 from ..model import Sequential
 from .library import onnx
-from .tables import answers, features_of
+from .tables import Told, answers, features_of
 from .writers import write
 from .writing import IR, ML, ML_OPSET, OPSET, Writer, elem_type
 
@@ -37,10 +37,12 @@ def export_onnx(model: Sequential | Estimator, path: str | os.PathLike[str]) -> 
 
     The graph has the layers as the operations that they are, layers and activations of one's own
     among them, and what `Standardize` learned. A model of plain arrays has the input "x" and the
-    output "prediction". A model of a table has an input for each column, (n, 1), numbers or words,
-    and its encoding in the graph; words that training never saw count as none of the known, and
-    missing cells (NaN, or empty) as what they were filled with. Its outputs are "probabilities",
-    and "label" with the names of the classes, or "value" in the label's own units.
+    output "prediction". A model of a table has an input for each column that it uses, (n, 1), and
+    its encoding in the graph: numbers, with NaN where nothing is known; words without blanks
+    around them ("" for nothing), also where words stand among numbers; dates as int64 microseconds
+    since 1970, as NumPy's datetime64[us] keeps them. Words that training never saw and missing
+    cells count as they do in `predict`. Its outputs are "probabilities", and "label" with the names
+    of the classes, or "value" in the label's own units.
     `lm.load_onnx` reads it back, to predict and to train on; the optimizer's state is not in it.
 
     model: a model that has weights, or an estimator that has one. path: of the file; an older one
@@ -76,8 +78,8 @@ def proto(model: Sequential) -> Any:
     outputs = answers(out, model, prediction)
     told |= _metadata(model, x, prediction)
     values = [
-        helper.make_tensor_value_info(name, elem_type(dtype), shape)
-        for name, dtype, shape in (*inputs, *outputs)
+        helper.make_tensor_value_info(one.name, elem_type(one.dtype), one.shape, one.doc)
+        for one in (*inputs, *outputs)
     ]
     graph = helper.make_graph(
         out.nodes,
@@ -98,7 +100,7 @@ def _tensor(numpy_helper: Any, name: str, array: np.ndarray) -> Any:
     return numpy_helper.from_array(array, name)
 
 
-def _entry(out: Writer, model: Sequential) -> tuple[list[tuple[str, str, list[Any]]], str]:
+def _entry(out: Writer, model: Sequential) -> tuple[list[Told], str]:
     """The inputs, and the name of the features in the graph."""
     assert model.features is not None
     shift = model.session.shift
@@ -107,7 +109,7 @@ def _entry(out: Writer, model: Sequential) -> tuple[list[tuple[str, str, list[An
     if encoding is not None and encoding.columns:
         return features_of(out, encoding, dtype)
     out.rows = out.name("x")
-    return [("x", dtype, [ROWS_NAME, *model.features])], "x"
+    return [Told("x", dtype, [ROWS_NAME, *model.features])], "x"
 
 
 def network(out: Writer, model: Sequential, x: str, arrays: Mapping[str, np.ndarray]) -> str:

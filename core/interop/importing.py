@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from ...backends.contract import Backend
 from ...backends.selection import Choice, preferred
 from ...kernels.errors import CheckpointError, LaminaError
-from ..data.tables import Encoding
+from ..data.encoding import Encoding
 from ..loading import check_encoding
 from ..model import Sequential
 from .chains import chain_of, model_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from ...backends.state import Control, DataBlock, State
 from ...kernels.errors import BadInput, CheckpointError, DtypeError, LaminaError, ShapeError
 from ...kernels.spec import DTYPES
 from ..arrays import host_array
-from ..data.tables import is_frame
+from ..data import answers
+from ..data.encoding import Encoding
+from ..data.frames import is_frame
 from ..graph.autodiff import compute
 from ..graph.graph import Node, constant
 from ..scores import PROBABILITIES, classes_of
@@ -22,10 +24,6 @@ from .batches import Plan, plan_of
 from .reading import Parsed, Port
 from .tracing import chosen_output, trace
 from .values import Tensor, Unknown, bounded
-
-if TYPE_CHECKING:
-    from ..data.tables import Encoding
-
 
 WORDS = "object"  # the dtype of strings
 
@@ -103,9 +101,13 @@ class OnnxNetwork:
         """The network's output for rows: one array, (n, ...).
 
         x: (n, ...) of the graph's one input, cast to its dtype; of several inputs a dictionary, or
-            a data frame with a column for each.
-        Raises: BadInput, ShapeError, DtypeError.
+            a data frame with a column for each. Of a file with a table's encoding also such a
+            table, as in `Sequential.predict`.
+        Raises: BadInput, UnknownName, ShapeError, DtypeError.
         """
+        return answers.predicted(self._predict, self.encoding, x)
+
+    def _predict(self, x: Any) -> np.ndarray:
         given = x
         if len(self.inputs) > 1 and is_frame(x) and not isinstance(x, Mapping):
             given = {port.name: np.asarray(x[port.name])[:, None] for port in self.inputs}
@@ -130,11 +132,12 @@ class OnnxNetwork:
     def predict_classes(self, x: Any) -> np.ndarray:
         """Class numbers, (n,) int32: the likeliest of several outputs, 0 or 1 of a single one.
 
-        x: as in `predict`. Raises: BadInput when the graph does not end in softmax or sigmoid.
+        x: as in `predict`; of a table the classes' names come, (n,) strings.
+        Raises: BadInput when the graph does not end in softmax or sigmoid.
         """
         if self.output not in PROBABILITIES:
             raise BadInput("predict_classes needs a graph that ends in softmax or sigmoid")
-        return classes_of(self.predict(x), self.output)
+        return answers.classes(classes_of(self.predict(x), self.output), self.encoding, x)
 
     def run(
         self, inputs: Mapping[str, Any], outputs: Sequence[str] | None = None

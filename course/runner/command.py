@@ -35,7 +35,7 @@ def course(
 ) -> None:
     """The course, runnable: lists its sections, runs one, or makes a page of all.
 
-    Needs pip install "lamina[course]". `all` writes one HTML file that needs no network.
+    What it needs is lamina's extra `course`. `all` writes one HTML file that needs no network.
     """
     with honest():
         from ...backends.selection import preferred

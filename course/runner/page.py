@@ -8,11 +8,10 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from importlib.resources import files
 from itertools import groupby
 from typing import Any
 
-from ...core.markup import Markup, document, element
+from ...core.markup import Markup, document, element, part
 from ...kernels.errors import LaminaError
 from ...kernels.host import processor
 from .performance import Performance, Picture, Step
@@ -20,6 +19,8 @@ from .section import INSTALL
 from .words import Words
 
 OTHER = {"en": "中文", "zh": "English"}  # what a page calls the other one
+WIDTH = re.compile(r'<svg([^>]*? )width(?=="([\d.]+)pt")')
+SCALE = 1.65  # pixels a point at most: words of a figure are as large as those around it
 HEADING = re.compile(r"# .*\n*")  # of a section's first cell: the page has its own
 
 
@@ -49,7 +50,7 @@ def page(done: Sequence[Performance], language: str, other: str = "") -> str:
         element("nav", element("ol", contents, class_="contents"), aria_label="Contents"),
     )  # fmt: skip
     body = element("main", header, *(_section(each, language, words) for each in done))
-    style = Markup(files(__package__).joinpath("course.css").read_text(encoding="utf-8"))
+    style = part(__package__, "course.css")
     return document(title, language, body, style)
 
 
@@ -107,7 +108,9 @@ def _printed(step: Step, words: Words) -> Iterator[Markup]:
     """Lines with tabs as a table, the others as they are."""
     for table, own in groupby(lines(step, words), key=lambda line: "\t" in line):
         if not table:
-            yield element("pre", "\n".join(own), class_="said")
+            said = "\n".join(own)
+            columns = " columns" if "   " in said else ""  # which must not break
+            yield element("pre", said, class_=f"said{columns}")
             continue
         head, *rows = (line.split("\t") for line in own)
         body = [element("tr", element("th", first, scope="row"), [element("td", c) for c in others])
@@ -127,7 +130,10 @@ def _pictures(step: Step, language: str) -> Iterator[Markup]:
 
 def _figure(picture: Picture, language: str) -> Markup:
     caption = picture.captions[language]
-    drawn = picture.drawn[language].replace("<svg ", '<svg role="img" ', 1)
+    drawn = WIDTH.sub(
+        lambda m: f'<svg role="img" style="max-width: {float(m[2]) * SCALE:.0f}px"{m[1]}width',
+        picture.drawn[language], count=1,
+    )  # fmt: skip
     inner = element("div", Markup(drawn), class_="drawn")
     return element("figure", element("figcaption", caption), inner)
 

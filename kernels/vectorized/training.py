@@ -144,9 +144,16 @@ def corrected(xp: Any, learning_rate: Any, beta1: float, beta2: float, step: Any
     return learning_rate * size, root
 
 
+def between(x: Array, start: int, stop: int) -> Array:
+    """Elements [start, stop), as many as there are: namespaces need not take a longer slice."""
+    size = x.shape[0]
+    return x[min(start, size) : min(stop, size)]
+
+
 def on_range(xp: Any, whole: Array, part: Array, start: int, stop: int) -> Array:
     """The array with `part` on [start, stop)."""
-    pieces = [one for one in (whole[:start], part, whole[stop:]) if one.shape[0]]
+    parts = (between(whole, 0, start), part, between(whole, stop, whole.shape[0]))
+    pieces = [one for one in parts if one.shape[0]]
     return xp.concat(pieces) if len(pieces) > 1 else pieces[0] if pieces else whole
 
 
@@ -332,7 +339,7 @@ def shrink(
 ) -> Array:
     """p (1 - lr weight_decay) on the first `decayed` elements: decay beside the gradient."""
     left = like(xp, 1.0 - learning_rate * weight_decay, parameter)
-    return on_range(xp, parameter, parameter[:decayed] * left, 0, decayed)
+    return on_range(xp, parameter, between(parameter, 0, decayed) * left, 0, decayed)
 
 
 def average_update(
@@ -352,7 +359,7 @@ def rescale(
     xp: Any, parameter: Array, before: Array, *, factor: float, start: int, stop: int
 ) -> Array:
     """before + factor (p - before) on [start, stop): a step at another learning rate."""
-    old, new = before[start:stop], parameter[start:stop]
+    old, new = between(before, start, stop), between(parameter, start, stop)
     return on_range(xp, parameter, old + factor * (new - old), start, stop)
 
 
@@ -371,5 +378,5 @@ def add_decay(
     xp: Any, gradient: Array, parameter: Array, *, coefficient: float, start: int, stop: int
 ) -> Array:
     """gradient + coefficient * parameter on [start, stop): the derivative of an L2 penalty."""
-    part = gradient[start:stop] + coefficient * parameter[start:stop]
+    part = between(gradient, start, stop) + coefficient * between(parameter, start, stop)
     return on_range(xp, gradient, part, start, stop)

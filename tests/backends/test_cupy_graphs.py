@@ -264,8 +264,9 @@ def test_out_of_memory_says_what_would_fit_and_that_does(
 
     model().fit(x[:8], y[:8], batch_size=8, verbose=0)  # the workspace, and what is kept
     gc.collect()
+    cupy_fake.memory.default_pool.free_all_blocks()
     held = cupy_fake.memory.held[1]
-    monkeypatch.setattr(cupy_fake.memory, "LIMIT", held + 12 * 2**20)
+    monkeypatch.setattr(cupy_fake.memory, "LIMIT", held + 16 * 2**20)
     one, said, found = model(), "", (0, 0)
     try:
         one.fit(x, y, batch_size=4096, verbose=0)

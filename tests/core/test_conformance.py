@@ -82,7 +82,7 @@ def test_the_kit_as_a_function(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_command_tells_of_both(
     broken: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lamina.__main__ import _check
+    from lamina.benchmarks.commands.devices import _check
 
     monkeypatch.setattr("lamina.backends.conformance.check_operations", few_operations)
     backend = Uncompiled() if broken else lm.get_backend("numpy")

@@ -121,3 +121,19 @@ def test_bad_npz(tmp_path: Path) -> None:
         np.save(file, x)
     with pytest.raises(lm.BadInput, match="a single array, an NPY"):
         lm.datasets.load(path)
+
+
+def test_fashion_mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("LAMINA_DATA_DIR", raising=False)
+    if not lm.datasets.FASHION_FOLDER.is_dir():
+        with pytest.raises(lm.BadInput, match="apt-get install dataset-fashion-mnist"):
+            lm.datasets.load("fashion-mnist")
+        pytest.skip("the package dataset-fashion-mnist is not installed")
+    data = lm.datasets.load("fashion-mnist")
+    assert (data.x_train.shape, data.x_test.shape) == ((60_000, 784), (10_000, 784))
+    assert np.bincount(data.y_test).tolist() == [1000] * 10
+    assert data.class_names[9] == "Ankle boot"
+    monkeypatch.setenv("LAMINA_DATA_DIR", str(tmp_path))
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"no gzip")
+    with pytest.raises(lm.BadInput, match="is no IDX file"):
+        lm.datasets.load("fashion-mnist")

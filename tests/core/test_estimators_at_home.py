@@ -179,7 +179,7 @@ def test_a_pool_bounds_the_threads_and_not_the_shares(monkeypatch: pytest.Monkey
     for word, limit in (("3", 3), ("2,1", 2), ("16", 8), ("0", 1), ("many", 8), ("", 8)):
         monkeypatch.setenv("OMP_NUM_THREADS", word)
         assert threads.count() == 8
-        assert threads.crew.limit == limit
+        assert threads.at_once() == threads.crew.limit == limit
     monkeypatch.setattr(threads, "_chosen", [4])
     assert threads.count() == threads.crew.limit == 4
 
@@ -204,40 +204,30 @@ CSV = "size,colour,weight,kind\n" + "\n".join(
 )
 
 
-def encoded(frame: Any) -> Any:
-    """Imputer, encoder and scaler, as `lamina train` does it: all features are standardised."""
-    numbers = make_pipeline(SimpleImputer())
-    words = make_pipeline(
-        SimpleImputer(strategy="most_frequent"), OneHotEncoder(sparse_output=False)
-    )
-    return make_pipeline(
-        make_column_transformer(
-            (numbers, make_column_selector(dtype_include="number")),
-            (words, make_column_selector(dtype_exclude="number")),
-        ),
-        StandardScaler(),
+def encoded() -> Any:
+    """Imputer, encoder and scaler, as `lamina train` does it: numbers are standardised."""
+    numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
+    return make_column_transformer(
+        (numbers, make_column_selector(dtype_include="number")),
+        (OneHotEncoder(sparse_output=False), make_column_selector(dtype_exclude="number")),
     )
 
 
 def test_a_pipeline_does_to_a_table_what_lamina_train_does() -> None:
     pandas = pytest.importorskip("pandas")
-    from lamina.core.data import tables
-
     frame = pandas.read_csv(io.StringIO(CSV))
     x, y = frame.drop(columns="kind"), frame["kind"]
-    pipe = make_pipeline(encoded(x), classifier(solver="sgd", momentum=0.0, alpha=0.0))
+    pipe = make_pipeline(encoded(), classifier(solver="sgd", momentum=0.0, alpha=0.0))
     pipe.fit(x, y)
-    table = tables.from_frame(frame)
-    encoding = tables.learn(table, np.arange(len(frame)), "kind", "classification", impute=True)
-    names = [name.split("=")[0] for name in encoding.feature_names]
-    order = np.argsort([n == "colour" for n in names], kind="stable")  # numbers come first there
-    features = encoding.features(table)[:, order]
+    data = lm.datasets.load(frame, 0.0, label="kind", types={"size": "number"})
+    assert data.encoding is not None
+    features = data.x_train[:, [0, 2, 1, 3, 4, 5]]  # which cells are missing comes later there
+    labels = data.y_train
 
     network = lm.Sequential(
-        [lm.Standardize(), lm.Dense(8, "relu"), lm.Dense(1, "sigmoid")], "binary_cross_entropy",
-        lm.SGD(0.02), dtype="float64", backend="numpy", seed=0,
+        [lm.Standardize(data.encoding.numeric), lm.Dense(8, "relu"), lm.Dense(1, "sigmoid")],
+        "binary_cross_entropy", lm.SGD(0.02), dtype="float64", backend="numpy", seed=0,
     )  # fmt: skip
-    labels = encoding.labels(frame)
     network.fit(features, labels, epochs=0)
     started = clone(pipe[-1]).set_params(max_iter=1, learning_rate_init=1e-300)
     started.fit(pipe[:-1].transform(x), y)  # its first weights, but for nothing
@@ -380,7 +370,7 @@ def test_without_scikit_learn_the_names_say_what_to_install() -> None:
         "import sys; sys.modules['sklearn'] = None\n"
         "import lamina as lm\n"
         "from lamina import *\n"
-        "for name in ('MLPClassifier', 'MLPRegressor'):\n"
+        "for name in ('MLPClassifier', 'MLPRegressor', 'TabularClassifier'):\n"
         "    try: getattr(lm, name)\n"
         "    except ImportError as error: print(error)\n"
     )
@@ -389,4 +379,4 @@ def test_without_scikit_learn_the_names_say_what_to_install() -> None:
         [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": path},
         capture_output=True, text=True, timeout=support.PATIENCE, check=False,
     )  # fmt: skip
-    assert done.stdout.count('pip install "lamina[sklearn]"') == 2, done.stderr
+    assert done.stdout.count('pip install "lamina[sklearn]"') == 3, done.stderr

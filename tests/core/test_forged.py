@@ -118,6 +118,8 @@ def test_a_promise_about_shapes_that_exist(path: Path) -> None:
 COLUMN = {"name": "a", "categories": [], "fill": None}
 ENCODING = {"columns": [], "label": "y", "task": "classification", "classes": ["a", "b"],
             "mean": 0.0, "scale": 1.0}  # fmt: skip
+NEW = {**ENCODING, "version": 2, "missing": None}
+KINDLESS = {"name": "a", "kind": "number", "fill": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -149,6 +151,14 @@ ENCODING = {"columns": [], "label": "y", "task": "classification", "classes": ["
         {"encoding": {**ENCODING, "columns": [COLUMN] * 3}},
         {"encoding": {**ENCODING, "columns": [{**COLUMN, "categories": [1, 2, 3]}]}},
         {"encoding": 3}, {"encoding": {}},
+        {"encoding": {**NEW, "columns": [KINDLESS]}},
+        {"encoding": {**NEW, "columns": [KINDLESS] * 3}},
+        *({"encoding": {**NEW, "columns": [KINDLESS, {**KINDLESS, "name": "b", **wrong}]}}
+          for wrong in (
+              {"kind": "?"}, {"words": [1]}, {"fill": "a"}, {"fill": float("nan")},
+              {"parts": ["x"]}, {"origin": 0.5}, {"indicator": 1},
+              {"kind": "yes/no"}, {"more": 1}, {"name": 3},
+          )),
     ],
     ids=lambda told: json.dumps(told)[:60],
 )  # fmt: skip

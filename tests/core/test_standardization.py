@@ -271,3 +271,22 @@ def test_the_profile_of_a_new_model_learns_first() -> None:
     lm.profile(model, SECONDS, (np.arange(60) >= 30).astype(float), steps=1)
     assert model.session.learned
     assert model.state.step == 0
+
+
+def test_the_first_columns_alone(tmp_path: Path) -> None:
+    x = np.array([[1e9, 5.0, 1.0], [1e9 + 2, 7.0, 0.0], [1e9 + 4, 9.0, 0.0]])
+    layers = [lm.Standardize(columns=2), lm.Dense(1)]
+    model = lm.Sequential(layers, "mean_squared_error", backend="numpy", seed=0)
+    model.fit(x, [1.0, 2.0, 3.0], batch_size=3, verbose=0)
+    weight, bias = model.get_weights()
+    scaled = np.c_[(x[:, :2] - x[:, :2].mean(0)) / x[:, :2].std(0), x[:, 2:]]
+    np.testing.assert_allclose(model.predict(x), scaled @ weight + bias, rtol=1e-5)
+    model.save(tmp_path / "m.safetensors")
+    same = lm.load(tmp_path / "m.safetensors", backend="numpy")
+    assert same.layers[0] == lm.Standardize(columns=2)
+    np.testing.assert_array_equal(same.predict(x), model.predict(x))
+    none = lm.Standardize(columns=0).learn(x)
+    np.testing.assert_array_equal(none["mean"], np.zeros((1, 3)))
+    np.testing.assert_array_equal(none["scale"], np.ones((1, 3)))
+    with pytest.raises(lm.BadInput, match="Standardize: columns"):
+        lm.Standardize(columns=-1)

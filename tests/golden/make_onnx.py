@@ -204,9 +204,8 @@ def mixed(columns: dict[str, np.ndarray], y: np.ndarray, settings: dict[str, Any
 
 
 def from_lamina() -> None:
-    """lamina's own files: of a network with norms, and of a table of words and numbers."""
+    """lamina's own file, of a network with norms; lamina_table.onnx is one of version 0.1's."""
     import lamina as lm
-    from lamina.core.data import tables
     from lamina.core.interop.exporting import proto
 
     rng = np.random.default_rng(0)
@@ -216,19 +215,6 @@ def from_lamina() -> None:
     model = lm.Sequential(layers, "cross_entropy", backend="numpy", seed=0)
     model.fit(x, y, epochs=3, verbose=0)
     keep("lamina_norms", proto(model), x[:5], model.predict(x[:5]))
-    rows = tuple(
-        (f"{a:.2f}", ("red", "blue", "NA")[i % 3], f"{1.7e9 + b:.1f}", "abc"[k])
-        for i, (a, b, k) in enumerate(zip(x[:, 0], x[:, 1] * 100, y, strict=True))
-    )
-    columns = ("size", "colour", "when", "kind")
-    table = tables.Table("flowers.csv", columns, rows, tuple(range(60)))
-    encoding = tables.learn(table, np.arange(60), "kind", "classification", impute=True)
-    layers = [lm.Standardize(), lm.Dense(6, "relu"), lm.Dense(3, "softmax")]
-    model = lm.Sequential(layers, "cross_entropy", backend="numpy", seed=0)
-    found = encoding.features(table)
-    model.fit(found, encoding.labels(table), epochs=3, verbose=0)
-    model.encoding = encoding
-    keep("lamina_table", proto(model), found[:5], model.predict(found[:5]))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import lamina as lm
 import numpy as np
 import pytest
 from lamina.backends.conformance.operations import oracle, specs
-from lamina.core.data import tables
 from lamina.core.graph.graph import Node, constant, leaf, make
 from lamina.kernels import ops
 from support import Scale, classes, classifier, run_python
@@ -166,92 +165,6 @@ def test_what_onnx_cannot_say_is_training() -> None:
     )  # fmt: skip
     for name in set(ops.OPS) - set(WRITERS):
         assert name.endswith(("_backward", "_update", *losses)) or name in training, name
-
-
-# Tables
-
-
-def table(rows: int = 60) -> tables.Table:
-    """Numbers, large numbers and words; a cell is missing here and there."""
-    rng = np.random.default_rng(0)
-    kinds = [("setosa", "virginica", '=1+1, "x"')[i % 3] for i in range(rows)]
-    lines = []
-    for number, kind in enumerate(kinds):
-        size = "" if number % 11 == 3 else f"{rng.normal(len(kind), 0.5):.3f}"
-        colour = "NA" if number % 7 == 2 else ("red", "blue", "é")[int(rng.integers(3))]
-        lines.append((size, colour, f"{1.7e9 + rng.normal() * 100:.1f}", kind, f"{number * 3.5}"))
-    columns = ("size", "colour", "when", "kind", "price")
-    return tables.Table("flowers.csv", columns, tuple(lines), tuple(range(2, rows + 2)))
-
-
-def without(found: tables.Table, *columns: str) -> tables.Table:
-    kept = [i for i, name in enumerate(found.columns) if name not in columns]
-    rows = tuple(tuple(row[i] for i in kept) for row in found.rows)
-    names = tuple(found.columns[i] for i in kept)
-    return tables.Table(found.name, names, rows, found.lines)
-
-
-def trained(found: tables.Table, label: str, task: str, layers: list[Any], loss: str) -> Any:
-    every = np.arange(len(found.rows))
-    encoding = tables.learn(found, every, label, task, impute=True)
-    model = lm.Sequential([lm.Standardize(), *layers], loss, backend="numpy", seed=0)
-    model.fit(encoding.features(found), encoding.labels(found), epochs=3, verbose=0)
-    model.encoding = encoding
-    return model
-
-
-def columns_of(found: tables.Table, encoding: tables.Encoding) -> dict[str, np.ndarray]:
-    """The cells as a runtime takes them: words, or numbers with NaN."""
-    made = {}
-    for column in encoding.columns:
-        words = found.words(column.name)
-        cells = words if column.categories else [float(word or "nan") for word in words]
-        made[column.name] = np.array(cells, object if column.categories else float)[:, None]
-    return made
-
-
-def test_a_table_of_classes(tmp_path: Path) -> None:
-    found, path = without(table(), "price"), tmp_path / "model.onnx"
-    model = trained(found, "kind", "classification", [lm.Dense(3, "softmax")], "cross_entropy")
-    lm.export_onnx(model, path)
-    label, p = answer(path, **columns_of(found, model.encoding))
-    wanted = model.predict(model.encoding.features(found))
-    np.testing.assert_allclose(p, wanted, atol=1e-6)
-    assert list(label) == [model.encoding.classes[i] for i in wanted.argmax(axis=1)]
-    back = lm.load_onnx(path, "numpy")
-    assert isinstance(back, lm.Sequential)
-    assert back.encoding == model.encoding
-    np.testing.assert_array_equal(back.predict(model.encoding.features(found)), wanted)
-
-
-def test_words_that_training_never_saw_are_none_of_the_known(tmp_path: Path) -> None:
-    found, path = without(table(), "price"), tmp_path / "model.onnx"
-    model = trained(found, "kind", "classification", [lm.Dense(3, "softmax")], "cross_entropy")
-    lm.export_onnx(model, path)
-    rows = tuple((row[0], "mauve", *row[2:]) for row in found.rows)
-    other = tables.Table("new.csv", found.columns, rows, found.lines)
-    _, p = answer(path, **columns_of(other, model.encoding))
-    wanted = model.predict(model.encoding.features(other, allow_unseen=True))
-    np.testing.assert_allclose(p, wanted, atol=1e-6)
-
-
-def test_a_table_of_two_classes_and_of_numbers(tmp_path: Path) -> None:
-    found, path = without(table(), "price"), tmp_path / "model.onnx"
-    rows = tuple(row for row in found.rows if row[3] != "setosa")
-    two = tables.Table(found.name, found.columns, rows, found.lines[: len(rows)])
-    loss = "binary_cross_entropy"
-    model = trained(two, "kind", "classification", [lm.Dense(1, "sigmoid")], loss)
-    lm.export_onnx(model, path)
-    label, p = answer(path, **columns_of(two, model.encoding))
-    wanted = model.predict(model.encoding.features(two))
-    np.testing.assert_allclose(p, np.hstack([1.0 - wanted, wanted]), atol=1e-6)
-    assert list(label) == [model.encoding.classes[int(v >= 0.5)] for v in wanted[:, 0]]
-    prices = without(table(), "kind")
-    model = trained(prices, "price", "regression", [lm.Dense(1)], "mse")
-    lm.export_onnx(model, path)
-    (value,) = answer(path, **columns_of(prices, model.encoding))
-    wanted = model.encoding.units(model.predict(model.encoding.features(prices)))
-    np.testing.assert_allclose(value, wanted, rtol=1e-5)
 
 
 # Files

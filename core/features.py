@@ -1,0 +1,202 @@
+"""Layers for the columns of a table: robust scaling, a learned scale, embeddings of categories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..kernels.errors import BadInput, ShapeError
+from . import initializers
+from .checks import check_count, check_number
+from .graph.functions import ops
+from .graph.graph import Node, make
+from .layers import Context, Layer, Parameter
+from .standardization import reciprocal
+
+MOST_ROWS = 500_000  # that quartiles are taken of: more change no digit that matters
+PART = 16  # columns that are sorted together
+
+
+@dataclass(frozen=True)
+class RobustScale(Layer):
+    """Columns centred by their median, scaled by their quartiles and smoothly clipped.
+
+    z = (x - median) / (third quartile - first), or by half the range where the quartiles are equal,
+    or 0 where nothing changes; then z / sqrt(1 + (z / limit)^2), which lies between -limit and
+    limit and is z near 0 (RealMLP: Holzmüller, Grinsztajn and Steinwart 2024). x: (n, features)
+    keeps its shape. Learned from the training data at the first fit, and saved with the model; as
+    the first layer it keeps apart what the model's dtype would round together.
+
+    columns: how many leading columns are scaled, the others passing as they are; None: all.
+    limit: what no scaled number leaves, above 0. Raises: BadInput, ShapeError.
+    """
+
+    columns: int | None = None
+    limit: float = 3.0
+
+    def __post_init__(self) -> None:
+        if self.columns is not None:
+            check_count("RobustScale: columns", self.columns, least=0)
+        check_number("RobustScale: limit", self.limit, 0.0, np.inf, open_high=True)
+        if self.limit == 0:
+            raise BadInput("RobustScale: limit must be above 0")
+
+    def statistics(self, shape: tuple[int, ...]) -> Mapping[str, Parameter]:
+        """mean, which is the median, scale = 1 / spread, and bend = 1 / limit, 0 for no clip."""
+        (width,) = flat("RobustScale", shape)
+        if self.columns is not None and self.columns > width:
+            raise ShapeError(f"[RobustScale] takes {self.columns} columns of {width}")
+        row = (1, width)
+        return {
+            "mean": Parameter(row, "zeros"),
+            "scale": Parameter(row, "ones"),
+            "bend": Parameter(row, "zeros"),
+        }
+
+    def learn(self, x: np.ndarray, weights: np.ndarray | None = None) -> Mapping[str, np.ndarray]:
+        """Quartiles in float64, some columns at a time; x may be on disk.
+
+        Rows count alike, whatever they weigh; those of weight 0 do not.
+        """
+        if weights is not None and not weights.all():
+            x = x[weights > 0]
+        width = x.shape[1]
+        count = width if self.columns is None else self.columns
+        mean, scale, bend = np.zeros((1, width)), np.ones((1, width)), np.zeros((1, width))
+        every = -(-len(x) // MOST_ROWS)
+        for start in range(0, count, PART):
+            part = np.asarray(x[::every, start : min(start + PART, count)], dtype=np.float64)
+            first, middle, third = np.quantile(part, (0.25, 0.5, 0.75), axis=0)
+            spread, half = third - first, (part.max(axis=0) - part.min(axis=0)) / 2.0
+            place = slice(start, start + part.shape[1])
+            mean[0, place] = middle
+            spread = np.where(spread > 0.0, spread, half)
+            scale[0, place] = np.where(spread > 0.0, reciprocal(spread), 0.0)
+            bend[0, place] = 1.0 / self.limit
+        return {"mean": mean, "scale": scale, "bend": bend}
+
+    def forward(self, x: Node, parameters: Mapping[str, Node], context: Context) -> Node:
+        """z / sqrt(1 + (bend z)^2)."""
+        z = (x - parameters["mean"]) * parameters["scale"]
+        bent = z * parameters["bend"]
+        return z / make("sqrt", bent * bent + 1.0)
+
+
+@dataclass(frozen=True)
+class FeatureScale(Layer):
+    """Each feature times a number of its own that is learned, from 1; x: (n, features).
+
+    A network that multiplies what helps it and shrinks what does not chooses its features (RealMLP,
+    2024).
+
+    rate: a factor on the learning rate, from 0. Raises: BadInput, ShapeError.
+    """
+
+    rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_number("FeatureScale: rate", self.rate, 0.0, np.inf, open_high=True)
+
+    def parameters(self, shape: tuple[int, ...]) -> Mapping[str, Parameter]:
+        """scale, (1, features)."""
+        return {"scale": Parameter((1, *flat("FeatureScale", shape)), "ones", rate=self.rate)}
+
+    def forward(self, x: Node, parameters: Mapping[str, Node], context: Context) -> Node:
+        """x * scale."""
+        return x * parameters["scale"]
+
+
+@dataclass(frozen=True)
+class Embedding(Layer):
+    """The last columns hold codes of categories: each becomes a row of numbers that is learned.
+
+    (n, features) becomes (n, features - categories + categories * size): the other columns as they
+    are, then for each category the row of its code. A code is a whole number from 0 and below the
+    category's rows; what is between is rounded down, and what is below or above is taken for the
+    first or the last.
+
+    rows: how many codes each of the last columns has, such as (12, 305). size: numbers a code
+        becomes, from 1. initializer: of a table, (codes, size). rate: a factor on the learning
+        rate, from 0.
+    Raises: BadInput; ShapeError for fewer columns than categories.
+    """
+
+    rows: Sequence[int]
+    size: int = 8
+    initializer: initializers.Choice = initializers.RandomNormal(0.1)  # noqa: RUF009  frozen
+    rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        rows: Any = (self.rows,) if isinstance(self.rows, int) else self.rows
+        object.__setattr__(self, "rows", tuple(rows))
+        if not self.rows:
+            raise BadInput("Embedding: rows needs the number of codes of each column: (12, 305)")
+        for count in self.rows:
+            check_count("Embedding: rows", count)
+        check_count("Embedding: size", self.size)
+        initializers.get(self.initializer)
+        check_number("Embedding: rate", self.rate, 0.0, np.inf, open_high=True)
+
+    def parameters(self, shape: tuple[int, ...]) -> Mapping[str, Parameter]:
+        """table0, table1, ..., (codes, size) each."""
+        (width,) = flat("Embedding", shape)
+        if width < len(self.rows):
+            raise ShapeError(
+                f"[Embedding] has {len(self.rows)} categories, but its input {width} columns"
+            )
+        return {
+            f"table{number}": Parameter((count, self.size), self.initializer, rate=self.rate)
+            for number, count in enumerate(self.rows)
+        }
+
+    def forward(self, x: Node, parameters: Mapping[str, Node], context: Context) -> Node:
+        """The columns before, then the rows of the codes."""
+        width = int(x.shape[1])  # type: ignore[arg-type]
+        first = width - len(self.rows)
+        parts = [x[:, :first]] if first else []
+        for number, count in enumerate(self.rows):
+            code = make("clip", x[:, first + number], low=0.0, high=float(count - 1))
+            indices = make("cast", code, dtype="int32")
+            parts.append(make("gather_rows", parameters[f"table{number}"], indices))
+        return ops.concatenate(parts, axis=1)
+
+
+def flat(kind: str, shape: tuple[int, ...]) -> tuple[int]:
+    """The number of columns, of rows of features. Raises: ShapeError."""
+    if len(shape) != 1:
+        told = ", ".join(map(str, shape))
+        raise ShapeError(
+            f"[{kind}] takes rows of features, but its input has shape (n, {told}): put"
+            " lm.Flatten() before it"
+        )
+    return (shape[0],)
+
+
+@dataclass(frozen=True)
+class Clip(Layer):
+    """Numbers kept within [low, high] where a model predicts; in training they pass as they are.
+
+    A network that was taught targets between two numbers is not asked to go beyond. x keeps its
+    shape, (n, ...).
+
+    low, high: finite, low first. Raises: BadInput.
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            value = float(getattr(self, name))
+            if not np.isfinite(value):
+                raise BadInput(f"Clip: {name} must be a finite number, not {value!r}")
+            object.__setattr__(self, name, value)
+        if self.low > self.high:
+            raise BadInput(f"Clip: low must not be above high, not {self.low:g} and {self.high:g}")
+
+    def forward(self, x: Node, parameters: Mapping[str, Node], context: Context) -> Node:
+        """x within the bounds, or x."""
+        return x if context.training else make("clip", x, low=self.low, high=self.high)

@@ -1,0 +1,1 @@
+"""The report of a training: what was measured, as text and as one HTML page."""

@@ -1,0 +1,210 @@
+"""A table's features in, one model out: an ensemble trained by the recipe, calibrated, whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ...backends.selection import Choice
+from ...kernels.compilation import clock
+from ..ensemble import Ensemble
+from ..features import Clip, RobustScale
+from ..layers import Activation, Layer
+from ..losses import CrossEntropy
+from ..model import Sequential
+from ..optimizers import Adam
+from ..statistics import forward
+from .columns import Columns
+from .members import Job, Member, fit_all, take_scaling, within
+from .recipe import Recipe
+
+COLDEST, HOTTEST = 0.4, 5.0  # temperatures: where no row is wrong, the coldest were the best
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model, and what its training was like.
+
+    model: scaling, ensemble and activation, ready to predict from features. members: how each was
+    trained. recipe: with every number decided. temperature: what logits were divided by, or 1.
+    seconds: of the training. stopped: whether Ctrl-C ended it before its time. notes: what was not
+    as usual.
+    """
+
+    model: Sequential
+    members: tuple[Member, ...]
+    recipe: Recipe
+    temperature: float
+    seconds: float
+    stopped: bool = False
+    notes: tuple[str, ...] = ()
+
+    def held_out(self, outputs: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """The rows that some member did not see, and what it says of them, calibrated.
+
+        outputs: of the network. rows: of the training data.
+        """
+        said = np.full((rows, outputs), np.nan)
+        for member in self.members:
+            said[member.held] = member.predicted
+        known = np.flatnonzero(~np.isnan(said[:, 0]))
+        found = said[known]
+        return known, found if outputs == 1 else warmed(found, self.temperature)
+
+
+def train(
+    x: Any,
+    y: np.ndarray,
+    columns: Columns,
+    task: str,
+    outputs: int,
+    recipe: Recipe | None = None,
+    *,
+    metrics: Sequence[Any] = (),
+    backend: Choice = "auto",
+    dtype: str = "float32",
+    seed: int = 0,
+    sample_weight: np.ndarray | None = None,
+    told: Callable[[int, int], None] | None = None,
+) -> Trained:
+    """Trains by the recipe.
+
+    x: (n, features) numbers, with `columns` for what they are. y: (n,) class numbers, or
+    standardized targets. task: "classification" or "regression". outputs: how many classes, from 2,
+    or 1. metrics: of the model that comes back. backend, dtype, seed: as in `Sequential`.
+    sample_weight: (n,) from 0. told: is called with (epochs done, epochs at most) as they pass.
+    Ctrl-C ends the members where they are: see `Trained.stopped`.
+    Raises: BadInput, ShapeError, DtypeError, DivergenceError.
+    """
+    start = clock()
+    recipe = (recipe or Recipe()).fitted(len(x), task)
+    columns.check(x.shape[1])
+    y = np.asarray(y, np.int64 if task == "classification" else np.float64)
+    last: Layer = Activation("softmax")
+    if task != "classification":
+        last = Clip(float(np.min(y)), float(np.max(y)))
+    whole = Whole(recipe, columns, outputs, last, tuple(metrics), dtype, seed)
+    front = whole.model(1, backend)
+    front.fit(x, y, epochs=0, batch_size=len(y), verbose=0)  # checks, and learns the scaling
+    on_disk = isinstance(x, np.memmap)
+    job = Job(
+        x if on_disk else behind_scaling(front, x), y,
+        None if sample_weight is None else np.asarray(sample_weight, np.float64),
+        columns, recipe, outputs, task, front.backend, dtype, seed,
+        front if on_disk else None, None if recipe.time is None else start + recipe.time,
+    )  # fmt: skip
+    notes = []
+    if recipe.time is not None:
+        job = within(job)
+        if job.recipe != recipe:
+            notes.append(
+                f"{recipe.time:g} s are enough for {job.recipe.members} networks of"
+                f" {job.recipe.epochs} epochs, instead of {recipe.members} of {recipe.epochs}"
+            )
+    members = fit_all(job, told)
+    if not members:
+        raise KeyboardInterrupt("stopped before anything was learned")
+    temperature = 1.0
+    if task == "classification":
+        temperature = calibrated(members, y, job.weights)
+    model = whole.model(len(members), front.backend)
+    model.backend_reason = front.backend_reason
+    model.build(x.shape[1])
+    take_scaling(model, front)
+    _put_together(model, members, temperature)
+    seconds, stopped = clock() - start, job.stop.is_set()
+    return Trained(
+        model, tuple(members), job.recipe, temperature, seconds, stopped, tuple(notes)
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What the model that comes back is made of.
+
+    recipe, columns, outputs, metrics, dtype, seed: as in `train`. last: its last layer.
+    """
+
+    recipe: Recipe
+    columns: Columns
+    outputs: int
+    last: Layer
+    metrics: tuple[Any, ...]
+    dtype: str
+    seed: int
+
+    def model(self, members: int, backend: Choice) -> Sequential:
+        """The model with so many members, before it is built."""
+        loss = self.recipe.cost("classification" if self.outputs > 1 else "regression")
+        inner = self.recipe.layers(self.columns, self.outputs, None)
+        return Sequential(
+            [RobustScale(self.columns.numeric), Ensemble(inner, members), self.last],
+            replace(loss, label_smoothing=0.0) if isinstance(loss, CrossEntropy) else loss,
+            Adam(), self.metrics, backend, self.dtype, seed=self.seed,
+        )  # fmt: skip
+
+
+def behind_scaling(model: Sequential, x: Any) -> np.ndarray:
+    """The features behind the model's first layer, in its dtype."""
+    session = model.session
+    node = session.graph().outputs[0]
+    return forward(
+        session.backend, session.graph(), session.state, node, session.rows(x), session.shift
+    )
+
+
+def warmed(p: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities, (n, classes), with their logits divided by a temperature; float64."""
+    z = np.log(np.maximum(p.astype(np.float64), np.finfo(np.float32).tiny)) / temperature
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return np.asarray(e / e.sum(axis=1, keepdims=True))
+
+
+def calibrated(
+    members: Sequence[Member], y: np.ndarray, weights: np.ndarray | None = None
+) -> float:
+    """The temperature at which the log loss of the rows that members did not see is least.
+
+    Guo, Pleiss, Sun and Weinberger 2017, section 4.2. y: (n,) class numbers; weights: (n,).
+    """
+    from scipy.optimize import minimize_scalar
+
+    p = np.concatenate([member.predicted for member in members])
+    rows = np.concatenate([member.held for member in members])
+    share = np.ones(len(rows)) if weights is None else weights[rows]
+    if not share.any():
+        return 1.0
+
+    def loss(log_temperature: float) -> float:
+        said = warmed(p, float(np.exp(log_temperature)))[np.arange(len(rows)), y[rows]]
+        return float(-(share * np.log(np.maximum(said, 1e-300))).sum() / share.sum())
+
+    found = minimize_scalar(loss, bounds=np.log([COLDEST, HOTTEST]), method="bounded")
+    return float(np.exp(found.x))
+
+
+def _put_together(model: Sequential, members: Sequence[Member], temperature: float) -> None:
+    """Writes the members' arrays into the ensemble, the last ones divided by the temperature."""
+    session = model.session
+    arrays: dict[str, np.ndarray] = {}
+    for number, member in enumerate(members):
+        own = member.model.session
+        shift = len(own.layers) - len(_inner(model))  # one layer more where it scales itself
+        last = f"{len(own.layers) - 1}."
+        for name in own.names:
+            array = own.state.array(name)
+            place, rest = name.split(".", 1)
+            if name.startswith(last):
+                array = array / temperature
+            arrays[f"1.{number}.{int(place) - shift}.{rest}"] = array
+    session.set_weights([arrays[name] for name in session.names])
+
+
+def _inner(model: Sequential) -> Sequence[Layer]:
+    """The layers of a member."""
+    ensemble = model.layers[1]
+    assert isinstance(ensemble, Ensemble)
+    return ensemble.layers
