@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # On a machine with an NVIDIA GPU, from a checkout, without installing anything: devices, cuda tests,
-# captured steps against launched ones, compute-sanitizer, seven networks beside torch and JAX,
-# ceilings, an epoch. It takes at most six minutes and writes into the folder that it is given:
+# captured steps against launched ones, compute-sanitizer, seven networks beside torch and JAX with
+# the nodes of their graphs, naive kernels beside fused ones, ceilings, an epoch. It takes at most six minutes and writes into the folder that it is given:
 # summary.json, and for each part a log and its figures. See benchmarks/gpu/.
 set -uo pipefail
 out=$(realpath -m "${1:?usage: benchmarks/gpu.sh FOLDER}")

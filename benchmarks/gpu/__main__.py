@@ -70,7 +70,8 @@ def parts(out: Path, root: Path) -> list[Part]:
         beside("torch-reduce-overhead", 30),
         sanitized("memcheck"),
         sanitized("racecheck"),
-        Part("ceilings", module("ceilings", str(out / "ceilings.json")), 20),
+        Part("ways", module("ways", str(out / "ways.json")), 15),
+        Part("ceilings", module("ceilings", str(out / "ceilings.json")), 15),
         Part("epoch", module("epoch", str(out / "epoch.json")), 20),
         pytest("more-cuda-tests", "cuda and slow", 90),
     ]

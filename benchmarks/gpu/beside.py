@@ -12,6 +12,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
+from ...core.model import Sequential
 from ...kernels.errors import BadInput
 from ..networks import NETWORKS, Network
 from ..peers.peer import BATCHES, Peer, Task
@@ -30,16 +31,18 @@ def lamina(network: Network) -> Made:
     made: Any = Training(Task("training", network), "cupy")
     made.machine = backend().device
 
-    def nodes() -> int | None:
-        bindings = [b for free in made.model.session._free.values() for b in free]
-        counts = [
-            count_nodes(capture.replay, kind.count)
-            for binding in bindings
-            for kind, capture in getattr(binding, "captures", {}).items()
-        ]
-        return min((count for count in counts if count), default=None)
+    return made, CupyClock(backend()), lambda: nodes_of(made.model)
 
-    return made, CupyClock(backend()), nodes
+
+def nodes_of(model: Sequential) -> int | None:
+    """The nodes of a model's graphs for each of their steps, the least of them."""
+    bindings: list[Any] = [b for free in model.session._free.values() for b in free]
+    counts = [
+        count_nodes(capture.replay, kind.count)
+        for binding in bindings
+        for kind, capture in getattr(binding, "captures", {}).items()
+    ]
+    return min((count for count in counts if count), default=None)
 
 
 def count_nodes(replay: Any, steps: int) -> int | None:

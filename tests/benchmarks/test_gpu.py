@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from lamina.benchmarks.gpu import __main__ as runner
-from lamina.benchmarks.gpu import beside
+from lamina.benchmarks.gpu import beside, ways
 from lamina.benchmarks.gpu.__main__ import Part, parts, run_all
 from lamina.benchmarks.gpu.tests import cuda_tests, missing
 from lamina.benchmarks.networks import Network
@@ -49,7 +49,8 @@ def test_every_part_is_told_and_none_outlasts_the_clock(
 def test_all_that_is_wanted_is_a_part(tmp_path: Path) -> None:
     found = parts(tmp_path, ROOT)
     names = [one.name for one in found]
-    for name in ("machine", "capture", "cuda-tests", "memcheck", "racecheck", "ceilings", "epoch"):
+    known = "machine capture cuda-tests memcheck racecheck ways ceilings epoch"
+    for name in known.split():
         assert name in names
     assert {f"beside-{who}" for who in beside.CONTENDERS} <= set(names)
     wanted = sum(one.seconds for one in found if one.name != "more-cuda-tests")
@@ -98,3 +99,14 @@ def test_a_contender_writes_what_it_measured(
     assert beside.main("none", str(tmp_path / "two.json")) == 0
     told = json.loads((tmp_path / "two.json").read_text())
     assert told["left out"] == "no_such_library is not installed"
+
+
+def test_hot_operations_are_measured_in_every_way(tmp_path: Path) -> None:
+    cupy_fake = pytest.importorskip("cupy_fake", reason="CuPy's package is not installed")
+    with cupy_fake.installed():
+        ways.main(str(tmp_path / "ways.json"), 8, 5)
+    told = json.loads((tmp_path / "ways.json").read_text())["seconds"]
+    assert set(told) == {
+        "matmul", "dense", "dense_backward", "softmax_cross_entropy", "adam_update",
+    }  # fmt: skip
+    assert all(set(one) == {"vectorised", "naive", "fused"} for one in told.values())

@@ -107,3 +107,45 @@ def test_a_norm_against_its_limit(size: int, dtype: str) -> None:
                 control.judge(going, None, looked)
                 assert bool(going[0]) is (on and right), (order, limit, bad)
                 assert looked.arrived[0] == 0
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_step_begins_with_its_numbers_and_its_rows(number: int) -> None:
+    """Of more columns than a launch takes, of words and pairs of words, in every order."""
+    rng = np.random.default_rng(number)
+    x = [rng.standard_normal((9, 5, 7)), rng.integers(0, 9, (9, 1)).astype("int32")]
+    x += [rng.standard_normal((9, 37)).astype("float32"), rng.integers(0, 9, (9, 3))]
+    order = rng.integers(0, 9, (4, 6)).astype("int32")
+    table, shares = rng.standard_normal((4, 5)), rng.random((4, 6, 1))
+    counters = np.array([number, 7, 11])
+    for at in ORDERS:
+        State.order = at
+        row, now = placed(np.zeros((1, 5)), 1), placed(np.zeros((1, 3), "int64"), 1)
+        numbers = control.Numbers(placed(counters, 0), placed(table, 1), row, now)
+        made = [placed(np.full((4, *one.shape[1:]), 99, one.dtype), 1) for one in x]
+        share = placed(np.zeros((4, 1)), 0)
+        pairs = [(placed(one, 0), target) for one, target in zip(x, made, strict=True)]
+        control.begin(numbers, control.Rows(4, placed(order, 0), pairs, (placed(shares, 0), share)))
+        np.testing.assert_array_equal(np.asarray(row)[0], table[number])
+        np.testing.assert_array_equal(np.asarray(now)[0], counters)
+        np.testing.assert_array_equal(np.asarray(share), shares[number, :4])
+        for one, target in zip(x, made, strict=True):
+            np.testing.assert_array_equal(np.asarray(target), one[order[number, :4]])
+        assert np.asarray(numbers.counters).tolist() == counters.tolist()
+
+
+def test_rows_of_bytes_are_refused() -> None:
+    bytes_ = placed(np.zeros((4, 3), "uint8"), 0)
+    numbers = control.Numbers(*(placed(np.zeros((1, 3)), 0) for _ in range(4)))
+    with pytest.raises(ValueError, match="words of 4 bytes"):
+        control.begin(numbers, control.Rows(4, bytes_, [(bytes_, bytes_)]))
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_who_judges_counts_the_step(on: bool) -> None:
+    for trained in (True, False):
+        counters, going = placed(np.array([3, 7, 6]), 0), flag(on)
+        control.judge(going, None, norm(np.ones(3000), 3001.0), counters, trained)
+        assert np.asarray(counters).tolist() == [4, 7 + trained, 6 + trained]
+        control.judge(going, None, None, counters)
+        assert counters[0] == 5
