@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-
+from cuda_host.fixtures import needed
 
 # Of the tests on a GPU or its fake those of these files are in the quick run.
 REPRESENTATIVE = {"test_conformance", "test_model", "test_divergence", "test_weights"}
@@ -35,7 +35,12 @@ DEVICE = pytest.StashKey[ExitStack]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test marked `cuda` runs on the GPU, or on the strict fake of CuPy where there is none."""
+    """A test marked `cuda` runs on the GPU, or on the strict fake of CuPy where there is none.
+
+    The fake executes CUDA sources, for which it needs a compiler; so do tests of it.
+    """
+    if hasattr(getattr(item, "module", None), "cupy_fake"):
+        needed()
     if not item.get_closest_marker("cuda"):
         return
     import lamina as lm
@@ -45,6 +50,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         return
     if find_spec("cupy") is None:
         pytest.skip(f"cupy: {found.reason}; its fake reads names and types of the package")
+    needed()
     import cupy_fake
 
     item.stash[DEVICE] = ExitStack()

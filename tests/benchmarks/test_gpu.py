@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cuda_host.fixtures import needed
 from lamina.benchmarks.gpu import __main__ as runner
 from lamina.benchmarks.gpu import beside, ways
 from lamina.benchmarks.gpu.__main__ import Part, parts, run_all
@@ -74,6 +75,7 @@ def test_a_contender_writes_what_it_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cupy_fake = pytest.importorskip("cupy_fake", reason="CuPy's package is not installed")
+    needed()
     monkeypatch.setattr(beside, "NETWORKS", (Network((4, 3), 8), Network((4, 5, 1), 8), DEEP))
     monkeypatch.setattr(beside, "SECONDS", 0.0)
 
@@ -103,6 +105,7 @@ def test_a_contender_writes_what_it_measured(
 
 def test_hot_operations_are_measured_in_every_way(tmp_path: Path) -> None:
     cupy_fake = pytest.importorskip("cupy_fake", reason="CuPy's package is not installed")
+    needed()
     with cupy_fake.installed():
         ways.main(str(tmp_path / "ways.json"), 8, 5)
     told = json.loads((tmp_path / "ways.json").read_text())["seconds"]

@@ -20,12 +20,17 @@ def missing(what: str) -> NoReturn:
     pytest.skip(what)
 
 
-@pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The device; State.order may be set, and State.launches is empty at first."""
+def needed() -> None:
+    """Skips a test where no CUDA sources can be executed."""
     reason = compiling.obstacle()
     if reason:
         missing(reason)
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The device; State.order may be set, and State.launches is empty at first."""
+    needed()
     monkeypatch.setattr(State, "order", 0)
     monkeypatch.setattr(State, "launches", [])
     with cupy_on_host.installed():
