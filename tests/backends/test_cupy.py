@@ -77,6 +77,12 @@ def test_the_kit_makes_its_layouts_on_the_device(layout: str, device: Any) -> No
     assert (device.to_numpy(made).tolist(), flat.shape) == (host.tolist(), ())
 
 
+@pytest.mark.slow
+def test_the_kit_where_there_are_only_expressions(expressions: Any) -> None:
+    found = [str(one) for _, failures in lm.check_backend(expressions) for one in failures]
+    assert found == []
+
+
 def test_memory_that_nothing_lies_in_is_not_taken(expressions: Any) -> None:
     layers = [lm.Dense(3, activation="softmax")]  # no kernel writes what a step lets go of
     model = support.classifier(expressions, layers=layers).build(4)
