@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -46,10 +46,15 @@ class BackendStatus:
     fix: str = ""
 
 
+def entry_points(group: str) -> Iterable[EntryPoint]:
+    """Those that installed packages have in a group."""
+    from importlib import metadata  # a third of what importing the registry would cost
+
+    return metadata.entry_points(group=group)
+
+
 @cache
 def _plugins() -> dict[str, EntryPoint]:
-    from importlib.metadata import entry_points  # a third of what importing the registry costs
-
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
 
 

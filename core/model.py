@@ -14,7 +14,7 @@ from ..backends.selection import Choice
 from ..backends.state import Control, State
 from ..kernels.errors import BadInput, ShapeError, unknown
 from ..kernels.spec import FLOATS
-from . import inputs, losses, optimizers, row_metrics
+from . import fine_tuning, inputs, losses, optimizers, row_metrics
 from . import metrics as measures
 from .attributes import Kept, trains
 from .checks import check_count
@@ -183,8 +183,6 @@ class Sequential:
         Not while other threads use it. Raises: NotBuilt, BadInput; ModelBusy while another thread
         trains the model.
         """
-        from . import fine_tuning
-
         self.session.set_rates(fine_tuning.by_array(self.session.names, rates))
         return self
 
@@ -209,8 +207,6 @@ class Sequential:
         It has the average that the optimizer keeps (see `lm.EMA` and `lm.SWA`); this model stays
         as it is. Raises: NotBuilt; BadInput where nothing was averaged.
         """
-        from . import fine_tuning
-
         other = copy.deepcopy(self)
         fine_tuning.take_average(other.session)
         other.history = None

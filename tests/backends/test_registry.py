@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from importlib import metadata
 from typing import Any
 
 import lamina as lm
@@ -101,7 +100,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def entry_points(group: str) -> list[Point]:
         return [Point(kind) for kind in kinds] if group == "lamina.backends" else []
 
-    monkeypatch.setattr(metadata, "entry_points", entry_points)
+    monkeypatch.setattr(registry, "entry_points", entry_points)
     forget()
     Plugged.probes = 0
     yield
@@ -288,7 +287,7 @@ def test_a_probe_is_made_once(plugins: None) -> None:
 
 
 def test_a_probe_is_bounded_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metadata, "entry_points", lambda group: [Point(Hanging)])
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Point(Hanging)])
     monkeypatch.setattr(registry, "PROBE_SECONDS", 0.1)
     forget()
     try:
@@ -340,7 +339,7 @@ def test_a_plug_in_is_a_backend_like_any_other(
     with pytest.raises(lm.UnknownName, match="did you mean 'plugged'"):
         lm.get_backend("plugd")
     forget()
-    monkeypatch.setattr(metadata, "entry_points", lambda group: [])
+    monkeypatch.setattr(registry, "entry_points", lambda group: [])
     with pytest.raises(lm.UnknownName):
         lm.get_backend("plugged")
 
@@ -349,7 +348,7 @@ def test_a_plug_in_never_hides_a_built_in_one(monkeypatch: pytest.MonkeyPatch) -
     class Impostor(HostBackend):
         name = "numpy"
 
-    monkeypatch.setattr(metadata, "entry_points", lambda group: [Point(Impostor)])
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Point(Impostor)])
     forget()
     try:
         assert type(lm.get_backend("numpy")) is not Impostor
