@@ -137,7 +137,7 @@ def graph_of(result: Node, leaves: Sequence[Node], path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", sorted(WRITERS))
 def test_every_operation(name: str, dtype: str, tmp_path: Path) -> None:
     op = ops.get(name)
     path = tmp_path / "one.onnx"
