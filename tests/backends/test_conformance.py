@@ -36,7 +36,7 @@ def test_every_op(backend: str, op: str, dtype: str, layout: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_every_program_on_several_threads(name, many_threads):
-    many_threads(3)
+    many_threads(2)
     for dtype in ("float32", "float64"):
         assert check_program(get_backend("numba"), name, dtype) == []
 

@@ -22,7 +22,7 @@ from lamina.kernels.ops import FUSABLE, OPS
 from lamina.kernels.spec import FLOATS, INTEGERS, ITEMSIZE, Spec
 
 ROWS = 9
-WAYS = (("float32", 3), ("float64", 1))  # dtypes and shares
+WAYS = (("float32", 2), ("float64", 1))  # dtypes and shares
 
 
 def program(op: str, sample: Sample, dtype: str) -> Program:
