@@ -52,8 +52,10 @@ class CupyBackend(Backend):
     def obstacle(cls, index: int = 0) -> Obstacle | None:
         """No package, two of them, no driver, no such GPU, no compiler or no BLAS, and the fix."""
         found = cls._obstacle(index)
+        if found is None:
+            return None
         packages = _packages()
-        if found is not None and len(packages) > 1:
+        if len(packages) > 1:
             twice = f"{len(packages)} CuPy packages lie over each other ({', '.join(packages)})"
             fix = f"pip uninstall -y {' '.join(packages)}, then {INSTALL}"
             return Obstacle(f"{found.reason}; {twice}", f"{fix}; then: {found.fix}")

@@ -25,8 +25,7 @@ from .contract import Backend
 from .device import Array
 from .joining import JoinedBinding, Run, joint
 from .program import Instruction, Program, Region, ValueId
-from .state import DataBlock, State
-from .walker import Launch, Walker, WalkerBinding, WalkPlan
+from .walker import Launch, Walker, WalkPlan
 
 LOSSES = {
     "softmax_cross_entropy": softmax_cross_entropy,
@@ -51,14 +50,6 @@ class FusedRegions(Walker):
                 segment, op, how = lines[at]
                 lines[at] = (segment, op, f"{how.split(':')[0]}: in a generated CUDA kernel")
         return lines
-
-
-class FusedWalker(FusedRegions):
-    """A walked program whose regions are generated kernels."""
-
-    def bind(self, state: State, block: DataBlock) -> WalkerBinding:
-        """Ties the program to a state and to data."""
-        return FusedBinding(self.backend, self.program, state, block)
 
 
 class FusedBinding(JoinedBinding):

@@ -107,19 +107,6 @@ Held.__iadd__ = _in_place(np.add)  # type: ignore[attr-defined]
 Held.__iand__ = _in_place(np.bitwise_and)  # type: ignore[attr-defined]
 
 
-def _in_place(function: Callable[..., Any]) -> Callable[..., Held]:
-    def apply(self: Held, other: Held) -> Held:
-        to, given = self.inside, other.inside
-        self.device._do([self, other], lambda: function(to, given, out=to))
-        return self
-
-    return apply
-
-
-Held.__iadd__ = _in_place(np.add)  # type: ignore[attr-defined]
-Held.__iand__ = _in_place(np.bitwise_and)  # type: ignore[attr-defined]
-
-
 class Namespace:
     """NumPy's functions on the device's arrays."""
 

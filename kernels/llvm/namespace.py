@@ -8,84 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
-from .. import ops
+from .. import ops, writing
 from . import functions
 from .lanes import TYPES, Lanes
 
 
-class Namespace:
-    """What the references of operations on elements ask of an array namespace."""
+class Namespace(writing.Namespace):
+    """That of LLVM instructions on lanes."""
 
+    types = TYPES
     exp = staticmethod(functions.exp)
     expm1 = staticmethod(functions.expm1)
     log = staticmethod(functions.log)
     log1p = staticmethod(functions.log1p)
     tanh = staticmethod(functions.tanh)
     sign = staticmethod(functions.sign)
-    finfo = staticmethod(np.finfo)
-
-    def __getattr__(self, name: str) -> str:
-        if name not in TYPES:
-            raise AttributeError(f"generated code has no {name!r}")
-        return name
-
-    @staticmethod
-    def abs(x: Lanes) -> Lanes:
-        """The absolute value."""
-        return abs(x)
 
     @staticmethod
     def sqrt(x: Lanes) -> Lanes:
         """The square root."""
         return x.sqrt()
-
-    @staticmethod
-    def where(condition: Lanes, yes: Any, no: Any) -> Lanes:
-        """One of two, by a condition."""
-        return condition.writer.select(condition, yes, no)
-
-    @staticmethod
-    def maximum(a: Lanes, b: Any) -> Lanes:
-        """The larger; NaN wins."""
-        select, b = a.writer.select, a.like(b)
-        found = select(a > b, a, b)
-        return select(a == a, found, a) if a.real else found
-
-    @staticmethod
-    def minimum(a: Lanes, b: Any) -> Lanes:
-        """The smaller; NaN wins."""
-        select, b = a.writer.select, a.like(b)
-        found = select(a < b, a, b)
-        return select(a == a, found, a) if a.real else found
-
-    @staticmethod
-    def clip(x: Lanes, low: Any, high: Any) -> Lanes:
-        """Kept between two numbers; the upper one wins, and NaN stays."""
-        select = x.writer.select
-        x = select(x < low, low, x)
-        return select(x > high, high, x)
-
-    @staticmethod
-    def zeros_like(x: Lanes) -> Lanes:
-        """0 in every lane."""
-        return x.like(0)
-
-    @staticmethod
-    def ones_like(x: Lanes) -> Lanes:
-        """1 in every lane."""
-        return x.like(1)
-
-    @staticmethod
-    def asarray(x: Lanes) -> Lanes:
-        """The lanes themselves."""
-        return x
-
-    @staticmethod
-    def astype(x: Lanes, dtype: str) -> Lanes:
-        """The numbers in another dtype."""
-        return x.cast(dtype)
 
 
 BETTER: dict[str, Callable[..., Lanes]] = {

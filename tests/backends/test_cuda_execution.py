@@ -11,6 +11,7 @@ import pytest
 import support
 from cuda_host.fixtures import cuda  # noqa: F401
 from cuda_host.modules import State
+from norm_support import own_norm
 
 
 def network(backend: Any, **changes: Any) -> lm.Sequential:
@@ -119,13 +120,6 @@ def test_a_squared_error_is_one_launch(cuda: Any) -> None:  # noqa: F811
         "gather_words", "gather_words", "bias_activation", "bias_activation",
         "squared_error_all", "activation_bias_gradient", "activation_bias_gradient", "adam",
     ]  # fmt: skip
-
-
-def own_norm(x: Any) -> Any:
-    """A layer norm by hand, on nodes."""
-    off = x - lm.ops.mean(x, axis=-1, keepdims=True)
-    variance = lm.ops.mean(off * off, axis=-1, keepdims=True)
-    return off / lm.ops.sqrt(variance + 1e-5)
 
 
 def test_a_layer_norm_and_a_loss_of_one_s_own_are_a_few_launches(

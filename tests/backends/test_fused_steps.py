@@ -18,6 +18,7 @@ from lamina.backends.captured import CapturedBinding
 from lamina.backends.fused_steps import FusedSteps, FusedStepsBinding
 from lamina.backends.state import Control, DataBlock
 from lamina.kernels.cuda import control
+from norm_support import own_norm
 
 cupy_fake = pytest.importorskip("cupy_fake", reason="CuPy's package is not installed")
 
@@ -45,13 +46,6 @@ def test_nodes_of_a_step(sizes: Any, features: int, batch: int, most: int) -> No
     assert max(nodes(binding).values()) <= most
     with_metric, _ = training(dense(*sizes), features, batch, steps=20)
     assert max(nodes(with_metric).values()) <= most + 3
-
-
-def own_norm(x: Any) -> Any:
-    """A layer norm by hand, on nodes."""
-    off = x - lm.ops.mean(x, axis=-1, keepdims=True)
-    variance = lm.ops.mean(off * off, axis=-1, keepdims=True)
-    return off / lm.ops.sqrt(variance + 1e-5)
 
 
 def bindings(model: lm.Sequential) -> list[Any]:

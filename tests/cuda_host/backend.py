@@ -9,12 +9,21 @@ from typing import Any
 import lamina as lm
 import numpy as np
 from lamina.backends.contract import Executable
-from lamina.backends.fused import FusedWalker
+from lamina.backends.fused import FusedBinding, FusedRegions
 from lamina.backends.program import Program
+from lamina.backends.state import DataBlock, State
+from lamina.backends.walker import WalkerBinding
 from lamina.kernels.cuda.table import cuda_kernels
 from lamina.kernels.op import Kernel
 
 from . import cupy_on_host
+
+
+class FusedWalker(FusedRegions):
+    """A walked program whose regions are generated kernels: steps that are not captured."""
+
+    def bind(self, state: State, block: DataBlock) -> WalkerBinding:
+        return FusedBinding(self.backend, self.program, state, block)
 
 
 class HostCuda(lm.Backend):
