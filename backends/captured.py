@@ -223,7 +223,8 @@ class CapturedBinding(RecordedSteps):
 
     def _go(self, control: Control, steps: int, stacks: dict[str, Array], begin: int) -> list[Any]:
         """Asks for steps; gives the table of values of the last one."""
-        inside = self._resident() and (self.runs > 1 or steps > 1)
+        rows = batching.size(self._end(), control.batch, control.cursor)
+        inside = self._resident() and self._inside(rows, steps)
         env: list[Any] = []
         with self._whole(control):
             env = self._asked(control, steps, stacks, begin, inside)
@@ -271,6 +272,11 @@ class CapturedBinding(RecordedSteps):
         while steps:
             rows = batching.size(self._end(), control.batch, control.cursor)
             full = batching.full(self._end(), control.batch, control.cursor)
+            done = self._many(rows, min(full, steps)) if inside and not stacks else 0
+            if done:
+                control.cursor += rows * done
+                steps -= done
+                continue
             kind = Kind(rows, 1, inside, self.block.weights is not None)
             if inside and min(full, steps) >= UNROLLED and self._small(rows):
                 kind = Kind(rows, UNROLLED, inside, kind.weighted)
@@ -281,6 +287,14 @@ class CapturedBinding(RecordedSteps):
             control.cursor += rows * kind.count
             steps -= kind.count
         return env
+
+    def _inside(self, rows: int, steps: int) -> bool:
+        """Whether steps are to take their rows by themselves: not the only one over its data."""
+        return self.runs > 1 or steps > 1
+
+    def _many(self, rows: int, steps: int) -> int:
+        """How many of so many full batches were asked for at once; by default none."""
+        return 0
 
     def _small(self, rows: int) -> bool:
         """Whether launches cost more than what they do."""

@@ -31,14 +31,15 @@ class CupyBackend(Backend):
     """One NVIDIA GPU.
 
     index: its number. graphs: whether steps are captured; else each is launched piece by piece,
-    with the same numbers. All work goes to one stream, which does not wait for others: a captured
+    with the same numbers. persistent: whether, where steps are captured, the small ones of a run
+    are one launch of one block instead, with the same numbers but for rounding. All work goes to one stream, which does not wait for others: a captured
     step and an upload beside it would race. One thread at a time asks it for something.
     """
 
     name = "cupy"
     least_flops = thresholds.GPU_FLOPS
 
-    def __init__(self, index: int = 0, graphs: bool = True) -> None:
+    def __init__(self, index: int = 0, graphs: bool = True, persistent: bool = True) -> None:
         super().__init__(index)
         self._cupy = _import()
         self._device = self._cupy.cuda.Device(index)
@@ -47,6 +48,7 @@ class CupyBackend(Backend):
         self._turn = threading.RLock()
         self._xp = Capturable(self._cupy, self.stream)
         self.graphs = CudaGraphs(self._cupy, self.stream, graphs)
+        self.persistent = graphs and persistent
 
     @classmethod
     def obstacle(cls, index: int = 0) -> Obstacle | None:
@@ -117,7 +119,12 @@ class CupyBackend(Backend):
         """Makes a program ready: its steps are captured, its regions one generated kernel each."""
         from .fused_steps import FusedSteps
 
-        return FusedSteps(self, program, self.graphs)
+        return FusedSteps(self, program, self.graphs, self.persistent)
+
+    @cached_property
+    def shared_bytes(self) -> int:
+        """The most memory that the threads of a block may share."""
+        return int(self._device.attributes["MaxSharedMemoryPerBlockOptin"])
 
     def variants(self) -> Mapping[str, Mapping[str, Kernel]]:
         """The references, one thread for each element, and the fused kernels."""
@@ -154,7 +161,10 @@ class CupyBackend(Backend):
 
     def thresholds(self) -> tuple[str, list[tuple[str, str, str]]]:
         """From which work on "auto" takes it, and below which steps are captured by eights."""
-        known = {"gpu_flops": thresholds.GPU_FLOPS, "unrolled_flops": thresholds.UNROLLED_FLOPS}
+        known = {
+            "gpu_flops": thresholds.GPU_FLOPS, "unrolled_flops": thresholds.UNROLLED_FLOPS,
+            "persistent_flops": thresholds.PERSISTENT_FLOPS,
+        }  # fmt: skip
         told = [(name, thresholds.told(value), "default") for name, value in known.items()]
         return "estimates, which no GPU has measured", told
 

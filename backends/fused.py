@@ -172,10 +172,15 @@ def _nothing(out: tuple[Array, ...]) -> None:
     """What was done before."""
 
 
-def _chain(program: Program, region: Region, rows: int) -> tuple[Chain, Fused] | None:
-    """A region as a chain, and as what a kernel is written for; None where there is none."""
+def _chain(
+    program: Program, region: Region, rows: int, least: int = 2
+) -> tuple[Chain, Fused] | None:
+    """A region as a chain, and as what a kernel is written for; None where there is none.
+
+    least: instructions of a region that has one.
+    """
     count = concrete((region.rows,), rows)[0]
-    if len(region) < 2 or count * region.columns == 0:
+    if len(region) < least or count * region.columns == 0:
         return None
     specs = [v.spec.at(rows) for v in program.values]
     instructions = [one for _, one in program.instructions()][region.start : region.stop]
@@ -189,16 +194,16 @@ def _chain(program: Program, region: Region, rows: int) -> tuple[Chain, Fused] |
     return (chain, fused) if made and chained.possible(fused) else None
 
 
-def compiled(program: Program, region: Region, rows: int) -> bool:
+def compiled(program: Program, region: Region, rows: int, least: int = 2) -> bool:
     """Whether a region is one generated kernel, for batches of so many rows."""
-    return _chain(program, region, rows) is not None
+    return _chain(program, region, rows, least) is not None
 
 
 class RegionKernel:
     """A region for a number of rows, ready to run."""
 
     def __init__(self, backend: Backend, program: Program, region: Region, rows: int) -> None:
-        found = _chain(program, region, rows)
+        found = _chain(program, region, rows, least=1)
         assert found is not None
         chain, fused = found
         self.reads = [chain.operands[chain.at[i]].known is None for i in region.inputs]

@@ -7,23 +7,32 @@ that all steps of a binding share, one after the other.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .captured import Captured, CapturedBinding
+from .contract import Backend
 from .control_block import COUNTERS, REALS
 from .device import Array
 from .fused import FusedBinding, FusedRegions
-from .recorded import Prepared
+from .program import Program
+from .recorded import Graphs, Prepared
 from .state import DataBlock, State
 from .walker import WalkerBinding
 
 if TYPE_CHECKING:
     from ..kernels.cuda.control import Norm, Numbers, Rows, Sums
+    from .persistent import Ready
 
 
 class FusedStepsBinding(FusedBinding, CapturedBinding):
-    """Captures, with fused kernels."""
+    """Captures, with fused kernels.
+
+    persistent: gives the kernel that does steps of so many rows by one block, if there is one.
+    """
+
+    persistent: Callable[[int, bool], Ready | None] = staticmethod(lambda rows, weighted: None)
 
     @cached_property
     def numbers(self) -> Numbers:
@@ -55,6 +64,31 @@ class FusedStepsBinding(FusedBinding, CapturedBinding):
     def _prepare(self, rows: int) -> Prepared:
         self.own()  # it is not in the pool of a capture
         return super()._prepare(rows)
+
+    def _ready(self, rows: int) -> Ready | None:
+        """The kernel for steps of so many rows, if one block does them."""
+        if rows != self.program.capacity or not self._resident():
+            return None
+        weighted = self.block.weights is not None and "weights" in self.program.columns
+        found = self.persistent(rows, weighted)
+        return found if found is not None and found.takes(self.block.columns) else None
+
+    def _inside(self, rows: int, steps: int) -> bool:
+        return self._ready(rows) is not None or super()._inside(rows, steps)
+
+    def _many(self, rows: int, steps: int) -> int:
+        """All full batches in one launch, where one block can do them and that is worth it."""
+        ready = self._ready(rows) if steps else None
+        if ready is None:
+            return 0
+        memory = self.memory
+        given = {
+            "table": memory.table, "counters": memory.counters, "totals": memory.totals,
+            "flag": memory.going, "order": self.order, "shares": self.shares,
+        }  # fmt: skip
+        given |= {f"flat{at}": flat for at, flat in enumerate(self.state.flats.values())}
+        ready.launch(given, self.block.columns, self.state.seed, steps)
+        return steps
 
     def steps(self, ready: Prepared, inside: bool, count: int) -> None:
         """Asks for steps, one after the other; see `RecordedSteps.steps`."""
@@ -133,12 +167,47 @@ class FusedStepsBinding(FusedBinding, CapturedBinding):
 
 
 class FusedSteps(FusedRegions, Captured):
-    """A program whose steps are captured, and whose regions are generated kernels."""
+    """A program whose steps are captured, and whose regions are generated kernels.
+
+    persistent: whether small steps are done by one block, many in a launch.
+    """
 
     binding = FusedStepsBinding
+    persistent = False
+
+    def __init__(
+        self, backend: Backend, program: Program, graphs: Graphs, persistent: bool = False
+    ) -> None:
+        self._ready: dict[tuple[int, bool], Ready | None] = {}
+        super().__init__(backend, program, graphs)
+        self.persistent = persistent
 
     def bind(self, state: State, block: DataBlock) -> WalkerBinding:
         """Ties the program to a state and to data; one that must look at indices is walked."""
         if self.program.computed:
             return FusedBinding(self.backend, self.program, state, block)
-        return super().bind(state, block)
+        made = super().bind(state, block)
+        assert isinstance(made, FusedStepsBinding)
+        made.persistent = self.whole
+        return made
+
+    def whole(self, rows: int, weighted: bool) -> Ready | None:
+        """The kernel that does steps of so many rows by one block, if there is one worth it.
+
+        weighted: whether rows have weights.
+        """
+        from .persistent import loaded
+
+        key = rows, weighted
+        if self.persistent and key not in self._ready:
+            self._ready[key] = loaded(self.backend, self.program, rows, weighted)
+        return self._ready.get(key)
+
+    def explain(self) -> list[tuple[str, str, str]]:
+        """(segment, operation, kernel or reference) for every instruction."""
+        from .persistent import kernel
+
+        lines, program = super().explain(), self.program
+        if not self.persistent or kernel(self.backend, program, program.capacity, False) is None:
+            return lines
+        return [(s, op, how.replace("captured", "persistent")) for s, op, how in lines]

@@ -65,12 +65,15 @@ class RecordedSteps(WalkerBinding):
     ) -> None:
         super().__init__(backend, program, state, block)
         self.graphs, self.pool = graphs, graphs.pool()
-        self.memory = ControlBlock(backend, len(program.sums))
+        self.memory = self._control_block()
         self.prepared: Plans[int, Prepared] = Plans()
         self.stoppable = bool(program.update or program.watched)
         # The rows that the steps of a run visit, a line for each, and their shares of the weight.
         self.order: Array = None
         self.shares: Array = None
+
+    def _control_block(self) -> ControlBlock:
+        return ControlBlock(self.backend, len(self.program.sums))
 
     def own(self) -> tuple[Any, ...]:
         """Memory beside the buffers that steps read and write."""

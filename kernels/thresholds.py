@@ -36,6 +36,7 @@ ABSENT = "nothing was measured"
 # many operations; below a tenth of it, launches are most of a step.
 GPU_FLOPS = 1e8
 UNROLLED_FLOPS = 1e7
+PERSISTENT_FLOPS = 2e6
 
 
 @dataclass(frozen=True)

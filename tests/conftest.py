@@ -77,7 +77,13 @@ def default_interrupt() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests do not depend on what the caller's shell chose, nor on what was measured here."""
+    """Tests do not depend on what the caller's shell chose, nor on what was measured here.
+
+    A persistent kernel is compiled for each network, which takes seconds: those that want one say so.
+    """
+    from lamina.kernels import thresholds
+
+    monkeypatch.setattr(thresholds, "PERSISTENT_FLOPS", 0.0)
     monkeypatch.setenv("LAMINA_THRESHOLDS", "default")
     monkeypatch.delenv("LAMINA_BACKEND", raising=False)
     monkeypatch.delenv("LAMINA_AUTO", raising=False)

@@ -1,4 +1,8 @@
-"""`python -m lamina.benchmarks.gpu FOLDER`: all parts, one after the other, within a time."""
+"""`python -m lamina.benchmarks.gpu [--rehearse] FOLDER`: all parts, one after the other, in time.
+
+A rehearsal needs no GPU: the parts run on the fake of CuPy that the tests have, in small sizes and
+without a clock, so that each ends by itself. Its figures mean nothing, and its files say so.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +13,30 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from .tests import cuda_tests
 
 SECONDS = 355.0  # of all parts together
+PATIENCE = 3600.0  # of a part in a rehearsal, whose device is slow
 HERE = "lamina.benchmarks.gpu"
 
 
 @dataclass(frozen=True)
 class Part:
-    """A command, and how long it may take. needs: a program without which it is left out."""
+    """A command, and how long it may take.
+
+    estimate: how long it will take, in seconds, as far as that is known without a GPU: starting
+    Python and CUDA, compiling kernels, then what is measured. needs: a program without which it is
+    left out.
+    """
 
     name: str
     command: Sequence[str]
     seconds: float
     needs: str = ""
+    estimate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -38,42 +49,51 @@ class Outcome:
     said: str = ""
 
 
-def parts(out: Path, root: Path) -> list[Part]:
+def parts(out: Path, root: Path, rehearsed: bool = False) -> list[Part]:
     """What is run, the most wanted first. out: where results go. root: of the checkout.
 
     The first ones also wait for CuPy's compiler, whose work all share.
     """
 
     def module(name: str, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", f"{HERE}.{name}", *arguments]
+        fake = ["cupy_fake"] if rehearsed else []
+        return [sys.executable, "-m", *fake, f"{HERE}.{name}", *arguments]
 
-    def beside(who: str, seconds: float) -> Part:
+    def one(name: str, seconds: float, estimate: float) -> Part:
+        return Part(name, module(name, str(out / f"{name}.json")), seconds, estimate=estimate)
+
+    def beside(who: str, seconds: float, estimate: float) -> Part:
         file = out / f"beside-{who}.json"
-        return Part(f"beside-{who}", module("beside", who, str(file)), seconds)
+        command = module("beside", who, str(file))
+        return Part(f"beside-{who}", command, seconds, estimate=estimate)
 
-    def pytest(name: str, marks: str, seconds: float) -> Part:
-        command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:randomly", "-m", marks]
-        return Part(name, [*command, *cuda_tests(root)], seconds)
+    def pytest(name: str, marks: str, seconds: float, estimate: float) -> Part:
+        command = [sys.executable, "-m", "pytest", "-q", "-rs", "-m", marks]
+        own = ["-p", "no:randomly", "-p", "no:cacheprovider", f"--basetemp={out / 'tmp' / name}"]
+        return Part(name, [*command, *own, *cuda_tests(root)], seconds, estimate=estimate)
 
     def sanitized(tool: str) -> Part:
         words = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9"]
-        return Part(tool, [*words, *module("three_steps")], 25, "compute-sanitizer")
+        if rehearsed:
+            return Part(f"{tool} without its tool", module("three_steps"), 25)
+        return Part(tool, [*words, *module("three_steps")], 25, "compute-sanitizer", 15)
 
     return [
-        Part("machine", module("machine", str(out / "machine.json")), 20),
-        Part("capture", module("capture", str(out / "capture.json")), 45),
-        pytest("cuda-tests", "cuda and not slow", 70),
-        beside("lamina", 25),
-        beside("torch-eager", 20),
-        beside("torch-graph", 20),
-        beside("jax", 25),
-        beside("torch-reduce-overhead", 30),
+        one("machine", 20, 8),
+        one("capture", 40, 30),
+        pytest("cuda-tests", "cuda and not slow", 65, 50),
+        beside("lamina", 25, 18),
+        beside("lamina-captured", 20, 15),
+        beside("torch-eager", 15, 12),
+        beside("torch-graph", 15, 12),
+        beside("jax", 25, 20),
+        beside("torch-reduce-overhead", 30, 60),
         sanitized("memcheck"),
         sanitized("racecheck"),
-        Part("ways", module("ways", str(out / "ways.json")), 15),
-        Part("ceilings", module("ceilings", str(out / "ceilings.json")), 15),
-        Part("epoch", module("epoch", str(out / "epoch.json")), 20),
-        pytest("more-cuda-tests", "cuda and slow", 90),
+        one("ways", 15, 8),
+        one("ceilings", 15, 12),
+        one("epoch", 20, 10),
+        pytest("more-cuda-tests", "cuda and slow", 90, 120),
     ]
 
 
@@ -112,14 +132,29 @@ def run_all(found: Sequence[Part], out: Path, root: Path, seconds: float) -> lis
 
 def main(arguments: Sequence[str]) -> int:
     """1 where a part failed; one that the clock stopped, or that was left out, is no failure."""
-    if len(arguments) != 1:
-        print(f"usage: python -m {HERE} FOLDER", file=sys.stderr)
+    rehearsed = "--rehearse" in arguments
+    folders = [one for one in arguments if one != "--rehearse"]
+    if len(folders) != 1:
+        print(f"usage: python -m {HERE} [--rehearse] FOLDER", file=sys.stderr)
         return 2
-    out = Path(arguments[0]).resolve()
+    out = Path(folders[0]).resolve()
     out.mkdir(parents=True, exist_ok=True)
     root = Path(__file__).resolve().parents[2]
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
-    outcomes = run_all(parts(out, root), out, root, SECONDS)
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # all that is written is in the folder
+    found, seconds = parts(out, root, rehearsed), SECONDS
+    if rehearsed:
+        print("a rehearsal on the fake of CuPy: small sizes, no clock, no figure means anything")
+        os.environ["LAMINA_REHEARSAL"] = "1"
+        tests = str(root / "tests")
+        os.environ["PYTHONPATH"] = os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])
+        found, seconds = [replace(one, seconds=PATIENCE) for one in found], PATIENCE * len(found)
+    else:
+        for one in found:
+            print(f"{one.name:24} about {one.estimate:4.0f} s, at most {one.seconds:4.0f} s")
+        most = min(sum(one.seconds for one in found), SECONDS)
+        print(f"{'all together':24} at most {most:4.0f} s; estimates, no GPU has measured them")
+    outcomes = run_all(found, out, root, seconds)
     return int(any(one.status == "failed" for one in outcomes))
 
 

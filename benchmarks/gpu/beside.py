@@ -17,21 +17,24 @@ from ...kernels.errors import BadInput
 from ..networks import NETWORKS, Network
 from ..peers.peer import BATCHES, Peer, Task
 from .clocks import CupyClock, HostClock, TorchClock, torch_on
-from .writing import argument, backend, write
+from .writing import argument, backend, size, write
 
-ROUNDS, SECONDS = 5, 0.1  # rounds, and how long one takes at least
+ROUNDS, SECONDS = size((5, 0.1), (2, 0.0))  # rounds, and how long one takes at least
 MOST = 2**14  # steps of a round
 Made = tuple[Any, Any, Callable[[], int | None]]  # a workload, its clock, its nodes a step
 
 
-def lamina(network: Network) -> Made:
-    """The cupy backend through `fit`, and the launches in its graph for each step."""
+def lamina(network: Network, persistent: bool = True) -> Made:
+    """The cupy backend through `fit`, and the launches in its graph for each step.
+
+    persistent: whether steps that one block can do are one launch of it.
+    """
     from ..peers.with_lamina import Training
 
-    made: Any = Training(Task("training", network), "cupy")
-    made.machine = backend().device
-
-    return made, CupyClock(backend()), lambda: nodes_of(made.model)
+    on = backend(persistent=persistent)
+    made: Any = Training(Task("training", network), on)
+    made.machine = on.device
+    return made, CupyClock(on), lambda: nodes_of(made.model)
 
 
 def nodes_of(model: Sequential) -> int | None:
@@ -94,6 +97,7 @@ def with_jax(network: Network) -> Made:
 
 CONTENDERS: dict[str, tuple[str, Callable[[Network], Made]]] = {
     "lamina": ("cupy", lamina),
+    "lamina-captured": ("cupy", partial(lamina, persistent=False)),
     "torch-eager": ("torch", torch_peer("eager")),
     "torch-graph": ("torch", torch_peer("graph")),
     "torch-reduce-overhead": ("torch", torch_peer("reduce-overhead")),
@@ -126,7 +130,7 @@ def main(who: str, path: str) -> int:
         write(path, found)
         return 0
     failed = 0
-    for network in NETWORKS:
+    for network in size(NETWORKS, NETWORKS[:-1]):  # the widest takes minutes on a CPU
         try:
             one = measured(network, make)
         except BadInput as error:  # what it does not do

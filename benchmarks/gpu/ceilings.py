@@ -14,9 +14,9 @@ from ...backends.contract import Backend
 from ...backends.dispatch import resolve
 from ...kernels.spec import Spec, spec_of
 from .clocks import CupyClock, TorchClock, torch_on
-from .writing import argument, backend, write
+from .writing import argument, backend, size, write
 
-WIDE, GIB = 8192, 2**30
+WIDE, BYTES = size((8192, 2**30), (64, 2**16))
 
 
 def best(clock: Any, work: Callable[[], object], repeats: int = 5) -> float:
@@ -31,7 +31,7 @@ def _product(on: Backend, clock: CupyClock, wide: int) -> float:
     return best(clock, lambda: on.xp.matmul(square, square))
 
 
-def main(path: str, wide: int = WIDE, size: int = GIB) -> None:
+def main(path: str, wide: int = WIDE, count: int = BYTES) -> None:
     """Writes after each figure."""
     on = backend()
     clock = CupyClock(on)
@@ -39,15 +39,15 @@ def main(path: str, wide: int = WIDE, size: int = GIB) -> None:
     flops = 2.0 * wide**3
     found["float32 TFLOP/s"] = flops / _product(on, clock, wide) / 1e12
     write(path, found)
-    flats = [on.zeros(size // 4, "float32") for _ in range(4)]
-    found["copy GB/s"] = 2.0 * size / best(clock, lambda: on.assign(flats[0], flats[1])) / 1e9
+    flats = [on.zeros(count // 4, "float32") for _ in range(4)]
+    found["copy GB/s"] = 2.0 * count / best(clock, lambda: on.assign(flats[0], flats[1])) / 1e9
     write(path, found)
     attrs = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
     specs = [*map(spec_of, flats), Spec((), "float64"), Spec((), "int64")]
     call = resolve(on, "adam_update", specs, attrs)
     out = (flats[0], *flats[2:]) if call.writes else None
     seconds = best(clock, lambda: call(out, *flats, 1e-3, 1))
-    found["Adam GB/s"] = 7.0 * size / seconds / 1e9  # four read, three written
+    found["Adam GB/s"] = 7.0 * count / seconds / 1e9  # four read, three written
     found["Adam is a kernel"] = call.kernel
     write(path, found)
     torch, where = torch_on()

@@ -8,12 +8,12 @@ from typing import Any
 from ..networks import Network, model_for
 from ..peers.measurement import fashion_or_digits
 from ..peers.peer import Task
-from .writing import argument, backend, write
+from .writing import argument, backend, size, write
 
-EPOCHS = 5
+EPOCHS = size(5, 2)
 
 if __name__ == "__main__":
-    data, features = fashion_or_digits()
+    data, features = size(fashion_or_digits(), ("digits", 64))
     task = Task("epoch", Network((features, 128, 10), 128), data=data)
     model, (x, y) = model_for(task.network, "cupy"), task.training_set
     found: dict[str, Any] = {

@@ -14,9 +14,9 @@ from ...backends.dispatch import resolve
 from ...kernels.spec import Spec, length, spec_of
 from .ceilings import best
 from .clocks import CupyClock
-from .writing import argument, backend, write
+from .writing import argument, backend, size, write
 
-ROWS, WIDE, CLASSES = 1024, 1024, 10
+ROWS, WIDE, CLASSES = *size((1024, 1024), (16, 32)), 10
 
 
 def cases(rows: int, wide: int) -> dict[str, tuple[list[Any], dict[str, Any]]]:

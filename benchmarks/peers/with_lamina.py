@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...backends.contract import Backend
 from ...backends.selection import get_backend
 from ...core.layers import Dropout
 from ...kernels.vectorized.training import dropout_mask
@@ -16,7 +17,7 @@ from .peer import CHECKED, PREPARED, Inference, Peer, Task, Workload
 class Training:
     """Epochs of four batches over a resident block, without shuffling."""
 
-    def __init__(self, task: Task, backend: str) -> None:
+    def __init__(self, task: Task, backend: str | Backend) -> None:
         self.task = task
         self.model = model_for(task.network, backend).build(task.network.sizes[0])
         self.initial = self.model.get_weights()

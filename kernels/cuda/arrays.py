@@ -37,7 +37,10 @@ def empty(shape: tuple[int, ...], dtype: str) -> Array:
     """Memory of the current pool, for what lives during a call."""
     import cupy
 
-    return cupy.empty(shape, dtype=dtype)
+    from .launch import recorder
+
+    by = recorder()
+    return cupy.empty(shape, dtype=dtype) if by is None else by.empty(shape, dtype)
 
 
 def dtype_of(x: Array) -> str:

@@ -54,10 +54,10 @@ def _join(fused: Fused) -> Iterator[str]:
         if parts(fused, at) == "blocks":
             yield "  if (blockIdx.x == 0) {"
             yield "    double sum = 0;"
-            yield "    for (int i = threadIdx.y * WARP + threadIdx.x; i < blocks; i += 8 * WARP)"
+            yield "    for (int i = thread(); i < blocks; i += threads())"
             yield f"      sum += part{at}[i];"
             yield "    sum = over_block<Add>(sum, 0.0);"
-            yield "    if (threadIdx.x == 0 && threadIdx.y == 0)"
+            yield "    if (thread() == 0)"
             yield f"      *out{at} = ({kind})(sum{mean});"
             yield "  }"
         else:
@@ -121,7 +121,7 @@ class _Kernel:
         for one in self._sums("all"):
             self.writer.put(f"sum{one.output} = over_block<Add>(sum{one.output}, 0.0);")
             self.writer.put(
-                "if (threadIdx.x == 0 && threadIdx.y == 0)"
+                "if (thread() == 0)"
                 f" out{one.output}[blockIdx.x] = sum{one.output};"
             )
         yield from (f"  {line}" for line in self.writer.lines)

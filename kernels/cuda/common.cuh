@@ -21,6 +21,10 @@ template <class T> __device__ T number(T given, const T* at) { return at ? *at :
 // Whether a step is not to be taken: a flag on the device, if there is one, says no.
 __device__ inline bool stopped(const bool* going) { return going && !*going; }
 
+// The number of a thread in its block, and how many threads that has.
+__device__ inline int thread() { return threadIdx.y * blockDim.x + threadIdx.x; }
+__device__ inline int threads() { return blockDim.x * blockDim.y; }
+
 // How two numbers become one. Each is commutative to the bit, so all lanes of a warp agree.
 struct Add {
   template <class T> static __device__ T join(T a, T b) { return a + b; }
@@ -46,12 +50,11 @@ __device__ double* parts_of_warps() {
 // The same over the block, whose threads are a multiple of a warp; all of them must get here.
 template <class Join, class T> __device__ T over_block(T value, T nothing) {
   T* parts = reinterpret_cast<T*>(parts_of_warps());
-  int thread = threadIdx.y * blockDim.x + threadIdx.x;
-  int warps = blockDim.x * blockDim.y / WARP;
+  int warps = threads() / WARP;
   value = over_warp<Join>(value);
-  if (thread % WARP == 0) parts[thread / WARP] = value;
+  if (thread() % WARP == 0) parts[thread() / WARP] = value;
   __syncthreads();  // every part is there
-  value = over_warp<Join>(thread % WARP < warps ? parts[thread % WARP] : nothing);
+  value = over_warp<Join>(thread() % WARP < warps ? parts[thread() % WARP] : nothing);
   __syncthreads();  // every part was read: the next reduction may write
   return value;
 }
@@ -87,9 +90,9 @@ template <class T> __device__ T over_column(
 
 // Elements of a flat array that a thread takes: every so many of them.
 __device__ inline long long first() {
-  return (long long)blockIdx.x * blockDim.x + threadIdx.x;
+  return (long long)blockIdx.x * threads() + thread();
 }
-__device__ inline long long stride() { return (long long)gridDim.x * blockDim.x; }
+__device__ inline long long stride() { return (long long)gridDim.x * threads(); }
 
 // to[i] = from[rows[i]], rows of `width` words; n: of the words that are written.
 template <class Word> __device__ void gather(

@@ -12,8 +12,8 @@ extern "C" __global__ void __launch_bounds__(256) begin_step(
     unsigned* shares_to, int shares_width) {
   long long number = counters[0];
   if (blockIdx.x == 0) {
-    for (int i = threadIdx.x; i < columns; i += blockDim.x) row[i] = table[number * columns + i];
-    if (threadIdx.x < 3) now[threadIdx.x] = counters[threadIdx.x];
+    for (int i = thread(); i < columns; i += threads()) row[i] = table[number * columns + i];
+    if (thread() < 3) now[thread()] = counters[thread()];
   }
   if (!order) return;
   long long line = number * batch, count = rows;
@@ -41,7 +41,7 @@ extern "C" __global__ void __launch_bounds__(256) judge(
   double sum = 0;
   for (long long i = first(); i < n; i += stride()) sum += (double)x[i] * x[i];
   sum = over_block<Add>(sum, 0.0);
-  if (threadIdx.x == 0) {
+  if (thread() == 0) {
     last = true;
     if (gridDim.x > 1) {
       parts[blockIdx.x] = sum;
@@ -54,10 +54,10 @@ extern "C" __global__ void __launch_bounds__(256) judge(
   if (gridDim.x > 1) {
     const volatile double* written = parts;
     sum = 0;
-    for (int i = threadIdx.x; i < gridDim.x; i += blockDim.x) sum += written[i];
+    for (int i = thread(); i < gridDim.x; i += threads()) sum += written[i];
     sum = over_block<Add>(sum, 0.0);
   }
-  if (threadIdx.x) return;
+  if (thread()) return;
   if (counters)
     for (int k = 0; k < 3; k++) counters[k] += k ? trained : 1;
   if (!*going) return;

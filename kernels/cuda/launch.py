@@ -7,9 +7,11 @@ of a captured step is given as an array of rank 0 (`number`), which the kernel r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,6 +26,35 @@ THREADS = 256
 MOST_BLOCKS = 4096  # beyond some waves of blocks, a thread takes more elements
 WARP = 32
 NOTHING = np.uint64(0)  # the address of what was left out
+BLOCK = (WARP, THREADS // WARP)  # threads of the one block that does what is written down
+
+
+class Recorder(Protocol):
+    """Who writes launches down, for one block to do each of them with all of its threads."""
+
+    def launched(self, where: Source, entry: Entry, arguments: Sequence[Any]) -> None:
+        """A launch, with arguments as the kernel takes them."""
+
+    def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
+        """Memory for what lives during a call."""
+
+
+_recorder: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
+
+
+def recorder() -> Recorder | None:
+    """Who writes launches down at present, instead of doing them."""
+    return _recorder.get()
+
+
+@contextmanager
+def recorded(by: Recorder) -> Iterator[None]:
+    """While it lasts, launches are written down."""
+    before = _recorder.set(by)
+    try:
+        yield
+    finally:
+        _recorder.reset(before)
 
 
 def launch(
@@ -39,17 +70,29 @@ def launch(
 
 
 def launch_from(
-    where: Source, kernel: str, grid: Sequence[int], block: Sequence[int], *arguments: Any
-) -> None:
-    """Launches a kernel of a source."""
+    where: Source, kernel: str, grid: Sequence[int], block: Sequence[int], *arguments: Any,
+    shared: int = 0,
+) -> None:  # fmt: skip
+    """Launches a kernel of a source. shared: bytes of memory that each block gets beside its own."""
+    entry, by = where.entries[kernel], recorder()
+    taken = checked(entry, where.dtype, arguments)
+    if by is not None:
+        by.launched(where, entry, taken)
+        return
     import cupy
 
-    entry = where.entries[kernel]
     threads = int(np.prod(block))
     if not 0 < threads <= entry.threads or min(grid) < 1:
         raise ValueError(f"[{kernel}] cannot run {grid} blocks of {block} threads")
-    taken = checked(entry, where.dtype, arguments)
-    _function(cupy, where, kernel)(tuple(grid), tuple(block), taken)
+    function = _function(cupy, where, kernel)
+    function(tuple(grid), tuple(block), taken, **({"shared_mem": shared} if shared else {}))
+
+
+def load(where: Source, kernel: str, shared: int) -> None:
+    """Compiles and loads a kernel for blocks with so many bytes of memory beside their own."""
+    import cupy
+
+    _function(cupy, where, kernel).max_dynamic_shared_size_bytes = shared
 
 
 @cache
@@ -97,14 +140,18 @@ def number(value: Any) -> tuple[Any, Any]:
     return 0, value
 
 
-def flat(count: int, each: int = 4) -> tuple[tuple[int], tuple[int]]:
+def flat(count: int, each: int = 4) -> tuple[tuple[int], tuple[int, ...]]:
     """Blocks and threads for so many elements, of which a thread takes about `each`."""
+    if recorder() is not None:
+        return (1,), BLOCK
     blocks = -(-count // (THREADS * each))
     return (min(max(blocks, 1), MOST_BLOCKS),), (THREADS,)
 
 
 def teams(rows: int, columns: int) -> tuple[tuple[int], tuple[int, int]]:
     """Blocks and threads where a team takes a row: a warp, or a block for long rows."""
+    if recorder() is not None:
+        return (1,), BLOCK
     if columns <= 8 * WARP:
         across, down = WARP, THREADS // WARP
     else:

@@ -36,20 +36,23 @@ extern "C" __global__ void __launch_bounds__(256) activation_bias_gradient(
     const real* gradient, const real* y, real* made, real* sums, int rows, int columns, int chunk,
     int activation, real alpha) {
   __shared__ real parts[8][WARP + 1];
-  int column = blockIdx.x * WARP + threadIdx.x;
   int start = blockIdx.y * chunk, stop = min(start + chunk, rows);
-  real sum = 0;
-  if (column < columns)
-    for (int row = start + threadIdx.y; row < stop; row += 8) {
-      long long at = (long long)row * columns + column;
-      real one = gradient[at];
-      if (y) made[at] = one = activate_backward(activation, alpha, one, y[at]);
-      sum += one;
+  for (int begin = blockIdx.x * WARP; begin < columns; begin += gridDim.x * WARP) {
+    int column = begin + threadIdx.x;
+    real sum = 0;
+    if (column < columns)
+      for (int row = start + threadIdx.y; row < stop; row += 8) {
+        long long at = (long long)row * columns + column;
+        real one = gradient[at];
+        if (y) made[at] = one = activate_backward(activation, alpha, one, y[at]);
+        sum += one;
+      }
+    parts[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();  // every row of threads has its sum
+    if (threadIdx.y == 0 && column < columns) {
+      for (int i = 1; i < 8; i++) sum += parts[i][threadIdx.x];
+      sums[(long long)blockIdx.y * columns + column] = sum;
     }
-  parts[threadIdx.y][threadIdx.x] = sum;
-  __syncthreads();  // every row of threads has its sum
-  if (threadIdx.y == 0 && column < columns) {
-    for (int i = 1; i < 8; i++) sum += parts[i][threadIdx.x];
-    sums[(long long)blockIdx.y * columns + column] = sum;
+    __syncthreads();  // the sums were read: those of the next columns may be written
   }
 }

@@ -36,7 +36,7 @@ extern "C" __global__ void __launch_bounds__(1024) sigmoid_binary_cross_entropy_
     if (gradient) gradient[i] = (likely - target) * share;
   }
   loss = over_block<Add>(loss, 0.0);
-  if (threadIdx.x == 0) {
+  if (thread() == 0) {
     if (gridDim.x == 1) *total = loss;
     else parts[blockIdx.x] = loss;
   }
@@ -55,7 +55,7 @@ extern "C" __global__ void __launch_bounds__(1024) squared_error_all(
     if (gradient) gradient[i] = 2 * off * share;
   }
   loss = over_block<Add>(loss, 0.0);
-  if (threadIdx.x == 0) {
+  if (thread() == 0) {
     if (gridDim.x == 1) *total = loss;
     else parts[blockIdx.x] = loss;
   }

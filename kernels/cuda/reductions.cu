@@ -24,11 +24,13 @@ extern "C" __global__ void __launch_bounds__(256) max_strided(
 // x: (rows, columns) -> sums: (blocks down the rows, columns), of `chunk` rows each.
 extern "C" __global__ void __launch_bounds__(256) sum_columns(
     const real* x, real* sums, long long rows, int columns, int chunk, real scale) {
-  int column = blockIdx.x * WARP + threadIdx.x;
   long long start = (long long)blockIdx.y * chunk, stop = min(start + chunk, rows);
-  real sum = over_column(x, start, stop, columns, column);
-  if (threadIdx.y == 0 && column < columns)
-    sums[(long long)blockIdx.y * columns + column] = sum * scale;
+  for (int begin = blockIdx.x * WARP; begin < columns; begin += gridDim.x * WARP) {
+    int column = begin + threadIdx.x;
+    real sum = over_column(x, start, stop, columns, column);
+    if (threadIdx.y == 0 && column < columns)
+      sums[(long long)blockIdx.y * columns + column] = sum * scale;
+  }
 }
 
 // x: (rows, columns) -> y: (rows,), a team for each row.
@@ -59,7 +61,7 @@ extern "C" __global__ void __launch_bounds__(256) sum_parts(
   double sum = 0;
   for (long long i = first(); i < n; i += stride()) sum += x[i];
   sum = over_block<Add>(sum, 0.0);
-  if (threadIdx.x == 0) parts[blockIdx.x] = sum;
+  if (thread() == 0) parts[blockIdx.x] = sum;
 }
 
 // The sum of a square of each element, for the norm.
@@ -68,16 +70,16 @@ extern "C" __global__ void __launch_bounds__(256) square_parts(
   double sum = 0;
   for (long long i = first(); i < n; i += stride()) sum += (double)x[i] * x[i];
   sum = over_block<Add>(sum, 0.0);
-  if (threadIdx.x == 0) parts[blockIdx.x] = sum;
+  if (thread() == 0) parts[blockIdx.x] = sum;
 }
 
 // parts: (count,) -> total: (1,), by one block.
 extern "C" __global__ void __launch_bounds__(256) join_parts(
     const double* parts, real* total, int count, double scale) {
   double sum = 0;
-  for (int i = threadIdx.x; i < count; i += blockDim.x) sum += parts[i];
+  for (int i = thread(); i < count; i += threads()) sum += parts[i];
   sum = over_block<Add>(sum, 0.0);
-  if (threadIdx.x == 0) *total = sum * scale;
+  if (thread() == 0) *total = sum * scale;
 }
 
 // The first column of the largest element of each row; NaN is the largest.

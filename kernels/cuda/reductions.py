@@ -7,7 +7,7 @@ from typing import Any
 from ..op import Attrs, Specs
 from ..rules import normal_axes
 from .arrays import Array, Out, dtype_of, empty, line, size
-from .launch import THREADS, WARP, flat, launch, teams
+from .launch import THREADS, WARP, flat, launch, recorder, teams
 from .rows import MOST_PARTS, join
 
 CHUNK = 256  # rows of which a block adds up columns
@@ -69,6 +69,8 @@ def total(x: Array, out: Array, scale: float = 1.0) -> None:
 
 def chunks(rows: int) -> tuple[int, int]:
     """How many blocks add up columns, and so many rows of each."""
+    if recorder() is not None:
+        return 1, rows
     chunk = max(CHUNK, -(-rows // MOST_DOWN))
     return -(-rows // chunk), chunk
 

@@ -52,7 +52,7 @@ extern "C" __global__ void __launch_bounds__(1024) softmax_cross_entropy_rows(
     for (int c = threadIdx.x; c < columns; c += blockDim.x)
       largest = Largest::join(largest, at[c] + (bias ? bias[c] : 0));
     largest = over_team<Largest>(largest, -infinite<real>());
-    for (int c = threadIdx.x; c < columns; c += blockDim.x) 
+    for (int c = threadIdx.x; c < columns; c += blockDim.x)
       sum += exp(at[c] + (bias ? bias[c] : 0) - largest);
     sum = over_team<Add>(sum, real(0));
     real beside = log(sum);
@@ -67,7 +67,7 @@ extern "C" __global__ void __launch_bounds__(1024) softmax_cross_entropy_rows(
     loss += own;
   }
   loss = over_block<Add>(loss, 0.0);
-  if (threadIdx.x == 0 && threadIdx.y == 0) {
+  if (thread() == 0) {
     if (gridDim.x == 1) *total = loss;
     else parts[blockIdx.x] = loss;
   }

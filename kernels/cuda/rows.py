@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array, Out, dtype_of, empty, line, matrix, size, whole_numbers
-from .launch import THREADS, WARP, flat, launch, teams
+from .launch import THREADS, WARP, flat, launch, recorder, teams
 
 ONE_BLOCK = 8192  # elements up to which a loss is one launch of one block
 MOST_PARTS = 1024
@@ -148,9 +148,9 @@ def squared_error(
     join(parts, total)
 
 
-def _along(count: int) -> tuple[tuple[int], tuple[int]]:
+def _along(count: int) -> tuple[tuple[int], tuple[int, ...]]:
     """Blocks and threads where a loss is added up over elements: one block for few."""
-    if count <= ONE_BLOCK:
+    if count <= ONE_BLOCK and recorder() is None:
         return (1,), (min(WARP * max(-(-count // WARP), 1), 1024),)
     (blocks,), threads = flat(count)
     return (min(blocks, MOST_PARTS),), threads

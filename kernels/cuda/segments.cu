@@ -46,7 +46,7 @@ extern "C" __global__ void __launch_bounds__(256) shorten(
     double maximum, const bool* going) {
   if (stopped(going)) return;
   double sum = 0;
-  for (int i = threadIdx.x; i < count; i += blockDim.x) sum += squares[i];
+  for (int i = thread(); i < count; i += threads()) sum += squares[i];
   sum = over_block<Add>(sum, 0.0);
   double share = maximum / (sqrt(sum) + 1e-6);
   real factor = share > 1 ? 1.0 : share;  // NaN stays

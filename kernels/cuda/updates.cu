@@ -76,7 +76,7 @@ struct Corrections {
 
 __device__ Corrections corrections(double rate, long long step, double beta1, double beta2) {
   __shared__ double kept[2];  // of the mean, of the mean square
-  if (threadIdx.x < 2) kept[threadIdx.x] = 1 - pow(threadIdx.x ? beta2 : beta1, (double)step);
+  if (thread() < 2) kept[thread()] = 1 - pow(thread() ? beta2 : beta1, (double)step);
   __syncthreads();  // both are there
   return {rate / kept[0], 1 / sqrt(kept[1])};
 }
@@ -141,7 +141,7 @@ extern "C" __global__ void __launch_bounds__(256) nadam(
   real* const to[] = {p_to, mean_to, square_to};
   long long at = number(step, step_at), place = at < known ? at : known;
   double size = number(rate, rate_at), product = 1;
-  for (long long i = 1 + threadIdx.x; i <= place; i += blockDim.x)
+  for (long long i = 1 + thread(); i <= place; i += threads())
     product *= warmed(i, beta1, decay);
   product = over_block<Multiply>(product, 1.0) * pow(beta1, (double)(at - place));
   double ahead = warmed(at + 1, beta1, decay);

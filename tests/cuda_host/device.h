@@ -22,6 +22,7 @@ EXPORTED extern Dim threadIdx, blockIdx, blockDim, gridDim;
 EXPORTED void block_barrier();
 EXPORTED unsigned long long exchanged(unsigned mask, unsigned long long value, int source);
 EXPORTED int lane();
+EXPORTED void* shared_by_block();
 
 inline void __syncthreads() { block_barrier(); }
 template <class T> T __shfl_sync(unsigned mask, T value, int source) {

@@ -18,7 +18,8 @@ Dim threadIdx, blockIdx, blockDim, gridDim;
 
 namespace {
 enum State { RUNS, AT_BLOCK, AT_WARP, DONE };
-enum Fault { NONE, BARRIER, LANE, ALIGNMENT };
+enum Fault { NONE, BARRIER, LANE, ALIGNMENT, SHARED };
+const int FENCE = 256;
 const int STACK = 1 << 16, WARP = 32;
 
 struct Fiber {
@@ -34,6 +35,12 @@ int now, fault;
 void (*body)(void**);
 void** arguments;
 unsigned long long slots[1024];
+std::vector<unsigned char> dynamic;  // shared memory whose size a launch says, between fences
+unsigned char* inside;
+
+bool fenced(const unsigned char* from, const unsigned char* to) {
+  return std::all_of(from, to, [](unsigned char one) { return one == 0xff; });
+}
 
 void wait(State state, unsigned mask) {
   fibers[now].state = state;
@@ -120,6 +127,8 @@ bool run_block(int threads, std::vector<int>& warps, std::vector<int>& lanes, bo
 }
 }  // namespace
 
+void* shared_by_block() { return inside; }
+
 void block_barrier() { wait(AT_BLOCK, 0); }
 
 unsigned long long exchanged(unsigned mask, unsigned long long value, int source) {
@@ -151,6 +160,10 @@ extern "C" int launch(const unsigned* sizes, void (*kernel)(void**), void** give
   fault = NONE;
   int threads = blockDim.x * blockDim.y * blockDim.z;
   if ((int)fibers.size() < threads) fibers.resize(threads);
+  int asked = sizes[6];
+  dynamic.assign(asked + 3 * FENCE, 0xff);
+  inside = dynamic.data() + FENCE;
+  inside += -(unsigned long long)inside % 16;
   std::vector<int> warps, lanes;
   for (int warp = 0; warp < threads; warp += WARP) warps.push_back(warp);
   for (int i = 0; i < WARP; i++) lanes.push_back(i);
@@ -167,10 +180,14 @@ extern "C" int launch(const unsigned* sizes, void (*kernel)(void**), void** give
     blockIdx = {block % gridDim.x, block / gridDim.x % gridDim.y,
                 block / (gridDim.x * gridDim.y)};
     memset(shared, 0xff, shared_bytes);
+    memset(inside, 0xff, asked);
     if (!run_block(threads, warps, lanes, order & 2, order > 3 ? &generator : nullptr)) {
       fibers.clear();
       return fault;
     }
+    if (!fenced(dynamic.data(), inside) ||
+        !fenced(inside + asked, dynamic.data() + dynamic.size()))
+      return SHARED;
   }
   return NONE;
 }

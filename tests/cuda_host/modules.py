@@ -18,9 +18,11 @@ FAULTS = {
     1: "a barrier or a shuffle that not all of its threads reach",
     2: "a shuffle from a lane outside of its mask",
     3: "a load or a store at an address that is not aligned",
+    4: "a write outside of the memory that its threads share",
 }
 ORDERS = tuple(range(12))  # see engine.cpp: 2, 3, 6, 7, 10 and 11 are greedy, from 4 on shuffled
 THREADS = 1024
+SHARED = "extern __shared__ double2 shared_memory[];"
 
 
 class State:
@@ -49,6 +51,7 @@ class RawModule:
         self.entries = {entry.name: entry for entry in entries(code)}
         compiling.engine()
         calls = "".join(_call(entry) for entry in self.entries.values())
+        code = code.replace(SHARED, "double2* shared_memory = (double2*)shared_by_block();")
         text = f'#include "device.h"\n{code}\n{BOUNDS}{calls}'
         flags = [o for o in options if o.startswith("-D")]
         path = compiling.library(text, *flags, "-fvisibility=hidden", *compiling.alignment())
@@ -92,11 +95,11 @@ class RawKernel:
         self, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], *,
         shared_mem: int = 0,
     ) -> None:  # fmt: skip
-        assert shared_mem == 0
-        self.prepared(grid, block, args)()
+        self.prepared(grid, block, args, shared_mem)()
 
     def prepared(
-        self, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any]
+        self, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any],
+        shared_mem: int = 0,
     ) -> Callable[[], None]:
         """What does a launch, now or later, with the arguments as they are now.
 
@@ -108,7 +111,7 @@ class RawKernel:
         assert min(grid) > 0, f"{name}: {grid} blocks"
         cells = [self._cell(p, arg) for p, arg in zip(taken, args, strict=True)]
         pointers = (ctypes.c_void_p * len(cells))(*(cell.ctypes.data for cell in cells))
-        sizes = (ctypes.c_uint * 6)(*(*grid, 1, 1)[:3], *(*block, 1, 1)[:3])
+        sizes = (ctypes.c_uint * 7)(*(*grid, 1, 1)[:3], *(*block, 1, 1)[:3], shared_mem)
         arrays = [weakref.ref(a) for a in args if isinstance(a, Array)]
 
         def run(held: Any = (cells, pointers, sizes)) -> None:

@@ -51,6 +51,17 @@ class RawKernel:
 
     def __init__(self, inside: modules.RawKernel) -> None:
         self._inside, self.name = inside, inside.entry.name
+        self._shared = machine.SHARED
+
+    @property
+    def max_dynamic_shared_size_bytes(self) -> int:
+        return self._shared
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size: int) -> None:
+        if size > machine.SHARED_OPTIN:
+            raise CUDARuntimeError(f"cudaErrorInvalidValue: {size} bytes of shared memory")
+        self._shared = size
 
     def load(self) -> None:
         """On the current device, at its first use there."""
@@ -63,8 +74,11 @@ class RawKernel:
         self, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], *,
         shared_mem: int = 0,
     ) -> None:  # fmt: skip
-        if shared_mem:
-            raise NotImplementedError("the fake's kernels say themselves what they share")
+        if shared_mem > self._shared:
+            raise CUDARuntimeError(
+                f"[{self.name}] cudaErrorInvalidValue: {shared_mem} bytes of shared memory, of"
+                f" {self._shared} that it asked for"
+            )
         self.load()
         reads: list[Any] = []
         writes: list[Any] = []
@@ -73,7 +87,7 @@ class RawKernel:
             value = values(one, self.name, reads if parameter.constant else writes)
             given.append(value.view(Array) if isinstance(one, ndarray) else value)
         with _turn:
-            ready = self._inside.prepared(grid, block, given)
+            ready = self._inside.prepared(grid, block, given, shared_mem)
         pieces = {id(piece): piece for piece in (*reads, *writes)}.values()
         chunks = [weakref.ref(piece.chunk) for piece in pieces]
         ends = [] if machine.capturing() else [piece.end() for piece in pieces]

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 DEVICES = 2
+SHARED, SHARED_OPTIN = 48 << 10, 227 << 10  # bytes of a block, and those of a kernel that asks
 counts: Counter[str] = Counter()  # launches, uploads, downloads, waits, allocations, graphs
 log: list[list[str]] = []  # lists that hear the name of every launch, recorded ones included
 _tickets = itertools.count(1)
@@ -83,6 +84,10 @@ class Device:
     @property
     def compute_capability(self) -> str:
         return "90"
+
+    @property
+    def attributes(self) -> dict[str, int]:
+        return {"MaxSharedMemoryPerBlock": SHARED, "MaxSharedMemoryPerBlockOptin": SHARED_OPTIN}
 
 
 current = device
