@@ -24,11 +24,11 @@ SHORT = 4096  # elements of a range that is kept
 class Capturable:
     """CuPy for one stream of one device, which are current where its functions are called.
 
-    All names are CuPy's, but for those that are written out here.
+    All names are CuPy's, but for those that are written out here. precision: see `Products`.
     """
 
-    def __init__(self, cupy: Any, stream: Any) -> None:
-        self._cupy, self._stream = cupy, stream
+    def __init__(self, cupy: Any, stream: Any, precision: str | None = None) -> None:
+        self._cupy, self._stream, self._precision = cupy, stream, precision
         self._kept: dict[Any, Array] = {}  # constants of the device
         # Constants of the host that nobody writes, uploaded once; by their identity.
         self._constants: dict[int, tuple[weakref.ref[np.ndarray], Array]] = {}
@@ -77,7 +77,7 @@ class Capturable:
     @cached_property
     def products(self) -> Products:
         """What multiplies matrices."""
-        return Products(self._cupy, self._stream)
+        return Products(self._cupy, self._stream, self._precision)
 
     def matmul(self, a: Array, b: Array) -> Array:
         """a @ b; see `Products`."""

@@ -129,6 +129,20 @@ class Backend(Device):
         """
         return None
 
+    def computing(self, precision: str) -> Backend:
+        """The same device, which rounds the factors of its products of float32 to less.
+
+        precision: "tf32" or "bfloat16". Raises: BadInput where it does not.
+        """
+        if precision in self.precisions:
+            raise NotImplementedError(f"{self.name} says that it computes in {precision}")
+        can = ", ".join(map(repr, self.precisions))
+        raise BadInput(
+            f"precision={precision!r}: this device multiplies in"
+            f" {can or 'float32 and float64 alone'}; use None, or backend='cuda' on a GPU of"
+            " compute capability 8.0 or more with 'tf32' or 'bfloat16'"
+        )
+
     def variants(self) -> Mapping[str, Mapping[str, Kernel]]:
         """Ways of computing, slowest first, each with its kernels by operation: for benchmarks.
 

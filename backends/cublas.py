@@ -2,7 +2,9 @@
 
 Five functions of the library that CuPy has loaded anyway, through ctypes. A handle belongs to one
 stream and has a workspace of its own, so that a captured product allocates nothing. float32 is
-computed in float32: TF32 is off, whatever CUPY_TF32 says.
+computed in float32: TF32 is off, whatever CUPY_TF32 says, unless it was asked for.
+
+A bfloat16 is kept as the 16 bits that it is: a kernel here makes them, and cuBLAS reads them.
 """
 
 from __future__ import annotations
@@ -14,10 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.cuda.arrays import line
+from ..kernels.cuda.launch import flat, launch
 from .device import Array
 
 N, T = 0, 1  # cublasOperation_t
 KINDS = {"float32": (0, 68, ctypes.c_float), "float64": (1, 70, ctypes.c_double)}
+BFLOAT16, FAST_TF32 = 14, 77  # cudaDataType_t, cublasComputeType_t
 DEFAULT_MATH, DEFAULT_ALGORITHM = 0, -1
 WORKSPACE = 32 * 2**20  # bytes: what NVIDIA recommends for Hopper; 4 MiB do elsewhere
 
@@ -54,11 +59,13 @@ def library() -> Any:
 class Products:
     """Products on one stream of one device; made with both of them current.
 
-    xp: CuPy. stream: its stream, which all arrays must be used on.
+    xp: CuPy. stream: its stream, which all arrays must be used on. precision: what the factors of
+    products of float32 are rounded to, "tf32" or "bfloat16", or None; they are added up in float32.
+    The product of two vectors is not rounded: it is a sum, such as that of a norm.
     """
 
-    def __init__(self, xp: Any, stream: Any) -> None:
-        self.xp, self.library = xp, library()
+    def __init__(self, xp: Any, stream: Any, precision: str | None = None) -> None:
+        self.xp, self.library, self.precision = xp, library(), precision
         self.handle = POINTER()
         self.workspace = xp.empty((WORKSPACE,), dtype=xp.uint8)
         self._call("cublasCreate_v2", ctypes.byref(self.handle))
@@ -119,14 +126,29 @@ class Products:
         """Row-major, it is the product of the transposed factors, the other way round."""
         (m, k), n = a.shape, b.shape[1]
         kind, compute, number = KINDS[str(a.dtype)]
+        given = kind
+        if self.precision and str(a.dtype) == "float32" and max(m, n) > 1:
+            if self.precision == "tf32":
+                compute = FAST_TF32
+            else:
+                given, a, b = BFLOAT16, self._rounded(a), self._rounded(b)
         a, turned_a, step_a = self._seen(a)
         b, turned_b, step_b = self._seen(b)
         one, zero = number(1), number(0)
         self._call(
             "cublasGemmEx", self.handle, turned_b, turned_a, n, m, k, ctypes.addressof(one),
-            b.data.ptr, kind, step_b, a.data.ptr, kind, step_a, ctypes.addressof(zero),
+            b.data.ptr, given, step_b, a.data.ptr, given, step_a, ctypes.addressof(zero),
             out.data.ptr, kind, n, compute, DEFAULT_ALGORITHM,
         )  # fmt: skip
+
+    def _rounded(self, x: Array) -> Array:
+        """A matrix as bfloat16, in the order in which it lies."""
+        if not x.flags.c_contiguous and x.T.flags.c_contiguous:
+            return self._rounded(x.T).T
+        x = line(x)
+        out = self.xp.empty(x.shape, dtype=self.xp.uint16)
+        launch("round_to_bfloat16", "float32", *flat(x.size), x, out, x.size)
+        return out
 
     def _seen(self, x: Array) -> tuple[Array, int, int]:
         """A matrix as cuBLAS takes it: how it lies, and from where to where its lines go.

@@ -41,6 +41,8 @@ class CupyBackend(Backend):
 
     def __init__(self, index: int = 0, graphs: bool = True, persistent: bool = True) -> None:
         super().__init__(index)
+        self.precision: str | None = None
+        self._others: dict[str, CupyBackend] = {}  # by precision
         self._cupy = _import()
         self._device = self._cupy.cuda.Device(index)
         with self._device:
@@ -94,6 +96,26 @@ class CupyBackend(Backend):
         except Exception as error:
             return Obstacle(f"CuPy cannot run a kernel: {_first_line(error)}", INSTALL)
         return None
+
+    @property
+    def precisions(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Those that the GPU has units for."""
+        return ("tf32", "bfloat16") if int(self._device.compute_capability) >= 80 else ()
+
+    def computing(self, precision: str) -> Backend:
+        """See `Backend.computing`; device, stream and memory are the same."""
+        if precision == self.precision:
+            return self
+        if precision not in self.precisions:
+            return super().computing(precision)
+        if precision not in self._others:
+            other = object.__new__(type(self))
+            other.__dict__.update(self.__dict__)
+            other.__dict__.pop("_kernels", None)  # whose products are those of the first
+            other.precision, other.persistent = precision, False
+            other._xp = Capturable(self._cupy, self.stream, precision)
+            self._others[precision] = other
+        return self._others[precision]
 
     @property
     def xp(self) -> Any:

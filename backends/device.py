@@ -21,6 +21,7 @@ class Device(ABC):
     functional: arrays cannot be written; every operation returns new ones.
     dtypes: the floating dtypes it computes in.
     index: the device's number, from 0, where a machine has several.
+    precisions: what it can round the factors of products to, "tf32" or "bfloat16".
     least_flops: the work of a training step, in floating-point operations, from which "auto" takes
         it; below, starting work costs more than doing it.
     """
@@ -28,6 +29,7 @@ class Device(ABC):
     name: str = ""
     functional: bool = False
     dtypes: tuple[str, ...] = ("float32", "float64")
+    precisions: tuple[str, ...] = ()
     least_flops: float = 0.0
 
     def __init__(self, index: int = 0) -> None:

@@ -52,7 +52,9 @@ class Sequential:
     backend: see `lm.get_backend`; "auto" leaves the choice to `use_backend`, then LAMINA_BACKEND,
         then the first available of cupy, numba, numpy; when training begins, the CPU for steps too
         small for a GPU, or what was measured to win (LAMINA_AUTO=measured).
-    dtype: "float32" or "float64". precision: reserved for devices that compute in less; None.
+    dtype: "float32" or "float64". precision: of the factors of products, for dtype float32 on a
+        GPU from compute capability 8.0 on: "tf32" (10 bits behind the point) or "bfloat16" (7);
+        None for float32. Sums, weights and all else are float32. It is not saved with the model.
     seed: keys initial weights, order of rows and dropout; None draws one, kept in `model.seed`.
 
     Several threads may evaluate, predict, ask for gradients and save at once; each sees the weights
@@ -68,6 +70,7 @@ class Sequential:
     optimizer = Kept[optimizers.Optimizer]()
     metrics = Kept[tuple[row_metrics.Metric | measures.Whole, ...]]()
     dtype = Kept[str]()
+    precision = Kept["str | None"]()
     seed = Kept[int]()
     backend = Kept[Backend]()
     backend_reason = Kept[str]()
@@ -105,10 +108,8 @@ class Sequential:
             raise BadInput(f"two of the loss and the metrics are named {twice!r}: rename one")
         if dtype not in FLOATS:
             raise unknown("dtype", dtype, FLOATS)
-        if precision is not None:
-            raise BadInput(f"precision={precision!r}: no backend here computes in it; use None")
         seed = inputs.seed_of(seed)
-        self.session = Session(layers, lowered, rule, watched, dtype, seed, backend)
+        self.session = Session(layers, lowered, rule, watched, dtype, seed, backend, precision)
         self.stop_training = False
         self.history: History | None = None
         self.told_custom = False  # whether save has said what load will need

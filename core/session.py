@@ -44,11 +44,18 @@ from .weights import by_layer, laid_out, replace_all
 Kind = Literal["train", "gradients", "evaluate", "predict"]
 
 
-def select_for(dtype: str, choice: Choice) -> Selection:
-    """The backend for a choice, "auto" leaving it to the later ones; it must know the dtype."""
+def select_for(dtype: str, choice: Choice, precision: str | None = None) -> Selection:
+    """The backend for a choice, "auto" leaving it to the later ones; it must know the dtype.
+
+    precision: of products, see `Sequential`. Raises: BadInput where the backend has none such.
+    """
     chosen = preferred(choice)
     check_dtype(chosen.backend, "Sequential", Spec((1,), dtype))
-    return chosen
+    if precision is None:
+        return chosen
+    if dtype != "float32":
+        raise BadInput(f"precision={precision!r} is for products of float32, not of {dtype}")
+    return Selection(chosen.backend.computing(precision), chosen.why, False)
 
 
 def means(control: Control) -> dict[str, float]:
@@ -76,6 +83,7 @@ class Session:
         dtype: str,
         seed: int,
         backend: Choice,
+        precision: str | None = None,
     ) -> None:
         self.layers, self.loss, self.optimizer, self.metrics = layers, loss, optimizer, metrics
         self.dtype, self.seed = dtype, seed
@@ -88,7 +96,8 @@ class Session:
         self._graphs: dict[bool, ForwardGraph] = {}
         # Bindings that nobody uses now, by what they run and over which columns.
         self._free: dict[tuple[Kind, int, int, tuple[str, ...]], list[Binding]] = {}
-        chosen = select_for(dtype, backend)
+        self.precision = precision
+        chosen = select_for(dtype, backend, precision)
         self.backend, self.backend_reason = chosen.backend, chosen.why
         self._undecided = chosen.open
         self.training, self._building = Training(), threading.Lock()
@@ -104,7 +113,10 @@ class Session:
         self.training, self._building = Training(), threading.Lock()
         if self.backend.name != was_on:
             self.backend_reason = f"auto: {was_on}, where it was pickled, cannot run here"
+            self.precision = None  # and what else runs computes in float32
             check_dtype(self.backend, "Sequential", Spec((1,), self.dtype))
+        if self.precision is not None:
+            self.backend = self.backend.computing(self.precision)
         if self.features is not None:
             self._graphs = self._traced(self.features)
 
@@ -113,7 +125,7 @@ class Session:
     def choose(self, choice: Choice) -> None:
         """Moves to the device of a choice. Raises: ModelBusy."""
         with self.training:
-            self.adopt(select_for(self.dtype, choice))
+            self.adopt(select_for(self.dtype, choice, self.precision))
 
     def adopt(self, chosen: Selection) -> None:
         """Takes a backend, and moves to it what there is."""

@@ -84,9 +84,9 @@ CATALOGUE: dict[str, tuple[Act, type[Exception], str]] = {
     ),
     "metric named loss": (lambda b: model(b, metrics=(loss,)), lm.BadInput, "'loss'"),
     "precision": (
-        lambda b: model(b, precision="tf32"),
+        lambda b: model(b, dtype="float32", precision="tf32"),
         lm.BadInput,
-        "precision='tf32': no backend here computes in it",
+        " multiplies in float32 and float64 alone",
     ),
     "loss a number": (
         lambda b: model(b, loss=3),

@@ -75,7 +75,7 @@ def parts(out: Path, root: Path, rehearsed: bool = False) -> list[Part]:
     def sanitized(tool: str) -> Part:
         words = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9"]
         if rehearsed:
-            return Part(f"{tool} without its tool", module("three_steps"), 25)
+            return Part(f"{tool}-alone", module("three_steps"), 25)
         return Part(tool, [*words, *module("three_steps")], 25, "compute-sanitizer", 15)
 
     return [

@@ -20,6 +20,7 @@ from .sources import Entry, Parameter, Source, file_of, source
 Array = Any
 DTYPES = {
     "float": "float32", "double": "float64", "int": "int32", "unsigned": "uint32",
+    "unsigned short": "uint16",
     "long long": "int64", "unsigned long long": "uint64", "bool": "bool",
 }  # fmt: skip
 THREADS = 256

@@ -12,7 +12,7 @@ from .expressions import TYPES
 
 FILES = (
     "layers", "reductions", "rows", "losses", "indices", "dropout", "updates", "segments",
-    "control", "naive",
+    "control", "rounding", "naive",
 )  # fmt: skip
 HERE = Path(__file__).parent
 _KERNEL = re.compile(

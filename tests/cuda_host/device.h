@@ -46,6 +46,11 @@ inline float __int_as_float(int word) {
   memcpy(&made, &word, 4);
   return made;
 }
+inline unsigned __float_as_uint(float x) {
+  unsigned word;
+  memcpy(&word, &x, 4);
+  return word;
+}
 inline double __longlong_as_double(long long word) {
   double made;
   memcpy(&made, &word, 8);

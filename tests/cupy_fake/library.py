@@ -15,8 +15,9 @@ from . import machine, memory
 from .array import flushed
 from .functions import product
 
-KINDS = {0: np.float32, 1: np.float64}
-COMPUTE = {0: 68, 1: 70}
+KINDS = {0: np.float32, 1: np.float64, 14: np.uint16}
+# Of a, b, c, and what is computed in: float32 also in TF32, and of bfloat16.
+KNOWN = {(0, 0, 0, 68), (0, 0, 0, 77), (1, 1, 1, 70), (14, 14, 0, 68)}
 INVALID = 7  # CUBLAS_STATUS_INVALID_VALUE
 
 
@@ -75,7 +76,7 @@ def _gemm(
     step_c: int, compute: int, algorithm: int,
 ) -> int:  # fmt: skip
     one = _handles[handle]
-    if min(m, n, k) < 1 or not kind_a == kind_b == kind_c or compute != COMPUTE[kind_c]:
+    if min(m, n, k) < 1 or (kind_a, kind_b, kind_c, compute) not in KNOWN:
         return INVALID
     here = machine.stream()
     if one.stream != here.ptr or one.device != machine.device():
@@ -94,12 +95,23 @@ def _gemm(
 
     def work() -> None:
         with np.errstate(all="ignore"):
-            out[...] = flushed(product(left, right))
+            out[...] = flushed(product(*(factor(x, compute) for x in (left, right))))
         fence("cublasGemmEx")
 
     used = memory.at(one.workspace[0], one.workspace[1], "workspace")
     machine.do("cublas", work, [of_a, of_b], [of_c, used])
     return 0
+
+
+def factor(x: np.ndarray, compute: int) -> np.ndarray:
+    """What is multiplied: bfloat16 as the numbers that it is, rounded for TF32 or as it is."""
+    if x.dtype == np.uint16:
+        return (x.astype(np.uint32) << 16).view(np.float32)
+    if compute != 77:
+        return x
+    bits = np.ascontiguousarray(x).view(np.uint32)
+    rounded = (bits + np.uint32(0xFFF) + (bits >> 13 & 1)) & np.uint32(0xFFFFE000)
+    return np.where(np.isfinite(x), rounded.view(np.float32), x)
 
 
 WORK: dict[str, Callable[..., int]] = {
