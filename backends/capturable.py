@@ -77,7 +77,8 @@ class Capturable:
     @cached_property
     def products(self) -> Products:
         """What multiplies matrices."""
-        return Products(self._cupy, self._stream, self._precision)
+        with self._shared():  # its workspace outlasts whoever asks first
+            return Products(self._cupy, self._stream, self._precision)
 
     def matmul(self, a: Array, b: Array) -> Array:
         """a @ b; see `Products`."""

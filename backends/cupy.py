@@ -32,8 +32,11 @@ class CupyBackend(Backend):
 
     index: its number. graphs: whether steps are captured; else each is launched piece by piece,
     with the same numbers. persistent: whether, where steps are captured, the small ones of a run
-    are one launch of one block instead, with the same numbers but for rounding. All work goes to one stream, which does not wait for others: a captured
-    step and an upload beside it would race. One thread at a time asks it for something.
+    are one launch of one block instead, with the same numbers but for rounding. precision: what
+    factors of products are rounded to, see `computing`.
+
+    All work goes to one stream, which does not wait for others: a captured step and an upload
+    beside it would race. One thread at a time asks it for something.
     """
 
     name = "cupy"

@@ -27,7 +27,7 @@ from .contract import Backend
 from .control_block import COUNTERS, REALS, ControlBlock
 from .device import Array
 from .dispatch import resolve
-from .fused import RegionKernel, compiled
+from .fused import compiled
 from .fused_steps import FusedStepsBinding
 from .measured import step_flops
 from .program import Program, Region

@@ -14,9 +14,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Union
 
-from ..kernels.errors import BackendUnavailable, UnknownName, unknown
+from ..kernels.errors import BackendUnavailable, BadInput, UnknownName, unknown
+from ..kernels.spec import Spec
 from . import measured
 from .contract import Backend
+from .dispatch import check_dtype
 from .registry import ALIASES, BackendStatus, candidates, instance, names, status
 from .threads import apply_environment
 
@@ -101,6 +103,20 @@ def preferred(choice: Choice = None) -> Selection:
     choice, and what is raised: see `select`.
     """
     return select(None if isinstance(choice, str) and choice == "auto" else choice)
+
+
+def select_for(dtype: str, choice: Choice, precision: str | None = None) -> Selection:
+    """The backend for a choice, "auto" leaving it to the later ones; it must know the dtype.
+
+    precision: of products, see `Sequential`. Raises: BadInput where the backend has none such.
+    """
+    chosen = preferred(choice)
+    check_dtype(chosen.backend, "Sequential", Spec((1,), dtype))
+    if precision is None:
+        return chosen
+    if dtype != "float32":
+        raise BadInput(f"precision={precision!r} is for products of float32, not of {dtype}")
+    return Selection(chosen.backend.computing(precision), chosen.why, False)
 
 
 def _apply_threads() -> None:

@@ -18,7 +18,7 @@ from ..backends.contract import Binding
 from ..backends.dispatch import check_dtype
 from ..backends.measured import step_flops
 from ..backends.program import Layout, Program
-from ..backends.selection import Choice, Selection, choose_for, preferred
+from ..backends.selection import Choice, Selection, choose_for, select_for
 from ..backends.state import Casts, Control, DataBlock, State
 from ..kernels.errors import BadInput, NotBuilt
 from ..kernels.spec import ROWS, Spec
@@ -42,20 +42,6 @@ from .tracing import (
 from .weights import by_layer, laid_out, replace_all
 
 Kind = Literal["train", "gradients", "evaluate", "predict"]
-
-
-def select_for(dtype: str, choice: Choice, precision: str | None = None) -> Selection:
-    """The backend for a choice, "auto" leaving it to the later ones; it must know the dtype.
-
-    precision: of products, see `Sequential`. Raises: BadInput where the backend has none such.
-    """
-    chosen = preferred(choice)
-    check_dtype(chosen.backend, "Sequential", Spec((1,), dtype))
-    if precision is None:
-        return chosen
-    if dtype != "float32":
-        raise BadInput(f"precision={precision!r} is for products of float32, not of {dtype}")
-    return Selection(chosen.backend.computing(precision), chosen.why, False)
 
 
 def means(control: Control) -> dict[str, float]:

@@ -79,7 +79,7 @@ def default_interrupt() -> Iterator[None]:
 def _no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests do not depend on what the caller's shell chose, nor on what was measured here.
 
-    A persistent kernel is compiled for each network, which takes seconds: those that want one say so.
+    A persistent kernel is compiled for each network, which takes seconds: who wants one says so.
     """
     from lamina.kernels import thresholds
 

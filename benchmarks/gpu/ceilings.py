@@ -27,7 +27,7 @@ def best(clock: Any, work: Callable[[], object], repeats: int = 5) -> float:
 
 
 def _product(on: Backend, clock: CupyClock, wide: int) -> float:
-    """Seconds of a product of square matrices, through the backend; their rounding is part of it."""
+    """Seconds of a product of square matrices, through the backend, rounding included."""
     square = on.asarray(np.random.default_rng(0).random((wide, wide), dtype=np.float32))
     return best(clock, lambda: on.xp.matmul(square, square))
 
@@ -64,7 +64,9 @@ def main(path: str, wide: int = WIDE, count: int = BYTES) -> None:
     for precision in on.precisions:
         seconds = _product(on.computing(precision), clock, wide)
         found[f"{precision} TFLOP/s"] = flops / seconds / 1e12
-        found[f"a layer in {precision} TFLOP/s"] = 3.0 * flops / _layer(precision, clock, wide) / 1e12
+        found[f"a layer in {precision} TFLOP/s"] = (
+            3.0 * flops / _layer(precision, clock, wide) / 1e12
+        )
         write(path, found)
     flats = [on.zeros(count // 4, "float32") for _ in range(4)]
     found["copy GB/s"] = 2.0 * count / best(clock, lambda: on.assign(flats[0], flats[1])) / 1e9

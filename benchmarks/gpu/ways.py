@@ -16,7 +16,7 @@ from .ceilings import best
 from .clocks import CupyClock
 from .writing import argument, backend, size, write
 
-ROWS, WIDE, CLASSES = *size((1024, 1024), (16, 32)), 10
+ROWS, WIDE, CLASSES = size((1024, 1024, 10), (16, 32, 10))
 
 
 def cases(rows: int, wide: int) -> dict[str, tuple[list[Any], dict[str, Any]]]:

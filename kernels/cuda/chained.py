@@ -120,10 +120,7 @@ class _Kernel:
             self.writer.put("}")
         for one in self._sums("all"):
             self.writer.put(f"sum{one.output} = over_block<Add>(sum{one.output}, 0.0);")
-            self.writer.put(
-                "if (thread() == 0)"
-                f" out{one.output}[blockIdx.x] = sum{one.output};"
-            )
+            self.writer.put(f"if (thread() == 0) out{one.output}[blockIdx.x] = sum{one.output};")
         yield from (f"  {line}" for line in self.writer.lines)
         yield "}"
 

@@ -74,7 +74,7 @@ def launch_from(
     where: Source, kernel: str, grid: Sequence[int], block: Sequence[int], *arguments: Any,
     shared: int = 0,
 ) -> None:  # fmt: skip
-    """Launches a kernel of a source. shared: bytes of memory that each block gets beside its own."""
+    """Launches a kernel of a source. shared: bytes that a block gets beside its own memory."""
     entry, by = where.entries[kernel], recorder()
     taken = checked(entry, where.dtype, arguments)
     if by is not None:

@@ -168,9 +168,7 @@ class Text:
         pairs = zip(entry.parameters, arguments, strict=True)
         self._call(entry.name, [self._argument(p, value) for p, value in pairs])
 
-    def product(
-        self, a: Array, b: Array, out: Array, transpose_a: bool, transpose_b: bool
-    ) -> None:
+    def product(self, a: Array, b: Array, out: Array, transpose_a: bool, transpose_b: bool) -> None:
         """out = a b, of row-major matrices; each factor transposed where it says so."""
         (m, n), k = out.shape, a.shape[0 if transpose_a else 1]
         tile = next((t for t in (4, 2) if -(-m // t) * -(-n // t) >= THREADS), 1)
@@ -229,9 +227,7 @@ class Text:
             made.append(_KERNEL.sub("static __device__ void ", one.text))
         return made
 
-    def _text(
-        self, outside: Sequence[Outside], going: Array, seed: Array, words: int
-    ) -> list[str]:
+    def _text(self, outside: Sequence[Outside], going: Array, seed: Array, words: int) -> list[str]:
         taken = ["const unsigned* image"]
         for one in outside:
             kind = "real" if one.kind == self.dtype and one.copied else TYPES[one.kind]
@@ -246,7 +242,7 @@ class Text:
             f"    {', '.join(taken)}) {{",
             "  extern __shared__ double2 shared_memory[];",
             "  char* memory = (char*)shared_memory;",
-            "  volatile int nothing = 0;  // what a step adds to addresses, so that they are not kept",
+            "  volatile int nothing = 0;  // added to addresses, so that none is kept",
             f"  copy(image, (unsigned*)memory, {words});",
             "  __syncthreads();  // the image is there, and lies under what comes next",
             *(f"  copy({name}, {place}, {count});" for name, place, count in moved),
@@ -267,4 +263,3 @@ class Text:
 def block() -> str:
     """The functions that only kernels which are written down have."""
     return (HERE / "block.cuh").read_text()
-

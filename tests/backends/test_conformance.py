@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import lamina as lm
 import numpy as np
 import pytest
+import support
 from lamina.backends.conformance import LAYOUTS, check
 from lamina.backends.registry import BUILTIN, status
 from lamina.backends.selection import get_backend
 from lamina.core.conformance import PROGRAMS, check_program
-from lamina.kernels import ops
+from lamina.kernels import ops, thresholds
 
 
 def device(name: str):
@@ -69,3 +71,35 @@ def test_layouts_are_made_on_the_device(layout):
     assert bool(failures) is (layout in ("transposed", "strided"))
     assert all(str(f).startswith(f"[relu] float64, {layout}: y") for f in failures)
     assert not check(Elsewhere(), "transpose", "float64", layout)
+
+
+@pytest.mark.cuda
+@pytest.mark.slow
+def test_one_block_trains_as_captured_steps_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A persistent kernel on a GPU, or on its fake; `test_persistent.py` says more of it."""
+    monkeypatch.setattr(thresholds, "PERSISTENT_FLOPS", np.inf)
+    on: Any = lm.get_backend("cupy")
+    found = []
+    for backend in (on, on, type(on)(on.index, persistent=False)):
+        model, x, y = support.variety(backend)
+        model.fit(x, y, epochs=3, batch_size=5, sample_weight=np.linspace(0.1, 2, 23), verbose=0)
+        assert ("persistent" in str(lm.explain(model))) == backend.persistent
+        found.append(model.get_weights())
+    assert support.same(found[0], found[1])
+    for one, other in zip(found[0], found[2], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.cuda
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "off"), [("tf32", 2.0**-10), ("bfloat16", 2.0**-8)])
+def test_products_are_off_by_what_their_factors_are(precision: str, off: float) -> None:
+    on = lm.get_backend("cupy")
+    if precision not in on.precisions:
+        pytest.skip("the GPU has no units for it")
+    a, b = np.random.default_rng(0).standard_normal((2, 130, 130)).astype("float32")
+    on = on.computing(precision)
+    with on.active():
+        made = on.to_numpy(on.xp.matmul(on.asarray(a), on.asarray(b)))
+    exact, bound = a.astype("float64") @ b, np.abs(a) @ np.abs(b)
+    assert (np.abs(made - exact) <= 2.1 * off * bound).all()

@@ -66,9 +66,7 @@ def own_layer_and_loss(backend: Any) -> list[Any]:
 def two_classes(backend: Any) -> list[Any]:
     layers = [lm.Dense(300, "gelu"), lm.Dense(1, "sigmoid")]  # rows longer than a block
     rule = lm.SGD(0.1, momentum=0.9, nesterov=True)
-    model = support.classifier(
-        backend, layers=layers, loss="binary_cross_entropy", optimizer=rule
-    )
+    model = support.classifier(backend, layers=layers, loss="binary_cross_entropy", optimizer=rule)
     return fitted(model, *support.binary(42))
 
 
@@ -95,10 +93,14 @@ def test_one_block_trains_as_captured_steps_do(name: str, device: Any, capturing
     cupy_fake.log.remove(heard)
     assert 2 < Counter(heard)[KERNEL] < 16  # launches, for 15 full batches or 18
     wanted = TRAININGS[name](capturing)
-    for one, other in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-11)
+    agree(found, wanted)
     again = TRAININGS[name](device)
     assert [a.tobytes() for a in again] == [a.tobytes() for a in found]
+
+
+def agree(found: list[Any], wanted: list[Any]) -> None:
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.slow
@@ -189,9 +191,7 @@ def with_dropout(backend: Any) -> list[Any]:
 @pytest.mark.parametrize(
     "fault", [f if f in QUICK else pytest.param(f, marks=pytest.mark.slow) for f in FAULTS]
 )
-def test_a_planted_fault_is_found(
-    fault: str, device: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_planted_fault_is_found(fault: str, device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = with_dropout(device)
     old, new = FAULTS[fault]
     real, seen = Text.kernel, []
@@ -205,8 +205,7 @@ def test_a_planted_fault_is_found(
     monkeypatch.setattr(Text, "kernel", planted)
     found = (AssertionError, RuntimeError, lm.DivergenceError, pytest.fail.Exception)
     with pytest.raises(found):
-        for one, other in zip(with_dropout(device), wanted, strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-11)
+        agree(with_dropout(device), wanted)
     assert any(seen)
 
 

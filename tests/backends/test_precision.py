@@ -117,11 +117,11 @@ def test_a_model_keeps_its_precision_where_it_can(device: Any) -> None:
 def test_what_is_refused(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(lm.BadInput, match="for products of float32, not of float64"):
         support.classifier(device, precision="tf32")
-    with pytest.raises(lm.BadInput, match="precision='half': this .* in 'tf32', 'bfloat16'; use"):
+    with pytest.raises(lm.BadInput, match=r"precision='half': this .* in 'tf32', 'bfloat16'; use"):
         support.classifier(device, dtype="float32", precision="half")
     for name in support.CPU:
         with pytest.raises(lm.BadInput, match="'tf32': this device multiplies in float32"):
             support.classifier(name, dtype="float32", precision="tf32")
     monkeypatch.setattr(cupy_fake.machine.Device, "compute_capability", "75")
-    with pytest.raises(lm.BadInput, match="capability 8.0"):
+    with pytest.raises(lm.BadInput, match=r"capability 8\.0"):
         support.classifier(device, dtype="float32", precision="tf32")

@@ -98,7 +98,10 @@ class RawKernel:
         self.prepared(grid, block, args, shared_mem)()
 
     def prepared(
-        self, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any],
+        self,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        args: Sequence[Any],
         shared_mem: int = 0,
     ) -> Callable[[], None]:
         """What does a launch, now or later, with the arguments as they are now.
