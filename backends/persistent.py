@@ -138,6 +138,9 @@ class BlockBinding(FusedStepsBinding):
     def _numbers(self, row: Array, counters: Array) -> dict[str, Any]:
         return super()._numbers(row, counters) | {"seed": self.seed.reshape(())}
 
+    def _add_up(self, env: list[Any], factors: Array) -> None:
+        raise Unwritten("more sums than one launch adds up")
+
     def chosen(self, rows: int) -> Iterable[Region]:
         """Also single instructions for which there is no other kernel."""
         program = self.program
@@ -215,11 +218,16 @@ def written(program: Program, rows: int, weighted: bool, most: int) -> Persisten
     if program.computed or program.outputs or program.stacked or not program.update:
         return None
     text = Text(program.dtype, most)
-    try:
-        binding = BlockBinding(Block(text), program, rows, weighted)
-        ready = binding._prepare(rows)
-        with recorded(text):
-            binding.steps(ready, inside=True, count=1)
+    try:  # an expression may compute with what is no number, before it is refused
+        with np.errstate(all="ignore"):
+            return _written(text, program, rows, weighted)
     except Unwritten:
         return None
+
+
+def _written(text: Text, program: Program, rows: int, weighted: bool) -> Persistent:
+    binding = BlockBinding(Block(text), program, rows, weighted)
+    ready = binding._prepare(rows)
+    with recorded(text):
+        binding.steps(ready, inside=True, count=1)
     return text.kernel(binding.memory.going, binding.seed)

@@ -81,19 +81,17 @@ def faults(
     options: tuple[str, ...],
     threads: dict[str, int],
     registers: int = 96,
-    spills: int = 0,
 ) -> str:
     """What is wrong with a text for an architecture; "" where nothing is.
 
     threads: the most that a block of each of its kernels has. registers: the most of a thread.
-    spills: bytes that a thread may write for want of them.
     """
     made = compiled(code, architecture, options)
     if not made.succeeded or "warning" in made.log:
         return made.log
     found = []
     for name, most in threads.items():
-        if made.spilled[name] > spills:
+        if made.spilled[name]:
             found.append(f"{name} spills {made.spilled[name]} bytes")
         limit = min(registers, 65536 // most)
         if made.registers[name] > limit:

@@ -209,6 +209,16 @@ def test_a_planted_fault_is_found(fault: str, device: Any, monkeypatch: pytest.M
     assert any(seen)
 
 
+def metric(power: int) -> Any:
+    """A metric of one's own, by another name each."""
+
+    def off(y: Any, p: Any) -> Any:
+        return (p * 0.5) * (power + 1.0)
+
+    off.__name__ = f"off{power}"
+    return off
+
+
 def test_what_one_block_cannot_do_is_captured(device: Any) -> None:
     """No room, an expression, an output that is read, no update: no kernel."""
     one = program()
@@ -216,6 +226,8 @@ def test_what_one_block_cannot_do_is_captured(device: Any) -> None:
     assert persistent.written(one, 8, False, STATIC + 1000) is None
     assert persistent.written(replace(one, outputs={"p": 0}), 8, False, MOST) is None
     assert persistent.written(replace(one, update=()), 8, False, MOST) is None
+    several = ("accuracy", *(metric(k) for k in range(4)))
+    assert persistent.written(program(metrics=several), 8, False, MOST) is None  # sums: five
     with pytest.raises(Unwritten, match="cumsum"):
         persistent.Names().cumsum  # noqa: B018
     wide = program(layers=[lm.Dense(200), lm.Dense(200), lm.Dense(3, "softmax")])
@@ -267,9 +279,11 @@ def test_a_persistent_kernel_compiles(dtype: str, architecture: str) -> None:
     (entry,) = source.entries.values()
     declared = ", ".join(p.declared for p in entry.parameters)
     code = f'{source.code}\nextern "C" __global__ void {entry.name}({declared});\n'
-    threads = {KERNEL: entry.threads}
-    assert nvrtc.faults(code, architecture, source.options, threads, 128, spills=64) == ""
-    made = nvrtc.compiled(source.code, architecture, source.options)
+    made = nvrtc.compiled(code, architecture, source.options)
+    assert made.succeeded
+    assert "warning" not in made.log
+    assert made.spilled[KERNEL] <= 64
+    assert made.registers[KERNEL] <= 128
     (own,) = re.findall(r"(\d+) bytes smem", made.log)
     assert 1000 < int(own) <= STATIC
     shared, some = (len(re.findall(rf"\bld{kind}\.", made.assembly)) for kind in (".shared", ""))
