@@ -109,7 +109,7 @@ class Stored(Table):
     """A table that memory is too small for: columns are read when they are asked for.
 
     source: what gives its columns as c0, c1, ..., in the same order whenever it is asked. exact:
-    only nulls are missing.
+    only nulls are missing. Batches are good until the next one.
     """
 
     def __init__(
@@ -126,6 +126,7 @@ class Stored(Table):
         super().__init__(name, dict.fromkeys(columns), place, hint, notes)  # type: ignore[arg-type]
         self._database, self._source, self._exact = database, source, exact
         self._rows = database.count(source)
+        self._desk: np.ndarray | None = None
 
     @property
     def rows(self) -> int:
@@ -138,13 +139,29 @@ class Stored(Table):
         query = f"SELECT c{self.columns.index(column)} FROM {self._source}"
         return joined([part[0] for part in self._database.stream(query, self._exact)])
 
+    def glance(self, column: str) -> Series:
+        """The same, good until the next glance: numbers are put where the last ones were."""
+        self.check(column)
+        query = f"SELECT c{self.columns.index(column)} FROM {self._source}"
+        if self._desk is None:
+            self._desk = np.empty(self._rows)
+        start, parts = 0, []
+        for (part,) in self._database.stream(query, self._exact, hold=False):
+            if part.kind == "number":
+                self._desk[start : start + len(part)] = part.values
+                start += len(part)
+            else:
+                parts.append(replace(part, values=part.values.copy()))
+        return joined(parts) if parts else Series("number", self._desk[:start], (), self._exact)
+
     def batches(self, columns: Sequence[str]) -> Iterator[tuple[int, Table]]:
         """Tables of consecutive rows with the columns."""
         for column in columns:
             self.check(column)
         told = ", ".join(f"c{self.columns.index(column)}" for column in columns)
-        start = 0
-        for part in self._database.stream(f"SELECT {told} FROM {self._source}", self._exact):
+        start, self._desk = 0, None
+        query = f"SELECT {told} FROM {self._source}"
+        for part in self._database.stream(query, self._exact, hold=False):
             some = dict(zip(columns, part, strict=True))
             yield start, Table(self.name, some, self._behind(start), self.hint)
             start += len(part[0])
@@ -173,9 +190,12 @@ class Database:
         self.connection.execute("SET enable_progress_bar = false")  # it writes among our output
         self.connection.execute("SET enable_external_file_cache = false")  # files are read once
 
-    def stream(self, query: str, exact: bool) -> Iterator[list[Series]]:
-        """The columns of a query's answer, some rows at a time. Raises: what DuckDB does."""
-        for part in stream.batches(self.connection, query):
+    def stream(self, query: str, exact: bool, hold: bool = True) -> Iterator[list[Series]]:
+        """The columns of a query's answer, some rows at a time. Raises: what DuckDB does.
+
+        hold: see `stream.batches`.
+        """
+        for part in stream.batches(self.connection, query, hold):
             yield [_series(column, exact) for column in part]
 
     def gathered(self, query: str, exact: bool, most: float) -> list[list[Series]] | None:
@@ -213,6 +233,8 @@ def _series(column: stream.Column, exact: bool) -> Series:
     """What DuckDB gave as a column."""
     if isinstance(column, list):
         return word_series(column, exact)
+    if isinstance(column, tuple):
+        return Series("word", *column, exact)
     kind = column.dtype.kind
     if kind == "f":
         return Series("number", column, (), exact)

@@ -174,7 +174,7 @@ def _features(
     for start, block in encoding.blocks(table, say=notes.append):
         for rows, x in zip((train, test), made, strict=True):
             first, last = np.searchsorted(rows, (start, start + len(block)))
-            x[first:last] = block[rows[first:last] - start]
+            np.take(block, rows[first:last] - start, 0, x[first:last], "clip")
             forget(x)
     return made[0], made[1]
 

@@ -30,6 +30,7 @@ PACKED = (*dialects.OPENERS,)
 QUERY = re.compile(r"\s*(select|from|with)\s", re.IGNORECASE)
 FRACTIONS = ("DOUBLE", "FLOAT", "DECIMAL", "REAL")
 NUMBERS = ("INT", "FLOAT", "DOUBLE", "DECIMAL", "REAL", "UINT", "HUGE", "UHUGE", "BIGINT")
+WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 
 
 def suffix(path: str) -> str:
@@ -175,15 +176,14 @@ def _typed(name: str, source: str, words: Kept, paths: list[Path]) -> Table:
                 column for column, kind, *_ in told if str(kind).startswith(FRACTIONS)
             )
             kept = words(columns, fractions)
-            chosen = ", ".join(
-                f"{_cast(named(column), str(kind), column in kept)} AS c{at}"
-                for at, (column, kind, *_) in enumerate(told)
-            )
+            cast = [_cast(named(column), str(kind), column in kept) for column, kind, *_ in told]
+            chosen = ", ".join(f"{one} AS c{at}" for at, one in enumerate(cast))
             query = f"SELECT {chosen} FROM {source}"
-            # A Parquet tells its rows, an answer does not until it is read.
-            sure = suffix(str(paths[0])) in PARQUET if paths else False
-            large = sure and database.count(source) * len(columns) * 8 > room()
-            chunks = None if large else database.gathered(query, True, room())
+            stays = bool(paths) and suffix(str(paths[0])) in PARQUET
+            if stays and any(one.endswith("VARCHAR") for one in cast):  # words are made once
+                stays = database.count(source) * len(columns) * 8 > room()
+            # A column of a Parquet is sooner read again than kept.
+            chunks = None if stays else database.gathered(query, True, room())
             if chunks is None:
                 if not paths:  # a query need not give the same rows when it is asked again
                     database.keep(query)
@@ -208,6 +208,8 @@ def _cast(column: str, kind: str, word: bool) -> str:
     base = kind.split("(")[0].upper()
     if kind.endswith("]") or base in ("STRUCT", "MAP", "UNION", "BLOB", "BIT", "GEOMETRY"):
         return f"CASE WHEN {column} IS NULL THEN NULL ELSE 0 END::INTEGER"
+    if word and base in WHOLE:
+        return f"{column}::BIGINT"
     if word and base not in ("DATE", "TIME") and not base.startswith("TIMESTAMP"):
         return f"{column}::VARCHAR"
     if base.startswith(NUMBERS) or base in ("TINYINT", "SMALLINT"):

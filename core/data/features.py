@@ -80,11 +80,6 @@ class Writer:
             filled = np.where(known, values, middle)
             width = out.shape[1] - column.indicator
             out[:, :width] = times.features(filled, column.parts, column.origin, column.clock)
-        elif series.kind == "number" and np.isfinite(series.values.sum()):
-            out[:, 0] = series.values  # all of them known
-            if column.indicator:
-                out[:, 1] = 0.0
-            return
         else:
             values = self.values()
             known = ~np.isnan(values)

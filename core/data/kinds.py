@@ -42,15 +42,17 @@ class Look:
     plan: Plan
     asked: str = ""
 
-    @cached_property
+    @property
     def gone(self) -> int:
         """How many cells are missing."""
-        return len(self.series) - int(self.series.known.sum())
+        return self.series.gone
 
     @cached_property
     def lost(self) -> int:
         """How many cells are missing among those to train on."""
-        return len(self.part) - int(self.series.known[self.part].sum())
+        if not self.gone:
+            return 0
+        return len(self.part) - int(np.count_nonzero(self.series.known[self.part]))
 
     @cached_property
     def used(self) -> np.ndarray:

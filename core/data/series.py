@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,17 @@ class Series:
         if self.kind == "time":
             return np.asarray(~np.isnat(self.values))
         return np.asarray(self.values >= 0)
+
+    @cached_property
+    def finite(self) -> bool:
+        """Whether all cells are finite numbers; of very large ones, whose sum is not, it says no."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.kind == "number" and bool(np.isfinite(self.values.sum()))
+
+    @cached_property
+    def gone(self) -> int:
+        """How many of the cells say nothing."""
+        return 0 if self.finite else len(self) - int(np.count_nonzero(self.known))
 
     def taken(self, rows: np.ndarray | slice) -> Series:
         """Some of the cells."""
@@ -180,9 +192,12 @@ class Table:
         for column in columns:
             self.check(column)
         for start in range(0, self.rows, BATCH):
-            rows = slice(start, start + BATCH)
-            some = {name: self._series[name].taken(rows) for name in columns}
-            yield start, Table(self.name, some, self._behind(start), self.hint)
+            yield start, self.cut(start, BATCH, columns)
+
+    def cut(self, start: int, rows: int, columns: Sequence[str]) -> Table:
+        """So many rows from a start, or what is left of them, of some columns."""
+        some = {name: self._series[name].taken(slice(start, start + rows)) for name in columns}
+        return Table(self.name, some, self._behind(start), self.hint)
 
     def _behind(self, start: int) -> Callable[[int], str]:
         return lambda row: self.place(start + row)

@@ -1,7 +1,7 @@
 """Answers of DuckDB in batches, without holding them whole: over Arrow's C stream interface.
 
 https://arrow.apache.org/docs/format/CStreamInterface.html; DuckDB fills it without any library of
-Arrow's, and columns are views of its memory that are copied once.
+Arrow's, and columns are views of its memory, or copies of them.
 """
 
 from __future__ import annotations
@@ -54,14 +54,21 @@ class _Stream(Structure):
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = c_void_p, [ctypes.py_object, c_char_p]
 
-Column = np.ndarray | list[str | None]
+Column = np.ndarray | list[str | None] | tuple[np.ndarray, tuple[str, ...]]
+SPAN = 1 << 20  # of whole numbers, within which they are counted rather than sorted
 
 
-def batches(connection: DuckDBPyConnection, query: str) -> Iterator[list[Column]]:
+def batches(
+    connection: DuckDBPyConnection, query: str, hold: bool = True
+) -> Iterator[list[Column]]:
     """The columns of an answer, some rows at a time.
 
+    hold: whether columns may be kept; else they are good, and not to be written, until the next are
+    asked for.
+
     Columns of DOUBLE come as float64 with NaN for NULL, of TIMESTAMP as datetime64[us] with NaT, of
-    BOOLEAN as int8 and of INTEGER as int32 with -1 for NULL, of VARCHAR as lists of words and None.
+    BOOLEAN as int8 and of INTEGER as int32 with -1 for NULL, of VARCHAR as lists of words and None,
+    of BIGINT as places in words, -1 for NULL, and the words.
     Raises: what DuckDB does, when it is asked; RuntimeError where it fails later.
     """
     capsule = connection.sql(query).__arrow_c_stream__()
@@ -76,10 +83,13 @@ def batches(connection: DuckDBPyConnection, query: str) -> Iterator[list[Column]
             if not array.release:
                 return
             try:
-                room = _room(array.length * len(formats) * 8)
+                size = array.length * 8
+                room = _room(size * len(formats)) if hold else None
                 yield [
                     _column(
-                        _Array.from_address(array.children[i]), one, room[i * array.length * 8 :]
+                        _Array.from_address(array.children[i]),
+                        one,
+                        None if room is None else room[i * size :],
                     )
                     for i, one in enumerate(formats)
                 ]
@@ -126,8 +136,8 @@ def _gone(array: _Array, length: int) -> np.ndarray | None:
     return np.asarray(bits[array.offset : size] == 0)
 
 
-def _column(array: _Array, format: str, room: np.ndarray) -> Column:
-    """A column, copied into the room."""
+def _column(array: _Array, format: str, room: np.ndarray | None) -> Column:
+    """A column, copied into the room; without one it is a view, unless it has NULLs."""
     length, first = array.length, array.offset
     gone = _gone(array, length)
     if format in ("u", "U"):
@@ -137,18 +147,40 @@ def _column(array: _Array, format: str, room: np.ndarray) -> Column:
             _view(array, 1, np.uint8, (first + length + 7) // 8), bitorder="little"
         )
         found = bits[first : first + length].view(np.int8)
+    elif format == "l":
+        return _whole(_view(array, 1, np.int64, first + length)[first:], gone)
     elif format == "i":
         found = _view(array, 1, np.int32, first + length)[first:]
     elif format.startswith("tsu"):
         found = _view(array, 1, "datetime64[us]", first + length)[first:]
     else:
         found = _view(array, 1, np.float64, first + length)[first:]
-    copied = room[: found.nbytes].view(found.dtype)
+    if room is None and gone is None:
+        return found
+    copied = np.empty_like(found) if room is None else room[: found.nbytes].view(found.dtype)
     copied[:] = found
     if gone is not None:
         nothing: Any = {"M": np.datetime64("NaT"), "f": np.nan}.get(found.dtype.kind, -1)
         copied[gone] = nothing
     return copied
+
+
+def _whole(values: np.ndarray, gone: np.ndarray | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Whole numbers as places in words, -1 where there is none, and the words."""
+    codes = np.full(len(values), -1, np.int32)
+    known = slice(None) if gone is None else ~gone
+    told = values[known]
+    least = int(told.min(initial=np.iinfo(np.int64).max))
+    span = int(told.max(initial=np.iinfo(np.int64).min)) - least + 1
+    if 0 < span <= SPAN:
+        places = np.zeros(span, np.int32)
+        places[told - least] = 1
+        words = np.flatnonzero(places) + least
+        places = np.cumsum(places, dtype=np.int32) - 1
+        codes[known] = places[told - least]
+    else:
+        words, codes[known] = np.unique(told, return_inverse=True)
+    return codes, tuple(map(str, words.tolist()))
 
 
 def _words(
