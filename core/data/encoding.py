@@ -13,7 +13,8 @@ from ...kernels.errors import BadInput
 from .columns import LEAVES, Column
 from .engine import open_table
 from .features import Counted, Writer, listed
-from .series import BATCH, Series, Table
+from .series import Series, Table
+from .stream import BATCH
 
 Say = Callable[[str], None]
 

@@ -13,8 +13,7 @@ import numpy as np
 
 from ...kernels.errors import BadInput, UnknownName, unknown
 from . import cells
-
-BATCH = 8_192  # rows that are encoded together, so that they stay in the processor's cache
+from .stream import BATCH
 
 
 @dataclass(frozen=True)

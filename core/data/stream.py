@@ -55,6 +55,8 @@ _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = c_void_p, [ctypes.py_object, c_char_p]
 
 Column = np.ndarray | list[str | None] | tuple[np.ndarray, tuple[str, ...]]
+PIECE = 1 << 22  # bytes, about, that are kept together
+BATCH = 8_192  # rows that are encoded together, so that they stay in the processor's cache
 SPAN = 1 << 20  # of whole numbers, within which they are counted rather than sorted
 
 
@@ -82,22 +84,58 @@ def batches(
             _check(stream, stream.get_next(addressof(stream), addressof(array)))
             if not array.release:
                 return
+            parts = _moved(array)
             try:
-                size = array.length * 8
-                room = _room(size * len(formats)) if hold else None
-                yield [
-                    _column(
-                        _Array.from_address(array.children[i]),
-                        one,
-                        None if room is None else room[i * size :],
-                    )
-                    for i, one in enumerate(formats)
-                ]
+                if hold:
+                    yield from _kept(parts, formats)
+                else:
+                    yield [_column(*each) for each in zip(parts, formats, strict=True)]
             finally:
-                array.release(addressof(array))
+                for part in parts:
+                    _release(part)
     finally:
         schema.release(addressof(schema))
         del capsule
+
+
+def _moved(array: _Array) -> list[_Array]:
+    """The columns of an array, each to be released by itself; the array is."""
+    parts = []
+    for at in range(array.n_children):
+        child = _Array.from_address(array.children[at])
+        parts.append(_Array.from_buffer_copy(child))
+        child.release = _Call()
+    array.release(addressof(array))
+    return parts
+
+
+def _release(array: _Array) -> None:
+    if array.release:
+        array.release(addressof(array))
+
+
+def _kept(parts: list[_Array], formats: list[str]) -> Iterator[list[Column]]:
+    """Copies of columns, so many rows at a time that they can be given up one after the other."""
+    rows = parts[0].length if parts else 0
+    size = max(PIECE // (8 * max(len(parts), 1)) // BATCH, 1) * BATCH
+    starts = range(0, rows, size)
+    rooms = [_room(min(size, rows - start) * 8 * len(parts)) for start in starts]
+    pieces: list[list[Column]] = [[] for _ in starts]
+    for at, (part, format) in enumerate(zip(parts, formats, strict=True)):
+        column = _column(part, format)
+        for start, room, piece in zip(starts, rooms, pieces, strict=True):
+            stop = min(start + size, rows)
+            if isinstance(column, tuple):
+                piece.append((column[0][start:stop], column[1]))
+            elif isinstance(column, list):
+                piece.append(column[start:stop])
+            else:
+                place = room[at * (stop - start) * 8 :][: (stop - start) * column.itemsize]
+                piece.append(place.view(column.dtype))
+                place.view(column.dtype)[:] = column[start:stop]
+        del column
+        _release(part)
+    yield from pieces
 
 
 def _room(size: int) -> np.ndarray:
@@ -136,8 +174,8 @@ def _gone(array: _Array, length: int) -> np.ndarray | None:
     return np.asarray(bits[array.offset : size] == 0)
 
 
-def _column(array: _Array, format: str, room: np.ndarray | None) -> Column:
-    """A column, copied into the room; without one it is a view, unless it has NULLs."""
+def _column(array: _Array, format: str) -> Column:
+    """A column: a view of numbers and times without NULLs."""
     length, first = array.length, array.offset
     gone = _gone(array, length)
     if format in ("u", "U"):
@@ -155,14 +193,10 @@ def _column(array: _Array, format: str, room: np.ndarray | None) -> Column:
         found = _view(array, 1, "datetime64[us]", first + length)[first:]
     else:
         found = _view(array, 1, np.float64, first + length)[first:]
-    if room is None and gone is None:
+    if gone is None:
         return found
-    copied = np.empty_like(found) if room is None else room[: found.nbytes].view(found.dtype)
-    copied[:] = found
-    if gone is not None:
-        nothing: Any = {"M": np.datetime64("NaT"), "f": np.nan}.get(found.dtype.kind, -1)
-        copied[gone] = nothing
-    return copied
+    nothing: Any = {"M": np.datetime64("NaT"), "f": np.nan}.get(found.dtype.kind, -1)
+    return np.where(gone, np.asarray(nothing, found.dtype), found)
 
 
 def _whole(values: np.ndarray, gone: np.ndarray | None) -> tuple[np.ndarray, tuple[str, ...]]:
