@@ -15,6 +15,7 @@ from lamina.backends import state
 from lamina.core.command import jobs, networks, predictions
 from lamina.core.data import datasets, engine, spill, stream, texts
 from lamina.core.data.database import Chunked, Database, Stored, quoted
+from lamina.kernels import memory
 from lamina.kernels.memory import forget
 
 duckdb = pytest.importorskip("duckdb")
@@ -181,7 +182,7 @@ def test_what_memory_is_too_small_for(
     for found, array in zip(data, wanted, strict=True):
         np.testing.assert_array_equal(found, array)
     monkeypatch.setattr(state, "MAPPED", 0)  # as a file that is as large
-    monkeypatch.setattr(state, "SCATTERED", 5)
+    monkeypatch.setattr(memory, "SCATTERED", 5)
     settings = networks.plain(jobs.Settings(hidden=(4,), backend="numpy", seed=1), data)
     answers = []
     for one in (data, wanted):
