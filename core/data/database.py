@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...backends import threads
+from ...kernels.errors import BadInput
 from . import stream
 from .series import Series, Table, joined, word_series
 
@@ -137,7 +138,7 @@ class Stored(Table):
         """The cells of a column, read now."""
         self.check(column)
         query = f"SELECT c{self.columns.index(column)} FROM {self._source}"
-        return joined([part[0] for part in self._database.stream(query, self._exact)])
+        return joined([part[0] for part in self._parts(query, hold=True)])
 
     def glance(self, column: str) -> Series:
         """The same, good until the next glance: numbers are put where the last ones were."""
@@ -146,7 +147,7 @@ class Stored(Table):
         if self._desk is None:
             self._desk = np.empty(self._rows)
         start, parts = 0, []
-        for (part,) in self._database.stream(query, self._exact, hold=False):
+        for (part,) in self._parts(query):
             if part.kind == "number":
                 self._desk[start : start + len(part)] = part.values
                 start += len(part)
@@ -161,10 +162,19 @@ class Stored(Table):
         told = ", ".join(f"c{self.columns.index(column)}" for column in columns)
         start, self._desk = 0, None
         query = f"SELECT {told} FROM {self._source}"
-        for part in self._database.stream(query, self._exact, hold=False):
+        for part in self._parts(query):
             some = dict(zip(columns, part, strict=True))
             yield start, Table(self.name, some, self._behind(start), self.hint)
             start += len(part[0])
+
+    def _parts(self, query: str, hold: bool = False) -> Iterator[list[Series]]:
+        """What is streamed. Raises: BadInput where a file is damaged further down."""
+        import duckdb
+
+        try:
+            yield from self._database.stream(query, self._exact, hold)
+        except (duckdb.Error, RuntimeError) as error:
+            raise unread(self.name, error) from None
 
     def close(self) -> None:
         """Removes the database."""
@@ -188,7 +198,8 @@ class Database:
             },
         )
         self.connection.execute("SET enable_progress_bar = false")  # it writes among our output
-        self.connection.execute("SET enable_external_file_cache = false")  # files are read once
+        self.connection.execute("SET enable_external_file_cache = false")  # they are the system's
+        self.connection.execute("SET parquet_metadata_cache = true")  # a query for each column
 
     def stream(self, query: str, exact: bool, hold: bool = True) -> Iterator[list[Series]]:
         """The columns of a query's answer, some rows at a time. Raises: what DuckDB does.
@@ -243,6 +254,12 @@ def _series(column: stream.Column, exact: bool) -> Series:
     if column.dtype == np.int8:
         return Series("word", column.astype(np.int32), ("false", "true"), exact)
     return Series("other", column, (), exact)  # whether cells of other types are there
+
+
+def unread(name: str, error: Exception) -> BadInput:
+    """What is said of what DuckDB cannot read."""
+    what = "cannot be answered" if name == "the query" else "cannot be read as a table"
+    return BadInput(f"{name} {what}: {str(error).strip().splitlines()[0]}")
 
 
 def quoted(text: str) -> str:

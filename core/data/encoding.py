@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...kernels.errors import BadInput
-from .columns import LEAVES, Column
+from .columns import LEAVES, SECONDS, Column
 from .engine import open_table
 from .features import Counted, Writer, listed
 from .series import Series, Table
@@ -194,7 +194,7 @@ class Encoding:
                     f" {listed(self.classes)}"
                 )
             return np.asarray(found)
-        values = Writer(Column(self.label), table, series, True, Counted()).values()
+        values = Writer(Column(self.label, format=SECONDS), table, series, True, Counted()).values()
         return np.asarray((values - self.mean) / self.scale)
 
     def units(self, targets: np.ndarray) -> np.ndarray:

@@ -47,7 +47,7 @@ class Series:
 
     @cached_property
     def finite(self) -> bool:
-        """Whether all cells are finite numbers; of very large ones, whose sum is not, it says no."""
+        """Whether all cells are finite numbers; it says no where their sum is not."""
         with np.errstate(over="ignore", invalid="ignore"):
             return self.kind == "number" and bool(np.isfinite(self.values.sum()))
 
@@ -66,7 +66,7 @@ class Series:
         if self.kind == "number":
             return "" if math.isnan(value) else written(float(value))
         if self.kind == "time":
-            return "" if np.isnat(value) else str(value)
+            return "" if np.isnat(value) else moment(value)
         return self.words[value] if value >= 0 else ""
 
     def spelled(self) -> Series:
@@ -77,7 +77,7 @@ class Series:
         found, places = np.unique(self.values[known], return_inverse=True)
         codes = np.full(len(self.values), -1, dtype=np.int32)
         codes[known] = places
-        told = [written(float(v)) if self.kind == "number" else str(v) for v in found]
+        told = [written(float(v)) if self.kind == "number" else moment(v) for v in found]
         return Series("word", codes, tuple(told), self.exact)
 
     def cleaned(self, also: Sequence[str] | None) -> Series:
@@ -115,6 +115,16 @@ def written(value: float) -> str:
     """
     whole = abs(value) < 1e16 and value == math.floor(value)
     return str(int(value)) if whole else repr(value)
+
+
+def moment(value: np.datetime64) -> str:
+    """A time as a word: at midnight the day alone, and no more digits than it takes.
+
+    >>> moment(np.datetime64("2020-01-02", "us")), moment(np.datetime64("2020-01-02T12:00", "us"))
+    ('2020-01-02', '2020-01-02T12:00:00')
+    """
+    units = ("datetime64[D]", "datetime64[s]")
+    return str(next((whole for u in units if (whole := value.astype(u)) == value), value))
 
 
 def word_series(words: Sequence[Any], exact: bool = False) -> Series:
