@@ -78,7 +78,7 @@ def times(words: Sequence[str], given: str = "") -> Times | None:
     if given:
         return Times(found[given], given)
     count = {first: int((~np.isnat(made)).sum()) for first, made in found.items()}
-    either = sum(np.isnat(made) for made in found.values()) < len(found)
+    either = ~(np.isnat(found["day"]) & np.isnat(found["month"]))
     if either.sum() < LIKELY * len(words):  # that some are one and some the other is told of
         return None
     if count["day"] == count["month"]:
