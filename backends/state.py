@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.memory import forget
+from ..kernels.memory import forget, taken
 from .device import Array, Device
 from .program import Layout
 
 Casts = Mapping[str, Callable[[np.ndarray, str], np.ndarray]]  # by a column's name
 MAPPED = 1 << 30  # bytes of a file that may lie in memory while its rows are read
-SCATTERED = 256  # rows of a file read together: each may map a huge page of it, 2 MB
 
 
 class State:
@@ -102,15 +101,6 @@ def restored(
     return state
 
 
-def _taken(column: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Rows of an array in a large file, in any order, with little of it in memory at a time."""
-    found = np.empty((len(numbers), *column.shape[1:]), column.dtype)
-    for start in range(0, len(numbers), SCATTERED):
-        found[start : start + SCATTERED] = column[numbers[start : start + SCATTERED]]
-        forget(column)
-    return found
-
-
 class DataBlock:
     """Rows of data for one backend, and an order to visit them in.
 
@@ -164,7 +154,7 @@ class DataBlock:
         large = isinstance(column, np.memmap) and column.nbytes > MAPPED
         if self.order is not None:
             numbers = self.order[start:stop]
-            part = _taken(column, numbers) if large else column[numbers]
+            part = taken(column, numbers) if large else column[numbers]
         else:
             if large:
                 forget(column)

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..kernels.errors import BadInput, ShapeError
+from ..kernels.memory import forget
 from . import initializers
 from .checks import check_count, check_number
 from .graph.functions import ops
 from .graph.graph import Node, make
 from .layers import Context, Layer, Parameter
-from .standardization import reciprocal
+from .standardization import ROWS, reciprocal
 
 MOST_ROWS = 500_000  # that quartiles are taken of: more change no digit that matters
 PART = 16  # columns that are sorted together
@@ -67,8 +68,13 @@ class RobustScale(Layer):
         count = width if self.columns is None else self.columns
         mean, scale, bend = np.zeros((1, width)), np.ones((1, width)), np.zeros((1, width))
         every = -(-len(x) // MOST_ROWS)
+        together = ROWS // every * every or every
         for start in range(0, count, PART):
-            part = np.asarray(x[::every, start : min(start + PART, count)], dtype=np.float64)
+            part = np.empty((-(-len(x) // every), min(PART, count - start)))
+            for row in range(0, len(x), together):
+                some = x[row : row + together : every, start : start + part.shape[1]]
+                part[row // every :][: len(some)] = some
+                forget(x)
             first, middle, third = np.quantile(part, (0.25, 0.5, 0.75), axis=0)
             spread, half = third - first, (part.max(axis=0) - part.min(axis=0)) / 2.0
             place = slice(start, start + part.shape[1])

@@ -13,6 +13,7 @@ Address = NewType("Address", int)  # of a byte in this process
 LINE, HUGE = 64, 2**21  # bytes: of a cache line, and of a page that stands for 512 small ones
 # Huge pages begin in the same set of every cache: large arrays begin at one of a few other places.
 STAGGER, PLACES = 2**14 + LINE, 8
+SCATTERED = 256  # rows of a file read together: each may map a huge page of it, 2 MB
 _numbers = count()
 
 
@@ -55,3 +56,14 @@ def forget(array: np.ndarray) -> None:
         base = base.base
     if isinstance(base, mmap.mmap):
         base.madvise(mmap.MADV_DONTNEED)
+
+
+def taken(array: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Rows of an array, in any order; of one in a file with little of it in memory at a time."""
+    if not isinstance(array, np.memmap):
+        return np.asarray(array[numbers])
+    found = np.empty((len(numbers), *array.shape[1:]), array.dtype)
+    for start in range(0, len(numbers), SCATTERED):
+        found[start : start + SCATTERED] = array[numbers[start : start + SCATTERED]]
+        forget(array)
+    return found

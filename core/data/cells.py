@@ -15,25 +15,32 @@ from ...kernels.errors import BadInput
 MISSING = frozenset({
     "", "NA", "na", "N/A", "n/a", "#N/A", "#NA", "<NA>", "#N/A N/A", "NaN", "nan", "-NaN", "-nan",
     "NULL", "null", "NaT", "?", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "#DIV/0!", "#VALUE!",
-    "#REF!", "#NAME?", "#NUM!", "#NULL!",
+    "#REF!", "#NAME?", "#NUM!", "#NULL!", "\\N", "nan(ind)", "-nan(ind)",
 })  # fmt: skip
 # What people write; among words it may well be one, among numbers and dates it says nothing.
 WEAK = frozenset(
     {"", "none", "-", "--", ".", "..", "n.a.", "n.v.", "nil", "n/k", "unknown", "missing"}
+    | {"–", "—", "…", "..."}
 )
 TRUTH = {
     "yes": True, "no": False, "y": True, "n": False, "true": True, "false": False, "t": True,
     "f": False, "on": True, "off": False, "1": True, "0": False, "ja": True, "nein": False,
     "oui": True, "non": False, "sí": True, "si": True, "j": True,
 }  # fmt: skip
-MINUS = str.maketrans({"−": "-", "–": "-", "﹣": "-", "－": "-"})  # typographic minus signs
+UNSEEN = "\u200b\u200e\u200f\u2060\ufeff"  # characters without a width
+# Typographic minus signs, and what nobody sees
+MINUS = str.maketrans({"−": "-", "–": "-", "﹣": "-", "－": "-", **dict.fromkeys(UNSEEN)})
 SPACES = " \u00a0\u2007\u2009\u202f'’"  # what parts groups of thousands beside comma and full stop
 CODES = "USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|RUB|BRL|MXN|ZAR|KRW|TRY"
-CURRENCIES = rf"R\$|[$€£¥₹₽₩]|{CODES}|kr\.?|zł|Kč|Ft|Fr\.?"
+CURRENCIES = rf"R\$|[$¢£¤¥฿₠-⃀＄￠￡￥￦元円원]|{CODES}|kr\.?|zł|Kč|Ft|Fr\.?|Rs\.?"
+QUOTES = tuple("'`´‘’‚‹›“”„«»")  # that say nothing in a text file
 PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 GROUPED = {  # whole numbers in groups of three, and a fraction behind the other sign
     ",": re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:(\.)\d{{3}}|[{SPACES}]\d{{3}})+(,\d+)?"),
-    ".": re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:(,)\d{{3}}|[{SPACES}]\d{{3}})+(\.\d+)?"),
+    ".": re.compile(
+        rf"[+-]?(?:[1-9]\d{{0,2}}(?:(,)\d{{3}}|[{SPACES}]\d{{3}})+"
+        r"|[1-9]\d?(?:,\d\d)+,\d{3})(\.\d+)?"  # in India groups of two lie before the last
+    ),
 }
 COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+|\d+)([eE][+-]?\d+)?")
 EITHER = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")  # 1,234: a thousand and more, or one and a bit
@@ -101,7 +108,8 @@ def numbers(words: Sequence[str], decimal: str | None = None, hint: str = "") ->
 
     words: different ones. decimal: "." or ",", where that is known. hint: the sign that the rest of
     the file speaks for; it decides where both would do.
-    Raises: BadInput for amounts in two currencies, and for percentages among other numbers.
+    Raises: BadInput for amounts in two currencies, for percentages among other numbers, and where
+    some are numbers with a decimal point and the others with a comma.
     """
     values = _plain(words)
     if decimal != "," and not np.isnan(values).any():
@@ -116,6 +124,9 @@ def numbers(words: Sequence[str], decimal: str | None = None, hint: str = "") ->
     if decimal:
         return Numbers(points[decimal], decimal, "", style)
     told = {sign: ~np.isnan(points[sign]) for sign in ".,"}
+    if (told["."] | told[","]).all() and not (told["."].all() or told[","].all()):
+        one, two = (words[int(np.argmin(told[sign]))] for sign in ".,")
+        raise BadInput(problem or f"{one!r} and {two!r} have different signs before fractions")
     if problem and max(told["."].sum(), told[","].sum()) * 2 > len(words):
         raise BadInput(problem)
     if told["."].sum() == told[","].sum():
@@ -150,6 +161,9 @@ def _bare(words: Sequence[str]) -> tuple[list[str], str, str]:
     bare, money, percent, counts = [], set(), 0, 0
     for given in words:
         word = given.strip().translate(MINUS)
+        if word[:1] in QUOTES and word[-1:] in QUOTES:
+            word = word[1:-1].strip()
+        word = re.sub(r"^([+-])\s+", r"\1", word)
         negative = word.startswith("(") and word.endswith(")") and len(word) > 2
         word = word[1:-1] if negative else word
         if found := re.match(rf"([+-]?)\s*({CURRENCIES})\s*", word):

@@ -9,6 +9,7 @@ from . import times
 LEAVES = ("identifier", "text", "constant", "empty", "other", "dropped")  # no features
 KINDS = ("number", "yes/no", "category", "ordered", "date", *LEAVES)
 OTHER, GONE = "(other)", "(missing)"
+SECONDS = "seconds"  # since 1970: the format of times that are taken for numbers
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Column:
     column each. fill: what stands in for a missing number; of old files also a word, None refuses.
     indicator: whether being missing is a feature. rest: whether all other words are one. embedded:
     a category as one column of codes, from 1; 0 is any other word, or none. parts, origin, clock:
-    see `times.features`. format: which of day and month comes first. decimal: as in the training's
-    file. strict: missing cells are refused.
+    see `times.features`. format: which of day and month comes first; of a number,
+    whether it is a time's. decimal: as in the training's file. strict: missing cells are refused.
     """
 
     name: str

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...backends import threads
+from ...kernels.errors import BadInput
 from . import stream
 from .series import Series, Table, joined, word_series
 
@@ -109,7 +110,7 @@ class Stored(Table):
     """A table that memory is too small for: columns are read when they are asked for.
 
     source: what gives its columns as c0, c1, ..., in the same order whenever it is asked. exact:
-    only nulls are missing.
+    only nulls are missing. Batches are good until the next one.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class Stored(Table):
         super().__init__(name, dict.fromkeys(columns), place, hint, notes)  # type: ignore[arg-type]
         self._database, self._source, self._exact = database, source, exact
         self._rows = database.count(source)
+        self._desk: np.ndarray | None = None
 
     @property
     def rows(self) -> int:
@@ -136,18 +138,43 @@ class Stored(Table):
         """The cells of a column, read now."""
         self.check(column)
         query = f"SELECT c{self.columns.index(column)} FROM {self._source}"
-        return joined([part[0] for part in self._database.stream(query, self._exact)])
+        return joined([part[0] for part in self._parts(query, hold=True)])
+
+    def glance(self, column: str) -> Series:
+        """The same, good until the next glance: numbers are put where the last ones were."""
+        self.check(column)
+        query = f"SELECT c{self.columns.index(column)} FROM {self._source}"
+        if self._desk is None:
+            self._desk = np.empty(self._rows)
+        start, parts = 0, []
+        for (part,) in self._parts(query):
+            if part.kind == "number":
+                self._desk[start : start + len(part)] = part.values
+                start += len(part)
+            else:
+                parts.append(replace(part, values=part.values.copy()))
+        return joined(parts) if parts else Series("number", self._desk[:start], (), self._exact)
 
     def batches(self, columns: Sequence[str]) -> Iterator[tuple[int, Table]]:
         """Tables of consecutive rows with the columns."""
         for column in columns:
             self.check(column)
         told = ", ".join(f"c{self.columns.index(column)}" for column in columns)
-        start = 0
-        for part in self._database.stream(f"SELECT {told} FROM {self._source}", self._exact):
+        start, self._desk = 0, None
+        query = f"SELECT {told} FROM {self._source}"
+        for part in self._parts(query):
             some = dict(zip(columns, part, strict=True))
             yield start, Table(self.name, some, self._behind(start), self.hint)
             start += len(part[0])
+
+    def _parts(self, query: str, hold: bool = False) -> Iterator[list[Series]]:
+        """What is streamed. Raises: BadInput where a file is damaged further down."""
+        import duckdb
+
+        try:
+            yield from self._database.stream(query, self._exact, hold)
+        except (duckdb.Error, RuntimeError) as error:
+            raise unread(self.name, error) from None
 
     def close(self) -> None:
         """Removes the database."""
@@ -171,11 +198,15 @@ class Database:
             },
         )
         self.connection.execute("SET enable_progress_bar = false")  # it writes among our output
-        self.connection.execute("SET enable_external_file_cache = false")  # files are read once
+        self.connection.execute("SET enable_external_file_cache = false")  # they are the system's
+        self.connection.execute("SET parquet_metadata_cache = true")  # a query for each column
 
-    def stream(self, query: str, exact: bool) -> Iterator[list[Series]]:
-        """The columns of a query's answer, some rows at a time. Raises: what DuckDB does."""
-        for part in stream.batches(self.connection, query):
+    def stream(self, query: str, exact: bool, hold: bool = True) -> Iterator[list[Series]]:
+        """The columns of a query's answer, some rows at a time. Raises: what DuckDB does.
+
+        hold: see `stream.batches`.
+        """
+        for part in stream.batches(self.connection, query, hold):
             yield [_series(column, exact) for column in part]
 
     def gathered(self, query: str, exact: bool, most: float) -> list[list[Series]] | None:
@@ -213,6 +244,8 @@ def _series(column: stream.Column, exact: bool) -> Series:
     """What DuckDB gave as a column."""
     if isinstance(column, list):
         return word_series(column, exact)
+    if isinstance(column, tuple):
+        return Series("word", *column, exact)
     kind = column.dtype.kind
     if kind == "f":
         return Series("number", column, (), exact)
@@ -221,6 +254,12 @@ def _series(column: stream.Column, exact: bool) -> Series:
     if column.dtype == np.int8:
         return Series("word", column.astype(np.int32), ("false", "true"), exact)
     return Series("other", column, (), exact)  # whether cells of other types are there
+
+
+def unread(name: str, error: Exception) -> BadInput:
+    """What is said of what DuckDB cannot read."""
+    what = "cannot be answered" if name == "the query" else "cannot be read as a table"
+    return BadInput(f"{name} {what}: {str(error).strip().splitlines()[0]}")
 
 
 def quoted(text: str) -> str:

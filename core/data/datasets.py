@@ -171,11 +171,15 @@ def _features(
             for rows in (train, test)]  # fmt: skip
     if isinstance(table, Chunked):
         table.once = True  # the features take its place in memory
+    seen = 0
     for start, block in encoding.blocks(table, say=notes.append):
+        seen = start + len(block)
         for rows, x in zip((train, test), made, strict=True):
             first, last = np.searchsorted(rows, (start, start + len(block)))
-            x[first:last] = block[rows[first:last] - start]
+            np.take(block, rows[first:last] - start, 0, x[first:last], "clip")
             forget(x)
+    if seen != table.rows:
+        raise BadInput(f"{table.name} was changed while it was read: read it again")
     return made[0], made[1]
 
 

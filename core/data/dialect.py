@@ -5,37 +5,22 @@ Nothing is guessed silently: where two readings fit, the file is refused with th
 
 from __future__ import annotations
 
-import bz2
-import codecs
 import csv
-import gzip
 import io
-import lzma
 import re
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 from ...kernels.errors import BadInput
-from . import cells
+from . import cells, characters
 
 SEPARATORS = (",", ";", "\t", "|")
 NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar", " ": "a blank"}
 SPELLED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "bar": "|", "space": " "}
 HEAD = 1 << 18  # characters that are looked at
 LINES = 400  # of them, at most
-PLAIN = ("utf-8", "ascii")  # as DuckDB reads it
-CHUNK = 1 << 22
-MARKS = (
-    (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
-)  # fmt: skip
-OPENERS: dict[str, Callable[..., Any]] = {
-    ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open,
-}  # fmt: skip
-DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError)
+RULE = re.compile(r"\s*[:+]?[-=]{2,}[-=+:]*\s*")  # what parts names from rows in a table for people
 
 
 @dataclass(frozen=True)
@@ -65,69 +50,6 @@ class Dialect:
     notes: tuple[str, ...] = ()
 
 
-def stream(path: Path) -> IO[bytes]:
-    """The bytes of a file, unpacked."""
-    opener = OPENERS.get(path.suffix.lower())
-    found: IO[bytes] = opener(path, "rb") if opener else path.open("rb")
-    return found
-
-
-def text(path: Path, encoding: str) -> io.TextIOWrapper:
-    """The characters of a file; only line ends part lines."""
-    name = "utf-8-sig" if encoding == "utf-8" else encoding
-    return io.TextIOWrapper(stream(path), encoding=name, newline="")
-
-
-def check_characters(path: Path, encoding: str | None) -> tuple[str, bool]:
-    """The encoding of a file, and whether it can be read as it lies there; all is looked at.
-
-    encoding: as asked for, or None. Raises: BadInput with the line of what is no character.
-    """
-    lines, returns = 0, 0
-    try:
-        with stream(path) as file:
-            start = file.read(4)
-            marked = next((name for mark, name in MARKS if start.startswith(mark)), None)
-            try:
-                chosen = codecs.lookup(encoding or marked or "utf-8").name
-                decoder = codecs.getincrementaldecoder(chosen)()
-            except (LookupError, TypeError):
-                raise BadInput(
-                    f"--encoding {encoding} is none that Python knows: try utf-8, utf-16, cp1252 or"
-                    " latin-1"
-                ) from None
-            chunk = start + file.read(CHUNK)
-            while chunk:
-                if chosen == "utf-8" and (at := chunk.find(b"\0")) >= 0:
-                    line = lines + chunk.count(b"\n", 0, at) + 1
-                    raise BadInput(
-                        f"{path.name}, line {line} has zero bytes: it is no text, or of 16-bit"
-                        " characters, which --encoding utf-16 reads"
-                    )
-                following = file.read(CHUNK)
-                try:
-                    if not (chosen in PLAIN and chunk.isascii() and not decoder.getstate()[0]):
-                        decoder.decode(chunk, final=not following)
-                except UnicodeDecodeError as error:
-                    line = lines + error.object[: error.start].count(b"\n") + 1
-                    raise BadInput(
-                        f"{path.name}, line {line} is no text in {chosen}: save the file in UTF-8,"
-                        " or name its characters, as in --encoding cp1252 (Windows), latin-1 or"
-                        " utf-16"
-                    ) from None
-                lines += chunk.count(b"\n")
-                returns += chunk.count(b"\r")
-                chunk = following
-    except BadInput:
-        raise
-    except DAMAGE as error:
-        told = getattr(error, "strerror", None) or error
-        raise BadInput(f"{path} cannot be read: {told}") from None
-    mixed = lines and returns and lines != returns  # kinds of line ends, which DuckDB refuses
-    packed = path.suffix.lower() in OPENERS
-    return chosen, chosen in PLAIN and not packed and not mixed
-
-
 def rows_of(
     file: Iterator[str], name: str, delimiter: str, skipped: int = 0
 ) -> Iterator[tuple[int, list[str]]]:
@@ -135,14 +57,19 @@ def rows_of(
     reader = csv.reader(file, delimiter=delimiter, strict=True)
     for _ in range(skipped):
         next(file, None)
+    line = 0  # the last one of the row before
     try:
         for row in reader:
+            line = reader.line_num
             if row and row != [""]:
-                yield reader.line_num + skipped, row
+                yield line + skipped, row
     except csv.Error as error:
-        line = reader.line_num + skipped
-        told = "a quote is opened and never closed" if "end of data" in str(error) else error
-        raise BadInput(f"{name}, line {line}: {told}") from None
+        told = str(error)
+        if "end of data" in told:
+            told = "a quote is opened and never closed"
+        elif "expected after" in told:
+            told += ": within quotes a quote is written twice"
+        raise BadInput(f"{name}, line {line + 1 + skipped}: {told}") from None
 
 
 def find(
@@ -156,8 +83,8 @@ def find(
 
     Raises: BadInput, naming the line and the option, where two readings fit or none does.
     """
-    chosen, plain = check_characters(path, encoding)
-    with text(path, chosen) as file:
+    chosen, plain = characters.check(path, encoding)
+    with characters.text(path, chosen) as file:
         head = file.read(HEAD)
         whole = not file.read(1)
     if not whole:  # the last line, and an open quote, are cut
@@ -178,7 +105,10 @@ def find(
     if not sample:
         raise BadInput(f"{name} has no header")
     line, first = sample[0]
-    columns = [word.strip() for word in first]
+    columns = [word.strip().strip("\ufeff") for word in first]
+    below = [word for word in (sample[1][1] if len(sample) > 1 else []) if word.strip()]
+    if below and all(RULE.fullmatch(word) for word in below):
+        raise BadInput(f"{name}, line {sample[1][0]} is a rule and no row: remove it")
     named = _named(name, line, columns, sample[1:], header)
     empty: tuple[int, ...] = ()
     if not named:
@@ -213,7 +143,11 @@ def _sample(
     try:
         for line, row in rows_of(io.StringIO(head, newline=""), name, delimiter, skipped):
             if found and len(row) != len(found[0][1]):
-                raise BadInput(ragged(name, line, len(row), len(found[0][1]), delimiter))
+                top = found[0]
+                told = ragged(name, line, len(row), len(top[1]), delimiter)
+                if len(top[1]) == 1 and len(row) > 1:
+                    told += f"; where line {top[0]} is a title above the table, remove it"
+                raise BadInput(told)
             found.append((line, row))
             if len(found) > LINES:
                 break
@@ -252,6 +186,11 @@ def _named(
         what = "numbers"
     elif odd:
         what = repr(odd[0])
+    elif twice := [at for at, row in body if any(row) and [w.strip() for w in row] == columns]:
+        raise BadInput(
+            f"{name}, line {twice[0]} is the same as line {line}, which has the names of columns:"
+            " remove it, or say --no-header where both are rows"
+        )
     elif len(columns) > 1 and body and all(_among(w, at, body) for at, w in enumerate(columns)):
         what = "the same words as other lines"
     else:

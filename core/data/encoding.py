@@ -4,21 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ...kernels.errors import BadInput
-from .columns import LEAVES, Column
+from .columns import LEAVES, SECONDS, Column
 from .engine import open_table
 from .features import Counted, Writer, listed
 from .series import Series, Table
+from .stream import BATCH
 
 Say = Callable[[str], None]
 
 
 def unsaid(text: str) -> None:
     """Nobody listens."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the features of a column are: its numbers, its zeros and ones, and its code."""
+
+    column: Column
+    numbers: slice
+    words: slice
+    code: int
 
 
 @dataclass(frozen=True)
@@ -97,30 +109,60 @@ class Encoding:
     ) -> Iterator[tuple[int, np.ndarray]]:
         """(k, features) of consecutive rows of a table, each with the number of its first row."""
         told: dict[str, Counted] = {}
-        width = len(self.feature_names)
+        width, code = len(self.feature_names), self.numeric + self.one_hot
         for first, part in table.batches([column.name for column in self.used]):
-            for start, some in part.batches(part.columns):
-                block = np.empty((some.rows, width))
-                self._write(some, block, strict, told)
+            swift, slow = self._swift(part)
+            for start in range(0, part.rows, BATCH):
+                block = np.empty((min(BATCH, part.rows - start), width))
+                block[:, self.numeric : code] = 0.0
+                for at, values in swift:
+                    block[:, at] = 0.0 if values is None else values[start : start + BATCH]
+                if slow:
+                    names = [place.column.name for place in slow]
+                    self._write(part.cut(start, BATCH, names), slow, block, strict, told)
                 yield first + start, block
         for name, counted in told.items():
             if note := counted.note(name):
                 say(note)
 
-    def _write(self, part: Table, out: np.ndarray, strict: bool, told: dict[str, Counted]) -> None:
+    @cached_property
+    def _places(self) -> tuple[Place, ...]:
+        """Where the features of each of the used columns are."""
+        found = []
         at, hot, code = 0, self.numeric, self.numeric + self.one_hot
-        out[:, hot:code] = 0.0
         for column in self.used:
+            numbers, words = len(column.numbers), len(column.one_hot)
+            found.append(Place(column, slice(at, at + numbers), slice(hot, hot + words), code))
+            at, hot, code = at + numbers, hot + words, code + column.embedded
+        return tuple(found)
+
+    def _swift(self, part: Table) -> tuple[list[tuple[int, np.ndarray | None]], list[Place]]:
+        """Features that are a column's numbers as they are, or zeros; and all other columns."""
+        swift: list[tuple[int, np.ndarray | None]] = []
+        slow = []
+        for place in self._places:
+            column, series = place.column, part.series(place.column.name)
+            if column.kind == "number" and not column.words and series.finite:
+                swift.append((place.numbers.start, series.values))
+                if column.indicator:
+                    swift.append((place.numbers.start + 1, None))
+            else:
+                slow.append(place)
+        return swift, slow
+
+    def _write(
+        self, part: Table, places: list[Place], out: np.ndarray, strict: bool,
+        told: dict[str, Counted],
+    ) -> None:  # fmt: skip
+        for place in places:
+            column = place.column
             series = part.series(column.name).cleaned(self.missing)
             writer = Writer(column, part, series, strict, told.setdefault(column.name, Counted()))
-            numbers, words = len(column.numbers), len(column.one_hot)
-            writer.numbers(out[:, at : at + numbers])
-            if words:
-                writer.one_hot(out[:, hot : hot + words])
+            writer.numbers(out[:, place.numbers])
+            if column.one_hot:
+                writer.one_hot(out[:, place.words])
             if column.embedded:
-                out[:, code] = writer.codes()
-                code += 1
-            at, hot = at + numbers, hot + words
+                out[:, place.code] = writer.codes()
 
     def extra(self, table: Table) -> tuple[str, ...]:
         """The names of columns that are neither features nor the label, and are not looked at."""
@@ -152,7 +194,7 @@ class Encoding:
                     f" {listed(self.classes)}"
                 )
             return np.asarray(found)
-        values = Writer(Column(self.label), table, series, True, Counted()).values()
+        values = Writer(Column(self.label, format=SECONDS), table, series, True, Counted()).values()
         return np.asarray((values - self.mean) / self.scale)
 
     def units(self, targets: np.ndarray) -> np.ndarray:

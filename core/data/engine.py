@@ -13,9 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from ...kernels.errors import BadInput
-from . import dialect as dialects
 from . import texts
-from .database import Chunked, Database, Kept, Reading, Stored, named, nothing_kept, quoted
+from .characters import OPENERS
+from .database import (
+    Chunked,
+    Database,
+    Kept,
+    Reading,
+    Stored,
+    named,
+    nothing_kept,
+    quoted,
+    unread,
+)
 from .frames import from_frame, is_frame
 from .series import Table, check_names
 from .spill import room
@@ -26,10 +36,11 @@ JSON = (".jsonl", ".ndjson", ".json")
 ARROW = (".arrow", ".feather", ".ipc")
 UNREAD = (".zip", ".zst", ".7z", ".tar", ".rar", ".br", ".lz4")
 SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
-PACKED = (*dialects.OPENERS,)
+PACKED = (*OPENERS,)
 QUERY = re.compile(r"\s*(select|from|with)\s", re.IGNORECASE)
 FRACTIONS = ("DOUBLE", "FLOAT", "DECIMAL", "REAL")
 NUMBERS = ("INT", "FLOAT", "DOUBLE", "DECIMAL", "REAL", "UINT", "HUGE", "UHUGE", "BIGINT")
+WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 
 
 def suffix(path: str) -> str:
@@ -62,6 +73,8 @@ def files(source: str) -> list[Path]:
         raise BadInput(f"{source!r} is a folder, not a file: name files in it, as '{source}/*.csv'")
     if not path.exists():
         raise BadInput(f"there is no file {source!r}")
+    if not path.is_file():
+        raise BadInput(f"{source!r} is no regular file: a table is read more than once, save it")
     return [path]
 
 
@@ -71,7 +84,8 @@ def read(source: str, reading: Reading, words: Kept = nothing_kept) -> Table:
     words: columns whose cells are kept as they are written, such as labels. Raises: BadInput.
     """
     if is_query(source):
-        return _typed("the query", f"({source.strip().rstrip(';')})", words, [])
+        # On lines of its own: it may end in a comment.
+        return _typed("the query", f"(\n{source.strip().rstrip(';')}\n)", words, [])
     found = files(source)
     kinds = {suffix(str(path)) for path in found}
     kind = kinds.pop()
@@ -89,9 +103,11 @@ def read(source: str, reading: Reading, words: Kept = nothing_kept) -> Table:
     if kind in ARROW:
         return _arrow(found)
     if kind in PARQUET or kind in JSON:
-        what = "read_parquet" if kind in PARQUET else "read_json_auto"
+        what, more = "read_parquet", ""
+        if kind in JSON:  # all lines tell what keys there are, and of which types
+            what, more = "read_json_auto", ", sample_size = -1, union_by_name = true"
         listed = ", ".join(quoted(str(path)) for path in found)
-        return _typed(name, f"{what}([{listed}])", words, found)
+        return _typed(name, f"{what}([{listed}]{more})", words, found)
     return texts.read(name, found, reading, words)
 
 
@@ -170,29 +186,30 @@ def _typed(name: str, source: str, words: Kept, paths: list[Path]) -> Table:
         try:
             told = database.connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
             columns = [row[0] for row in told]
+            if paths:
+                _check_cases(name, columns)
+            if paths and suffix(str(paths[0])) in PARQUET:
+                _check_columns(database, paths, columns)
             check_names(name, columns)
             fractions = frozenset(
                 column for column, kind, *_ in told if str(kind).startswith(FRACTIONS)
             )
             kept = words(columns, fractions)
-            chosen = ", ".join(
-                f"{_cast(named(column), str(kind), column in kept)} AS c{at}"
-                for at, (column, kind, *_) in enumerate(told)
-            )
+            cast = [_cast(named(column), str(kind), column in kept) for column, kind, *_ in told]
+            chosen = ", ".join(f"{one} AS c{at}" for at, one in enumerate(cast))
             query = f"SELECT {chosen} FROM {source}"
-            # A Parquet tells its rows, an answer does not until it is read.
-            sure = suffix(str(paths[0])) in PARQUET if paths else False
-            large = sure and database.count(source) * len(columns) * 8 > room()
-            chunks = None if large else database.gathered(query, True, room())
+            stays = bool(paths) and suffix(str(paths[0])) in PARQUET
+            if stays and any(one.endswith("VARCHAR") for one in cast):  # words are made once
+                stays = database.count(source) * len(columns) * 8 > room()
+            # A column of a Parquet is sooner read again than kept.
+            chunks = None if stays else database.gathered(query, True, room())
             if chunks is None:
                 if not paths:  # a query need not give the same rows when it is asked again
                     database.keep(query)
                     query = "SELECT * FROM disk.kept"
                 return Stored(name, columns, database, f"({query})", True, None, ".")
         except (duckdb.Error, RuntimeError) as error:
-            first = str(error).strip().split("\n")[0]
-            what = "cannot be answered" if not paths else "cannot be read as a table"
-            raise BadInput(f"{name} {what}: {first}") from None
+            raise unread(name, error) from None
         database.close()
         chunks = [chunk for chunk in chunks if len(chunk[0])]
         if not chunks:
@@ -203,17 +220,44 @@ def _typed(name: str, source: str, words: Kept, paths: list[Path]) -> Table:
         raise
 
 
+def _check_columns(database: Database, paths: list[Path], columns: list[str]) -> None:
+    """Raises BadInput for files with other columns than the first one, in any order."""
+    for path in paths[1:]:
+        query = f"DESCRIBE SELECT * FROM read_parquet({quoted(str(path))})"
+        told = {row[0] for row in database.connection.execute(query).fetchall()}
+        if odd := sorted(set(columns) ^ told):
+            raise BadInput(
+                f"{path.name} has other columns than {paths[0].name}: {', '.join(odd[:5])}"
+            )
+
+
+def _check_cases(name: str, columns: list[str]) -> None:
+    """Raises BadInput for names that differ in case alone: DuckDB calls A beside a A_1."""
+    known = {column.lower() for column in columns}
+    for column in columns:
+        bare = re.sub(r"_\d+$", "", column)
+        if bare != column and bare not in columns and bare.lower() in known:
+            raise BadInput(
+                f"{name}: another column is called like {bare!r}, but for the case of its letters:"
+                " rename one of them"
+            )
+
+
 def _cast(column: str, kind: str, word: bool) -> str:
     """A column as numbers, truths, times or words."""
     base = kind.split("(")[0].upper()
     if kind.endswith("]") or base in ("STRUCT", "MAP", "UNION", "BLOB", "BIT", "GEOMETRY"):
         return f"CASE WHEN {column} IS NULL THEN NULL ELSE 0 END::INTEGER"
+    if word and base in WHOLE:
+        return f"{column}::BIGINT"
     if word and base not in ("DATE", "TIME") and not base.startswith("TIMESTAMP"):
         return f"{column}::VARCHAR"
-    if base.startswith(NUMBERS) or base in ("TINYINT", "SMALLINT"):
-        return f"{column}::DOUBLE"
     if base == "INTERVAL":
         return "extract(epoch FROM " + column + ")::DOUBLE"
+    if base.startswith(NUMBERS) or base in ("TINYINT", "SMALLINT"):
+        return f"{column}::DOUBLE"
+    if base == "JSON":  # values of several types: words without their quotes
+        return f"({column} ->> '$')::VARCHAR"
     if base == "BOOLEAN":
         return column
     if base == "DATE" or base.startswith("TIMESTAMP"):

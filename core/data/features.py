@@ -8,7 +8,7 @@ import numpy as np
 
 from ...kernels.errors import BadInput
 from . import cells, times
-from .columns import Column
+from .columns import SECONDS, Column
 from .series import Series, Table
 
 
@@ -46,6 +46,11 @@ class Writer:
     ) -> None:
         self.column, self.table, self.series = column, table, series
         self.strict, self.told = strict, told
+        if series.kind == "other" and series.gone < len(series):
+            raise BadInput(
+                f"{table.name}, column {column.name!r} holds lists or bytes: no feature can be"
+                " made of them"
+            )
         learned = column.indicator or column.embedded
         if column.strict or (strict and not learned):
             self._refuse_missing()
@@ -64,7 +69,7 @@ class Writer:
 
     def numbers(self, out: np.ndarray) -> None:
         """Writes the features that are numbers."""
-        column, series = self.column, self.series
+        column = self.column
         if not out.shape[1]:
             return
         if column.kind == "yes/no":
@@ -80,11 +85,6 @@ class Writer:
             filled = np.where(known, values, middle)
             width = out.shape[1] - column.indicator
             out[:, :width] = times.features(filled, column.parts, column.origin, column.clock)
-        elif series.kind == "number" and np.isfinite(series.values.sum()):
-            out[:, 0] = series.values  # all of them known
-            if column.indicator:
-                out[:, 1] = 0.0
-            return
         else:
             values = self.values()
             known = ~np.isnan(values)
@@ -100,8 +100,13 @@ class Writer:
     def values(self) -> np.ndarray:
         """The numbers, NaN where there is none. Raises: BadInput for words that are none."""
         series, column = self.series, self.column
-        if series.kind == "time":
+        if series.kind == "time" and series.known.any():
+            if column.format != SECONDS:
+                row = int(np.argmax(series.known))
+                raise BadInput(f"{self.where(row)} is {series.text(row)}, a time and no number")
             return np.where(series.known, series.values.astype(np.int64) / 1e6, np.nan)
+        if series.kind in ("time", "other"):
+            return np.full(len(series), np.nan)
         if series.kind != "word":
             values = series.values.astype(np.float64)
             if np.isinf(values).any():

@@ -35,6 +35,8 @@ LISTED = (
     "Datetime",
     "Bool",
     "Bin",
+    "Int128",
+    "UInt128",
 )
 DAY = datetime.date(1970, 1, 1)
 
@@ -55,7 +57,11 @@ def from_frame(frame: Any, decimal: str = ".") -> Table:
     """
     name = "the data frame"
     if hasattr(frame, "collect_schema") and hasattr(frame, "lazy") and hasattr(frame, "sink_csv"):
-        frame = frame.collect()  # of polars
+        try:
+            frame = frame.collect()  # of polars
+        except Exception as error:
+            told = str(error).strip().split("\n")[0]
+            raise BadInput(f"{name} is lazy, and its plan cannot be run: {told}") from None
     if isinstance(frame, Mapping):
         labels = list(frame)
     elif hasattr(frame, "column_names"):
@@ -94,7 +100,7 @@ def series_of(values: Any, what: str) -> Series:
         return word_series(array.tolist(), exact=True)
     if kind != "O":
         raise BadInput(f"{what} holds {array.dtype}, of which no feature can be made: leave it out")
-    made = _objects(np.ma.filled(array, None).tolist())
+    made = _objects(np.ma.filled(array, None).tolist(), what)
     if ordered is not None and made.kind == "word":
         made = _in_order(made, ordered)
     return made
@@ -104,6 +110,8 @@ def _array(values: Any, what: str) -> np.ndarray:
     """A column as NumPy's array of one axis."""
     if not isinstance(values, np.ndarray):
         dtype = str(getattr(values, "dtype", ""))
+        if dtype.startswith("period") and hasattr(values, "dt"):
+            values = values.dt.to_timestamp()
         if hasattr(values, "isna") and dtype in NULLABLE:
             values = values.to_numpy(dtype=np.float64, na_value=math.nan)
         elif isinstance(values, (list, tuple)):
@@ -140,7 +148,7 @@ def _numbers(values: np.ndarray, gone: np.ndarray) -> Series:
     return Series("number", found, exact=True)
 
 
-def _objects(values: list[Any]) -> Series:
+def _objects(values: list[Any], what: str) -> Series:
     """Objects: all of them numbers, truths or times, else words."""
     kinds = {type(v) for v in values} - {type(None)}
     kinds = {kind for kind in kinds if kind.__name__ not in NULLS}
@@ -150,8 +158,16 @@ def _objects(values: list[Any]) -> Series:
         return Series("word", np.array(codes, dtype=np.int32), ("false", "true"), exact=True)
     numeric = (bool, int, float, Decimal, Fraction, np.number, np.bool_)
     if all(issubclass(kind, numeric) for kind in kinds):
-        told = [math.nan if gone else float(v) for v, gone in zip(values, blank, strict=True)]
+        try:
+            told = [math.nan if gone else float(v) for v, gone in zip(values, blank, strict=True)]
+        except OverflowError:
+            raise BadInput(f"{what} holds a whole number that no feature can hold") from None
         return Series("number", np.array(told, dtype=np.float64), exact=True)
+    if kinds and all(issubclass(kind, (datetime.timedelta, np.timedelta64)) for kind in kinds):
+        second = np.timedelta64(1, "s")
+        spans = [math.nan if gone else np.timedelta64(v) / second
+                 for v, gone in zip(values, blank, strict=True)]  # fmt: skip
+        return Series("number", np.array(spans, dtype=np.float64), exact=True)
     if kinds and all(issubclass(k, (datetime.date, np.datetime64)) for k in kinds):
         return Series("time", np.array([_time(v, g) for v, g in zip(values, blank, strict=True)]))
     if kinds and all(issubclass(k, datetime.time) for k in kinds):

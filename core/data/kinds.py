@@ -10,7 +10,7 @@ import numpy as np
 
 from ...kernels.errors import BadInput
 from . import cells, times
-from .columns import Column
+from .columns import SECONDS, Column
 from .plan import Plan, Planned
 from .series import Series, Table
 
@@ -42,15 +42,17 @@ class Look:
     plan: Plan
     asked: str = ""
 
-    @cached_property
+    @property
     def gone(self) -> int:
         """How many cells are missing."""
-        return len(self.series) - int(self.series.known.sum())
+        return self.series.gone
 
     @cached_property
     def lost(self) -> int:
         """How many cells are missing among those to train on."""
-        return len(self.part) - int(self.series.known[self.part].sum())
+        if not self.gone:
+            return 0
+        return len(self.part) - int(np.count_nonzero(self.series.known[self.part]))
 
     @cached_property
     def used(self) -> np.ndarray:
@@ -98,6 +100,8 @@ def decide(table: Table, name: str, part: np.ndarray, plan: Plan) -> Planned:
     """
     series = table.glance(name).cleaned(plan.missing)
     look = Look(table, name, series, part, plan, plan.types.get(name, ""))
+    if series.kind == "other" and look.asked not in ("", "identifier", "text"):
+        raise BadInput(f"{table.name}, column {name!r} holds lists or bytes, and no {look.asked}")
     if look.asked:
         return _asked(look)
     if look.gone == len(series):
@@ -135,7 +139,7 @@ def _words(look: Look) -> Planned:
     numeric = int(counts[look.used][found.found].sum())
     odd = [word for word, is_number in zip(words, found.found, strict=True) if not is_number]
     for word in odd:
-        if word.lstrip("+-").lower() in ("inf", "infinity"):
+        if word.lstrip("+-").lower() in ("inf", "infinity", "∞"):
             raise _infinite(look.cell(word), word)
     mostly = numeric >= MOSTLY * counts.sum() and len(odd) <= MOST_ODD
     if mostly and not cells.padded(words) and found.found.sum() > 2 * len(odd):
@@ -348,9 +352,9 @@ def _asked_number(look: Look) -> Planned:
     series = look.series.without(cells.weak)
     look = replace(look, series=series)
     if series.kind == "time":
-        return _number(
-            look, np.where(series.known, series.values.astype(np.int64) / 1e6, np.nan), ""
-        )
+        seconds = np.where(series.known, series.values.astype(np.int64) / 1e6, np.nan)
+        made = _number(look, seconds, "")
+        return replace(made, column=replace(made.column, format=SECONDS))
     if series.kind != "word":
         return _number(look, np.asarray(series.values, np.float64), "")
     found = _numbers(look)

@@ -6,14 +6,14 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ...kernels.errors import BadInput, UnknownName, unknown
 from . import cells
-
-BATCH = 8_192  # rows that are encoded together, so that they stay in the processor's cache
+from .stream import BATCH
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,17 @@ class Series:
             return np.asarray(~np.isnat(self.values))
         return np.asarray(self.values >= 0)
 
+    @cached_property
+    def finite(self) -> bool:
+        """Whether all cells are finite numbers; it says no where their sum is not."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.kind == "number" and bool(np.isfinite(self.values.sum()))
+
+    @cached_property
+    def gone(self) -> int:
+        """How many of the cells say nothing."""
+        return 0 if self.finite else len(self) - int(np.count_nonzero(self.known))
+
     def taken(self, rows: np.ndarray | slice) -> Series:
         """Some of the cells."""
         return replace(self, values=self.values[rows])
@@ -55,7 +66,7 @@ class Series:
         if self.kind == "number":
             return "" if math.isnan(value) else written(float(value))
         if self.kind == "time":
-            return "" if np.isnat(value) else str(value)
+            return "" if np.isnat(value) else moment(value)
         return self.words[value] if value >= 0 else ""
 
     def spelled(self) -> Series:
@@ -66,7 +77,7 @@ class Series:
         found, places = np.unique(self.values[known], return_inverse=True)
         codes = np.full(len(self.values), -1, dtype=np.int32)
         codes[known] = places
-        told = [written(float(v)) if self.kind == "number" else str(v) for v in found]
+        told = [written(float(v)) if self.kind == "number" else moment(v) for v in found]
         return Series("word", codes, tuple(told), self.exact)
 
     def cleaned(self, also: Sequence[str] | None) -> Series:
@@ -104,6 +115,16 @@ def written(value: float) -> str:
     """
     whole = abs(value) < 1e16 and value == math.floor(value)
     return str(int(value)) if whole else repr(value)
+
+
+def moment(value: np.datetime64) -> str:
+    """A time as a word: at midnight the day alone, and no more digits than it takes.
+
+    >>> moment(np.datetime64("2020-01-02", "us")), moment(np.datetime64("2020-01-02T12:00", "us"))
+    ('2020-01-02', '2020-01-02T12:00:00')
+    """
+    units = ("datetime64[D]", "datetime64[s]")
+    return str(next((whole for u in units if (whole := value.astype(u)) == value), value))
 
 
 def word_series(words: Sequence[Any], exact: bool = False) -> Series:
@@ -180,9 +201,12 @@ class Table:
         for column in columns:
             self.check(column)
         for start in range(0, self.rows, BATCH):
-            rows = slice(start, start + BATCH)
-            some = {name: self._series[name].taken(rows) for name in columns}
-            yield start, Table(self.name, some, self._behind(start), self.hint)
+            yield start, self.cut(start, BATCH, columns)
+
+    def cut(self, start: int, rows: int, columns: Sequence[str]) -> Table:
+        """So many rows from a start, or what is left of them, of some columns."""
+        some = {name: self._series[name].taken(slice(start, start + rows)) for name in columns}
+        return Table(self.name, some, self._behind(start), self.hint)
 
     def _behind(self, start: int) -> Callable[[int], str]:
         return lambda row: self.place(start + row)

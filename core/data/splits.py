@@ -31,7 +31,9 @@ def random_split(count: int, test_size: float, seed: int) -> tuple[np.ndarray, n
     """
     order = np.random.default_rng(seed).permutation(count)
     held = min(max(round(count * test_size), 1), count - 1)
-    return np.sort(order[held:]), np.sort(order[:held])
+    tested = np.zeros(count, dtype=bool)
+    tested[order[:held]] = True
+    return np.flatnonzero(~tested), np.flatnonzero(tested)
 
 
 def parts(

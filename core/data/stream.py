@@ -1,7 +1,7 @@
 """Answers of DuckDB in batches, without holding them whole: over Arrow's C stream interface.
 
 https://arrow.apache.org/docs/format/CStreamInterface.html; DuckDB fills it without any library of
-Arrow's, and columns are views of its memory that are copied once.
+Arrow's, and columns are views of its memory, or copies of them.
 """
 
 from __future__ import annotations
@@ -54,14 +54,23 @@ class _Stream(Structure):
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = c_void_p, [ctypes.py_object, c_char_p]
 
-Column = np.ndarray | list[str | None]
+Column = np.ndarray | list[str | None] | tuple[np.ndarray, tuple[str, ...]]
+PIECE = 1 << 22  # bytes, about, that are kept together
+BATCH = 8_192  # rows that are encoded together, so that they stay in the processor's cache
+SPAN = 1 << 20  # of whole numbers, within which they are counted rather than sorted
 
 
-def batches(connection: DuckDBPyConnection, query: str) -> Iterator[list[Column]]:
+def batches(
+    connection: DuckDBPyConnection, query: str, hold: bool = True
+) -> Iterator[list[Column]]:
     """The columns of an answer, some rows at a time.
 
+    hold: whether columns may be kept; else they are good, and not to be written, until the next are
+    asked for.
+
     Columns of DOUBLE come as float64 with NaN for NULL, of TIMESTAMP as datetime64[us] with NaT, of
-    BOOLEAN as int8 and of INTEGER as int32 with -1 for NULL, of VARCHAR as lists of words and None.
+    BOOLEAN as int8 and of INTEGER as int32 with -1 for NULL, of VARCHAR as lists of words and None,
+    of BIGINT as places in words, -1 for NULL, and the words.
     Raises: what DuckDB does, when it is asked; RuntimeError where it fails later.
     """
     capsule = connection.sql(query).__arrow_c_stream__()
@@ -75,19 +84,58 @@ def batches(connection: DuckDBPyConnection, query: str) -> Iterator[list[Column]
             _check(stream, stream.get_next(addressof(stream), addressof(array)))
             if not array.release:
                 return
+            parts = _moved(array)
             try:
-                room = _room(array.length * len(formats) * 8)
-                yield [
-                    _column(
-                        _Array.from_address(array.children[i]), one, room[i * array.length * 8 :]
-                    )
-                    for i, one in enumerate(formats)
-                ]
+                if hold:
+                    yield from _kept(parts, formats)
+                else:
+                    yield [_column(*each) for each in zip(parts, formats, strict=True)]
             finally:
-                array.release(addressof(array))
+                for part in parts:
+                    _release(part)
     finally:
         schema.release(addressof(schema))
         del capsule
+
+
+def _moved(array: _Array) -> list[_Array]:
+    """The columns of an array, each to be released by itself; the array is."""
+    parts = []
+    for at in range(array.n_children):
+        child = _Array.from_address(array.children[at])
+        parts.append(_Array.from_buffer_copy(child))
+        child.release = _Call()
+    array.release(addressof(array))
+    return parts
+
+
+def _release(array: _Array) -> None:
+    if array.release:
+        array.release(addressof(array))
+
+
+def _kept(parts: list[_Array], formats: list[str]) -> Iterator[list[Column]]:
+    """Copies of columns, so many rows at a time that they can be given up one after the other."""
+    rows = parts[0].length if parts else 0
+    size = max(PIECE // (8 * max(len(parts), 1)) // BATCH, 1) * BATCH
+    starts = range(0, rows, size)
+    rooms = [_room(min(size, rows - start) * 8 * len(parts)) for start in starts]
+    pieces: list[list[Column]] = [[] for _ in starts]
+    for at, (part, format) in enumerate(zip(parts, formats, strict=True)):
+        column = _column(part, format)
+        for start, room, piece in zip(starts, rooms, pieces, strict=True):
+            stop = min(start + size, rows)
+            if isinstance(column, tuple):
+                piece.append((column[0][start:stop], column[1]))
+            elif isinstance(column, list):
+                piece.append(column[start:stop])
+            else:
+                place = room[at * (stop - start) * 8 :][: (stop - start) * column.itemsize]
+                piece.append(place.view(column.dtype))
+                place.view(column.dtype)[:] = column[start:stop]
+        del column
+        _release(part)
+    yield from pieces
 
 
 def _room(size: int) -> np.ndarray:
@@ -126,8 +174,8 @@ def _gone(array: _Array, length: int) -> np.ndarray | None:
     return np.asarray(bits[array.offset : size] == 0)
 
 
-def _column(array: _Array, format: str, room: np.ndarray) -> Column:
-    """A column, copied into the room."""
+def _column(array: _Array, format: str) -> Column:
+    """A column: a view of numbers and times without NULLs."""
     length, first = array.length, array.offset
     gone = _gone(array, length)
     if format in ("u", "U"):
@@ -137,18 +185,36 @@ def _column(array: _Array, format: str, room: np.ndarray) -> Column:
             _view(array, 1, np.uint8, (first + length + 7) // 8), bitorder="little"
         )
         found = bits[first : first + length].view(np.int8)
+    elif format == "l":
+        return _whole(_view(array, 1, np.int64, first + length)[first:], gone)
     elif format == "i":
         found = _view(array, 1, np.int32, first + length)[first:]
     elif format.startswith("tsu"):
         found = _view(array, 1, "datetime64[us]", first + length)[first:]
     else:
         found = _view(array, 1, np.float64, first + length)[first:]
-    copied = room[: found.nbytes].view(found.dtype)
-    copied[:] = found
-    if gone is not None:
-        nothing: Any = {"M": np.datetime64("NaT"), "f": np.nan}.get(found.dtype.kind, -1)
-        copied[gone] = nothing
-    return copied
+    if gone is None:
+        return found
+    nothing: Any = {"M": np.datetime64("NaT"), "f": np.nan}.get(found.dtype.kind, -1)
+    return np.where(gone, np.asarray(nothing, found.dtype), found)
+
+
+def _whole(values: np.ndarray, gone: np.ndarray | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Whole numbers as places in words, -1 where there is none, and the words."""
+    codes = np.full(len(values), -1, np.int32)
+    known = slice(None) if gone is None else ~gone
+    told = values[known]
+    least = int(told.min(initial=np.iinfo(np.int64).max))
+    span = int(told.max(initial=np.iinfo(np.int64).min)) - least + 1
+    if 0 < span <= SPAN:
+        places = np.zeros(span, np.int32)
+        places[told - least] = 1
+        words = np.flatnonzero(places) + least
+        places = np.cumsum(places, dtype=np.int32) - 1
+        codes[known] = places[told - least]
+    else:
+        words, codes[known] = np.unique(told, return_inverse=True)
+    return codes, tuple(map(str, words.tolist()))
 
 
 def _words(

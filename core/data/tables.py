@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from ...kernels.errors import BadInput
 from . import cells
-from .columns import Column
+from .columns import SECONDS, Column
 from .encoding import Encoding
 from .features import Counted, Writer
 from .kinds import MOSTLY, decide
@@ -30,8 +31,13 @@ def decide_task(series: Series, hint: str = "") -> tuple[str, str]:
         words = [known.words[at] for at in np.unique(known.values)]
         try:
             found = cells.numbers(words, None, hint)
-        except BadInput:
-            return "classification", "the label holds words"
+        except BadInput as error:
+            if len(words) <= MOST_CLASSES:
+                return "classification", "the label holds words"
+            raise BadInput(
+                f"the label: {error}: make them one kind, or say --task classification where they"
+                " are names"
+            ) from None
         if not found.found.all():
             counts = np.bincount(known.values, minlength=len(known.words))
             numeric = counts[np.unique(known.values)][found.found]
@@ -49,6 +55,8 @@ def decide_task(series: Series, hint: str = "") -> tuple[str, str]:
             return "classification", "the label holds digits with leading zeros"
     elif known.kind == "number":
         values = np.unique(known.values)
+        if np.isinf(values).any():
+            return "regression", "the label holds numbers"  # of which infinite ones are refused
     else:
         return "classification", "the label holds words"
     distinct = len(values)
@@ -80,6 +88,8 @@ def label_of(table: Table, label: str | None, task: str, plan: Plan) -> tuple[La
             f"{table.name} has no column beside the label {name!r}: where its cells are parted by"
             " another sign, --delimiter tells"
         )
+    if series.kind == "other":
+        raise BadInput(f"{table.name}: the label {name!r} holds lists or bytes: choose another one")
     notes = _unlabelled(table, name, series, plan)
     why = "asked for"
     if task == "auto":
@@ -124,7 +134,7 @@ def _alike(series: Series) -> list[str]:
     for at in np.unique(series.values[series.known]):
         word = series.words[at]
         value = cells.number(word)
-        key = word.casefold() if value is None else value
+        key = unicodedata.normalize("NFKC", word).casefold() if value is None else value
         if key in found:
             return [f"the labels {found[key]!r} and {word!r} are two classes, as they are written"]
         found[key] = word
@@ -197,7 +207,7 @@ def _targets(table: Table, label: Label) -> np.ndarray:
                 f"{table.name}: the label {label.name!r} has {found.doubtful!r}, a number with a"
                 " fraction, or with thousands: say which with --decimal . or --decimal ,"
             )
-    writer = Writer(Column(label.name), table, series, False, Counted())
+    writer = Writer(Column(label.name, format=SECONDS), table, series, False, Counted())
     return writer.values()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...kernels.errors import BadInput
-from . import cells
+from . import cells, characters
 from . import dialect as dialects
 from .database import Chunked, Database, Kept, Reading, Stored, quoted
 from .dialect import Dialect
@@ -82,13 +82,13 @@ class Text:
 def _plain(path: Path, found: Dialect, target: Path) -> Path:
     """A copy of a file's rows in UTF-8, unpacked, with one kind of line ends."""
     with (
-        dialects.text(path, found.encoding) as file,
+        characters.text(path, found.encoding) as file,
         target.open("w", encoding="utf-8", newline="") as out,
     ):
         file.reconfigure(newline=None)
         for _ in range(found.above):
             file.readline()
-        shutil.copyfileobj(file, out, dialects.CHUNK)
+        shutil.copyfileobj(file, out, characters.CHUNK)
     return target
 
 
@@ -142,6 +142,8 @@ def _query(
         double = column in order and kinds[column] and not words
         held.append(f"{quoted(name)}: '{'DOUBLE' if double else 'VARCHAR'}'")
     nulls = NULLS if reading.missing is None else ("", *reading.missing)
+    # With the delimiter in it a word is no cell, but in quotes; `Series.cleaned` sees to that.
+    nulls = [word for word in nulls if found.delimiter not in word]
     told = ", ".join(quoted(word) for word in dict.fromkeys(nulls))
     chosen = ", ".join(f"c{at}" for at in range(len(kinds)))
     skip = found.above if found.plain else 0
@@ -179,7 +181,7 @@ def _not_numbers(
 def _rows(file: Text) -> Iterator[tuple[int, list[str]]]:
     """The rows of a file, each with the line that it ends on, as an editor counts. Slow."""
     found = file.found
-    with dialects.text(file.path, found.encoding) as text:
+    with characters.text(file.path, found.encoding) as text:
         yield from dialects.rows_of(iter(text), file.path.name, found.delimiter, found.skipped)
 
 

@@ -8,21 +8,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...kernels.errors import BadInput
+
 MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 DATE = re.compile(
-    rf"\d{{4}}[-/.]\d{{1,2}}[-/.]\d|\d{{1,2}}[-/.]\d{{1,2}}[-/.]\d{{2}}|\d{{1,2}}:\d\d"
+    rf"\d{{4}}[-/.]\d{{1,2}}[-/.]\d|\d{{4}}[-/]\d{{1,2}}$|\d{{1,2}}[-/]\d{{4}}$"
+    rf"|\d{{1,2}}[-/.]\d{{1,2}}[-/.]\d{{2}}|\d{{1,2}}:\d\d"
     rf"|\d{{1,2}}[-/. ](?:{MONTHS})|(?:{MONTHS})[a-z]*\.? \d{{1,2}}",
     re.IGNORECASE,
 )
 OFFSET = re.compile(r"\s*(?:Z|([+-])(\d\d):?(\d\d)?)$")
 CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %H:%M:%S.%g", "T%H:%M:%S")
+MONTHLY = ("%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y")
 FIRST = {  # which of day and month comes first
     "day": (
         "%d/%m/%y", "%d/%m/%Y", "%d-%m-%y", "%d-%m-%Y", "%d.%m.%y", "%d.%m.%Y", "%d %b %Y",
         "%d %B %Y", "%d-%b-%y", "%d-%b-%Y", "%d/%b/%Y", "%d %b %y", "%b %d, %Y", "%B %d, %Y",
-        "%b %d %Y", "%B %d %Y", "%Y.%m.%d",
+        "%b %d %Y", "%B %d %Y", "%Y.%m.%d", *MONTHLY,
     ),
-    "month": ("%m/%d/%y", "%m/%d/%Y", "%m-%d-%y", "%m-%d-%Y"),
+    "month": ("%m/%d/%y", "%m/%d/%Y", "%m-%d-%y", "%m-%d-%Y", *MONTHLY),
 }  # fmt: skip
 LIKELY = 0.8  # of the words, from which on a column is one of times
 DAYS, SECONDS = np.timedelta64(1, "D"), np.timedelta64(1, "s")
@@ -52,7 +56,8 @@ def times(words: Sequence[str], given: str = "") -> Times | None:
     """Words as times, or None where most of them are none.
 
     words: different ones. given: "day" or "month", whichever comes first, or a format such as
-    "%d/%m/%Y", where that is known. Raises: nothing; words that are no times are NaT.
+    "%d/%m/%Y", where that is known. Words that are no times are NaT. Raises: BadInput for what is
+    no format.
     """
     shown = words[:50]
     if not given and sum(DATE.match(word) is not None for word in shown) < LIKELY * len(shown):
@@ -73,7 +78,8 @@ def times(words: Sequence[str], given: str = "") -> Times | None:
     if given:
         return Times(found[given], given)
     count = {first: int((~np.isnat(made)).sum()) for first, made in found.items()}
-    if max(count.values()) < LIKELY * len(words):
+    either = ~(np.isnat(found["day"]) & np.isnat(found["month"]))
+    if either.sum() < LIKELY * len(words):  # that some are one and some the other is told of
         return None
     if count["day"] == count["month"]:
         known = ~np.isnat(found["day"]) & ~np.isnat(found["month"])
@@ -109,7 +115,11 @@ def _read(words: Sequence[str], expression: str) -> np.ndarray:
 
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.register("words", {"w": np.array([*words, None], dtype=object)[:-1]})
-        found = connection.execute(f"SELECT {expression} AS t FROM words").fetchnumpy()["t"]
+        try:
+            found = connection.execute(f"SELECT {expression} AS t FROM words").fetchnumpy()["t"]
+        except duckdb.InvalidInputException as error:
+            told = str(error).split("\n")[0].removeprefix("Invalid Input Error: ")
+            raise BadInput(f"a format in --types is none: {told}") from None
     values: np.ndarray = np.ma.filled(found, np.iinfo(np.int64).min)
     return np.asarray(values.astype(np.int64)).view("datetime64[us]")
 

@@ -16,6 +16,7 @@ from ...backends import threads
 from ...backends.contract import Backend
 from ...kernels.compilation import clock
 from ...kernels.errors import DivergenceError
+from ...kernels.memory import taken
 from ..callbacks import Callback, EarlyStopping
 from ..model import Sequential
 from .columns import Columns
@@ -198,7 +199,7 @@ def fit(job: Job, number: int, held: np.ndarray, told: Callable[[], None] | None
     assert recipe.patience is not None
     assert recipe.batch_size is not None
     x, y, weights, rows = _given(job, held)
-    watched = [np.array(job.x[held]), job.y[held]]
+    watched = [taken(job.x, held), job.y[held]]
     if job.weights is not None:
         watched.append(job.weights[held])
     clock_kind = BatchClock if job.hurried else Clock
@@ -275,7 +276,7 @@ def within(job: Job) -> Job:
     some = min(rows, PROBED * recipe.batch_size)
     x, y = np.array(x[:some]), y[:some]
     model = network(job, 0, some, PROBE)
-    watched = (np.array(job.x[held]), job.y[held])
+    watched = (taken(job.x, held), job.y[held])
     took, workers = [], _workers(job)
     with threads.single() if workers > 1 else nullcontext():
         for _ in range(PROBE):  # the first one compiles

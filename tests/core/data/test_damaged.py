@@ -176,6 +176,20 @@ READ: dict[str, tuple[Any, dict[str, Any], list[float]]] = {
         "Price, EUR;y\n" + "".join(f"{i},5;{'pq'[i % 2]}\n" for i in range(9)),
         {"column": "Price, EUR"}, [0.5, 1.5],
     ),
+    "two marks": (b"\xef\xbb\xbf" * 2 + numbers(MANY).encode(), {}, [0.5, 1.5]),
+    "no mark, UTF-16 named": (
+        numbers(MANY).encode("utf-16-le"), {"encoding": "utf-16-le"}, [0.5, 1.5],
+    ),
+    "blanks, named": (numbers(MANY, sep=" "), {"delimiter": "space"}, [0.5, 1.5]),
+    "thousands of India": (quoted(["1,00,000", "12,34,567.5"] * 5), {}, [100000, 1234567.5]),
+    "a minus before a blank": (numbers(["- 5", "7"] * 5), {}, [-5, 7]),
+    "characters without a width": (numbers(["5\u200b", "\u200e7", "8"] * 4), {}, [5, 7, 8]),
+    "typographic quotes": (numbers(["“5”", "‘7’"] * 5), {}, [5, 7]),
+    "yen and rupees": (numbers(["￥500", "￥700"] * 5), {}, [500, 700]),
+    "NULL of MySQL": (numbers([*MANY, "\\N"]), {}, [0.5, 1.5]),
+    "typographic dashes for missing": (numbers([*MANY, "–", "—"]), {}, [0.5, 1.5]),
+    "months": (numbers([f"2020-{m:02d}" for m in range(1, 13)]), {}, [-152, -121]),
+    "months before years": (numbers([f"{m:02d}/2020" for m in range(1, 13)]), {}, [-152, -121]),
     "a name that is a pattern": (numbers(MANY), {"end": "[1]*.csv"}, [0.5, 1.5]),
 }  # fmt: skip
 
@@ -204,6 +218,44 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], tuple[str, ...]]] = {
     ),
     "a broken character far down": (
         numbers(MANY * 900).encode() + b"1,2,\xff\n", {}, ("line 10802", "--encoding"),
+    ),
+    "a mark of another encoding": (
+        b"\xef\xbb\xbf" + numbers(MANY).encode(), {"encoding": "latin-1"},
+        ("mark of utf-8", "latin-1", "--encoding"),
+    ),
+    "UTF-8 taken for UTF-16": (numbers(MANY), {"encoding": "utf-16"}, ("line 1", "--encoding")),
+    "a zero in UTF-16": (
+        numbers(MANY).replace("3.5", "3\x005").encode("utf-16"), {}, ("line 5", "zeros"),
+    ),
+    "no encoding of characters": (numbers(MANY), {"encoding": "rot13"}, ("--encoding rot13",)),
+    "gzip, not named so": (gzip.compress(numbers(MANY).encode()), {}, ("gzip", ".gz")),
+    "a ZIP named CSV": (b"PK\x03\x04" + b"0" * 40, {}, ("ZIP", "CSV")),
+    "a title above": ("Sales 2020\n" + numbers(MANY), {}, ("line 2", "line 1", "title", "remove")),
+    "a rule below the names": (
+        "| a | n | y |\n|---|---|---|\n| 1 | 2 | p |\n", {}, ("line 2", "rule", "remove"),
+    ),
+    "names that come again": (
+        numbers(MANY) * 2, {}, ("line 14", "line 1", "--no-header"),
+    ),
+    "a quote opened in the middle": (
+        numbers(MANY * 50) + '"x,1,p\n' + numbers(MANY), {}, ("line 602", "never closed"),
+    ),
+    "a backslash before a quote": (
+        numbers([r'"p \"x\" q"'] * 12), {}, ("line 2", "written twice"),
+    ),
+    "points and commas before fractions": (
+        quoted(["0,5", "0.25"] * 6), {}, ("'a'", "'0,5'", "'0.25'", "--types a=category"),
+    ),
+    "points and commas in the label": (
+        "a;y\n" + "".join(f"{i};{i}{',.'[i % 2]}5\n" for i in range(30)), {},
+        ("label", "different signs", "--task classification"),
+    ),
+    "the day first, and the month first": (
+        numbers([f"01/{d}/2020" for d in range(13, 19)] + [f"{d}/01/2020" for d in range(13, 19)]),
+        {}, ("line 2", "'a'", "'01/13/2020'", "--types a=category"),
+    ),
+    "a format that is none": (
+        numbers(["2020-01-01", "2020-01-02"] * 6), {"types": "a=date(%Q)"}, ("--types", "%Q"),
     ),
     "no such encoding": (numbers(MANY), {"encoding": "utf-88"}, ("--encoding utf-88", "cp1252")),
     "an open quote": ('a,n,y\n1,2,"p\n3,4,q\n', {}, ("quote", "never closed")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from lamina.backends import state
 from lamina.core.command import jobs, networks, predictions
 from lamina.core.data import datasets, engine, spill, stream, texts
 from lamina.core.data.database import Chunked, Database, Stored, quoted
+from lamina.kernels import memory
 from lamina.kernels.memory import forget
 
 duckdb = pytest.importorskip("duckdb")
@@ -181,7 +183,7 @@ def test_what_memory_is_too_small_for(
     for found, array in zip(data, wanted, strict=True):
         np.testing.assert_array_equal(found, array)
     monkeypatch.setattr(state, "MAPPED", 0)  # as a file that is as large
-    monkeypatch.setattr(state, "SCATTERED", 5)
+    monkeypatch.setattr(memory, "SCATTERED", 5)
     settings = networks.plain(jobs.Settings(hidden=(4,), backend="numpy", seed=1), data)
     answers = []
     for one in (data, wanted):
@@ -246,6 +248,79 @@ def test_answers_in_batches() -> None:
         late = "SELECT (CASE WHEN i < 299999 THEN '1' ELSE 'x' END)::DOUBLE FROM range(300000) t(i)"
         with pytest.raises((duckdb.Error, RuntimeError), match="Conversion"):
             list(stream.batches(connection, late))
+
+
+def test_whole_numbers_as_words() -> None:
+    with duckdb.connect() as connection:
+        told = "SELECT CASE WHEN i < 3 THEN i * {0} END::BIGINT FROM range(5) t(i)"
+        for step in (7, 2**60):  # counted, and sorted
+            (((codes, words),),) = stream.batches(connection, told.format(step))
+            assert codes.tolist() == [0, 1, 2, -1, -1]
+            assert words == ("0", str(step), str(2 * step))
+
+
+def test_a_parquet_of_numbers_is_not_kept(folder: Path) -> None:
+    path = folder / "t.parquet"
+    cells = "CASE WHEN i % 7 > 0 THEN i * 0.5 END AS a, i * 1.5 AS b, i % 3 AS y"
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY (SELECT {cells} FROM range(300000) t(i)) TO {quoted(str(path))}")
+        connection.execute(f"COPY (FROM {quoted(str(path))}) TO {quoted(str(folder / 't.csv'))}")
+    with engine.open_table(path) as table:
+        assert isinstance(table, Stored)
+    data, wanted = lm.datasets.load(path), lm.datasets.load(folder / "t.csv")
+    assert data.class_names == wanted.class_names == ("0", "1", "2")
+    assert data.feature_names == ("a", "a=(missing)", "b")
+    for found, array in zip(data, wanted, strict=True):
+        np.testing.assert_array_equal(found, array)
+    damaged = bytearray(path.read_bytes())
+    half = len(damaged) // 2
+    path.write_bytes(damaged[:half] + bytes(400) + damaged[half + 400 :])
+    with pytest.raises(lm.BadInput, match=r"t\.parquet cannot be read as a table"):
+        lm.datasets.load(path)
+
+
+def test_parquets_that_do_not_fit(folder: Path) -> None:
+    def written(name: str, cells: str) -> None:
+        with duckdb.connect() as connection:
+            told = f"SELECT {cells} FROM range(30) t(i)"
+            connection.execute(f"COPY ({told}) TO {quoted(str(folder / name))}")
+
+    written("a1.parquet", "i * 0.5 AS a, i % 2 AS y")
+    written("a2.parquet", "i * 0.5 AS a, i AS b, i % 2 AS y")
+    with pytest.raises(lm.BadInput, match=r"a2.parquet has other columns than a1.parquet: b"):
+        lm.datasets.load(str(folder / "a*.parquet"))
+    written("b1.parquet", "i * 0.5 AS a, i % 2 AS y")
+    written("b2.parquet", "'w' || i AS a, i % 2 AS y")
+    with pytest.raises(lm.BadInput, match=r"b\*.parquet cannot be read as a table"):
+        lm.datasets.load(str(folder / "b*.parquet"))
+    written("c.parquet", "INTERVAL (i) HOUR AS a, [i] AS y")
+    assert engine.open_table(folder / "c.parquet").series("a").text(2) == "7200"
+    with pytest.raises(lm.BadInput, match="label 'y' holds lists"):
+        lm.datasets.load(folder / "c.parquet")
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.table({"a": [1], "A": [2], "y": [3]}), folder / "d.parquet")
+    with pytest.raises(lm.BadInput, match="like 'A', but for the case"):
+        lm.datasets.load(folder / "d.parquet")
+
+
+def test_json_lines_of_several_types(folder: Path) -> None:
+    path = folder / "t.jsonl"
+    lines = [f'{{"a": {i}, "y": {i % 2}}}' for i in range(30_000)]
+    path.write_text("\n".join([*lines, '{"y": 1, "a": "x", "late": 1}']))
+    with engine.open_table(path) as table:
+        assert table.columns == ("a", "y", "late")
+        assert [table.series("a").text(row) for row in (1, 30_000)] == ["1", "x"]
+
+
+def test_a_query_with_a_comment_and_a_pipe(folder: Path) -> None:
+    query = f"SELECT * FROM {quoted(str(made(folder, 't.csv')))} -- all of it"
+    with engine.open_table(query) as table:
+        assert table.rows == 60
+    os.mkfifo(folder / "pipe.csv")
+    with pytest.raises(lm.BadInput, match="no regular file"):
+        engine.open_table(folder / "pipe.csv")
 
 
 def test_a_database_leaves_nothing(folder: Path) -> None:
