@@ -114,7 +114,7 @@ def parts(job: Job) -> list[np.ndarray]:
     """The rows that each member holds out."""
     recipe, rows = job.recipe, len(job.y)
     assert recipe.members is not None
-    count = max(min(max(round(1.0 / recipe.validation), recipe.members), rows), 1)
+    count = max(min(recipe.parts, rows), 1)
     found = folds(job.y, job.task, count, job.seed)[: recipe.members]
     return [_some(part, job.seed) for part in found]
 

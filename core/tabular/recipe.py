@@ -3,7 +3,9 @@
 Networks, scales and schedule are those of RealMLP-TD-S (D. Holzmüller, L. Grinsztajn, I. Steinwart,
 *Better by Default*, NeurIPS 2024). Measured beside it on small tables, narrower networks that stop
 when the loss of rows held out no longer falls, five of them on parts of their own, score higher for
-less work: `python -m lamina.benchmarks.tables` repeats that.
+less work: `python -m lamina.benchmarks.tables` repeats that. Bins of the numbers (`PiecewiseLinear`)
+are not in it: on tables with few columns of numbers a network without them is smoother than what
+there is to learn, and trees are not.
 """
 
 from __future__ import annotations
@@ -106,6 +108,11 @@ class Recipe:
             batch_size=batch,
             learning_rate=rate,
         )
+
+    @property
+    def parts(self) -> int:
+        """How many parts the rows are cut in, of which each member holds out one."""
+        return max(round(1.0 / self.validation), self.members or 1)
 
     def front(self, columns: Columns) -> list[Layer]:
         """The layers that learn from all rows: they stand before the members."""
