@@ -35,6 +35,7 @@ _PUBLIC = {
     "BatchNorm": (".core.normalization", "BatchNorm"),
     "Residual": (".core.residual", "Residual"),
     "Ensemble": (".core.ensemble", "Ensemble"),
+    "PiecewiseLinear": (".core.features", "PiecewiseLinear"),
     "RobustScale": (".core.features", "RobustScale"),
     "FeatureScale": (".core.features", "FeatureScale"),
     "Embedding": (".core.features", "Embedding"),
@@ -152,6 +153,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .core.features import Clip as Clip
     from .core.features import Embedding as Embedding
     from .core.features import FeatureScale as FeatureScale
+    from .core.features import PiecewiseLinear as PiecewiseLinear
     from .core.features import RobustScale as RobustScale
     from .core.graph.autodiff import grad as grad
     from .core.graph.autodiff import trace as trace

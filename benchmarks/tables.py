@@ -2,7 +2,7 @@
 
 Every contestant has its defaults, the same rows to train on and the same to be tested on. What is
 measured is written after each fit, and what is there already is not measured again, so that a run
-can be stopped, and be shared out by table, split or contestant.
+can be stopped, and be shared out by table, split or contestant; `--take` puts the parts together.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from .named_tables import NAMED, Named, read, split
 NEAR = 0.003  # a difference in score that is none
 MOST_WORDS = 250  # of a column that scikit-learn's boosting takes for a category
 NUMBERS = "biuf"  # kinds of columns
+Results = dict[str, dict[str, float]]  # by table, number of the split and contestant
 
 
 def _lamina(task: str) -> Any:
@@ -135,53 +136,65 @@ def _complete(X: Any, train: np.ndarray) -> Any:
     return X
 
 
-def table_of(results: dict[str, dict[str, float]]) -> str:
+def table_of(results: Results) -> str:
     """The results' page: a row for each table, means over its splits, and what they come to."""
     names = [one for one in CONTESTANTS if any(key.endswith(f"/{one}") for key in results)]
+    times = {name: any("seconds" in row for row in _rows(results, name).values()) for name in names}
+    heads = [f"{name} | s" if times[name] else name for name in names]
     lines = [
-        "| table | " + " | ".join(f"{name} | s" for name in names) + " |",
-        "| --- |" + " ---: | ---: |" * len(names),
+        "| table | " + " | ".join(heads) + " |",
+        "| --- |" + "".join(" ---: | ---: |" if times[name] else " ---: |" for name in names),
     ]
-    means: dict[str, dict[str, float]] = {}
     for table in NAMED:
-        cells = []
-        for name in names:
-            rows = [row for key, row in results.items() if _is(key, table.name, name)]
-            score = float(np.mean([row["score"] for row in rows])) if rows else math.nan
-            means.setdefault(table.name, {})[name] = score
-            seconds = float(np.mean([row["seconds"] for row in rows])) if rows else math.nan
-            cells.append(f"{score:.4f} | {seconds:.1f}" if rows else " | ")
-        if any(cell.strip(" |") for cell in cells):
-            lines.append(f"| {table.name} | " + " | ".join(cells) + " |")
+        found = [_rows(results, name, table.name) for name in names]
+        if not any(found):
+            continue
+        most, cells = max(map(len, found)), []
+        for name, rows in zip(names, found, strict=True):
+            few = f" (of {len(rows)})" if 0 < len(rows) < most else ""
+            cells.append(f"{_mean(rows, 'score', 4)}{few}")
+            cells += [_mean(rows, "seconds", 1)] if times[name] else []
+        lines.append(f"| {table.name} | " + " | ".join(cells) + " |")
     for name in names[1:]:
-        lines += ["", _compared(means, results, name)]
+        lines += ["", _compared(results, name)]
     return "\n".join(lines)
 
 
-def _is(key: str, table: str, contestant: str) -> bool:
-    first, _, last = key.split("/")
-    return (first, last) == (table, contestant)
-
-
-def _compared(
-    means: dict[str, dict[str, float]], results: dict[str, dict[str, float]], other: str
-) -> str:
-    """How lamina did beside another, over the tables that both were measured on."""
-    gaps = [each["lamina"] - each[other] for each in means.values() if "lamina" in each]
-    gaps = [gap for gap in gaps if not math.isnan(gap)]
-    pairs = [
-        (row["seconds"], results[key.rsplit("/", 1)[0] + f"/{other}"]["seconds"])
+def _rows(results: Results, contestant: str, table: str = "") -> Results:
+    """What a contestant was measured at, by the table and the number of the split."""
+    return {
+        key.rsplit("/", 1)[0]: row
         for key, row in results.items()
-        if key.endswith("/lamina") and key.rsplit("/", 1)[0] + f"/{other}" in results
-    ]
-    if not gaps:
+        if key.endswith(f"/{contestant}") and key.startswith(f"{table}/" if table else "")
+    }
+
+
+def _mean(rows: Results, name: str, digits: int) -> str:
+    values = [row[name] for row in rows.values() if name in row]
+    return f"{np.mean(values):.{digits}f}" if values else ""
+
+
+def _compared(results: Results, other: str) -> str:
+    """How lamina did beside another, over the splits that both were measured on."""
+    ours, theirs = _rows(results, "lamina"), _rows(results, other)
+    pairs = [key for key in ours if key in theirs]
+    if not pairs:
         return f"lamina and {other}: no table in common"
-    speed = math.exp(float(np.mean([math.log(b / a) for a, b in pairs])))
+    by_table: dict[str, list[float]] = {}
+    for key in pairs:
+        gap = ours[key]["score"] - theirs[key]["score"]
+        by_table.setdefault(key.split("/")[0], []).append(gap)
+    gaps = [float(np.mean(each)) for each in by_table.values()]
     above, level = sum(gap > 0 for gap in gaps), sum(gap >= -NEAR for gap in gaps)
-    return (
-        f"lamina beside {other}: above on {above} of {len(gaps)} tables, not below ({NEAR}) on"
-        f" {level}, mean difference {np.mean(gaps):+.4f}; {speed:.2f} times its speed"
+    said = (
+        f"lamina beside {other} ({len(pairs)} splits): above on {above} of {len(gaps)} tables, not"
+        f" below ({NEAR}) on {level}, mean difference {np.mean(gaps):+.4f}"
     )
+    timed = [key for key in pairs if "seconds" in ours[key] and "seconds" in theirs[key]]
+    if not timed:
+        return said
+    ratios = [math.log(theirs[key]["seconds"] / ours[key]["seconds"]) for key in timed]
+    return f"{said}; {math.exp(float(np.mean(ratios))):.2f} times its speed"
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -195,6 +208,10 @@ def main(
     contestant: Annotated[
         list[str] | None, typer.Option(help="lamina, boosting, perceptron, realmlp.")
     ] = None,
+    take: Annotated[list[Path] | None, typer.Option(help="Another run's JSON to take in.")] = None,
+    times: Annotated[
+        bool, typer.Option(help="Write seconds; not where the machine has other work.")
+    ] = True,
     show: Annotated[bool, typer.Option("--show", help="Print the table, and measure no more.")] = (
         False
     ),
@@ -208,14 +225,21 @@ def main(
         for name in (*(table or ()), *(contestant or ())):
             if name not in known and name not in CONTESTANTS:
                 raise unknown("table or contestant", name, (*known, *CONTESTANTS))
+        for path in take or ():
+            other = json.loads(path.read_text(encoding="utf-8"))["results"]
+            found["results"] = {**other, **found["results"]}
+        if take:
+            write(results, json.dumps(found, indent=1) + "\n")
         if not show:
-            _measure_all(found, results, table or list(known), splits, contestant or CONTESTANTS)
+            wanted = (table or list(known), splits, contestant or CONTESTANTS)
+            _measure_all(found, results, *wanted, times)
         typer.echo(table_of(found["results"]))
 
 
 def _measure_all(
-    found: dict[str, Any], path: Path, tables: Sequence[str], splits: int, contestants: Any
-) -> None:
+    found: dict[str, Any], path: Path, tables: Sequence[str], splits: int, contestants: Any,
+    times: bool,
+) -> None:  # fmt: skip
     known = {one.name: one for one in NAMED}
     for number in range(splits):
         for name in tables:
@@ -228,9 +252,11 @@ def _measure_all(
                 except ImportError as error:
                     typer.echo(f"{key}: {error}", err=True)
                     continue
+                typer.echo(f"{key}: {row['score']:.4f} in {row['seconds']:.1f} s", err=True)
+                if not times:
+                    del row["seconds"]
                 found["results"][key] = row
                 write(path, json.dumps(found, indent=1) + "\n")
-                typer.echo(f"{key}: {row['score']:.4f} in {row['seconds']:.1f} s", err=True)
 
 
 if __name__ == "__main__":

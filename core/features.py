@@ -1,8 +1,8 @@
-"""Layers for the columns of a table: robust scaling, a learned scale, embeddings of categories."""
+"""Layers for the columns of a table: scaling, bins of numbers, a learned scale, embeddings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,19 +62,9 @@ class RobustScale(Layer):
 
         Rows count alike, whatever they weigh; those of weight 0 do not.
         """
-        if weights is not None and not weights.all():
-            x = x[weights > 0]
-        width = x.shape[1]
-        count = width if self.columns is None else self.columns
+        width, start = x.shape[1], 0
         mean, scale, bend = np.zeros((1, width)), np.ones((1, width)), np.zeros((1, width))
-        every = -(-len(x) // MOST_ROWS)
-        together = ROWS // every * every or every
-        for start in range(0, count, PART):
-            part = np.empty((-(-len(x) // every), min(PART, count - start)))
-            for row in range(0, len(x), together):
-                some = x[row : row + together : every, start : start + part.shape[1]]
-                part[row // every :][: len(some)] = some
-                forget(x)
+        for part in parts(x, self.columns, weights):
             first, middle, third = np.quantile(part, (0.25, 0.5, 0.75), axis=0)
             spread, half = third - first, (part.max(axis=0) - part.min(axis=0)) / 2.0
             place = slice(start, start + part.shape[1])
@@ -82,6 +72,7 @@ class RobustScale(Layer):
             spread = np.where(spread > 0.0, spread, half)
             scale[0, place] = np.where(spread > 0.0, reciprocal(spread), 0.0)
             bend[0, place] = 1.0 / self.limit
+            start += part.shape[1]
         return {"mean": mean, "scale": scale, "bend": bend}
 
     def forward(self, x: Node, parameters: Mapping[str, Node], context: Context) -> Node:
@@ -89,6 +80,58 @@ class RobustScale(Layer):
         z = (x - parameters["mean"]) * parameters["scale"]
         bent = z * parameters["bend"]
         return z / make("sqrt", bent * bent + 1.0)
+
+
+@dataclass(frozen=True)
+class PiecewiseLinear(Layer):
+    """How far columns are through bins of theirs, before the columns themselves.
+
+    The bins of a column lie between its quantiles, with about as many rows in each; in the bin from
+    a to b, x becomes clip((x - a) / (b - a), 0, 1), and 0 where a is b. What follows is linear in
+    each bin, and free to turn between them as trees are (piecewise linear encoding: Gorishniy,
+    Rubachev and Babenko 2022, section 3.2). (n, features) becomes (n, columns * bins + features):
+    the first bin of each column, the second of each, and so on, then x. Learned from the training
+    data at the first fit, and saved with the model.
+
+    columns: how many leading columns have bins; None: all. bins: of each, from 1.
+    Raises: BadInput, ShapeError.
+    """
+
+    columns: int | None = None
+    bins: int = 8
+
+    def __post_init__(self) -> None:
+        if self.columns is not None:
+            check_count("PiecewiseLinear: columns", self.columns)
+        check_count("PiecewiseLinear: bins", self.bins)
+
+    def _count(self, shape: tuple[int, ...]) -> int:
+        """How many columns have bins. Raises: ShapeError."""
+        (width,) = flat("PiecewiseLinear", shape)
+        if self.columns is not None and self.columns > width:
+            raise ShapeError(f"[PiecewiseLinear] takes {self.columns} columns of {width}")
+        return width if self.columns is None else self.columns
+
+    def statistics(self, shape: tuple[int, ...]) -> Mapping[str, Parameter]:
+        """low, where a bin begins, and scale = 1 / its width, 0 for none: (1, columns * bins)."""
+        row = (1, self._count(shape) * self.bins)
+        return {"low": Parameter(row, "zeros"), "scale": Parameter(row, "zeros")}
+
+    def learn(self, x: np.ndarray, weights: np.ndarray | None = None) -> Mapping[str, np.ndarray]:
+        """Quantiles in float64, some columns at a time; rows count as in `RobustScale`."""
+        shares = np.linspace(0.0, 1.0, self.bins + 1)
+        found = [np.quantile(part, shares, axis=0) for part in parts(x, self.columns, weights)]
+        edges = np.concatenate(found, axis=1)
+        low, width = edges[:-1], np.diff(edges, axis=0)
+        scale = np.where(width > 0.0, reciprocal(width), 0.0)
+        return {"low": low.reshape(1, -1), "scale": scale.reshape(1, -1)}
+
+    def forward(self, x: Node, parameters: Mapping[str, Node], context: Context) -> Node:
+        """The bins, then x."""
+        count = parameters["low"].shape[1] // self.bins
+        columns = ops.concatenate([x[:, :count]] * self.bins, axis=1)
+        z = (columns - parameters["low"]) * parameters["scale"]
+        return ops.concatenate([make("clip", z, low=0.0, high=1.0), x], axis=1)
 
 
 @dataclass(frozen=True)
@@ -168,6 +211,25 @@ class Embedding(Layer):
             indices = make("cast", code, dtype="int32")
             parts.append(make("gather_rows", parameters[f"table{number}"], indices))
         return ops.concatenate(parts, axis=1)
+
+
+def parts(x: np.ndarray, columns: int | None, weights: np.ndarray | None) -> Iterator[np.ndarray]:
+    """Rows of some weight, a few of the leading columns at a time, float64; x may be on disk."""
+    count = x.shape[1] if columns is None else columns
+    if weights is None or weights.all():
+        rows = np.arange(0, len(x), -(-len(x) // MOST_ROWS))
+    else:
+        rows = np.flatnonzero(weights > 0)
+        rows = rows[:: -(-len(rows) // MOST_ROWS)]
+    begins = range(0, len(x), ROWS)
+    places = np.searchsorted(rows, [*begins, len(x)])
+    for start in range(0, count, PART):
+        part = np.empty((len(rows), min(PART, count - start)))
+        for begin, first, end in zip(begins, places[:-1], places[1:], strict=True):
+            some = x[begin : begin + ROWS, start : start + part.shape[1]]
+            part[first:end] = some[rows[first:end] - begin]
+            forget(x)
+        yield part
 
 
 def flat(kind: str, shape: tuple[int, ...]) -> tuple[int]:

@@ -9,7 +9,7 @@ from typing import Any
 from ..kernels.errors import ShapeError
 from . import blocks
 from .ensemble import Ensemble
-from .features import Clip, Embedding, FeatureScale, RobustScale
+from .features import Clip, Embedding, FeatureScale, PiecewiseLinear, RobustScale
 from .graph.graph import Node
 from .layers import (
     Activation,
@@ -81,6 +81,6 @@ BUILTIN: dict[str, type[Layer]] = {
     c.__name__: c
     for c in (
         Dense, Flatten, Standardize, Dropout, Activation, LayerNorm, BatchNorm, Residual,
-        RobustScale, FeatureScale, Embedding, Clip, Ensemble,
+        RobustScale, PiecewiseLinear, FeatureScale, Embedding, Clip, Ensemble,
     )
 }  # fmt: skip

@@ -32,13 +32,13 @@ def table(path: Path, numbers: bool = False) -> Path:
 
 def test_a_table_is_learned_by_its_recipe(tmp_path: Path) -> None:
     data, model = table(tmp_path / "t.csv"), tmp_path / "m.safetensors"
-    done = run("train", data, *SMALL, "--save", model)
+    done = run("train", data, *SMALL, "--members", 6, "--save", model)
     assert done.exit_code == 0, done.output
-    assert "2 of 8-2, selu, float32" in done.stdout
-    assert "learn from 80% of the rows each" in done.stdout
+    assert "6 of 8-2, selu, float32" in done.stdout
+    assert "learn from 83% of the rows each" in done.stdout
     found = lm.load(model, "numpy")
     assert [type(layer).__name__ for layer in found.layers] == [
-        "RobustScale", "Ensemble", "Activation",
+        "RobustScale", "PiecewiseLinear", "Ensemble", "Activation",
     ]  # fmt: skip
     lines = run("predict", model, data, "--backend", "numpy").stdout.split()
     assert lines[0] == "y,p(no),p(yes)"

@@ -61,7 +61,9 @@ def train_table(
     classes = data.task != "regression"
     outputs = len(data.class_names) if classes else 1
     say(f"network  {_brief(fitted, settings.dtype, outputs)}, which")
-    say(f"         learn from {1.0 - fitted.validation:.0%} of the rows each, and stop by the rest")
+    say(
+        f"         learn from {1.0 - 1.0 / fitted.parts:.0%} of the rows each, and stop by the rest"
+    )
     with progress(show) as told:
         trained = train(
             data.x_train, data.y_train, columns, data.task, outputs, recipe,

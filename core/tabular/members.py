@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -18,6 +18,8 @@ from ...kernels.compilation import clock
 from ...kernels.errors import DivergenceError
 from ...kernels.memory import taken
 from ..callbacks import Callback, EarlyStopping
+from ..ensemble import Ensemble
+from ..layers import Layer
 from ..model import Sequential
 from .columns import Columns
 from .recipe import Recipe, patience_of, rates
@@ -113,7 +115,7 @@ def parts(job: Job) -> list[np.ndarray]:
     """The rows that each member holds out."""
     recipe, rows = job.recipe, len(job.y)
     assert recipe.members is not None
-    count = max(min(max(round(1.0 / recipe.validation), recipe.members), rows), 1)
+    count = max(min(recipe.parts, rows), 1)
     found = folds(job.y, job.task, count, job.seed)[: recipe.members]
     return [_some(part, job.seed) for part in found]
 
@@ -142,7 +144,7 @@ def network(job: Job, number: int, rows: int, epochs: int, slower: float = 1.0) 
     last = "softmax" if job.task == "classification" else None
     layers = recipe.layers(job.columns, job.outputs, last)
     if job.front is not None:
-        layers.insert(0, job.front.layers[0])
+        layers[:0] = scaling_of(job.front)
     steps = epochs * -(-rows // batch_of(rows, recipe.batch_size))
     seed = int(np.random.default_rng([job.seed, SEED_STREAM, number]).integers(2**31))
     rule = replace(recipe, learning_rate=recipe.learning_rate * slower).optimizer(steps)
@@ -155,9 +157,15 @@ def network(job: Job, number: int, rows: int, epochs: int, slower: float = 1.0) 
     return model
 
 
+def scaling_of(model: Sequential) -> Sequence[Layer]:
+    """The layers before a model's ensemble, which learned from all rows."""
+    return list(itertools.takewhile(lambda layer: not isinstance(layer, Ensemble), model.layers))
+
+
 def take_scaling(model: Sequential, front: Sequential) -> None:
-    """Gives a model whose first layer scales what another one's learned."""
-    entries = [entry for entry in front.state.layout.entries if entry.name.startswith("0.")]
+    """Gives a model that begins with the scaling of another one what that learned."""
+    count, entries = len(scaling_of(front)), front.state.layout.entries
+    entries = [entry for entry in entries if int(entry.name.split(".")[0]) < count]
     flat = model.state.read("statistics")
     for entry in entries:
         place = model.state.layout[entry.name]

@@ -3,7 +3,9 @@
 Networks, scales and schedule are those of RealMLP-TD-S (D. Holzmüller, L. Grinsztajn, I. Steinwart,
 *Better by Default*, NeurIPS 2024). Measured beside it on small tables, narrower networks that stop
 when the loss of rows held out no longer falls, five of them on parts of their own, score higher for
-less work: `python -m lamina.benchmarks.tables` repeats that.
+less work: `python -m lamina.benchmarks.tables` repeats that. Bins of the numbers (`PiecewiseLinear`)
+are not in it: on tables with few columns of numbers a network without them is smoother than what
+there is to learn, and trees are not.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from dataclasses import dataclass, replace
 from ...kernels.errors import BadInput
 from .. import schedules
 from ..checks import check_count, check_number
-from ..features import Embedding, FeatureScale
+from ..features import Embedding, FeatureScale, PiecewiseLinear, RobustScale
 from ..initializers import RandomNormal
 from ..layers import Dense, Dropout, Layer, check_activation
 from ..losses import CrossEntropy, Loss, get
@@ -23,6 +25,7 @@ from .columns import Columns
 
 EMBED_FROM = 20  # words of a category from which on they are embedded, and not one-hot
 LEAST_EPOCHS = 12  # that a schedule makes sense of
+MOST_BINS = 1024  # of all columns of numbers: beyond, each has fewer
 MOST_STEPS = 16_000  # of a member: beyond, tables are large enough to be seen fewer times
 LARGE = (20_000, 100_000, 500_000)  # rows from which on batches are twice as large, each
 SMALL, MEMBERS = 5_000, (8, 4, 2, 2, 1)  # members for fewer rows, and up to each limit of LARGE
@@ -41,7 +44,8 @@ class Recipe:
         equal. learning_rate: the highest of the schedule.
     loss: by name; "auto" is cross-entropy, or the squared error. label_smoothing: of
         cross-entropy, in [0, 1). weight_decay: of weights, decoupled (AdamW).
-    embedding: numbers that a code of a category becomes. time: seconds that training may take.
+    embedding: numbers that a code of a category becomes. bins: of each column of numbers, at most;
+        0: none. time: seconds that training may take.
     Raises: BadInput, UnknownName.
     """
 
@@ -58,6 +62,7 @@ class Recipe:
     label_smoothing: float = 0.1
     weight_decay: float = 0.0
     embedding: int = 8
+    bins: int = 8
     time: float | None = None
 
     def __post_init__(self) -> None:
@@ -69,6 +74,7 @@ class Recipe:
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name), least=0 if name == "epochs" else 1)
         check_count("embedding", self.embedding)
+        check_count("bins", self.bins, least=0)
         for name in ("dropout", "label_smoothing", "validation"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), 0.0, 1.0, open_high=True)
@@ -102,6 +108,19 @@ class Recipe:
             batch_size=batch,
             learning_rate=rate,
         )
+
+    @property
+    def parts(self) -> int:
+        """How many parts the rows are cut in, of which each member holds out one."""
+        return max(round(1.0 / self.validation), self.members or 1)
+
+    def front(self, columns: Columns) -> list[Layer]:
+        """The layers that learn from all rows: they stand before the members."""
+        found: list[Layer] = [RobustScale(columns.numeric)]
+        bins = min(self.bins, MOST_BINS // max(columns.numeric, 1))
+        if columns.numeric and bins > 1:
+            found.append(PiecewiseLinear(columns.numeric, bins))
+        return found
 
     def layers(self, columns: Columns, outputs: int, last: str | None) -> list[Layer]:
         """One member's layers behind the scaling; a fitted recipe. last: the last activation."""

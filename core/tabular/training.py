@@ -11,16 +11,17 @@ import numpy as np
 from ...backends.selection import Choice
 from ...kernels.compilation import clock
 from ..ensemble import Ensemble
-from ..features import Clip, RobustScale
+from ..features import MOST_ROWS, Clip
 from ..layers import Activation, Layer
 from ..losses import CrossEntropy
 from ..model import Sequential
 from ..optimizers import Adam
 from ..statistics import forward
 from .columns import Columns
-from .members import Job, Member, fit_all, take_scaling, within
+from .members import Job, Member, fit_all, scaling_of, take_scaling, within
 from .recipe import Recipe
 
+MOST_SCALED = 1 << 27  # numbers that are scaled before the training, and not in each step
 COLDEST, HOTTEST = 0.4, 5.0  # temperatures: where no row is wrong, the coldest were the best
 
 
@@ -88,13 +89,15 @@ def train(
         last = Clip(float(np.min(y)), float(np.max(y)))
     whole = Whole(recipe, columns, outputs, last, tuple(metrics), dtype, seed)
     front = whole.model(1, backend)
-    front.fit(x, y, epochs=0, batch_size=len(y), verbose=0)  # checks, and learns the scaling
-    on_disk = isinstance(x, np.memmap)
+    every = max(-(-len(x) // MOST_ROWS), 1)  # more rows change no quantile that matters
+    front.fit(x[::every], y[::every], epochs=0, batch_size=len(y), verbose=0)  # checks, and learns
+    # A memory map stays where it is, and what would grow too large is made batch by batch.
+    inside = isinstance(x, np.memmap) or len(x) * _width(front) > MOST_SCALED
     job = Job(
-        x if on_disk else behind_scaling(front, x), y,
+        x if inside else behind_scaling(front, x), y,
         None if sample_weight is None else np.asarray(sample_weight, np.float64),
         columns, recipe, outputs, task, front.backend, dtype, seed,
-        front if on_disk else None, None if recipe.time is None else start + recipe.time,
+        front if inside else None, None if recipe.time is None else start + recipe.time,
     )  # fmt: skip
     notes = []
     if recipe.time is not None:
@@ -141,16 +144,21 @@ class Whole:
         loss = self.recipe.cost("classification" if self.outputs > 1 else "regression")
         inner = self.recipe.layers(self.columns, self.outputs, None)
         return Sequential(
-            [RobustScale(self.columns.numeric), Ensemble(inner, members), self.last],
+            [*self.recipe.front(self.columns), Ensemble(inner, members), self.last],
             replace(loss, label_smoothing=0.0) if isinstance(loss, CrossEntropy) else loss,
             Adam(), self.metrics, backend, self.dtype, seed=self.seed,
         )  # fmt: skip
 
 
+def _width(model: Sequential) -> int:
+    """How many features there are before the model's ensemble."""
+    return int(model.session.graph().outputs[len(scaling_of(model)) - 1].shape[1])
+
+
 def behind_scaling(model: Sequential, x: Any) -> np.ndarray:
-    """The features behind the model's first layer, in its dtype."""
+    """The features before the model's ensemble, in its dtype."""
     session = model.session
-    node = session.graph().outputs[0]
+    node = session.graph().outputs[len(scaling_of(model)) - 1]
     return forward(
         session.backend, session.graph(), session.state, node, session.rows(x), session.shift
     )
@@ -188,23 +196,23 @@ def calibrated(
 
 def _put_together(model: Sequential, members: Sequence[Member], temperature: float) -> None:
     """Writes the members' arrays into the ensemble, the last ones divided by the temperature."""
-    session = model.session
+    session, ensemble = model.session, len(scaling_of(model))
     arrays: dict[str, np.ndarray] = {}
     for number, member in enumerate(members):
         own = member.model.session
-        shift = len(own.layers) - len(_inner(model))  # one layer more where it scales itself
+        shift = len(own.layers) - len(_inner(model))  # one more where it scales itself
         last = f"{len(own.layers) - 1}."
         for name in own.names:
             array = own.state.array(name)
             place, rest = name.split(".", 1)
             if name.startswith(last):
                 array = array / temperature
-            arrays[f"1.{number}.{int(place) - shift}.{rest}"] = array
+            arrays[f"{ensemble}.{number}.{int(place) - shift}.{rest}"] = array
     session.set_weights([arrays[name] for name in session.names])
 
 
 def _inner(model: Sequential) -> Sequence[Layer]:
     """The layers of a member."""
-    ensemble = model.layers[1]
+    ensemble = model.layers[len(scaling_of(model))]
     assert isinstance(ensemble, Ensemble)
     return ensemble.layers

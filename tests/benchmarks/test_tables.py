@@ -68,6 +68,24 @@ def test_what_is_measured_is_not_measured_again(tmp_path: Path, contest: list[st
     assert len(contest) == 6
 
 
+def test_parts_are_put_together_and_compared_where_both_were(
+    tmp_path: Path, contest: list[str]
+) -> None:
+    ours, theirs = tmp_path / "ours.json", tmp_path / "theirs.json"
+    run(ours, "--table", "iris", "--splits", 2, "--contestant", "lamina", "--no-times")
+    run(theirs, "--table", "iris", "--splits", 1, "--contestant", "boosting")
+    found = json.loads(ours.read_text())
+    assert all("seconds" not in row for row in found["results"].values())
+    found["results"]["iris/1/lamina"]["score"] = 0.0  # which boosting was not measured on
+    ours.write_text(json.dumps(found))
+    done = run(ours, "--take", theirs, "--show")
+    assert "| iris | 0.3750 | 0.5000 (of 1) | 0.0 |" in done.stdout
+    assert "beside boosting (1 splits): above on 1 of 1 tables" in done.stdout
+    assert "mean difference +0.2500\n" in done.stdout
+    assert len(json.loads(ours.read_text())["results"]) == 3
+    assert len(contest) == 3
+
+
 def test_unknown_names_are_refused(tmp_path: Path) -> None:
     done = run(tmp_path / "r.json", "--table", "irsi")
     assert done.exit_code == 2

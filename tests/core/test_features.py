@@ -46,6 +46,29 @@ def test_columns_that_are_not_scaled_pass_as_they_are() -> None:
     assert np.abs(found[:, :2]).max() < 3.0
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_bins_say_how_far_a_column_is_through_them(backend: str) -> None:
+    x = np.column_stack(
+        [np.r_[0.0, 1.0, 2.0, 10.0, 18.0], np.r_[7.0, 7.0, 7.0, 7.0, 9.0], 1e9 * np.ones(5)]
+    )
+    model = lm.Sequential([lm.PiecewiseLinear(2, 2)], "mean_squared_error", backend=backend)
+    model.fit(x, np.zeros((5, 7)), epochs=0, batch_size=5, verbose=0)
+    found = model.predict([[1.0, 7.0, 3.0], [10.0, 8.0, 4.0], [-5.0, 99.0, 5.0]])
+    first, second = [0.5, 1.0, 0.0], [0.0, 0.5, 0.0]  # edges 0, 2, 18
+    np.testing.assert_allclose(found[:, 0], first)
+    np.testing.assert_allclose(found[:, 2], second)
+    np.testing.assert_allclose(found[:, 1], 0.0)  # from 7 to 7
+    np.testing.assert_allclose(found[:, 3], [0.0, 0.5, 1.0])
+    np.testing.assert_array_equal(found[:, 4:], [[1, 7, 3], [10, 8, 4], [-5, 99, 5]])
+
+
+def test_rows_without_weight_move_no_bin() -> None:
+    x, weights = np.r_[np.arange(9.0), 1e9][:, None], np.r_[np.ones(9), 0.0]
+    found = lm.PiecewiseLinear(bins=2).learn(x, weights)
+    np.testing.assert_array_equal(found["low"], [[0.0, 4.0]])
+    np.testing.assert_array_equal(found["scale"], [[0.25, 0.25]])
+
+
 def test_seconds_since_1970_are_told_apart() -> None:
     x = 1.7e9 + np.arange(40.0)[:, None]
     found = learned(lm.RobustScale(), x)
@@ -100,7 +123,10 @@ def test_gradients_of_embeddings_and_scales() -> None:
 
 
 def test_everything_is_native_on_numba() -> None:
-    layers = [lm.RobustScale(2), lm.Embedding((4,), 2), lm.FeatureScale(), lm.Dense(2, "softmax")]
+    layers = [
+        lm.RobustScale(2), lm.PiecewiseLinear(2), lm.Embedding((4,), 2), lm.FeatureScale(),
+        lm.Dense(2, "softmax"),
+    ]  # fmt: skip
     model = lm.Sequential(layers, "cross_entropy", backend="numba").build(3)
     assert "walked" not in str(lm.explain(model))
 
@@ -116,7 +142,8 @@ def test_a_clip_is_for_predictions_alone() -> None:
 def test_they_come_back_from_a_file(tmp_path: Path) -> None:
     x = np.random.default_rng(5).normal(size=(40, 3)) * [1, 9, 0] + [1.7e9, 0, 1]
     inner = [lm.Embedding((3,), 2), lm.FeatureScale(2.0), lm.Dense(4, "selu"), lm.Dense(1)]
-    layers = [lm.RobustScale(2, 2.5), lm.Ensemble(inner, 2), lm.Clip(-9, 9)]
+    front = [lm.RobustScale(2, 2.5), lm.PiecewiseLinear(1, 3)]
+    layers = [*front, lm.Ensemble(inner, 2), lm.Clip(-9, 9)]
     model = lm.Sequential(layers, "mse", backend="numpy", seed=3)
     model.fit(x, x[:, 1], epochs=2, verbose=0)
     model.save(tmp_path / "m.safetensors")
@@ -130,6 +157,8 @@ def test_they_come_back_from_a_file(tmp_path: Path) -> None:
     [
         (lambda: lm.RobustScale(limit=0), "limit must be above 0"),
         (lambda: lm.RobustScale(-1), "columns must be a whole number"),
+        (lambda: lm.PiecewiseLinear(0), "columns must be a whole number"),
+        (lambda: lm.PiecewiseLinear(bins=0), "bins must be a whole number"),
         (lambda: lm.Embedding(()), "rows needs the number of codes"),
         (lambda: lm.Embedding((0,)), "rows must be a whole number of at least 1"),
         (lambda: lm.Embedding((3,), 0), "size must be a whole number"),
@@ -150,6 +179,7 @@ def test_what_they_refuse(make: Any, told: str) -> None:
     ("layer", "features", "told"),
     [
         (lm.RobustScale(4), 3, "takes 4 columns of 3"),
+        (lm.PiecewiseLinear(4), 3, "takes 4 columns of 3"),
         (lm.Embedding((2, 2)), 1, "2 categories, but its input 1 columns"),
         (lm.FeatureScale(), (2, 2), "put lm.Flatten"),
     ],

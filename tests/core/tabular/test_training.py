@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lamina.backends import threads
 from lamina.core.tabular.columns import Columns
 from lamina.core.tabular.members import Job, fit_all, within
 from lamina.core.tabular.recipe import Recipe
+from lamina.core.tabular import training
 from lamina.core.tabular.training import calibrated, train, warmed
 
 SMALL = Recipe(hidden=(16, 16), members=3, epochs=16, batch_size=32)
@@ -71,8 +73,9 @@ def test_the_model_is_the_mean_of_its_members() -> None:
     front = trained.model.session
     assert front.learned
     logits = 0.0
-    scaled = lm.Sequential([lm.RobustScale(2)], "mse", backend="numpy", dtype="float64")
-    scaled.fit(x, x, epochs=0, verbose=0)
+    scaling = [lm.RobustScale(2), lm.PiecewiseLinear(2, 8)]
+    scaled = lm.Sequential(scaling, "mse", backend="numpy", dtype="float64")
+    scaled.fit(x, np.zeros((len(x), 16 + x.shape[1])), epochs=0, verbose=0)
     for member in trained.members:
         p = member.model.predict(scaled.predict(x))
         np.testing.assert_allclose(p[member.held], member.predicted, rtol=1e-9)
@@ -124,7 +127,31 @@ def test_a_memory_map_is_not_copied(tmp_path: Path) -> None:
     y = (score - score.mean()) / score.std()
     trained = train(file, y, columns, "regression", 1, SMALL, backend="numpy")
     assert trained.model.evaluate(x, y)["loss"] < 0.3
-    assert isinstance(trained.members[0].model.layers[0], lm.RobustScale)
+    first, second = trained.members[0].model.layers[:2]
+    assert isinstance(first, lm.RobustScale)
+    assert isinstance(second, lm.PiecewiseLinear)
+
+
+def test_what_grows_too_large_is_scaled_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, score, columns = table(200)
+    y = (score - score.mean()) / score.std()
+    monkeypatch.setattr(training, "MOST_SCALED", 200 * 21 - 1)  # 16 bins and 5 columns
+    trained = train(x, y, columns, "regression", 1, SMALL, backend="numpy")
+    assert isinstance(trained.members[0].model.layers[1], lm.PiecewiseLinear)
+    assert trained.model.evaluate(x, y)["loss"] < 0.3
+
+
+def test_a_step_of_one_column_is_learned() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(600, 1))
+    y = np.sin(25 * x[:, 0])
+    short = Recipe(hidden=(32,), members=2, epochs=40, batch_size=64)
+    losses = []
+    for bins in (0, 16):
+        recipe = replace(short, bins=bins)
+        trained = train(x, y, Columns(1), "regression", 1, recipe, backend="numpy")
+        losses.append(trained.model.evaluate(x, y)["loss"])
+    assert losses[1] < 0.1 < losses[0]
 
 
 def test_temperature_lowers_the_loss_of_rows_held_out() -> None:
