@@ -49,7 +49,8 @@ def decision_boundary(
 ) -> Axes:
     """The plane of two features in the colours of the classes that a model predicts there.
 
-    model: one with `predict`, of one output (a probability), several, or class numbers.
+    model: one with `predict`, of one output (a probability), several, or class numbers; an
+        estimator is asked for its `predict_proba`.
     x: (n, 2) points, which give the picture its size. y: their (n,) classes, drawn as marks.
     ax: the axes to draw into. steps: points of the grid along each side.
     Raises: BadInput where there are not two features.
@@ -62,7 +63,7 @@ def decision_boundary(
     low, high = low - 0.06 * (high - low), high + 0.06 * (high - low)
     across, up = (np.linspace(low[i], high[i], steps) for i in range(2))
     grid = np.stack(np.meshgrid(across, up), axis=-1)
-    found = np.asarray(model.predict(grid.reshape(-1, 2)))
+    found = _said(model, grid.reshape(-1, 2))
     if found.ndim == 2 and found.shape[1] > 1:
         found = found.argmax(axis=1)
     found = found.reshape(steps, steps).astype(np.float64)
@@ -132,10 +133,13 @@ def weights(
 ) -> Axes:
     """The weights into each unit of a first layer as a picture: blue below zero, red above.
 
-    model: a model, or its first weight (n_in, n_out). shape: of a picture, (height, width); the
-    square that fits if None. columns: pictures in a row; 64 are drawn at most. ax: to draw into.
+    model: a model, an estimator, or the first weight (n_in, n_out). shape: of a picture, (height,
+    width); the square that fits if None. columns: pictures in a row; 64 are drawn at most. ax: to
+    draw into.
     Raises: BadInput where the shape does not fit.
     """
+    if hasattr(model, "to_sequential"):
+        model = model.to_sequential()
     weight = np.asarray(model.get_weights()[0] if isinstance(model, Sequential) else model)
     side = round(weight.shape[0] ** 0.5)
     height, width = shape or (side, side)
@@ -189,9 +193,17 @@ def _displays() -> Any:
     return sklearn
 
 
+def _said(model: Any, x: Any) -> np.ndarray:
+    """What a model says of rows: an estimator's probabilities, of two classes the second's."""
+    if not hasattr(model, "predict_proba"):
+        return np.asarray(model.predict(x))
+    found = np.asarray(model.predict_proba(x))
+    return found[:, 1:] if found.shape[1] == 2 else found
+
+
 def _likely(model: Any, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     """The labels, and the probability of class 1. Raises: BadInput for more than two classes."""
-    found = np.asarray(model.predict(x))
+    found = _said(model, x)
     if found.ndim == 2 and found.shape[1] == 2:
         found = found[:, 1]
     if found.ndim == 2 and found.shape[1] > 2:
@@ -204,15 +216,16 @@ def confusion_matrix(
 ) -> Axes:
     """How many rows of each class (down) were taken for which class (across).
 
-    model: one with `predict_classes`. x: (n, features). y: (n,) class numbers.
+    model: one with `predict_classes`, or an estimator. x: (n, features). y: (n,) classes.
     class_names: in the order of the numbers. ax: the axes to draw into.
     scikit-learn's ConfusionMatrixDisplay. Raises: LaminaError without scikit-learn.
     """
     metrics = _displays().metrics
     ax = figures.axes(ax, figsize=(figures.WIDTH, figures.WIDTH * 0.88))
     labels = range(len(class_names)) if class_names is not None else None
+    predict = getattr(model, "predict_classes", model.predict)
     metrics.ConfusionMatrixDisplay.from_predictions(
-        np.asarray(y).reshape(-1), model.predict_classes(x), labels=labels, colorbar=False,
+        np.asarray(y).reshape(-1), predict(x), labels=labels, colorbar=False,
         display_labels=class_names, ax=ax, cmap="Blues", text_kw={"fontsize": 8},
     )  # fmt: skip
     ax.set(xlabel="predicted", ylabel="true")
@@ -223,8 +236,8 @@ def confusion_matrix(
 def roc(model: Any, x: Any, y: Any, ax: Axes | None = None) -> Axes:
     """The share of class 1 that is found against the false alarms, for every threshold.
 
-    model: one with `predict`, for two classes. x: (n, features). y: (n,) of 0 and 1. ax: to draw
-    into. scikit-learn's RocCurveDisplay. Raises: BadInput; LaminaError without scikit-learn.
+    model: as in `decision_boundary`, of two classes. x: (n, features). y: (n,) of 0 and 1. ax: to
+    draw into. scikit-learn's RocCurveDisplay. Raises: BadInput; LaminaError without scikit-learn.
     """
     metrics, ax = _displays().metrics, figures.axes(ax)
     metrics.RocCurveDisplay.from_predictions(
@@ -238,8 +251,8 @@ def roc(model: Any, x: Any, y: Any, ax: Axes | None = None) -> Axes:
 def calibration(model: Any, x: Any, y: Any, bins: int = 10, ax: Axes | None = None) -> Axes:
     """How often class 1 was right, against the probability that the model gave it.
 
-    model: one with `predict`, for two classes. x: (n, features). y: (n,) of 0 and 1. bins: of the
-    probability. ax: to draw into. scikit-learn's CalibrationDisplay.
+    model: as in `decision_boundary`, of two classes. x: (n, features). y: (n,) of 0 and 1. bins: of
+    the probability. ax: to draw into. scikit-learn's CalibrationDisplay.
     Raises: BadInput; LaminaError without scikit-learn.
     """
     display, ax = _displays().calibration.CalibrationDisplay, figures.axes(ax)

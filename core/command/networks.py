@@ -11,12 +11,13 @@ from ..data.datasets import Dataset
 from ..layers import Dense, Dropout, Flatten, Layer, Standardize
 from ..model import Sequential
 from ..optimizers import Adam
+from ..tabular import recipe
 from .settings import Settings
 
 LOSSES = {  # those that the last layer for a task fits; a regression's label is standardized
-    "regression": ("mean_squared_error", "mean_absolute_error", "huber", "quantile"),
+    "regression": recipe.LOSSES["regression"],
     "two classes": ("binary_cross_entropy", "binary_focal"),
-    "several classes": ("cross_entropy", "focal"),
+    "several classes": recipe.LOSSES["classification"],
 }
 # A layer of few units loses what it knows with each that is dropped, and learns little at the rate
 # of a wide one: 2-4-1 on planar gets 0.55 so, and 0.9 with these.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from ...kernels.errors import BadInput
 from ..data import arrays, cells, engine
 from ..data.columns import Column
 from ..data.database import Reading
-from ..data.encoding import Encoding
+from ..data.encoding import Encoding, Say, unsaid
 from ..interop.importing import load_onnx
 from ..interop.network import WORDS, OnnxNetwork
 from ..interop.reading import Port
@@ -23,7 +23,6 @@ from ..loading import load
 from ..model import Sequential
 from ..scores import PROBABILITIES, classes_of
 
-Say = Callable[[str], None]
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # what they begin with
 
 
@@ -91,10 +90,6 @@ def _columns(ports: Sequence[Port], source: str, reading: Reading) -> dict[str, 
     return found
 
 
-def _unsaid(text: str) -> None:
-    """Nobody listens."""
-
-
 def as_formula(word: str) -> bool:
     """Whether a spreadsheet that opens a CSV would take a word for a formula, and compute it.
 
@@ -111,7 +106,7 @@ def predict(
     reading: Reading | None = None,
     strict: bool = False,
     escape_formulas: bool = False,
-    say: Say = _unsaid,
+    say: Say = unsaid,
 ) -> str:
     """Predictions for a table as CSV: the class and a probability for each, or the value.
 

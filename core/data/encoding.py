@@ -66,11 +66,6 @@ class Encoding:
         return (*numbers, *words, *(column.name for column in self.used if column.embedded))
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The names of all features."""
-        return self.feature_names
-
-    @property
     def numeric(self) -> int:
         """How many features, from the first, are numbers."""
         return sum(len(column.numbers) for column in self.used)

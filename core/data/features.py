@@ -167,18 +167,17 @@ class Writer:
             places[gone] = column.words.index(column.fill)
             gone = np.zeros_like(gone)
         odd = (places < 0) & ~gone
-        if odd.any():
+        if odd.any() and not column.rest:  # else they count as one, which training knew
             if self.strict:
                 row = int(np.argmax(odd))
                 raise BadInput(
                     f"{self.where(row)} is {series.text(row)!r}, which training never saw: it"
                     f" knows {listed(column.words)}"
                 )
-            if not column.rest:
-                codes, counts = np.unique(series.values[odd], return_counts=True)
-                for code, count in zip(codes, counts, strict=True):
-                    word = series.words[code]
-                    self.told.words[word] = self.told.words.get(word, 0) + int(count)
+            codes, counts = np.unique(series.values[odd], return_counts=True)
+            for code, count in zip(codes, counts, strict=True):
+                word = series.words[code]
+                self.told.words[word] = self.told.words.get(word, 0) + int(count)
         if gone.any() and not column.indicator and not column.embedded:
             self.told.gone += int(gone.sum())
         return places, gone
@@ -193,17 +192,16 @@ class Writer:
             known.get(word, signs.get(cells.truth(word), 0.0) if both else 0.0)
             for word in series.words
         ]
-        for word, value in zip(series.words, made, strict=True):
-            if not value and word in series.words:
-                rows = int((series.values == series.words.index(word)).sum())
-                if rows and self.strict:
-                    row = int(np.argmax(series.values == series.words.index(word)))
-                    raise BadInput(
-                        f"{self.where(row)} is {word!r}, which training never saw: it knows {no},"
-                        f" {yes}"
-                    )
-                if rows:
-                    self.told.words[word] = self.told.words.get(word, 0) + rows
+        counts = np.bincount(series.values[series.known], minlength=len(series.words)).tolist()
+        for code, word in enumerate(series.words):
+            if made[code] or not counts[code]:
+                continue
+            if self.strict:
+                row = int(np.argmax(series.values == code))
+                raise BadInput(
+                    f"{self.where(row)} is {word!r}, which training never saw: it knows {no}, {yes}"
+                )
+            self.told.words[word] = self.told.words.get(word, 0) + counts[code]
         out[:, 0] = np.array([*made, 0.0])[series.values]
         return series.known
 

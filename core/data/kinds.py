@@ -315,7 +315,9 @@ def _category(look: Look, mixed: bool = False) -> Planned:
         why += f"; the {len(used) - len(kept)} least frequent count as one"
     if different == 2 and len(used) == 2 and not look.asked:
         return _yes_no(look)
-    more = {"embedded": True, "indicator": False} if embedded else {"rest": len(kept) < len(used)}
+    more = {"rest": len(kept) < len(used)}
+    if embedded:
+        more |= {"embedded": True, "indicator": False}
     column = look.column("category", words=tuple(sorted(series.words[at] for at in kept)), **more)
     return look.planned(column, why, f"--drop {look.name}")
 

@@ -9,11 +9,15 @@ from pathlib import Path
 import numpy as np
 
 SHARE, MOST = 0.25, 1.5e9  # of what memory is free, and bytes: that a table may take
+UNTOLD = 1 << 32  # bytes that are taken for free where the system does not say
 
 
 def free_memory() -> int:
     """Bytes that are free on this machine now."""
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows; macOS; a container that forbids it
+        return UNTOLD
 
 
 def room() -> float:

@@ -5,6 +5,7 @@ scikit-learn's protocol: settings in the constructor, `fit(X, y)`, `predict`, `s
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -14,7 +15,7 @@ import numpy as np
 from ...backends.selection import Choice
 from ...kernels.errors import BadInput
 from ..data import datasets
-from ..data.frames import is_frame
+from ..data.frames import is_frame, series_of
 from ..data.tables import standard
 from ..estimators.scikit import (
     BaseEstimator,
@@ -35,10 +36,10 @@ TARGET = "target"  # the name of a target that has none
 class Tabular(BaseEstimator):  # type: ignore[misc]
     """What both estimators share. What is None or "auto" is decided by the task and the rows.
 
-    hidden: sizes of the hidden layers. activation: theirs. dropout: behind each, in [0, 1).
-    members: networks of the ensemble. epochs: passes over the rows at most. patience: epochs
-        without a better loss on the rows held out after which a member ends. batch_size: rows a
-        step, about. learning_rate: the highest of the schedule. loss: that training lowers.
+    hidden: sizes of the hidden layers, or of the one. activation: theirs. dropout: behind each, in
+        [0, 1). members: networks of the ensemble. epochs: passes over the rows at most. patience:
+        epochs without a better loss on the rows held out after which a member ends. batch_size:
+        rows a step, about. learning_rate: the highest of the schedule. loss: that training lowers.
     time: seconds that training may take, about. types: what columns are, as in
         `lm.datasets.load`. backend, dtype: as in `lm.Sequential`. random_state: keys all draws.
 
@@ -52,7 +53,7 @@ class Tabular(BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        hidden: Sequence[int] | None = None,
+        hidden: int | Sequence[int] | None = None,
         activation: str = "auto",
         dropout: float | None = None,
         members: int | None = None,
@@ -78,7 +79,9 @@ class Tabular(BaseEstimator):  # type: ignore[misc]
             "activation", "dropout", "members", "epochs", "patience", "batch_size",
             "learning_rate", "loss", "time",
         )  # fmt: skip
-        hidden = None if self.hidden is None else tuple(self.hidden)
+        hidden = self.hidden
+        if hidden is not None:
+            hidden = tuple(hidden) if hasattr(hidden, "__iter__") else (hidden,)
         return Recipe(hidden, **{name: getattr(self, name) for name in names})
 
     def _fit(self, X: Any, y: np.ndarray, told: Any, name: str, weights: Any) -> Self:
@@ -86,27 +89,30 @@ class Tabular(BaseEstimator):  # type: ignore[misc]
 
         told: what the label column says, a cell for each row: (n,). name: of the target.
         """
-        known = named(X)
-        label = name if name not in known else f"{name} (target)"
+        recipe, known, label = self._recipe(), named(X), name
+        while label in known:
+            label += " (target)"
+        if known and (rows := len(next(iter(known.values())))) != len(y):
+            raise BadInput(f"X has {rows} rows, but y {len(y)}")
         data = datasets.load(
             {**known, label: told}, 0.0, label=label, task=self.task, types=self.types,
             embed_from=EMBED_FROM,
         )  # fmt: skip
         assert data.encoding is not None
+        rng = check_random_state(self.random_state)
+        share = None if weights is None else row_weights(weights, data.x_train)
+        self.trained_ = train(
+            data.x_train, y, Columns.of(data.encoding), self.task,
+            max(len(data.encoding.classes), 1), recipe, backend=self.backend,
+            dtype=self.dtype, seed=int(rng.randint(2**31 - 1)), sample_weight=share,
+        )  # fmt: skip
+        self.model_ = self.trained_.model
+        self.model_.encoding = data.encoding
         self.n_features_in_ = len(known)
         if is_frame(X):
             self.feature_names_in_ = np.array(list(known), dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
-        rng = check_random_state(self.random_state)
-        share = None if weights is None else row_weights(weights, data.x_train)
-        self.trained_ = train(
-            data.x_train, y, Columns.of(data.encoding), self.task,
-            max(len(data.encoding.classes), 1), self._recipe(), backend=self.backend,
-            dtype=self.dtype, seed=int(rng.randint(2**31 - 1)), sample_weight=share,
-        )  # fmt: skip
-        self.model_ = self.trained_.model
-        self.model_.encoding = data.encoding
         return self
 
     def to_sequential(self) -> Sequential:
@@ -117,14 +123,34 @@ class Tabular(BaseEstimator):  # type: ignore[misc]
     def _outputs(self, X: Any) -> np.ndarray:
         """The network's outputs for rows, (n, outputs). Raises: BadInput for other columns."""
         check_is_fitted(self, "model_")
-        known = named(X)
-        if not is_frame(X) and len(known) != self.n_features_in_:
-            raise BadInput(
-                f"X has {len(known)} features, but {type(self).__name__} is expecting"
-                f" {self.n_features_in_} features as input"
-            )
         assert self.model_.encoding is not None
-        return self.model_.predict(self.model_.encoding.features(known))
+        return self.model_.predict(self.model_.encoding.features(self._columns(X)))
+
+    def _columns(self, X: Any) -> dict[str, Any]:
+        """The columns by the names that they had in `fit`; by place, where only one had names."""
+        known, now, then = named(X), is_frame(X), hasattr(self, "feature_names_in_")
+        if now and then:
+            return known
+        kind = type(self).__name__
+        if len(known) != self.n_features_in_:
+            raise BadInput(
+                f"X has {len(known)} features, but {kind} is expecting {self.n_features_in_}"
+                " features as input"
+            )
+        if now != then:
+            has = "has feature names, but" if now else "does not have valid feature names, but"
+            fitted = "without" if now else "with"
+            told = f"X {has} {kind} was fitted {fitted} feature names"
+            warnings.warn(told, stacklevel=4)
+        assert self.model_.encoding is not None
+        names = (column.name for column in self.model_.encoding.columns)
+        return dict(zip(names, known.values(), strict=True))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        one = tags.input_tags
+        one.allow_nan = one.string = one.categorical = True
+        return tags
 
 
 class TabularClassifier(ClassifierMixin, Tabular):  # type: ignore[misc]
@@ -147,16 +173,14 @@ class TabularClassifier(ClassifierMixin, Tabular):  # type: ignore[misc]
             dates and missing cells are taken as in `lamina train`. y: (n,) labels of any kind.
         sample_weight: (n,) from 0. Raises: BadInput.
         """
-        labels = column(y)
-        self.classes_, codes = np.unique(labels, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise BadInput(f"y has one class only, {self.classes_[0]!r}: there is nothing to learn")
-        digits = len(str(len(self.classes_)))
+        classes, codes = classes_of(column(y))
+        digits = len(str(len(classes)))
         told = [f"class {code:0{digits}}" for code in codes]  # in the order of the classes
         self._fit(X, codes.astype(np.int64), told, target_name(y), sample_weight)
         assert self.model_.encoding is not None
-        names = tuple(str(one) for one in self.classes_)
+        names = tuple(str(one) for one in classes)
         self.model_.encoding = replace(self.model_.encoding, classes=names)
+        self.classes_ = classes
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -191,9 +215,7 @@ class TabularRegressor(RegressorMixin, Tabular):  # type: ignore[misc]
         X: as in `lm.TabularClassifier`. y: (n,) finite numbers. sample_weight: (n,) from 0.
         Raises: BadInput.
         """
-        targets = column(y).astype(np.float64)
-        if not np.isfinite(targets).all():
-            raise BadInput(f"y holds NaN or infinity, first in row {_first_odd(targets)}")
+        targets = numbers_of(column(y))
         mean, scale = standard("y", targets)
         return self._fit(X, (targets - mean) / scale, targets, target_name(y), sample_weight)
 
@@ -230,11 +252,47 @@ def column(y: Any) -> np.ndarray:
     return found
 
 
+def classes_of(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The classes in order, and the number of each row's, (n,). Raises: BadInput."""
+    known = series_of(labels, "y").known
+    if not known.all():
+        raise BadInput(f"y has no label in row {int(np.argmin(known))}: leave the row out")
+    if labels.dtype.kind == "f" and (odd := labels != np.floor(labels)).any():
+        raise BadInput(
+            f"y holds numbers with fractions, such as {labels[int(np.argmax(odd))]:g}, which are no"
+            " classes: lm.TabularRegressor learns numbers, and y.astype(str) makes them names"
+        )
+    try:
+        classes, codes = np.unique(labels, return_inverse=True)
+    except TypeError:
+        raise BadInput(
+            "y holds labels of kinds that have no order, such as numbers and words: y.astype(str)"
+            " makes all of them words"
+        ) from None
+    if len(classes) < 2:
+        only = classes.tolist()[0]
+        raise BadInput(f"y has one class only, {only!r}: there is nothing to learn")
+    return classes, codes
+
+
+def numbers_of(targets: np.ndarray) -> np.ndarray:
+    """Targets of a regression, (n,) finite float64. Raises: BadInput."""
+    try:
+        found = targets.astype(np.float64) if targets.dtype.kind not in "cMm" else None
+    except (TypeError, ValueError):
+        found = None
+    if found is None:
+        raise BadInput(
+            f"y holds {series_of(targets, 'y').kind}s, such as {targets.tolist()[0]!r}, where"
+            " numbers are to be learned: lm.TabularClassifier learns names"
+        )
+    if not np.isfinite(found).all():
+        row = int(np.argmin(np.isfinite(found)))
+        raise BadInput(f"y holds NaN or infinity, first in row {row}")
+    return found
+
+
 def target_name(y: Any) -> str:
     """What the target is called, where it has a name."""
     name = getattr(y, "name", None)
     return name if isinstance(name, str) and name else TARGET
-
-
-def _first_odd(values: np.ndarray) -> int:
-    return int(np.argmin(np.isfinite(values)))

@@ -134,6 +134,24 @@ def test_pictures_of_predictions_are_scikit_learn_s(trained: Any) -> None:
     assert "share of class 1" in words(lm.plot.calibration(model, x, y, bins=5))
 
 
+@pytest.mark.filterwarnings("ignore:.*hasn't converged")
+def test_estimators_are_asked_for_their_probabilities() -> None:
+    metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
+    x, y = support.binary(60, 2)
+    y = y.reshape(-1).astype(int)
+    settings: dict[str, Any] = {"max_iter": 3, "random_state": 0, "backend": "numpy"}
+    names = np.array(["no", "yes"])[y]
+    model = lm.MLPClassifier((4,), **settings).fit(x, y)
+    named = lm.MLPClassifier((4,), **settings).fit(x, names)
+    area = metrics.roc_auc_score(y, model.predict_proba(x)[:, 1])
+    assert area != metrics.roc_auc_score(y, model.predict(x))
+    assert f"model (AUC = {area:.2f})" in words(lm.plot.roc(model, x, y))
+    assert f"model (AUC = {area:.2f})" in words(lm.plot.roc(named, x, y))
+    assert {"yes", "no"} <= words(lm.plot.confusion_matrix(named, x, names))
+    assert lm.plot.decision_boundary(named, x, y).collections
+    assert lm.plot.weights(model, (1, 2)).images
+
+
 def test_two_classes_are_asked_for() -> None:
     x, y = support.classes()
     model = support.classifier()

@@ -111,13 +111,28 @@ def test_numbers_of_rows_are_no_feature(name: str) -> None:
 def test_the_blocks_of_features() -> None:
     rows = {"c": CYCLE[3], "e": CYCLE[8], "b": [True, False] * 20, "n": NUMBERS, "y": Y}
     encoding = lm.datasets.load(rows, test_size=0, embed_from=8).encoding
-    assert encoding.names == ("b=true", "n", "c=w0", "c=w1", "c=w2", "e")
+    assert encoding.feature_names == ("b=true", "n", "c=w0", "c=w1", "c=w2", "e")
     assert (encoding.numeric, encoding.one_hot, encoding.embedded) == (2, 3, (9,))
     new = {"c": ["w1", "?"], "e": ["w7", "new"], "b": [None, True], "n": [1, None]}
     x = encoding.features(new)
     np.testing.assert_array_equal(x, [[0, 1, 0, 1, 0, 8], [1, 28.5, 0, 0, 0, 0]])
     with pytest.raises(lm.BadInput, match="row 1, column 'c' is '\\?', which training never saw"):
         encoding.features({**new, "n": [1, 2], "b": [True, True]}, strict=True)
+
+
+@pytest.mark.parametrize("embed_from", [None, 8])
+def test_rare_words_are_told_of_once(embed_from: int | None) -> None:
+    """Training saw them, and counts them as one: that no row has what it never saw is true."""
+    words = [f"w{i % 12}" for i in range(120)] + [f"rare{i}" for i in range(10)]
+    rows = {"e": words, "n": list(range(130)), "y": [0, 1] * 65}
+    data = lm.datasets.load(rows, test_size=0, embed_from=embed_from)
+    assert [note for note in data.notes if "never saw" in note] == []
+    assert "the 10 least frequent count as one" in data.plan[0].why
+    assert data.encoding is not None
+    told: list[str] = []
+    x = data.encoding.features(rows, strict=True, say=told.append)
+    assert told == []
+    np.testing.assert_array_equal(x, data.x_train)
 
 
 def test_yes_and_no_in_other_words() -> None:

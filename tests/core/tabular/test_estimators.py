@@ -152,7 +152,13 @@ def test_weights_of_rows() -> None:
         ("R", np.eye(4), [1, 2, np.nan, 3], "first in row 2"),
         ("C", np.ones(4), [0, 1, 0, 1], "rows and columns"),
         ("C", np.eye(4), [[0, 1], [1, 0], [0, 1], [1, 1]], r"y must be a column"),
-        ("C", np.eye(4), [0, 1, 0], "unequal lengths"),
+        ("C", np.eye(4), [0, 1, 0], "X has 4 rows, but y 3"),
+        ("C", np.eye(4), ["a", None, "b", "a"], "y has no label in row 1"),
+        ("C", np.eye(4), [0, 1, np.nan, 1], "y has no label in row 2"),
+        ("C", np.eye(4), np.array([1, "a", 1, "a"], object), "kinds that have no order"),
+        ("C", np.eye(4), [0, 1.5, 0, 1.5], "such as 1.5, which are no classes"),
+        ("R", np.eye(4), ["a", "b", "a", "b"], "y holds words, such as 'a'"),
+        ("R", np.eye(4), np.arange(4).astype("datetime64[s]"), "y holds times, such as"),
     ],
 )
 def test_what_they_refuse(kind: str, x: Any, y: Any, told: str) -> None:
@@ -165,3 +171,46 @@ def test_columns_are_counted_before_a_prediction() -> None:
     model = lm.TabularClassifier(**SMALL).fit(np.eye(8), np.arange(8) % 2)
     with pytest.raises(lm.BadInput, match="X has 3 features, but TabularClassifier is expecting 8"):
         model.predict(np.ones((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "told"),
+    [
+        ("C", {"loss": "mse"}, "'mean_squared_error' is not for classification: use one of cross"),
+        ("R", {"loss": "poisson"}, "'poisson' is not for regression: use one of mean_squared"),
+        ("C", {"hidden": "a"}, "hidden must be a whole number"),
+    ],
+)
+def test_settings_that_they_refuse(kind: str, settings: dict[str, Any], told: str) -> None:
+    made = lm.TabularClassifier if kind == "C" else lm.TabularRegressor
+    with pytest.raises(lm.BadInput, match=told):
+        made(**{**SMALL, **settings}).fit(np.eye(8), np.arange(8) % 2)
+
+
+def test_one_hidden_layer_is_a_number() -> None:
+    x, y = np.eye(8), np.arange(8) % 2
+    one, listed = (
+        lm.TabularClassifier(**{**SMALL, "hidden": hidden}).fit(x, y) for hidden in (16, (16,))
+    )
+    np.testing.assert_array_equal(one.predict_proba(x), listed.predict_proba(x))
+
+
+def test_columns_go_by_place_where_only_one_table_had_names() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    y = x[:, 0] > 0
+    frame = {"b": x[:, 0], "a": x[:, 1]}
+    of_names = lm.TabularClassifier(**SMALL).fit(frame, y)
+    of_places = lm.TabularClassifier(**SMALL).fit(x, y)
+    with pytest.warns(UserWarning, match="does not have valid feature names, but Tabular"):
+        np.testing.assert_array_equal(of_names.predict(x), of_names.predict(frame))
+    with pytest.warns(UserWarning, match="has feature names, but TabularClassifier was fitted wi"):
+        np.testing.assert_array_equal(of_places.predict(frame), of_places.predict(x))
+
+
+def test_a_fit_that_is_refused_leaves_what_was_fitted() -> None:
+    x, y = np.eye(8), np.arange(8) % 2
+    model = lm.TabularClassifier(**SMALL).fit(x, np.array(["no", "yes"])[y])
+    before = model.predict(x)
+    with pytest.raises(lm.BadInput):
+        model.fit(np.full((9, 3), np.inf), np.array([*"abc"] * 3))
+    np.testing.assert_array_equal(model.predict(x), before)
