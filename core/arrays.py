@@ -5,8 +5,6 @@ Every error names the column and the row where there are some, and the way out.
 
 from __future__ import annotations
 
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,6 @@ import numpy as np
 from ..kernels.errors import BadInput, DtypeError, ShapeError, unknown
 
 CPU_DEVICES = (1, 3)  # DLPack's numbers for main memory, plain and pinned
-NUMBERS = (bool, int, float, Decimal, Fraction, np.number, np.bool_)
 MISSING = ("NoneType", "NAType", "NaTType")  # types of what stands where nothing is known
 KINDS = {
     "c": "complex numbers", "M": "dates", "m": "durations",
@@ -97,7 +94,11 @@ def _numbers(what: str, array: np.ndarray, names: tuple[str, ...] | None) -> np.
 
 
 def _column(what: str, name: str | None, values: list[Any]) -> np.ndarray:
-    odd = tuple(kind for kind in {type(v) for v in values} if not issubclass(kind, NUMBERS))
+    from decimal import Decimal  # loaded by those who have objects
+    from fractions import Fraction
+
+    numbers = (bool, int, float, Decimal, Fraction, np.number, np.bool_)
+    odd = tuple(kind for kind in {type(v) for v in values} if not issubclass(kind, numbers))
     if not odd:
         found = np.array(values)
         return found if found.dtype.kind in "biuf" else np.array(values, dtype=np.float64)

@@ -6,7 +6,7 @@ Every error says what is wrong, where (row and column), and the way out.
 from __future__ import annotations
 
 import math
-import secrets
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -354,7 +354,7 @@ def _even_scale(weights: np.ndarray) -> tuple[np.ndarray, int]:
 def seed_of(seed: object) -> int:
     """A seed as a whole number of 64 bits; None draws one. Raises: BadInput."""
     if seed is None:
-        return secrets.randbits(32)
+        return int.from_bytes(os.urandom(4), "little")
     check_count("seed", seed, least=0)
     if int(seed) >= 2**63:  # type: ignore[call-overload]
         raise BadInput(f"seed must be below 2**63, not {seed!r}")

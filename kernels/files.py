@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from functools import cache
@@ -174,7 +173,7 @@ def write(
         path.write_bytes(content)
         return
     # Nobody can know the name and put a link there, which `O_EXCL` would not follow either.
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    beside = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, mode)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -195,8 +195,8 @@ def test_names_cannot_be_guessed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert len({name for name, _ in seen}) == 3
     assert all(flags & os.O_EXCL and flags & os.O_NOFOLLOW for _, flags in seen)
     # a name that was guessed all the same
-    monkeypatch.setattr(files.secrets, "token_hex", lambda size: "0")
-    (tmp_path / ".x.0.tmp").symlink_to(tmp_path / "victim")
+    monkeypatch.setattr(os, "urandom", bytes)
+    (tmp_path / f".x.{'00' * 8}.tmp").symlink_to(tmp_path / "victim")
     with pytest.raises(FileExistsError):
         files.write(tmp_path / "x", b"y")
     assert not (tmp_path / "victim").exists()
