@@ -20,6 +20,7 @@ from .losses import Loss
 from .standardization import Shift
 
 CHECKED_ROWS = 65_536  # rows of a memory map looked at together
+MANY = 65_536  # elements from which on a sum is sooner made than a look at each
 ROUNDING = 1e-4  # by which a row of probabilities may miss 1
 
 
@@ -48,7 +49,9 @@ def check(what: str, array: np.ndarray, dtype: str) -> None:
 
 
 def _check_finite(what: str, array: np.ndarray, first_row: int) -> None:
-    if not _sums_up(array) and not (finite := np.isfinite(array)).all():
+    if array.size > MANY and _sums_up(array):
+        return
+    if not (finite := np.isfinite(array)).all():
         where = np.unravel_index(int(np.argmin(finite)), array.shape)
         raise BadInput(
             f"{what} has {_number(array[where])} at {_place(where, first_row)}: remove or fill it"

@@ -65,7 +65,7 @@ class Optimizer:
             from . import schedules  # loaded by those who have one
 
             steps = range(first_step, first_step + count)
-            return np.array([schedules.check(float(self.learning_rate(s))) for s in steps])
+            return np.array([schedules.check(self.learning_rate(s)) for s in steps])
         return np.full(count, float(self.learning_rate))
 
     def state(self) -> tuple[str, ...]:

@@ -203,6 +203,17 @@ def test_names_cannot_be_guessed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (tmp_path / "x").read_bytes() == b"x"
 
 
+@pytest.mark.parametrize("name", ["", ".", "missing/x"])
+def test_errors_name_the_path_that_was_asked_for(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OSError, match=r"o such file|s a directory") as caught:
+        files.write(name, "x")
+    assert caught.value.filename == str(Path(name))
+    assert not [*tmp_path.iterdir()]
+
+
 def test_modes_of_what_is_written(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
