@@ -14,9 +14,8 @@ All public names hang on the package and are loaded when they are first used.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # what type checkers take for True: `typing` would be half of this import
 __version__ = "0.1.0"
 
 # name -> module and the attribute in it ("" for the module itself)
@@ -116,9 +115,9 @@ _PUBLIC = {
 _ESTIMATORS = ("MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor")
 _NEEDS = dict.fromkeys(_ESTIMATORS, "sklearn")
 
-__all__ = ["__version__", *(n for n in _PUBLIC if n not in _NEEDS or find_spec(_NEEDS[n]))]
-
 if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
+    from typing import Any
+
     from . import backends as backends
     from .backends.contract import Backend as Backend
     from .backends.contract import Binding as Binding
@@ -210,7 +209,17 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .kernels.op import Kernel as Kernel
 
 
+def _all() -> list[str]:
+    """The public names whose libraries are installed."""
+    from importlib.util import find_spec  # loaded by those who ask for all names
+
+    missing = {name for name, library in _NEEDS.items() if not find_spec(library)}
+    return ["__version__", *(name for name in _PUBLIC if name not in missing)]
+
+
 def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return _all()
     if name not in _PUBLIC:
         raise AttributeError(f"module 'lamina' has no attribute {name!r}")
     module, attribute = _PUBLIC[name]
@@ -221,4 +230,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted(_all())

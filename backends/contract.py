@@ -10,8 +10,7 @@ import io
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
@@ -24,8 +23,7 @@ from .state import Control, DataBlock, State
 CONTRACT_VERSION = 1
 
 
-@dataclass(frozen=True)
-class Obstacle:
+class Obstacle(NamedTuple):
     """Why a backend cannot run here (reason), and the command or step that mends it (fix)."""
 
     reason: str

@@ -7,13 +7,11 @@ begins and its size and batch are known.
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..kernels import folder
 from ..kernels.errors import unknown
@@ -26,16 +24,14 @@ COMMAND = "lamina bench crossover"
 _warned: set[str] = set()
 
 
-@dataclass(frozen=True)
-class Threshold:
+class Threshold(NamedTuple):
     """From this size on (elements of an op, flops of a training step), this backend wins."""
 
     start: float
     backend: str
 
 
-@dataclass(frozen=True)
-class Crossover:
+class Crossover(NamedTuple):
     """What was measured on this machine.
 
     date: when. training: thresholds on the flops of a step. ops: thresholds on the number of
@@ -92,6 +88,8 @@ def problem() -> str:
 
 def _look() -> Crossover | str:
     """The figures, or what is wrong with the file."""
+    import json  # loaded by those who measured
+
     try:
         found = json.loads(folder.read(path()))
         stale = _stale(found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, NewType
+from typing import Any, Literal, NamedTuple, NewType
 
 import numpy as np
 
@@ -19,8 +19,7 @@ ARENA = "arena."  # before a dtype: the segment of its temporaries
 Kind = Literal["batch", "parameter", "constant", "control", "flat", "temporary"]
 
 
-@dataclass(frozen=True)
-class Value:
+class Value(NamedTuple):
     """One named array of a program, assigned once.
 
     kind: "batch" (rows of a data column), "parameter" (one array of the model), "constant",
@@ -37,8 +36,7 @@ class Value:
     source: str = ""
 
 
-@dataclass(frozen=True)
-class Instruction:
+class Instruction(NamedTuple):
     """One operation: values in (None for an optional input left out), values out, attributes.
 
     op: its name in the table. inputs, outputs: ids of values. attrs: all its attributes by name.
@@ -52,8 +50,7 @@ class Instruction:
     layer: str = ""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One array of the model inside a flat segment.
 
     name: `0.weight`: the layer's number and the array's name in it.
@@ -137,8 +134,7 @@ class Layout:
         return next(e for e in self.entries if e.name == name)
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a value lies: an arena of one dtype or a flat segment, and the offset in elements."""
 
     segment: str
@@ -157,8 +153,7 @@ class MemoryPlan:
     arenas: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Bound:
+class Bound(NamedTuple):
     """What the numbers of a batch column must be for an operation that takes them for indices.
 
     op: the operation; its indices are the column, after `steps` that only move or cast elements:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -73,8 +73,7 @@ def _loader(name: str) -> Callable[[], type[Backend]]:
     raise unknown("backend", name, (*names(), *ALIASES, "auto"))
 
 
-@dataclass(frozen=True)
-class _Probed:
+class _Probed(NamedTuple):
     """What a probe found; the backend it ran on, where it can run."""
 
     status: BackendStatus

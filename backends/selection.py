@@ -11,8 +11,7 @@ import copyreg
 import os
 import warnings
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Union
+from typing import NamedTuple, Union
 
 from ..kernels.errors import BackendUnavailable, BadInput, UnknownName, unknown
 from ..kernels.spec import Spec
@@ -25,8 +24,7 @@ from .threads import apply_environment
 Choice = Union[str, Backend, None]
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(NamedTuple):
     """A backend and why it was taken.
 
     open: "auto" took it by preference, and may take another one when the work is known (see

@@ -41,9 +41,11 @@ class Accumulator:
         self.sum = next(name for name in names if name not in state.flats)
         state.flats[self.sum] = state.backend.zeros(length, session.dtype)
         rate = "learning_rate"  # the rule p - rate g adds g, times anything
-        self.add = self._bound([Update("sgd_update", (self.sum, "gradients", rate), (self.sum,))])
+        self.add = self._bound(
+            [Update("sgd_update", (self.sum, "gradients", rate), (self.sum,), {})]
+        )
         self.divide = self._bound(
-            [Update("sgd_update", ("gradients", self.sum, rate), ("gradients",))]
+            [Update("sgd_update", ("gradients", self.sum, rate), ("gradients",), {})]
         )
         self.update = self._bound([*session.optimizer.updates(state.layout), *moves(state.layout)])
         self.observed: np.ndarray | None = None  # their weighted sum

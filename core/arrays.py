@@ -5,8 +5,6 @@ Every error names the column and the row where there are some, and the way out.
 
 from __future__ import annotations
 
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,6 @@ import numpy as np
 from ..kernels.errors import BadInput, DtypeError, ShapeError, unknown
 
 CPU_DEVICES = (1, 3)  # DLPack's numbers for main memory, plain and pinned
-NUMBERS = (bool, int, float, Decimal, Fraction, np.number, np.bool_)
 MISSING = ("NoneType", "NAType", "NaTType")  # types of what stands where nothing is known
 KINDS = {
     "c": "complex numbers", "M": "dates", "m": "durations",
@@ -97,10 +94,19 @@ def _numbers(what: str, array: np.ndarray, names: tuple[str, ...] | None) -> np.
 
 
 def _column(what: str, name: str | None, values: list[Any]) -> np.ndarray:
-    odd = tuple(kind for kind in {type(v) for v in values} if not issubclass(kind, NUMBERS))
+    from decimal import Decimal  # loaded by those who have objects
+    from fractions import Fraction
+
+    numbers = (bool, int, float, Decimal, Fraction, np.number, np.bool_)
+    odd = tuple(kind for kind in {type(v) for v in values} if not issubclass(kind, numbers))
     if not odd:
-        found = np.array(values)
-        return found if found.dtype.kind in "biuf" else np.array(values, dtype=np.float64)
+        try:
+            found = np.array(values)
+            return found if found.dtype.kind in "biuf" else np.array(values, dtype=np.float64)
+        except (OverflowError, ValueError):  # hundreds of digits, or a NaN that signals
+            raise _no_float(
+                what if name is None else f"column {name!r} of {what}", values
+            ) from None
     row = next(at for at, value in enumerate(values) if isinstance(value, odd))
     value, where = values[row], what if name is None else f"column {name!r} of {what}"
     if type(value).__name__ in MISSING:
@@ -117,6 +123,23 @@ def _column(what: str, name: str | None, values: list[Any]) -> np.ndarray:
     if hasattr(value, "isoformat"):
         raise DtypeError(f"{where} holds dates: make it a number, such as days since the first one")
     raise DtypeError(f"{where} holds {type(value).__name__} objects: encode them as numbers first")
+
+
+def _no_float(where: str, values: list[Any]) -> BadInput:
+    """What to raise where Python's numbers are none of float64's."""
+
+    def fits(value: Any) -> bool:
+        try:
+            float(value)
+        except (OverflowError, ValueError):
+            return False
+        return True
+
+    row = next(at for at, value in enumerate(values) if not fits(value))
+    return BadInput(
+        f"{where} has at row {row} a number ({type(values[row]).__name__}) that float64 cannot"
+        " hold: scale, remove or fill it"
+    )
 
 
 def _elsewhere(data: Any) -> bool:

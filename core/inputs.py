@@ -6,7 +6,7 @@ Every error says what is wrong, where (row and column), and the way out.
 from __future__ import annotations
 
 import math
-import secrets
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,6 +20,7 @@ from .losses import Loss
 from .standardization import Shift
 
 CHECKED_ROWS = 65_536  # rows of a memory map looked at together
+MANY = 65_536  # elements from which on a sum is sooner made than a look at each
 ROUNDING = 1e-4  # by which a row of probabilities may miss 1
 
 
@@ -48,7 +49,9 @@ def check(what: str, array: np.ndarray, dtype: str) -> None:
 
 
 def _check_finite(what: str, array: np.ndarray, first_row: int) -> None:
-    if not _sums_up(array) and not (finite := np.isfinite(array)).all():
+    if array.size > MANY and _sums_up(array):
+        return
+    if not (finite := np.isfinite(array)).all():
         where = np.unravel_index(int(np.argmin(finite)), array.shape)
         raise BadInput(
             f"{what} has {_number(array[where])} at {_place(where, first_row)}: remove or fill it"
@@ -354,7 +357,7 @@ def _even_scale(weights: np.ndarray) -> tuple[np.ndarray, int]:
 def seed_of(seed: object) -> int:
     """A seed as a whole number of 64 bits; None draws one. Raises: BadInput."""
     if seed is None:
-        return secrets.randbits(32)
+        return int.from_bytes(os.urandom(4), "little")
     check_count("seed", seed, least=0)
     if int(seed) >= 2**63:  # type: ignore[call-overload]
         raise BadInput(f"seed must be below 2**63, not {seed!r}")

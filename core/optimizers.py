@@ -16,7 +16,6 @@ import numpy as np
 from ..backends.program import Layout
 from ..kernels import ops
 from ..kernels.errors import BadInput, unknown
-from . import schedules
 from .averages import AVERAGE, Average
 from .checks import check_count, check_number
 from .graph.update import CONTROLS, Update
@@ -63,8 +62,10 @@ class Optimizer:
         Raises: BadInput where a schedule gives no finite number from 0.
         """
         if callable(self.learning_rate):
+            from . import schedules  # loaded by those who have one
+
             steps = range(first_step, first_step + count)
-            return np.array([schedules.check(float(self.learning_rate(s))) for s in steps])
+            return np.array([schedules.check(self.learning_rate(s)) for s in steps])
         return np.full(count, float(self.learning_rate))
 
     def state(self) -> tuple[str, ...]:
@@ -101,7 +102,7 @@ class Optimizer:
                 found.append(Update("add_decay", pair, ("gradients",), attrs))
         p, slots = ("parameters",), self.state()
         if layout.rescaled:
-            found.append(Update("keep", p, ("before",)))
+            found.append(Update("keep", p, ("before",), {}))
         if self.decoupled():
             attrs = {"weight_decay": float(self.decoupled()), "decayed": layout.decayed}
             found.append(Update("shrink", (*p, "learning_rate"), p, attrs))

@@ -83,7 +83,7 @@ def moves(layout: Layout) -> list[Update]:
     """What the update does to statistics: those that move are what the step observed."""
     if not any(e.moving for e in layout.entries):
         return []
-    return [Update("assign", ("statistics", "observed"), ("statistics",))]
+    return [Update("assign", ("statistics", "observed"), ("statistics",), {})]
 
 
 def _classes(graph: ForwardGraph, loss: Loss, y: Spec) -> dict[str, int]:

@@ -221,8 +221,12 @@ BUILTIN = {
 }
 
 
-def check(rate: float) -> float:
-    """A schedule's `rate`. Raises: BadInput unless it is finite and not negative."""
-    if not (math.isfinite(rate) and rate >= 0):
+def check(rate: object) -> float:
+    """A schedule's `rate`. Raises: BadInput unless it is a finite number from 0."""
+    try:
+        found = float(rate)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        found = math.nan
+    if isinstance(rate, (str, bytes)) or not (math.isfinite(found) and found >= 0):
         raise BadInput(f"a schedule gave the learning rate {rate!r}: it must be finite and from 0")
-    return rate
+    return found

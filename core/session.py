@@ -32,13 +32,7 @@ from .optimizers import Optimizer
 from .ownership import Lease, Training
 from .row_metrics import Metric
 from .standardization import Shift
-from .statistics import learn
-from .tracing import (
-    ForwardGraph,
-    first_values,
-    forward_graph,
-    layout_of,
-)
+from .tracing import ForwardGraph, first_values, forward_graph, layout_of
 from .weights import by_layer, laid_out, replace_all
 
 Kind = Literal["train", "gradients", "evaluate", "predict"]
@@ -301,6 +295,8 @@ class Session:
         examples: of the whole training data, raw. Returns them ready to be trained on.
         """
         if not self.learned:
+            from .statistics import learn  # loaded by those whose layers learn
+
             self.shift = learn(self.backend, self.layers, self.graph(), self.state, examples)
             self.learned = True
         return self.ready(examples)

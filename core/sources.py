@@ -25,7 +25,10 @@ ORDER_STREAM = 0x0D7
 
 def row_order(seed: int, epoch: int, rows: int) -> np.ndarray:
     """The order of rows of one epoch: of seed and epoch alone, the same on every backend."""
-    rng = np.random.default_rng([seed, ORDER_STREAM, epoch])
+    key: Any = [seed, ORDER_STREAM, epoch]
+    if seed < 2**32:  # NumPy makes of the list these numbers, in a third of a short epoch's time
+        key = np.array(key, np.uint32)
+    rng = np.random.default_rng(key)
     return rng.permutation(rows).astype(np.int32)
 
 
@@ -195,7 +198,10 @@ class StreamSource:
 
     def begun(self) -> Iterator[Any]:
         """The batches from the first on."""
-        return iter(self.stream() if callable(self.stream) else self.stream)
+        found = self.stream() if callable(self.stream) else self.stream
+        if not (hasattr(found, "__iter__") or hasattr(found, "__getitem__")):
+            raise BadInput(f"fit's function must return an iterable of batches, not {found!r}")
+        return iter(found)
 
     def batches(self) -> Iterator[Any]:
         """The batches of an epoch."""

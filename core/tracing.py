@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,7 @@ from .layers import Context, Layer, Parameter, extend
 INIT_STREAM = 0x1817
 
 
-@dataclass(frozen=True)
-class ForwardGraph:
+class ForwardGraph(NamedTuple):
     """A model's layers as a graph.
 
     x: the batch's rows. outputs: the node behind each layer; the last one is the prediction.
@@ -30,7 +29,7 @@ class ForwardGraph:
     outputs: tuple[Node, ...]
     parameters: tuple[dict[str, Parameter], ...]
     statistics: tuple[dict[str, Parameter], ...]
-    observed: dict[str, Node] = field(default_factory=dict)
+    observed: dict[str, Node]
 
     @property
     def prediction(self) -> Node:

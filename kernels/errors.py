@@ -5,7 +5,6 @@ Every error is a `LaminaError` and also the built-in exception that a caller wou
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
@@ -87,6 +86,8 @@ def unknown(kind: str, name: object, valid: Iterable[str]) -> UnknownName:
     >>> str(unknown("activation", "rleu", ["relu", "tanh"]))
     "unknown activation 'rleu': did you mean 'relu'? valid: relu, tanh"
     """
+    import difflib  # loaded by those who misspell
+
     names = list(valid)
     near = difflib.get_close_matches(str(name).lower(), [n.lower() for n in names], n=1, cutoff=0.5)
     hint = ""

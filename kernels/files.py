@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from functools import cache
@@ -173,9 +172,16 @@ def write(
     if _passed_on(path):
         path.write_bytes(content)
         return
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     # Nobody can know the name and put a link there, which `O_EXCL` would not follow either.
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, mode)
+    beside = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
+    try:
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, mode)
+    except OSError as error:
+        if not isinstance(error, FileExistsError):
+            error.filename = str(path)  # the one that was asked for
+        raise
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

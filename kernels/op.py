@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -15,16 +15,14 @@ Attrs = Mapping[str, Any]
 Specs = Sequence[Spec]
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """What one call costs: floating-point operations, and bytes read and written once each."""
 
     flops: float
     bytes: float
 
 
-@dataclass(frozen=True)
-class Tolerance:
+class Tolerance(NamedTuple):
     """The error an implementation may make against the float64 oracle.
 
     |value - oracle| <= absolute + relative * max(|oracle|), the maximum over the whole array: a
@@ -43,8 +41,7 @@ class Sample:
     attrs: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Indices:
+class Indices(NamedTuple):
     """Whole numbers that say where memory is read or written: each must be in [0, limit).
 
     input: the input that holds them. noun: what they count. axis: of the first input, whose length
@@ -62,8 +59,7 @@ class Indices:
         return found
 
 
-@dataclass(frozen=True)
-class Op:
+class Op(NamedTuple):
     """One row of the operation table.
 
     name: what graphs, programs and errors call it.
@@ -168,8 +164,7 @@ def always(specs: Specs, attrs: Attrs) -> bool:
     return True
 
 
-@dataclass(frozen=True)
-class Kernel:
+class Kernel(NamedTuple):
     """An override of one op for one way of computing.
 
     op: the name of the op. `supports` is asked with specs and attrs of a call.

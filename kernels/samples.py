@@ -13,8 +13,9 @@ import numpy as np
 
 from .op import Sample
 
-Maker = Callable[[np.random.Generator, str, int], Iterator[Sample]]
-Draw = Callable[[np.random.Generator, tuple[int, ...]], Any]
+# In quotes: NumPy loads its generators, and hashlib and OpenSSL with them, when they are named.
+Maker = Callable[["np.random.Generator", str, int], Iterator[Sample]]
+Draw = Callable[["np.random.Generator", tuple[int, ...]], Any]
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import lamina as lm
@@ -85,6 +87,21 @@ CATALOGUE: dict[str, tuple[Act, type[Exception], str]] = {
         "not shape (12,): use x.reshape(1, -1) for one row, x.reshape(-1, 1)",
     ),
     "rank 0": (fit(3.0), lm.ShapeError, "not shape ()"),
+    "digits by the hundred": (
+        fit([[1, 2], [3, 10**400]] * 6),
+        lm.BadInput,
+        "x has at row 1 a number (int) that float64 cannot hold: scale, remove or fill it",
+    ),
+    "a fraction beyond": (
+        fit([[Fraction(10**400)], [1]] * 6),
+        lm.BadInput,
+        "row 0 a number (Fraction)",
+    ),
+    "a NaN that signals": (
+        fit([[1], [Decimal("sNaN")]] * 6),
+        lm.BadInput,
+        "row 1 a number (Decimal)",
+    ),
     "NaN": (fit(put(X, (5, 2), np.nan)), lm.BadInput, "x has NaN at row 5, column 2"),
     "infinity": (fit(put(X, (0, 3), np.inf)), lm.BadInput, "x has infinity at row 0, column 3"),
     "first NaN": (fit(put(put(X, (7, 0), np.nan), (3, 1), np.nan)), lm.BadInput, "row 3, column 1"),

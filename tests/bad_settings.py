@@ -46,6 +46,26 @@ CATALOGUE: dict[str, tuple[Act, type[Exception], str]] = {
         "Adam: learning_rate must be a number in [0, inf), not -1.0",
     ),
     "learning rate NaN": (lambda b: lm.SGD(float("nan")), lm.BadInput, "SGD: learning_rate"),
+    "a schedule of words": (
+        fit(model={"optimizer": lm.SGD(lambda step: "0.1")}),  # type: ignore[arg-type,return-value]
+        lm.BadInput,
+        "a schedule gave the learning rate '0.1': it must be finite and from 0",
+    ),
+    "a schedule of nothing": (
+        fit(model={"optimizer": lm.SGD(lambda step: None)}),  # type: ignore[arg-type,return-value]
+        lm.BadInput,
+        "a schedule gave the learning rate None",
+    ),
+    "a schedule of hundreds of digits": (
+        fit(model={"optimizer": lm.SGD(lambda step: 10**400)}),
+        lm.BadInput,
+        "a schedule gave the learning rate 1000",
+    ),
+    "a function that returns no batches": (
+        fit(x=lambda: 3, y=None),
+        lm.BadInput,
+        "fit's function must return an iterable of batches, not 3",
+    ),
     "nesterov alone": (
         lambda b: lm.SGD(0.1, nesterov=True),
         lm.BadInput,

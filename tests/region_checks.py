@@ -249,7 +249,7 @@ class Drawn:
         self.columns.append(leaf("batch", Spec((ROWS, 1), "int32"), "labels"))
         self.columns.append(leaf("batch", Spec((ROWS, 1), self.dtype), "weights"))
         trained = {f"p{i}": Parameter(s) for i, s in enumerate(shapes)}
-        graph = ForwardGraph(self.columns[0], (), (trained,), ({},))
+        graph = ForwardGraph(self.columns[0], (), (trained,), ({},), {})
         self.layout = layout_of(graph, ())
         self.parameters = [
             leaf("parameter", Spec(e.shape, self.dtype), e.name) for e in self.layout.entries

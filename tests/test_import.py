@@ -29,6 +29,13 @@ def test_import_loads_nothing_heavy() -> None:
     assert loaded.isdisjoint(HEAVY)
 
 
+def test_the_names_of_a_model_load_no_library_that_only_others_need() -> None:
+    found = loaded_after("import lamina as lm; lm.Sequential, lm.Dense, lm.Adam")
+    more = found - loaded_after("import numpy")
+    assert "lamina" in more
+    assert more.isdisjoint({"decimal", "difflib", "fractions", "hashlib", "random", "secrets"})
+
+
 def test_looking_at_the_names_loads_nothing_either() -> None:
     assert loaded_after("import lamina; dir(lamina); lamina.__version__").isdisjoint(HEAVY)
 

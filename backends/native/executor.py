@@ -150,7 +150,7 @@ class NativeBinding(Binding):
         while left and not control.stop:
             rows = batching.size(total, batch, control.cursor)
             number = min(left, batching.full(total, batch, control.cursor) or 1)
-            done = self._batches(control, rows, number, done)
+            done = self._batches(control, self._plan(rows), rows, number, done)
             left -= number
         for name, id in self.program.outputs.items():
             if name in results:
@@ -224,8 +224,10 @@ class NativeBinding(Binding):
         rows, batch = self.block.rows, control.batch
         full, rest = divmod(rows, batch)
         pieces = [(size, number) for size, number in ((batch, full), (rest, 1)) if size * number]
-        alone = not self.block.streamed and all(self._alone(size) for size, _ in pieces)
-        if not alone or not self.program.sums:
+        if self.block.streamed or not self.program.sums:
+            return None
+        plans = {size: self._plan(size) for size, _ in pieces}
+        if not all(plan.alone for plan in plans.values()):
             return None
         pieces = pieces * count if rest else [(batch, full * count)]
         steps_a_pass, width = batching.count(rows, batch), len(self.program.sums) + 1
@@ -236,17 +238,12 @@ class NativeBinding(Binding):
                 if self.block.order is None and control.cursor >= rows:
                     control.cursor = 0
                 self.control[slots.TRACE] = address(trace) + 8 * width * done
-                done = self._batches(control, size, number, done)
+                done = self._batches(control, plans[size], size, number, done)
                 if control.stop:
                     break
         finally:
             self.control[slots.TRACE] = self.control[slots.TOTAL] = 0
         return means_of(trace, steps_a_pass, done // steps_a_pass, list(self.program.sums))
-
-    def _alone(self, rows: int) -> bool:
-        """Whether batches of so many rows need nothing but native code."""
-        parts = self._plan(rows).parts
-        return len(parts) == 1 and isinstance(parts[0], Stretch)
 
     def _results(self, control: Control, batches: int) -> dict[str, np.ndarray]:
         """Memory for the stacked outputs of a run."""
@@ -259,9 +256,11 @@ class NativeBinding(Binding):
             self.control[slots.RESULTS + number] = moved(address(found[name]), before)
         return found
 
-    def _batches(self, control: Control, rows: int, number: int, done: int) -> int:
+    def _batches(
+        self, control: Control, plan: NativePlan, rows: int, number: int, done: int
+    ) -> int:
         """Batches of one size; returns the number of steps that the run has done."""
-        plan, c, f = self._plan(rows), self.control, self.numbers
+        c, f = self.control, self.numbers
         order = self.block.device_order
         place = 0 if order is None else address(order)
         for at in range(len(self.columns)):
@@ -275,8 +274,7 @@ class NativeBinding(Binding):
         rates = control.learning_rates
         if rates is not None:
             rates = np.ascontiguousarray(rates, dtype=np.float64)
-        one_by_one = len(plan.parts) > 1 or self.block.streamed
-        whole = not one_by_one and bool(plan.parts) and isinstance(plan.parts[0], Stretch)
+        whole = plan.alone and not self.block.streamed
         pieces = [number] if whole else [1] * number
         read = self._prefetched(control.cursor, rows, len(pieces)) if self.block.streamed else None
         quiet = NOTHING if whole else np.errstate(all="ignore")  # native code warns of nothing

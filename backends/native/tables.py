@@ -104,6 +104,11 @@ class NativePlan:
     addresses: dict[ValueId, Address] = field(default_factory=dict)
     arrays: dict[ValueId, Array] = field(default_factory=dict)
 
+    @property
+    def alone(self) -> bool:
+        """Whether batches need nothing but native code."""
+        return len(self.parts) == 1 and isinstance(self.parts[0], Stretch)
+
     def told(self, program: Program) -> list[tuple[str, str, str]]:
         """(segment, operation, how it is run) for every instruction."""
         later = {at for one in self.together for at in range(one.start + 1, one.stop)}

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 CONTROLS = {"learning_rate": "float64", "step": "int64"}
 
 
-@dataclass(frozen=True)
-class Update:
+class Update(NamedTuple):
     """One operation of the update segment, on flat segments and control numbers by name."""
 
     op: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    attrs: dict[str, Any] = field(default_factory=dict)
+    attrs: dict[str, Any]

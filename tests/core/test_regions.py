@@ -37,7 +37,7 @@ def planned(
     if labels:
         columns.append(leaf("batch", Spec((ROWS, 1), "int32"), "labels"))
     trained = {f"p{i}": Parameter(s) for i, s in enumerate(parameters)}
-    layout = layout_of(ForwardGraph(columns[0], (), (trained,), ({},)), ())
+    layout = layout_of(ForwardGraph(columns[0], (), (trained,), ({},), {}), ())
     leaves = [leaf("parameter", Spec(e.shape, "float64"), e.name) for e in layout.entries]
     y = function(*columns, *leaves)
     outputs = {f"y{i}": n for i, n in enumerate(y if isinstance(y, tuple) else (y,))}

@@ -195,12 +195,23 @@ def test_names_cannot_be_guessed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert len({name for name, _ in seen}) == 3
     assert all(flags & os.O_EXCL and flags & os.O_NOFOLLOW for _, flags in seen)
     # a name that was guessed all the same
-    monkeypatch.setattr(files.secrets, "token_hex", lambda size: "0")
-    (tmp_path / ".x.0.tmp").symlink_to(tmp_path / "victim")
+    monkeypatch.setattr(os, "urandom", bytes)
+    (tmp_path / f".x.{'00' * 8}.tmp").symlink_to(tmp_path / "victim")
     with pytest.raises(FileExistsError):
         files.write(tmp_path / "x", b"y")
     assert not (tmp_path / "victim").exists()
     assert (tmp_path / "x").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("name", ["", ".", "missing/x"])
+def test_errors_name_the_path_that_was_asked_for(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OSError, match=r"o such file|s a directory") as caught:
+        files.write(name, "x")
+    assert caught.value.filename == str(Path(name))
+    assert not [*tmp_path.iterdir()]
 
 
 def test_modes_of_what_is_written(tmp_path: Path) -> None:
