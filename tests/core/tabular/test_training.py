@@ -13,10 +13,10 @@ import lamina as lm
 import numpy as np
 import pytest
 from lamina.backends import threads
+from lamina.core.tabular import training
 from lamina.core.tabular.columns import Columns
 from lamina.core.tabular.members import Job, fit_all, within
 from lamina.core.tabular.recipe import Recipe
-from lamina.core.tabular import training
 from lamina.core.tabular.training import calibrated, train, warmed
 
 SMALL = Recipe(hidden=(16, 16), members=3, epochs=16, batch_size=32)
