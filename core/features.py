@@ -128,7 +128,8 @@ class PiecewiseLinear(Layer):
 
     def forward(self, x: Node, parameters: Mapping[str, Node], context: Context) -> Node:
         """The bins, then x."""
-        count = parameters["low"].shape[1] // self.bins
+        width = int(parameters["low"].shape[1])  # type: ignore[arg-type]
+        count = width // self.bins
         columns = ops.concatenate([x[:, :count]] * self.bins, axis=1)
         z = (columns - parameters["low"]) * parameters["scale"]
         return ops.concatenate([make("clip", z, low=0.0, high=1.0), x], axis=1)

@@ -164,8 +164,8 @@ def scaling_of(model: Sequential) -> Sequence[Layer]:
 
 def take_scaling(model: Sequential, front: Sequential) -> None:
     """Gives a model that begins with the scaling of another one what that learned."""
-    count, entries = len(scaling_of(front)), front.state.layout.entries
-    entries = [entry for entry in entries if int(entry.name.split(".")[0]) < count]
+    count, places = len(scaling_of(front)), front.state.layout.entries
+    entries = [entry for entry in places if int(entry.name.split(".")[0]) < count]
     flat = model.state.read("statistics")
     for entry in entries:
         place = model.state.layout[entry.name]

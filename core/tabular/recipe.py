@@ -3,9 +3,9 @@
 Networks, scales and schedule are those of RealMLP-TD-S (D. Holzmüller, L. Grinsztajn, I. Steinwart,
 *Better by Default*, NeurIPS 2024). Measured beside it on small tables, narrower networks that stop
 when the loss of rows held out no longer falls, five of them on parts of their own, score higher for
-less work: `python -m lamina.benchmarks.tables` repeats that. Bins of the numbers
-(`PiecewiseLinear`) are not theirs: on tables with few columns of numbers a network without them is
-smoother than what there is to learn, and trees are not.
+less work: `python -m lamina.benchmarks.tables` repeats that. Bins of the numbers are ours as well
+(`PiecewiseLinear`): of twelve tables that are not among those measured, nine scored higher with
+them, two the same and one less (by 0.001).
 """
 
 from __future__ import annotations
@@ -28,10 +28,6 @@ LEAST_EPOCHS = 12  # that a schedule makes sense of
 MOST_BINS = 1024  # of all columns of numbers: beyond, each has fewer
 MOST_STEPS = 16_000  # of a member: beyond, tables are large enough to be seen fewer times
 LARGE = (20_000, 100_000, 500_000)  # rows from which on batches are twice as large, each
-LOSSES = {  # those that fit the last layer, the usual one first; numbers are standardized
-    "classification": ("cross_entropy", "focal"),
-    "regression": ("mean_squared_error", "mean_absolute_error", "huber", "quantile"),
-}
 SMALL, MEMBERS = 5_000, (8, 4, 2, 2, 1)  # members for fewer rows, and up to each limit of LARGE
 
 
@@ -142,16 +138,12 @@ class Recipe:
         return found
 
     def cost(self, task: str) -> Loss:
-        """The loss that training lowers. Raises: BadInput for one that does not fit the task."""
-        if self.loss == "auto" and task == "classification":
+        """The loss that training lowers."""
+        if task != "classification":
+            return get("mean_squared_error" if self.loss == "auto" else self.loss)
+        if self.loss == "auto":
             return CrossEntropy(label_smoothing=self.label_smoothing)
-        fitting = LOSSES[task]
-        found = get(fitting[0] if self.loss == "auto" else self.loss)
-        if found.function is None and found.name not in fitting:
-            raise BadInput(
-                f"the loss {found.name!r} is not for {task}: use one of {', '.join(fitting)}"
-            )
-        return found
+        return get(self.loss)
 
     def optimizer(self, steps: int) -> AdamW:
         """Adam with its schedule over so many steps in all."""

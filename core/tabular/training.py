@@ -103,8 +103,9 @@ def train(
     if recipe.time is not None:
         job = within(job)
         if job.recipe != recipe:
+            one = "" if job.recipe.members == 1 else "s"
             notes.append(
-                f"{recipe.time:g} s are enough for {job.recipe.members} networks of"
+                f"{recipe.time:g} s are enough for {job.recipe.members} network{one} of"
                 f" {job.recipe.epochs} epochs, instead of {recipe.members} of {recipe.epochs}"
             )
     members = fit_all(job, told)
@@ -152,7 +153,8 @@ class Whole:
 
 def _width(model: Sequential) -> int:
     """How many features there are before the model's ensemble."""
-    return int(model.session.graph().outputs[len(scaling_of(model)) - 1].shape[1])
+    node = model.session.graph().outputs[len(scaling_of(model)) - 1]
+    return int(node.shape[1])  # type: ignore[arg-type]
 
 
 def behind_scaling(model: Sequential, x: Any) -> np.ndarray:
