@@ -95,6 +95,23 @@ def single() -> Iterator[None]:
         _mine.single = before
 
 
+@contextmanager
+def at_most(count: int) -> Iterator[None]:
+    """While this lasts `count` threads compute, unless the user has said how many."""
+    apply_environment()
+    if _chosen or count >= usable_cores():
+        yield
+        return
+    set_threads(count)
+    try:
+        yield
+    finally:
+        for one in _limit:
+            one.restore_original_limits()
+        _limit.clear()
+        _chosen.clear()
+
+
 class Helper:
     """A thread that runs its shares of native programs: awake for a while after each, then asleep.
 

@@ -16,6 +16,7 @@ from .minimization import FullBatch
 from .optimizers import LBFGS
 from .session import Session
 from .sources import ArraySource, StreamSource
+from .team import ALONE, Team
 from .training import Fit
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def prepared(
     verbose: bool | int | str,
     steps_per_epoch: int | None,
     accumulate: int,
+    team: Team = ALONE,
 ) -> Fit:
     """What `training.train` runs; builds the model, and learns statistics. See `Sequential.fit`.
 
@@ -86,10 +88,10 @@ def prepared(
                 "BatchNorm takes its statistics from the rows of a batch, and one row has no"
                 " variance: fit with batch_size=2 or more"
             )
-        source = of_arrays(session, examples, batch, bool(shuffle), int(accumulate))
+        source = of_arrays(session, examples, batch, bool(shuffle), int(accumulate), team)
     begun = session.state.epoch if session.built else 0
-    shown = reporter(verbose, int(epochs), source.rows, begun)
-    return Fit(model, source, int(epochs), held, callbacks, shown)
+    shown = reporter(0 if team.rank else verbose, int(epochs), source.rows, begun)
+    return Fit(model, source, int(epochs), held, callbacks, shown, team)
 
 
 def _given(session: Session, validation_data: Sequence[Any]) -> Examples:
@@ -101,9 +103,14 @@ def _given(session: Session, validation_data: Sequence[Any]) -> Examples:
 
 
 def of_arrays(
-    session: Session, examples: Examples, batch: int, shuffle: bool, accumulate: int
-) -> ArraySource:
+    session: Session, examples: Examples, batch: int, shuffle: bool, accumulate: int,
+    team: Team = ALONE,
+) -> ArraySource:  # fmt: skip
     """The source for arrays with all rows. Raises: BadInput for settings that go not together."""
+    if team is not ALONE:
+        from .shared_rows import shared
+
+        return shared(session, examples, batch, shuffle, accumulate, team)
     if isinstance(session.optimizer, LBFGS):
         if accumulate > 1:
             raise BadInput("LBFGS takes all rows for each step: fit without accumulate")

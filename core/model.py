@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from .session import Session, means
 if TYPE_CHECKING:
     from .callbacks import Callback
     from .data.encoding import Encoding
+    from .distributed import Distributed
     from .history import History
 
 
@@ -235,6 +237,7 @@ class Sequential:
         verbose: bool | int | str = "auto",
         steps_per_epoch: int | None = None,
         accumulate: int = 1,
+        distributed: bool | Distributed | None = None,
     ) -> History:
         """Trains; a second call goes on with the same optimizer state and epoch counter.
 
@@ -257,18 +260,23 @@ class Sequential:
         verbose: "auto" shows a line on a terminal and plain lines elsewhere; 0 nothing.
         accumulate: batches whose gradients are joined to one step, as if they were one batch; the
             last step of an epoch takes what is left. Callbacks are told of every batch.
+        distributed: True, or an `lm.Distributed`: the processes that mpiexec started share the rows
+            of every batch. Callbacks, progress and files are the first one's alone.
         A callback may train the same model, in the same thread; its steps come between two epochs.
         Raises: BadInput, ShapeError, DtypeError, DivergenceError; ModelBusy while another thread
         trains the model.
         """
         from . import fitting, training  # loaded by those who train
 
-        return training.train(
-            fitting.prepared(
-                self, x, y, epochs, batch_size, validation_data, validation_split, shuffle,
-                sample_weight, class_weight, callbacks, verbose, steps_per_epoch, accumulate,
-            )
+        prepare = partial(
+            fitting.prepared, self, x, y, epochs, batch_size, validation_data, validation_split,
+            shuffle, sample_weight, class_weight, callbacks, verbose, steps_per_epoch, accumulate,
         )  # fmt: skip
+        if not distributed:
+            return training.train(prepare())
+        from .distributed import fit
+
+        return fit(self, distributed, prepare)
 
     def train_on_batch(
         self,
@@ -304,17 +312,24 @@ class Sequential:
             lock.release()
         return means(control)
 
-    def evaluate(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
+    def evaluate(
+        self, x: Any, y: Any, sample_weight: Any = None,
+        distributed: bool | Distributed | None = None,
+    ) -> dict[str, float]:  # fmt: skip
         """Loss and metrics over the data, nothing trained: {"loss": ..., "accuracy": ...}.
 
-        x: (n, features); y: (n,) or (n, outputs); sample_weight: (n,).
+        x: (n, features); y: (n,) or (n, outputs); sample_weight: (n,). distributed: as in `fit`.
         Raises: NotBuilt, BadInput, ShapeError, DtypeError.
         """
         from . import training
 
         self.state  # noqa: B018  raises NotBuilt
-        examples = self.session.examples(x, y, sample_weight)
-        return training.measured(self, examples, self.session.evaluate(examples))
+        prepare = partial(self.session.examples, x, y, sample_weight)
+        if not distributed:
+            return training.evaluated(self, prepare())
+        from .distributed import evaluate
+
+        return evaluate(self, distributed, prepare)
 
     def predict(self, x: Any) -> np.ndarray:
         """The last layer's output, (n, outputs): probabilities after sigmoid or softmax.

@@ -41,7 +41,9 @@ from .tracing import (
 )
 from .weights import by_layer, laid_out, replace_all
 
-Kind = Literal["train", "gradients", "evaluate", "predict"]
+Kind = Literal[
+    "train", "shared", "gradients", "evaluate", "predict"
+]  # shared: with other processes
 
 
 def select_for(dtype: str, choice: Choice) -> Selection:
@@ -325,7 +327,10 @@ class Session:
         """
         from . import programs  # the compiler is loaded by those who run something
 
-        graph, layout = self.graph(training=kind in ("train", "gradients")), self.state.layout
+        graph, layout = (
+            self.graph(training=kind in ("train", "shared", "gradients")),
+            self.state.layout,
+        )
         if kind == "predict":
             return programs.predict_program(graph, graph.prediction, layout, capacity)
         labels = self.loss.labels and outputs == 1  # else rows of probabilities
@@ -336,9 +341,10 @@ class Session:
             of_rows(self.metrics),
             Spec((ROWS, 1), "int32") if labels else Spec((ROWS, outputs), self.dtype),
             capacity,
-            optimizer=self.optimizer if kind == "train" else None,
+            optimizer=self.optimizer if kind in ("train", "shared") else None,
             differentiated=kind != "evaluate",
             last=self.layers[-1].brief(),
+            reduced=kind == "shared",
         )
 
     def lease(self, kind: Kind, capacity: int, block: DataBlock, outputs: int = 1) -> Lease:
@@ -379,12 +385,16 @@ class Session:
 
     def evaluate(self, examples: Examples) -> dict[str, float]:
         """Loss and the metrics that are means over rows, nothing trained."""
+        return means(self.measured(examples))
+
+    def measured(self, examples: Examples) -> Control:
+        """What `evaluate` gives the means of: the sums over the rows."""
         block = examples.block(self.backend, self.dtype, self.casts)
         capacity = batching.capacity(examples.rows)
         control = Control(batch=capacity, steps=batching.count(examples.rows, capacity))
         with self.lease("evaluate", capacity, block, examples.outputs) as binding:
             binding.run(control)
-        return means(control)
+        return control
 
     def cost(self, examples: Examples) -> float:
         """The training cost; leaves the gradient in the state's segment.

@@ -18,7 +18,7 @@ import numpy as np
 from ...kernels.bounds import OutOfRange
 from ...kernels.memory import Address, address, aligned
 from ...kernels.numba.native import compiled, interpreter, slots
-from .. import batching, bounds, guard, threads
+from .. import batching, bounds, guard, parts, threads
 from ..buffers import Plans, control_number, rate_of, signed
 from ..contract import Backend, Binding, Executable
 from ..program import Program, Region, ValueId
@@ -112,6 +112,8 @@ class NativeBinding(Binding):
         self.block = block
         weights = block.weights
         self.weights = None
+        if weights is None and self.program.reduced:  # a share of a row of the whole batch
+            weights = np.ones(block.rows)
         if weights is not None:
             self.weights = np.ascontiguousarray(weights, dtype=np.float64).reshape(-1)
         control = self.control
@@ -275,6 +277,11 @@ class NativeBinding(Binding):
         rates = control.learning_rates
         if rates is not None:
             rates = np.ascontiguousarray(rates, dtype=np.float64)
+        part = control.part
+        c[slots.LOST] = c[slots.FAULT] = c[slots.PARTS] = 0
+        if part is not None:
+            table, reduction = part.table, part.reducer.native(self.program.dtype)
+            c[slots.REDUCTION] = address(reduction)
         one_by_one = len(plan.parts) > 1 or self.block.streamed
         whole = not one_by_one and bool(plan.parts) and isinstance(plan.parts[0], Stretch)
         pieces = [number] if whole else [1] * number
@@ -286,6 +293,7 @@ class NativeBinding(Binding):
                 c[slots.EARLY] = c[slots.LATE] = 0
                 c[slots.FIRST_STEP] = self.state.step
                 c[slots.RATES] = 0 if rates is None else address(rates) + 8 * done
+                c[slots.PARTS] = 0 if part is None else address(table) + 8 * parts.COLUMNS * done
                 if read is not None:
                     for at, array in next(read):
                         self._point(at, array, control.cursor)
@@ -310,9 +318,11 @@ class NativeBinding(Binding):
         for at, name in enumerate(names):
             control.sums[name] = float(f[slots.SUMS + at])
         if control.stop:
-            if c[slots.STOP] % 2 == 0:  # the gradient, not the loss
+            if c[slots.FAULT]:
+                raise RuntimeError(f"MPI_Allreduce failed with the code {c[slots.FAULT]}")
+            if c[slots.STOP] % 2 == 0 and not c[slots.LOST]:  # the gradient, not the loss
                 guard.stop_at_gradient(control, self.state, rate_of(control, done))
-            elif plan.together:  # the values in between have no memory
+            elif plan.together or c[slots.LOST]:  # the values in between have no memory any more
                 walk = WalkerBinding(self.backend, self.program, self.state, self.block)
                 cursor, every = control.cursor - rows, self.block.rows
                 first = cursor % every if self.block.order is None else cursor

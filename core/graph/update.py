@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-CONTROLS = {"learning_rate": "float64", "step": "int64"}
+CONTROLS = {"learning_rate": "float64", "step": "int64", "first_row": "int64"}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,44 @@
+"""What a process does of each batch, where several train one model, and how gradients are summed.
+
+Each process runs the same program on its rows of every batch. At the reduction point their
+gradients become one sum, so that all guard, clip and take the same update.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+COLUMNS = 3  # numbers of a step
+TOTAL, SCALE, FIRST = range(COLUMNS)
+
+
+class Reducer(ABC):
+    """Sums arrays over the processes."""
+
+    @abstractmethod
+    def add(self, flat: np.ndarray) -> None:
+        """Makes a contiguous array the sum of those of all processes, where it lies."""
+
+    @abstractmethod
+    def native(self, dtype: str) -> np.ndarray:
+        """How compiled code does the same: what it calls and with what, (5,) int64.
+
+        The address of `MPI_Allreduce`, then MPI_IN_PLACE and the handles of the datatype, the
+        operation and the communicator, as MPI's C interface takes them.
+        """
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process's part of the batches of a run.
+
+    table: (steps, 3) float64, of each step: the sum of the weights of the whole batch (TOTAL); what
+        this process's weights are multiplied by (SCALE), 1 / TOTAL, or 0 where it has no row of the
+        batch and runs one of another's; where in the batch its first row is (FIRST).
+    """
+
+    table: np.ndarray
+    reducer: Reducer
