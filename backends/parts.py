@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .device import Array, Device
+
 COLUMNS = 3  # numbers of a step
 TOTAL, SCALE, FIRST = range(COLUMNS)
 
@@ -42,3 +44,20 @@ class Part:
 
     table: np.ndarray
     reducer: Reducer
+
+
+def summed(device: Device, flat: Array, reducer: Reducer, finite: bool) -> Array:
+    """The sum of the gradients of all processes, where this one's lies if that can be written.
+
+    finite: whether this one's loss is; else the sum is not.
+    """
+    host = flat if isinstance(flat, np.ndarray) else np.array(device.to_numpy(flat))
+    if not finite:
+        host[:1] = np.nan
+    reducer.add(host)
+    if host is flat:
+        return flat
+    if device.functional:
+        return device.asarray(host)
+    device.assign(flat, device.asarray(host))
+    return flat

@@ -22,7 +22,7 @@ from .buffers import Buffers, Plans, control_number, even_weights, first_row, ra
 from .contract import Backend, Binding, Executable
 from .device import Array
 from .dispatch import Call, resolve
-from .parts import SCALE, TOTAL, Reducer
+from .parts import SCALE, TOTAL, summed
 from .program import Instruction, Program, ValueId
 from .state import Control, DataBlock, State
 
@@ -245,7 +245,8 @@ class WalkerBinding(Binding):
         if program.gradients or program.update or program.observed:
             self._reduce(env)
         if reducer is not None:
-            self._add(reducer, finite)
+            flats = state.flats
+            flats["gradients"] = summed(self.backend, flats["gradients"], reducer, finite)
         if program.update and self._guarded(control, rate) and taken:
             self._walk(plan.segments["update"], env)
             if self.backend.functional:
@@ -364,18 +365,6 @@ class WalkerBinding(Binding):
     def _blame(self, plan: WalkPlan, control: Control) -> None:
         """Says which instruction made what is not finite."""
         guard.stop_at_loss(control, self.program, lambda id: self.backend.to_numpy(plan.env[id]))
-
-    def _add(self, reducer: Reducer, finite: bool) -> None:
-        """Makes the gradient that of all processes; NaN, where the loss of one is not finite."""
-        flat, backend = self.state.flats["gradients"], self.backend
-        host = flat if isinstance(flat, np.ndarray) else np.array(backend.to_numpy(flat))
-        if not finite:
-            host[:1] = np.nan
-        reducer.add(host)
-        if host is not flat and backend.functional:
-            self.state.flats["gradients"] = backend.asarray(host)
-        elif host is not flat:
-            backend.assign(flat, backend.asarray(host))
 
     def use(self, block: DataBlock) -> None:
         """Exchanges the data; see `Binding.use`."""

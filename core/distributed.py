@@ -29,6 +29,7 @@ from .examples import Examples
 from .history import History
 from .interrupt import Interrupt
 from .metrics import of_rows
+from .session import Session
 from .team import ALONE, Team
 from .training import Fit, evaluated, train
 
@@ -218,6 +219,14 @@ class Distributed(Team, Reducer):
         found = self.total({**sums, "": control.weight_sum})
         return Control(batch=1, weight_sum=found.pop(""), sums=found)
 
+    def blame(self, control: Control) -> None:
+        """Says in all processes what was not finite in the first one where something was not."""
+        if control.stop:
+            told = (control.nonfinite_instruction, control.nonfinite_layer)
+            every = self.gathered(told)
+            lost = [one for one in every if one[0] >= 0]
+            control.nonfinite_instruction, control.nonfinite_layer = (lost or every)[0]
+
     def predicted(self, model: Sequential, x: np.ndarray) -> np.ndarray:
         """The prediction of all rows, each process making some."""
         start, stop = share(len(x), self.rank, self.ranks)
@@ -255,6 +264,27 @@ def evaluate(
         return evaluated(model, team.checked(prepare), team=team)
 
 
+def refuse_accumulation(accumulate: int) -> None:
+    """Raises BadInput for gradients that are joined over batches."""
+    if accumulate > 1:
+        raise BadInput(
+            "several processes share each batch, so accumulate is for one alone: a batch_size that"
+            " is as many times larger is the same step"
+        )
+
+
+def check_shared(session: Session) -> None:
+    """Raises BadInput for layers whose step needs all rows of a batch in one place."""
+    entries = session.state.layout.entries
+    if any(e.moving for e in entries):
+        raise BadInput(
+            "BatchNorm takes its statistics from all rows of a batch, which several processes"
+            " share: use LayerNorm, or freeze the layer"
+        )
+    if not any(e.trainable for e in entries):
+        raise BadInput("all layers are frozen: there is nothing that processes could share")
+
+
 def _slice(examples: Examples, start: int, stop: int) -> Examples:
     """Rows [start, stop), where they lie."""
     weights = None if examples.weights is None else examples.weights[start:stop]
@@ -277,14 +307,12 @@ class _Moment:
     """What a model was before an action."""
 
     def __init__(self, model: Sequential) -> None:
-        state = model.state
-        self.state, self.optimizer = state, model.optimizer
-        self.version = (*state.version, state.epoch)
+        self.state, self.optimizer = model.state if model.built else None, model.optimizer
+        self.version = self._version(model)
 
     def changes(self, model: Sequential) -> dict[str, Any]:
         """What the action changed. Raises: BadInput for what cannot be told to others."""
-        state = model.state
-        if state is not self.state:
+        if self.state is not None and model.state is not self.state:
             raise BadInput(
                 "a callback moved the model or froze some of it, which several processes cannot"
                 " follow: do it before fit"
@@ -292,9 +320,13 @@ class _Moment:
         found: dict[str, Any] = {"stop": model.stop_training}
         if model.optimizer is not self.optimizer:
             found["optimizer"] = model.optimizer
-        if (*state.version, state.epoch) != self.version:
-            found["state"] = state.numbers()
+        if self._version(model) != self.version:
+            found["state"] = model.state.numbers()
         return found
+
+    @staticmethod
+    def _version(model: Sequential) -> tuple[int, ...]:
+        return (*model.state.version, model.state.epoch) if model.built else ()
 
 
 def _apply(model: Sequential, changes: dict[str, Any]) -> None:

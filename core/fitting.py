@@ -62,7 +62,7 @@ def prepared(
                 "fit on batches takes weights from the batches (x, y, sample_weight), and"
                 " validation_data instead of validation_split"
             )
-        source = of_stream(session, x, int(epochs), steps_per_epoch, int(accumulate))
+        source = of_stream(session, x, int(epochs), steps_per_epoch, int(accumulate), team)
         if validation_data is not None:
             held = _given(session, validation_data)
     else:
@@ -123,11 +123,16 @@ def of_arrays(
 
 
 def of_stream(
-    session: Session, stream: Any, epochs: int, steps: int | None, accumulate: int
-) -> StreamSource:
+    session: Session, stream: Any, epochs: int, steps: int | None, accumulate: int,
+    team: Team = ALONE,
+) -> StreamSource:  # fmt: skip
     """The source for batches that come one by one. Raises: BadInput."""
     if isinstance(session.optimizer, LBFGS):
         raise BadInput("LBFGS works on all rows at once: fit(x, y) with arrays")
+    if team is not ALONE:
+        from .shared_batches import shared
+
+        return shared(session, stream, epochs, steps, accumulate, team)
     if accumulate > 1:
         from .accumulation import AccumulatedStream
 

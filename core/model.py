@@ -19,7 +19,7 @@ from . import fine_tuning, inputs, losses, optimizers, row_metrics
 from . import metrics as measures
 from .attributes import Kept, trains
 from .checks import check_count
-from .layers import Layer
+from .layers import Layer, check_layers
 from .ownership import busy
 from .predictor import Predictor
 from .scores import PROBABILITIES, classes_of
@@ -59,7 +59,7 @@ class Sequential:
 
     Several threads may evaluate, predict, ask for gradients and save at once; each sees the weights
     as they are then, those of a step that is under way among them. One thread trains at a time.
-    Copies (`copy.deepcopy`, and `copy.copy` as well) and pickles share no memory with the model and
+    Copies (`copy.deepcopy` and `copy.copy`) and pickles share no memory with the model and
     go on as it would have, bit for bit. A pickle comes back on the same backend and device, or with
     a warning on what "auto" takes where that one cannot run; functions and layers of one's own are
     pickled by name, so they must stand at the top of a module.
@@ -87,16 +87,7 @@ class Sequential:
         precision: str | None = None,
         seed: int | None = None,
     ) -> None:
-        if isinstance(layers, Layer):
-            raise BadInput(
-                f"the layers go into a list: Sequential([{layers.brief()}, ...], loss=...)"
-            )
-        layers = tuple(layers)
-        if not layers:
-            raise BadInput("Sequential needs at least one layer, such as lm.Dense(10)")
-        for layer in layers:
-            if not isinstance(layer, Layer):
-                raise BadInput(f"a layer is an object such as lm.Dense(10), not {layer!r}")
+        layers = check_layers(layers)
         if isinstance(metrics, str):
             raise BadInput(f'metrics is a sequence of names: metrics=("{metrics}",)')
         lowered, rule = losses.get(loss), optimizers.get(optimizer)
@@ -260,8 +251,7 @@ class Sequential:
         verbose: "auto" shows a line on a terminal and plain lines elsewhere; 0 nothing.
         accumulate: batches whose gradients are joined to one step, as if they were one batch; the
             last step of an epoch takes what is left. Callbacks are told of every batch.
-        distributed: True, or an `lm.Distributed`: the processes that mpiexec started share the rows
-            of every batch. Callbacks, progress and files are the first one's alone.
+        distributed: True, or an `lm.Distributed`: processes share the rows of every batch.
         A callback may train the same model, in the same thread; its steps come between two epochs.
         Raises: BadInput, ShapeError, DtypeError, DivergenceError; ModelBusy while another thread
         trains the model.
@@ -321,15 +311,10 @@ class Sequential:
         x: (n, features); y: (n,) or (n, outputs); sample_weight: (n,). distributed: as in `fit`.
         Raises: NotBuilt, BadInput, ShapeError, DtypeError.
         """
-        from . import training
-
         self.state  # noqa: B018  raises NotBuilt
-        prepare = partial(self.session.examples, x, y, sample_weight)
-        if not distributed:
-            return training.evaluated(self, prepare())
-        from .distributed import evaluate
+        from .distributed import evaluate  # loaded by those who evaluate
 
-        return evaluate(self, distributed, prepare)
+        return evaluate(self, distributed, partial(self.session.examples, x, y, sample_weight))
 
     def predict(self, x: Any) -> np.ndarray:
         """The last layer's output, (n, outputs): probabilities after sigmoid or softmax.

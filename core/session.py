@@ -327,25 +327,18 @@ class Session:
         """
         from . import programs  # the compiler is loaded by those who run something
 
-        graph, layout = (
-            self.graph(training=kind in ("train", "shared", "gradients")),
-            self.state.layout,
-        )
+        training = kind not in ("evaluate", "predict")
+        graph, layout = self.graph(training), self.state.layout
         if kind == "predict":
             return programs.predict_program(graph, graph.prediction, layout, capacity)
         labels = self.loss.labels and outputs == 1  # else rows of probabilities
+        y = Spec((ROWS, 1), "int32") if labels else Spec((ROWS, outputs), self.dtype)
         return programs.train_program(
-            graph,
-            layout,
-            self.loss,
-            of_rows(self.metrics),
-            Spec((ROWS, 1), "int32") if labels else Spec((ROWS, outputs), self.dtype),
-            capacity,
+            graph, layout, self.loss, of_rows(self.metrics), y, capacity,
             optimizer=self.optimizer if kind in ("train", "shared") else None,
-            differentiated=kind != "evaluate",
-            last=self.layers[-1].brief(),
+            differentiated=training, last=self.layers[-1].brief(),
             reduced=kind == "shared",
-        )
+        )  # fmt: skip
 
     def lease(self, kind: Kind, capacity: int, block: DataBlock, outputs: int = 1) -> Lease:
         """A program of that kind bound to the state and the data, for one user at a time."""
@@ -383,12 +376,8 @@ class Session:
         with lease as binding, state.turn:
             binding.run(control)
 
-    def evaluate(self, examples: Examples) -> dict[str, float]:
-        """Loss and the metrics that are means over rows, nothing trained."""
-        return means(self.measured(examples))
-
     def measured(self, examples: Examples) -> Control:
-        """What `evaluate` gives the means of: the sums over the rows."""
+        """The sums of loss and the metrics that are means over rows, nothing trained."""
         block = examples.block(self.backend, self.dtype, self.casts)
         capacity = batching.capacity(examples.rows)
         control = Control(batch=capacity, steps=batching.count(examples.rows, capacity))

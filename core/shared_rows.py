@@ -11,7 +11,7 @@ from ..backends.parts import COLUMNS, FIRST, SCALE, TOTAL, Part
 from ..backends.state import Control
 from ..kernels.errors import BadInput
 from .callbacks import Told
-from .distributed import Distributed, share
+from .distributed import Distributed, check_shared, refuse_accumulation, share
 from .examples import Examples
 from .history import Silent
 from .interrupt import Interrupt
@@ -28,8 +28,7 @@ def shared(
     assert isinstance(team, Distributed)
     if isinstance(session.optimizer, LBFGS):
         raise BadInput("LBFGS works in one process: fit without distributed, or use Adam")
-    if accumulate > 1:
-        raise BadInput("several processes share each batch: fit without accumulate, batch_size=...")
+    refuse_accumulation(accumulate)
     return SharedArrays(session, examples, batch, shuffle, team)
 
 
@@ -47,14 +46,7 @@ class SharedArrays(ArraySource):
         self, session: Session, examples: Examples, batch: int, shuffle: bool, team: Distributed
     ) -> None:
         self.team, self.whole_batch = team, batch
-        entries = session.state.layout.entries
-        if any(e.moving for e in entries):
-            raise BadInput(
-                "BatchNorm takes its statistics from all rows of a batch, which several processes"
-                " share: use LayerNorm, or freeze the layer"
-            )
-        if not any(e.trainable for e in entries):
-            raise BadInput("all layers are frozen: there is nothing that processes could share")
+        check_shared(session)
         self.full, self.last = divmod(examples.rows, batch)
         self.steps = self.full + (self.last > 0)
         own, rest = (max(self._own(rows)[1], 1) for rows in (batch, self.last))
@@ -117,7 +109,7 @@ class SharedArrays(ArraySource):
             self.short = False
             return [], control
         self._adapt(count * self.steps, self.team.slowest(time.perf_counter() - start))
-        self._blame(control)
+        self.team.blame(control)
         return [self.team.total(one) for one in found], control
 
     def epoch(self, interrupt: Interrupt, reporter: Silent, told: Told | None) -> Control:
@@ -147,13 +139,5 @@ class SharedArrays(ArraySource):
             reporter.batches(min(done * self.whole_batch, self.rows), means(control))
             if told is not None and told.ends(run):
                 break
-        self._blame(control)
+        team.blame(control)
         return control
-
-    def _blame(self, control: Control) -> None:
-        """Says in all processes what was not finite in the first one where something was not."""
-        if control.stop:
-            told = (control.nonfinite_instruction, control.nonfinite_layer)
-            every = self.team.gathered(told)
-            lost = [one for one in every if one[0] >= 0]
-            control.nonfinite_instruction, control.nonfinite_layer = (lost or every)[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,7 @@ def train(fit: Fit) -> History:
     training.fits += 1
     try:
         with team.interrupt() as interrupt:
-            team.act(model, lambda: [one.on_fit_begin(model) for one in fit.callbacks])
+            _each(fit, lambda one: one.on_fit_begin(model))
             while len(history.epochs) < fit.epochs:
                 if interrupt.asked or not _several_epochs(fit, history):
                     _one_epoch(fit, history, interrupt, told and told.begin())
@@ -71,7 +71,7 @@ def train(fit: Fit) -> History:
                     )
                 if model.stop_training:
                     break
-            team.act(model, lambda: [one.on_fit_end(model, history) for one in fit.callbacks])
+            _each(fit, lambda one: one.on_fit_end(model, history))
     finally:
         fit.source.close()
         fit.reporter.close()
@@ -79,6 +79,16 @@ def train(fit: Fit) -> History:
         if training.fits:  # this one was in a callback of another, whose these are
             model.history, model.stop_training = outer
     return history
+
+
+def _each(fit: Fit, tell: Callable[[Callback], None]) -> None:
+    """Tells each callback; of several processes those of the first one, which acts for all."""
+
+    def act() -> None:
+        for callback in fit.callbacks:
+            tell(callback)
+
+    fit.team.act(fit.model, act)
 
 
 def _several_epochs(fit: Fit, history: History) -> bool:
@@ -119,7 +129,7 @@ def _one_epoch(fit: Fit, history: History, interrupt: Interrupt, told: Told | No
     seconds = clock() - start
     history.add(state.epoch, seconds, values)
     fit.reporter.epoch(state.epoch, seconds, numbers(values))
-    team.act(model, lambda: [one.on_epoch_end(model, state.epoch, values) for one in fit.callbacks])
+    _each(fit, lambda one: one.on_epoch_end(model, state.epoch, values))
 
 
 def evaluated(

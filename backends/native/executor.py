@@ -29,7 +29,7 @@ from . import looks
 from .estimates import estimate
 from .spans import ByteCount, moved
 from .tables import NativePlan, Stretch, Tables, Walked
-from .traces import means_of
+from .traces import means_of, tell
 
 COPIED = 8192  # elements of an input that are copied sooner than found
 # Looks after a helper that sleeps, some ten nanoseconds each; one prediction would be over by then.
@@ -346,23 +346,10 @@ class NativeBinding(Binding):
                 self._prepared(plan)
             self._lead(plan, part.address, PATIENCE)
             if ticks is not None:
-                self._tell(part, ticks, time.perf_counter() - begun)
+                assert self.watch is not None
+                tell(self.watch, self.program, part, ticks, time.perf_counter() - begun)
             if self.control[slots.STOP] or looks.outside(self.control):
                 return
-
-    def _tell(self, part: Stretch, ticks: np.ndarray, seconds: float) -> None:
-        """Tells the watcher what each instruction took: of several shares, the slowest."""
-        assert self.watch is not None
-        spent: dict[int, list[int]] = {}
-        for share, starts in enumerate(part.starts):
-            for task in range(starts[0], starts[-1]):
-                times = spent.setdefault(part.tasks[task].owner, [0] * len(part.starts))
-                times[share] += int(ticks[task])
-        total = max(int(ticks[s[0] : s[-1]].sum()) for s in part.starts)
-        instructions = [one for _, one in self.program.instructions()]
-        for owner, times in spent.items():
-            if owner >= 0:
-                self.watch(instructions[owner], seconds * max(times) / max(total, 1))
 
     def _walk(self, plan: NativePlan, part: Walked, rate: float) -> None:
         one = part.instruction
