@@ -95,11 +95,16 @@ def single() -> Iterator[None]:
         _mine.single = before
 
 
+def chosen() -> int:
+    """The number that the user has set; 0 where nobody did."""
+    apply_environment()
+    return _chosen[0] if _chosen else 0
+
+
 @contextmanager
 def at_most(count: int) -> Iterator[None]:
     """While this lasts `count` threads compute, unless the user has said how many."""
-    apply_environment()
-    if _chosen or count >= usable_cores():
+    if chosen() or count >= usable_cores():
         yield
         return
     set_threads(count)

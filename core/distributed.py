@@ -23,7 +23,7 @@ import numpy as np
 from ..backends import mpi, threads
 from ..backends.parts import Reducer
 from ..backends.state import Control
-from ..kernels.errors import BadInput
+from ..kernels.errors import BadInput, LaminaError
 from .callbacks import Callback, Told
 from .examples import Examples
 from .history import History
@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     from .model import Sequential
 
 T = TypeVar("T")
+
+
+def trace(error: BaseException) -> str:
+    """Where an error came from."""
+    return "".join(traceback.format_exception(error))
 
 
 def share(rows: int, rank: int, ranks: int) -> tuple[int, int]:
@@ -76,8 +81,14 @@ class Distributed(Team, Reducer):
     def __deepcopy__(self, memo: dict[int, Any]) -> Distributed:
         return self
 
+    def brief(self) -> str:
+        """In words: how many processes there are, and on how many threads each computes."""
+        found = threads.chosen() or self.threads
+        word = "thread" if found == 1 else "threads"
+        return f"{self.ranks} over MPI, {self.here} on this host, {found} {word} each"
+
     def __repr__(self) -> str:
-        return f"<rank {self.rank} of {self.ranks}, {self.threads} threads>"
+        return f"<rank {self.rank} of {self.brief()}>"
 
     # Sums
 
@@ -173,7 +184,7 @@ class Distributed(Team, Reducer):
             raise self.raised(
                 BadInput("the processes have different models: build the same in each, or load it")
             )
-        session.seed = self.same(session.seed)
+        session.seed, session.shared_by = self.same(session.seed), self.brief()
         if session.built:
             moment = session.state.numbers() if self.rank == 0 else None
             found = self.same((moment, session.learned, session.rates, session.shift))
@@ -195,16 +206,15 @@ class Distributed(Team, Reducer):
                     warnings.simplefilter("ignore")
                 yield
         except BaseException as error:
-            known, self._known = self._known, None
-            if error is known or self.ranks == 1:
-                raise
-            self.abort(error)
+            if error is not self._known and self.ranks > 1:
+                self.abort(error)
             raise
 
     def abort(self, error: BaseException) -> None:
         """Says what went wrong here, and ends all processes."""
-        told = "".join(traceback.format_exception(error))
-        sys.stderr.write(f"{told}lamina: rank {self.rank} of {self.ranks} ends the job: {error}\n")
+        told = "" if isinstance(error, (LaminaError, OSError, KeyboardInterrupt)) else trace(error)
+        what = str(error) or type(error).__name__
+        sys.stderr.write(f"{told}lamina: rank {self.rank} of {self.ranks} ends the job: {what}\n")
         sys.stderr.flush()
         self.communicator.Abort(1)
 

@@ -64,9 +64,9 @@ class Session:
     features: the shape of a row, once built. columns: of the data frame that it was built on.
     learned: whether layers with statistics have seen the training data. shift: what the host does
     to features before they are rounded, or None. rates: by array, factors on the learning rate
-    that are not the layers' own. backend, backend_reason: the device, and why this one. training:
-    the right to train it, and to move it. Copies and pickles have memory of their own; a pickle
-    comes back on another device where this one cannot run.
+    that are not the layers' own. shared_by: the processes that trained it last. backend,
+    backend_reason: the device, and why. training: the right to train it, and to move it. Copies and
+    pickles have memory of their own; these come back on another device where this cannot run.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class Session:
         self.learned = False
         self.shift: Shift | None = None
         self.rates: dict[str, float] = {}
+        self.shared_by = ""
         self._state: State | None = None
         self._graphs: dict[bool, ForwardGraph] = {}
         # Bindings that nobody uses now, by what they run and over which columns.

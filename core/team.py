@@ -28,6 +28,10 @@ class Team:
     rank = 0
     ranks = 1
 
+    def brief(self) -> str:
+        """In words."""
+        return "one process"
+
     def working(self) -> AbstractContextManager[object]:
         """While this lasts, the processes work together."""
         return nullcontext()
