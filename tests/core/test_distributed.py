@@ -10,7 +10,6 @@ import lamina as lm
 import numpy as np
 import pytest
 from lamina.core.distributed import share
-from lamina.core.team import ALONE
 from team_support import Threads, right, together
 
 ROWS, FEATURES, CLASSES = 61, 6, 3
@@ -216,7 +215,7 @@ def test_models_begin_with_the_first_one_s_seed_and_weights() -> None:
 
     def both(team: Threads) -> np.ndarray:
         model = network(seed=team.rank)
-        model.fit(x, y, 0, distributed=ALONE if team.rank else None)
+        model.fit(x, y, epochs=0)
         return told(model, model.fit(x, y, 1, 16, distributed=team))["weights"]
 
     first, second = right(together(2, both))
