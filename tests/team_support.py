@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from lamina.core.distributed import Distributed
+from support import PATIENCE
 
-SECONDS = 60.0  # that a thread waits for the others, at most
 CALL = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int64] * 6)
 
 
@@ -24,9 +24,9 @@ class Exchange:
 
     def all(self, rank: int, value: Any) -> list[Any]:
         self.slots[rank] = value
-        self.barrier.wait(SECONDS)
+        self.barrier.wait(PATIENCE)
         found = list(self.slots)
-        self.barrier.wait(SECONDS)
+        self.barrier.wait(PATIENCE)
         return found
 
 
@@ -87,16 +87,19 @@ def together(ranks: int, work: Callable[[Threads], Any]) -> list[Any]:
     exchange, found = Exchange(ranks), [None] * ranks
 
     def one(rank: int) -> None:
+        team = Threads(exchange, rank)
         try:
-            found[rank] = work(Threads(exchange, rank))
+            found[rank] = work(team)
         except BaseException as error:
             found[rank] = error
+            if error is not team._known:  # the others would wait in vain
+                exchange.barrier.abort()
 
     threads = [threading.Thread(target=one, args=(rank,), daemon=True) for rank in range(ranks)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(4 * SECONDS)
+        thread.join(2 * PATIENCE)
         assert not thread.is_alive()
     return found
 
