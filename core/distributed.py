@@ -93,19 +93,19 @@ class Distributed(Team, Reducer):
     # Sums
 
     def add(self, flat: np.ndarray) -> None:
-        """Makes an array the sum of those of all processes; see `Reducer`."""
+        """Makes an array the sum of those of all processes. flat: it, contiguous."""
         mpi.add(self.communicator, flat)
 
     def native(self, dtype: str) -> np.ndarray:
-        """The same for compiled code; see `Reducer`."""
+        """The same for compiled code; see `Reducer`. dtype: of the array."""
         return mpi.native(self.communicator, dtype)
 
     def gathered(self, value: T) -> list[T]:
-        """What each process has, in the order of their ranks."""
+        """What each process has, in the order of their ranks. value: this one's."""
         return list(self.communicator.allgather(value))
 
     def total(self, sums: dict[str, float]) -> dict[str, float]:
-        """Sums by name, over all processes; each has the same names."""
+        """Sums over all processes. sums: this one's by name; each has the same names."""
         flat = np.array(list(sums.values()), np.float64)
         self.add(flat)
         return dict(zip(sums, flat.tolist(), strict=True))
@@ -113,16 +113,16 @@ class Distributed(Team, Reducer):
     # Agreement
 
     def same(self, value: T) -> T:
-        """What the first process has, for all."""
+        """What the first process has, for all. value: this one's."""
         return self.communicator.bcast(value)  # type: ignore[no-any-return]
 
     def raised(self, error: BaseException) -> BaseException:
-        """An error that all processes raise now: it ends none of them."""
+        """Marks an error that all processes raise: it ends none. error: this one's."""
         self._known = error
         return error
 
     def checked(self, prepare: Callable[[], T]) -> T:
-        """What each process prepares for itself; where that fails in one, all raise why."""
+        """What each process prepares; where that fails in one, all raise why. prepare: does it."""
         found: Any = None
         error: Exception | None = None
         try:
@@ -143,7 +143,7 @@ class Distributed(Team, Reducer):
     def act(self, model: Sequential, action: Callable[[], object]) -> None:
         """Lets the first process act; what it changed in the model changes in all.
 
-        An error of its own is raised by all.
+        model: whose changes count. action: what only one may do. Its error is raised by all.
         """
         before = _Moment(model)
         changes: dict[str, Any] = {}
@@ -161,7 +161,7 @@ class Distributed(Team, Reducer):
             _apply(model, changes)
 
     def told(self, model: Sequential, hooked: tuple[Callback, ...]) -> Told:
-        """Who is told of every batch."""
+        """Who is told of every batch. model: it trains. hooked: the callbacks that want it."""
         return _ToldTogether(model, hooked, self)
 
     def interrupt(self) -> Interrupt:
@@ -170,13 +170,13 @@ class Distributed(Team, Reducer):
         return self._interrupt
 
     def slowest(self, seconds: float) -> float:
-        """The seconds of the slowest process, between two runs; all come to know of Ctrl-C."""
+        """Those of the slowest process; all come to know of Ctrl-C. seconds: of a run here."""
         every = self.gathered((seconds, self._interrupt.noted))
         self._interrupt.asked = any(noted for _, noted in every)
         return max(seconds for seconds, _ in every)
 
     def together(self, model: Sequential) -> None:
-        """Gives all processes the first one's seed, and its weights where there are some."""
+        """Gives all the first one's seed, and weights if it has some. model: of each process."""
         session = model.session
         layers = tuple(layer.brief() for layer in session.layers)
         mine = (layers, session.dtype, session.features, session.built)
@@ -211,7 +211,7 @@ class Distributed(Team, Reducer):
             raise
 
     def abort(self, error: BaseException) -> None:
-        """Says what went wrong here, and ends all processes."""
+        """Says what went wrong here, and ends all processes. error: what was raised."""
         told = "" if isinstance(error, (LaminaError, OSError, KeyboardInterrupt)) else trace(error)
         what = str(error) or type(error).__name__
         sys.stderr.write(f"{told}lamina: rank {self.rank} of {self.ranks} ends the job: {what}\n")
@@ -219,7 +219,7 @@ class Distributed(Team, Reducer):
         self.communicator.Abort(1)
 
     def measured(self, model: Sequential, examples: Examples) -> Control:
-        """The sums of loss and metrics over all rows, each process taking some."""
+        """Sums of loss and metrics, each process taking some of the examples of the model."""
         start, stop = share(examples.rows, self.rank, self.ranks)
         names = ("loss", *(metric.name for metric in of_rows(model.metrics)))
         control = Control(batch=1)
@@ -230,7 +230,7 @@ class Distributed(Team, Reducer):
         return Control(batch=1, weight_sum=found.pop(""), sums=found)
 
     def blame(self, control: Control) -> None:
-        """Says in all processes what was not finite in the first one where something was not."""
+        """Has each control say what was not finite in the first process that knows."""
         if control.stop:
             told = (control.nonfinite_instruction, control.nonfinite_layer)
             every = self.gathered(told)
@@ -238,7 +238,7 @@ class Distributed(Team, Reducer):
             control.nonfinite_instruction, control.nonfinite_layer = (lost or every)[0]
 
     def predicted(self, model: Sequential, x: np.ndarray) -> np.ndarray:
-        """The prediction of all rows, each process making some."""
+        """The model's prediction, each process making some rows. x: all of them, checked."""
         start, stop = share(len(x), self.rank, self.ranks)
         return np.concatenate(self.gathered(model.prepare().run(x[start:stop])))
 
