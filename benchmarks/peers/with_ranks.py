@@ -1,0 +1,64 @@
+"""lamina on ranks of MPI: together on each batch, or each by itself beside the others.
+
+The variant begins with "apart" where each rank trains alone: what such ranks take is what the model
+of `scaling/model.py` knows of the work.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...backends.threads import set_threads
+from .peer import Peer, Task, Workload
+from .with_lamina import Training
+
+APART = "apart"
+
+
+class Apart(Training):
+    """Each rank trains alone, all at the same time."""
+
+    def __init__(self, task: Task, peer: Peer) -> None:
+        set_threads(peer.threads)
+        super().__init__(task, peer.name)
+        self.communicator: Any = None
+        if peer.ranks > 1:
+            from mpi4py import MPI
+
+            self.communicator = MPI.COMM_WORLD
+        self.machine = "CPU"
+
+    def perform(self, units: int) -> None:
+        """Steps, which begin at the same time on all ranks."""
+        if self.communicator is not None:
+            self.communicator.Barrier()
+        super().perform(units)
+
+    def agreed(self, seconds: float) -> float:
+        """The slowest rank's."""
+        if self.communicator is None:
+            return seconds
+        return float(max(self.communicator.allgather(seconds)))
+
+
+class Together(Apart):
+    """Each rank has its share of the rows of every batch."""
+
+    def _fit(self, x: np.ndarray, y: np.ndarray, epochs: int, shuffle: bool = False) -> list[float]:
+        batch = self.task.network.batch
+        history = self.model.fit(
+            x, y, epochs, batch, shuffle=shuffle, verbose=0, distributed=True
+        )  # fmt: skip
+        return list(history.history["loss"])
+
+    def answer(self) -> dict[str, Any]:
+        """Ten steps, one call each."""
+        return self.told([loss for batch in self.task.checked for loss in self._fit(*batch, 1)])
+
+
+def workload(peer: Peer, task: Task) -> Workload:
+    """The task on ranks; on a single one there is nobody to be together with."""
+    alone = peer.ranks == 1 or peer.variant.startswith(APART)
+    return Apart(task, peer) if alone else Together(task, peer)
