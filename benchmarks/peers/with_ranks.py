@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...backends.threads import set_threads
+from ...core.distributed import Distributed
 from .peer import Peer, Task, Workload
 from .with_lamina import Training
 
@@ -46,10 +47,14 @@ class Apart(Training):
 class Together(Apart):
     """Each rank has its share of the rows of every batch."""
 
+    def __init__(self, task: Task, peer: Peer) -> None:
+        super().__init__(task, peer)
+        self.team = Distributed(self.communicator)
+
     def _fit(self, x: np.ndarray, y: np.ndarray, epochs: int, shuffle: bool = False) -> list[float]:
         batch = self.task.network.batch
         history = self.model.fit(
-            x, y, epochs, batch, shuffle=shuffle, verbose=0, distributed=True
+            x, y, epochs, batch, shuffle=shuffle, verbose=0, distributed=self.team
         )  # fmt: skip
         return list(history.history["loss"])
 
