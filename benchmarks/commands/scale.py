@@ -63,7 +63,7 @@ def bench_scale(
             " whether it is right and what it costs, not because it pays."
         )
     with Processes() as processes, console.status("") as status:
-        sums, rows = measure_sums(chosen, wanted, status.update)
+        sums, rows = measure_sums(wanted, status.update)
         result.rows += rows
         if rows:
             console.print(sums_table(rows))
@@ -72,9 +72,9 @@ def bench_scale(
                 one, backend, wanted, sums, processes, torch=torch, rounds=rounds,
                 progress=status.update,
             )  # fmt: skip
-            result.rows += [*found.rows, *found.torch]
+            result.rows += found.all
             console.print(measured_table(found))
-            for row in (*found.rows, *found.torch):
+            for row in found.all:
                 if row.reason:
                     console.print(
                         f"{row.backend}, {row.variant}: {row.reason}", markup=False, highlight=False

@@ -24,7 +24,9 @@ TORCH = (*MPI, ("torch", "torch"))
 FURTHER = (8, 32)  # the rows of a batch by these are measured as well, for more ranks than run here
 UNSEEN = "predicted, not run"
 
-Sums = dict[int, dict[int, list[float]]]  # by ranks, by bytes, the seconds of each round
+ROUND_SECONDS = 0.3  # one call of `fit`, whose beginning is no step
+
+Sums = dict[int, list[tuple[float, float]]]  # by ranks, (bytes, seconds)
 
 
 @dataclass(frozen=True)
@@ -46,17 +48,28 @@ class Place:
 
 @dataclass(frozen=True)
 class Scaling:
-    """What was found of one network. rows: measured, each with its prediction if it has one."""
+    """What was found of one network.
+
+    rows: steps of lamina, each with its prediction if it has one. torch: of PyTorch. parts: what
+    the model was given: single ranks that train apart, and sums behind such work.
+    """
 
     network: Network
     machine: Machine
     rows: list[Row]
     torch: list[Row]
+    parts: list[Row]
+
+    @property
+    def all(self) -> list[Row]:
+        """What a result keeps."""
+        return [*self.rows, *self.torch, *self.parts]
 
 
 def places(wanted: Sequence[int], cores: int) -> list[Place]:
-    """One thread alone first, then ranks that share the cores."""
-    found = [Place(1, 1), *(Place(ranks, max(cores // ranks, 1)) for ranks in sorted({*wanted}))]
+    """One thread alone first, then one rank on all cores, and the ranks that share them."""
+    shared = (Place(ranks, max(cores // ranks, 1)) for ranks in sorted({1, *wanted}))
+    found = [Place(1, 1), *shared]
     return list(dict.fromkeys(found))
 
 
@@ -86,23 +99,24 @@ def gradients(network: Network) -> int:
     return network.parameters * ITEMSIZE[network.dtype]
 
 
-def measure_sums(
-    networks: Sequence[Network], wanted: Sequence[int], progress: Progress
-) -> tuple[Sums, list[Row]]:
-    """Sums over ranks of this host, of several sizes and those of the networks, and their rows."""
+def measure_sums(wanted: Sequence[int], progress: Progress) -> tuple[Sums, list[Row]]:
+    """Sums over ranks of this host, back to back, of several sizes: (bytes, seconds), and rows."""
     found: Sums = {}
     rows = []
     for ranks in sorted({*wanted} - {1}):
         progress(f"sums over {ranks} ranks")
-        found[ranks] = reduction.measure(ranks, (*reduction.SIZES, *map(gradients, networks)))
-        rows += [
-            Row(
-                "reduction", f"sum of {size:,} bytes", "mpi", Place(ranks, 1).name.split(" x")[0],
-                size=size // 4, seconds=tuple(seconds), bytes=float(size),
-            )
-            for size, seconds in found[ranks].items()
-        ]  # fmt: skip
+        every = reduction.measure(ranks, [(size, 0.0) for size in reduction.SIZES])
+        for size, seconds in zip(reduction.SIZES, every, strict=True):
+            found.setdefault(ranks, []).append((float(size), statistics.median(seconds)))
+            rows.append(_sum_row(size, ranks, seconds, "back to back"))
     return found, rows
+
+
+def _sum_row(size: int, ranks: int, seconds: Sequence[float], how: str) -> Row:
+    return Row(
+        "reduction", f"sum of {size:,} bytes {how}", "mpi", f"{ranks} ranks",
+        size=size // 4, seconds=tuple(seconds), bytes=float(size),
+    )  # fmt: skip
 
 
 def measure_scaling(
@@ -120,33 +134,49 @@ def measure_scaling(
 
     What runs as ranks is checked against float64 on one, and is not timed where it differs.
     """
+    spots = places(wanted, usable_cores())
+    machine, apart_rows = _model(network, backend, spots, sums, processes, rounds, progress)
+    own = [together(backend, spot) for spot in spots]
+    others = [with_torch(spot) for spot in spots if spot.ranks > 1 and torch]
+    rows = measure_peers(
+        [*own, *others], Task("training", network), processes, rounds, progress, ROUND_SECONDS
+    )
+    found = [
+        _predicted(row, machine, network, spot)
+        for row, spot in zip(rows, spots, strict=False)
+    ]  # fmt: skip
+    return Scaling(network, machine, found, list(map(_scaling, rows[len(own) :])), apart_rows)
+
+
+def _model(
+    network: Network, backend: str, spots: Sequence[Place], sums: Sums, processes: Processes,
+    rounds: int, progress: Progress,
+) -> tuple[Machine, list[Row]]:  # fmt: skip
+    """What the model needs: steps of single ranks, and sums behind as much work."""
     cores = usable_cores()
-    spots = places(wanted, cores)
-    peers = {together(backend, spot): spot for spot in spots}
-    others = {with_torch(spot): spot for spot in spots if spot.ranks > 1 and torch}
-    task = Task("training", network)
-    rows = dict(
-        zip(
-            (*peers, *others),
-            measure_peers([*peers, *others], task, processes, rounds, progress), strict=True,
-        )
-    )  # fmt: skip
     work: dict[int, list[tuple[float, float]]] = {}
+    kept = []
     for spot in dict.fromkeys(Place(max(cores // s.threads, 1), s.threads) for s in spots):
         shares = {math.ceil(network.batch / s.ranks) for s in spots if s.threads == spot.threads}
         shares |= {math.ceil(network.batch / (spot.ranks * n)) for n in FURTHER}
         for share in sorted(shares):
-            less = Task("training", replace(network, batch=share))
-            (row,) = measure_peers([apart(backend, spot)], less, processes, rounds, progress)
+            task = Task("training", replace(network, batch=share))
+            peers = [apart(backend, spot)]
+            (row,) = measure_peers(peers, task, processes, rounds, progress, ROUND_SECONDS)
+            kept.append(_scaling(row))
             if row.seconds:
                 work.setdefault(spot.threads, []).append((share, row.median))
-    machine = Machine(
-        cores, work,
-        {p: [(b, statistics.median(s)) for b, s in found.items()] for p, found in sums.items()},
-        gradients(network),
-    )  # fmt: skip
-    own = [_predicted(rows[peer], machine, network, spot) for peer, spot in peers.items()]
-    return Scaling(network, machine, own, [_scaling(rows[peer]) for peer in others])
+    machine = Machine(cores, work, sums, gradients(network))
+    behind = {}
+    for spot in spots:
+        if spot.ranks > 1 and spot.threads in work:
+            progress(f"{network.case}: sums over {spot.ranks} ranks behind its work")
+            rows = math.ceil(network.batch / spot.ranks)
+            case = (gradients(network), machine.alone(rows, spot.ranks, spot.threads))
+            (seconds,) = reduction.measure(spot.ranks, [case])
+            behind[spot.ranks] = statistics.median(seconds)
+            kept.append(_sum_row(case[0], spot.ranks, seconds, f"behind {network.case}"))
+    return replace(machine, behind=behind), kept
 
 
 def _scaling(row: Row) -> Row:

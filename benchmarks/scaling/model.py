@@ -14,7 +14,7 @@ import math
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...kernels.errors import BadInput
 
@@ -85,14 +85,16 @@ class Machine:
 
     cores: of the host. work: by threads a rank, (rows of a rank, seconds) of single ranks that
     train alone, so many at once that they fill the cores. sums: by ranks, (bytes, seconds) of sums
-    over the ranks of this host. gradients: bytes to add up in a step. overlap: the share of a
-    step's work behind which its sum can hide.
+    over the ranks of this host, back to back. gradients: bytes to add up in a step. behind: by
+    ranks, seconds to add these up behind as much work as a step has. overlap: the share of a step's
+    work behind which its sum can hide.
     """
 
     cores: int
     work: Mapping[int, Sequence[tuple[float, float]]]
     sums: Mapping[int, Sequence[tuple[float, float]]]
     gradients: float
+    behind: Mapping[int, float] = field(default_factory=dict)
     overlap: float = 0.0
 
     def alone(self, rows: float, ranks: int, threads: int) -> float:
@@ -102,21 +104,23 @@ class Machine:
         """
         return between(self.work[threads], rows) * max(ranks * threads / self.cores, 1.0)
 
-    def local(self, ranks: int, size: float) -> float:
-        """Seconds to add up `size` bytes over ranks of this host."""
+    def local(self, ranks: int) -> float:
+        """Seconds to add up the gradients over ranks of this host."""
         if ranks < 2:
             return 0.0
+        if ranks in self.behind:
+            return self.behind[ranks]
         if ranks in self.sums:
-            return between(self.sums[ranks], size)
+            return between(self.sums[ranks], self.gradients)
         known = max(self.sums)
-        return Link.fitted(known, self.sums[known]).sum(ranks, size)
+        return Link.fitted(known, self.sums[known]).sum(ranks, self.gradients)
 
     def step(
         self, batch: int, ranks: int, threads: int, hosts: int = 1, link: Link | None = None
     ) -> float:
         """Seconds of a step of a batch on so many ranks of so many threads on each of the hosts."""
         work = self.alone(math.ceil(batch / (ranks * hosts)), ranks, threads)
-        sums = self.local(ranks, self.gradients)
+        sums = self.local(ranks)
         if hosts > 1:
             assert link is not None
             sums += link.sum(hosts, self.gradients)

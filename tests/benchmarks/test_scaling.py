@@ -52,7 +52,7 @@ def test_a_step_is_its_share_of_the_work_and_the_sums() -> None:
 
 
 def test_ranks_without_a_core_of_their_own_take_turns() -> None:
-    crowded = replace(HERE, sums={4: [(1e6, 2e-3)]})
+    crowded = replace(HERE, behind={4: 2e-3})
     assert crowded.step(512, 4, 1) == pytest.approx(2 * (1e-3 + 128e-5) + 2e-3)
 
 
@@ -127,13 +127,13 @@ def test_places_share_the_cores() -> None:
     assert measurement.places((4, 1, 2), 2) == [
         Place(1, 1), Place(1, 2), Place(2, 1), Place(4, 1)
     ]  # fmt: skip
-    assert measurement.places((2,), 8) == [Place(1, 1), Place(2, 4)]
+    assert measurement.places((2,), 8) == [Place(1, 1), Place(1, 8), Place(2, 4)]
     assert Place(2, 4, 3).name == "3 hosts x 2 ranks x 4 threads"
 
 
 def test_the_verdict_names_the_hosts() -> None:
     row = Row("scaling", "c", "numba", "1 rank x 1 thread", seconds=(1.0,))
-    found = Scaling(Network((4, 2), 512), HERE, [row], [])
+    found = Scaling(Network((4, 2), 512), HERE, [row], [], [])
     assert table.verdict(found, Place(2, 1), None) == "4-2: fastest here with 1 rank x 1 thread."
     told = table.verdict(found, Place(2, 1), Link(1e-3, 1e7))
     assert "from 1 host on" in told
