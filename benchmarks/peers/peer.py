@@ -115,7 +115,8 @@ class Workload(Protocol):
     """A task made ready in one library. Every method returns when the device is done.
 
     machine: the device in words, and whether float32 is less there. Where several ranks do the
-    work, `agreed` is given a rank's seconds and returns those of the slowest, the same on all.
+    work, `agreed` is given a rank's seconds and returns those of the slowest, the same on all. One
+    whose units come in other multiples than the task's has a `grain` of its own.
     """
 
     machine: str

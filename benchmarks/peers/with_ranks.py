@@ -16,10 +16,15 @@ from .peer import Peer, Task, Workload
 from .with_lamina import Training
 
 APART = "apart"
+LONGEST, RESIDENT = 64, 8 << 20  # times the block, and bytes, of an epoch at most
 
 
 class Apart(Training):
-    """Each rank trains alone, all at the same time."""
+    """Each rank trains alone, all at the same time.
+
+    An epoch goes over the block many times where it is small, for the ranks agree after each on
+    what comes next, which is no step.
+    """
 
     def __init__(self, task: Task, peer: Peer) -> None:
         set_threads(peer.threads)
@@ -30,12 +35,16 @@ class Apart(Training):
 
             self.communicator = MPI.COMM_WORLD
         self.machine = "CPU"
+        x, y = task.block
+        times = max(1, min(LONGEST, RESIDENT // x.nbytes))
+        self.grain = times * task.grain
+        self.epoch = np.tile(x, (times, 1)), np.tile(y, (times, *[1] * (y.ndim - 1)))
 
     def perform(self, units: int) -> None:
         """Steps, which begin at the same time on all ranks."""
         if self.communicator is not None:
             self.communicator.Barrier()
-        super().perform(units)
+        self._fit(*self.epoch, units // self.grain)
 
     def agreed(self, seconds: float) -> float:
         """The slowest rank's."""

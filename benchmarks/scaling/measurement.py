@@ -156,8 +156,9 @@ def _model(
     cores = usable_cores()
     work: dict[int, list[tuple[float, float]]] = {}
     kept = []
-    for spot in dict.fromkeys(Place(max(cores // s.threads, 1), s.threads) for s in spots):
-        shares = {math.ceil(network.batch / s.ranks) for s in spots if s.threads == spot.threads}
+    several = [spot for spot in spots if spot.ranks > 1]
+    for spot in dict.fromkeys(Place(max(cores // s.threads, 1), s.threads) for s in several):
+        shares = {math.ceil(network.batch / s.ranks) for s in several if s.threads == spot.threads}
         shares |= {math.ceil(network.batch / (spot.ranks * n)) for n in FURTHER}
         for share in sorted(shares):
             task = Task("training", replace(network, batch=share))
@@ -168,8 +169,8 @@ def _model(
                 work.setdefault(spot.threads, []).append((share, row.median))
     machine = Machine(cores, work, sums, gradients(network))
     behind = {}
-    for spot in spots:
-        if spot.ranks > 1 and spot.threads in work:
+    for spot in several:
+        if spot.threads in work:
             progress(f"{network.case}: sums over {spot.ranks} ranks behind its work")
             rows = math.ceil(network.batch / spot.ranks)
             case = (gradients(network), machine.alone(rows, spot.ranks, spot.threads))
