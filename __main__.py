@@ -157,6 +157,13 @@ def train(
             help="Share each batch's rows between the processes that mpiexec started.",
         ),
     ] = False,
+    rank_timeout: Annotated[
+        float,
+        typer.Option(
+            help="With --distributed: end all processes after so many seconds in which one gives no"
+            " sign of life; 0 for never."
+        ),
+    ] = 10.0,
     as_json: Json = False,
 ) -> None:
     """Trains a network and tests it on rows that it has not seen.
@@ -171,7 +178,7 @@ def train(
         if not as_json and not team.rank:
             typer.echo(text)
 
-    with honest(), together(distributed) as team:
+    with honest(), together(distributed, rank_timeout) as team:
         check_target("--save", save)
         check_target("--log", log)
         check_target("--report", report)

@@ -26,6 +26,7 @@ from ..backends.state import Control
 from ..kernels.errors import BadInput, LaminaError
 from .callbacks import Callback, Told
 from .examples import Examples
+from .heartbeat import TIMEOUT, Heartbeat
 from .history import History
 from .interrupt import Interrupt
 from .metrics import of_rows
@@ -65,11 +66,13 @@ class Distributed(Team, Reducer):
         processes this is, from 0, and how many there are. threads: the cores that each computes
         with, those of its host divided by the processes there, unless `set_threads` or
         LAMINA_THREADS says otherwise.
+    timeout: seconds without a sign of life from a process after which all are ended, 0 for none.
     Raises: BadInput where mpi4py or an MPI is missing, or for what is no communicator.
     """
 
-    def __init__(self, communicator: Any = None) -> None:
+    def __init__(self, communicator: Any = None, timeout: float = TIMEOUT) -> None:
         self.communicator = mpi.communicator(communicator)
+        self.heartbeat = Heartbeat(self.communicator, timeout)
         self.rank, self.ranks = self.communicator.Get_rank(), self.communicator.Get_size()
         self.here, self.threads = mpi.cores(self.communicator)
         self._interrupt = _InterruptOfAll()
@@ -200,15 +203,16 @@ class Distributed(Team, Reducer):
     @contextmanager
     def working(self) -> Iterator[None]:
         """While this lasts, an error that only this process knows of ends all of them."""
-        try:
-            with threads.at_most(self.threads), warnings.catch_warnings():
-                if self.rank:  # one process says it
-                    warnings.simplefilter("ignore")
-                yield
-        except BaseException as error:
-            if error is not self._known and self.ranks > 1:
-                self.abort(error)
-            raise
+        with self.heartbeat:
+            try:
+                with threads.at_most(self.threads), warnings.catch_warnings():
+                    if self.rank:  # one process says it
+                        warnings.simplefilter("ignore")
+                    yield
+            except BaseException as error:
+                if error is not self._known and self.ranks > 1:
+                    self.abort(error)
+                raise
 
     def abort(self, error: BaseException) -> None:
         """Says what went wrong here, and ends all processes. error: what was raised."""

@@ -17,8 +17,11 @@ import time
 from types import TracebackType
 from typing import Any
 
+from ..kernels.errors import BadInput
+
+TIMEOUT = 10.0  # seconds of silence
 TICK = 0.5  # seconds between two signs of life
-BRIEF = 0.01  # seconds between two looks for the last one
+BRIEF = 0.001  # seconds between two looks for the last one
 SHORT = 1.0  # seconds that a rank with an error waits for the others'
 ALIVE, LAST = 1, 2  # tags: a sign of life, and the last one
 FAILED = 1  # the exit code of all ranks
@@ -27,19 +30,30 @@ FAILED = 1  # the exit code of all ranks
 class Heartbeat:
     """Watches over the ranks of a communicator for as long as its block lasts.
 
-    communicator: mpi4py's; the block begins and ends on all of its ranks. patience: seconds without
-    a sign of life from a rank after which all are ended, 0 for no watch. They are counted in this
-    process's own waking ticks: what stops all ranks for a while, such as a suspended machine, is no
-    rank's fault. Without MPI's support for several threads there is no watch.
+    communicator: mpi4py's; the block begins and ends on all of its ranks, and may lie in another.
+    timeout: seconds without a sign of life from a rank after which all are ended, 0 for no watch.
+    They are counted in this process's own waking ticks: what stops all ranks for a while, such as a
+    suspended machine, is no rank's fault. Without MPI's support for several threads there is no
+    watch. Raises: BadInput for a timeout that is none.
     """
 
-    def __init__(self, communicator: Any, patience: float) -> None:
-        self.communicator, self.patience = communicator, patience
+    def __init__(self, communicator: Any, timeout: float) -> None:
+        if (
+            isinstance(timeout, bool)
+            or not isinstance(timeout, int | float)
+            or not (timeout == 0.0 or timeout >= 2 * TICK)
+        ):
+            raise BadInput(
+                f"timeout is in seconds, {2 * TICK:g} or more, or 0 for none, not {timeout!r}"
+            )
+        self.communicator, self.timeout, self.depth = communicator, timeout, 0
         self.thread: threading.Thread | None = None
         self.over = threading.Event()
 
     def __enter__(self) -> Heartbeat:
-        if self.communicator.size < 2 or not self.patience or not _several_threads():
+        self.depth += 1
+        alone = self.communicator.Get_size() < 2
+        if self.depth > 1 or alone or not self.timeout or not _several_threads():
             return self
         self.own = self.communicator.Dup()
         self.names = self.own.allgather(f"host {socket.gethostname()}, process {os.getpid()}")
@@ -52,7 +66,8 @@ class Heartbeat:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
-        if self.thread is None:
+        self.depth -= 1
+        if self.depth or self.thread is None:
             return
         self.over.set()
         # An error of this rank alone is told, and ends all, while the others still work.
@@ -75,7 +90,7 @@ class Heartbeat:
             while own.Iprobe(before, status=status):
                 own.Recv(heard, before, status=status)
                 silent, ended = 0.0, ended or status.tag == LAST
-            if not ended and silent > self.patience:
+            if not ended and silent > self.timeout:
                 self._end(before)
 
         while not self.over.wait(TICK):
@@ -94,7 +109,7 @@ class Heartbeat:
     def _end(self, rank: int) -> None:
         sys.stderr.write(
             f"lamina: rank {rank} of {self.own.size} ({self.names[rank]}) has given no sign of life"
-            f" for {self.patience:g} s: rank {self.own.rank} ends the work of all ranks\n"
+            f" for {self.timeout:g} s: rank {self.own.rank} ends the work of all ranks\n"
         )
         sys.stderr.flush()
         self.communicator.Abort(FAILED)

@@ -42,9 +42,10 @@ def in_the_shell(message: str) -> str:
 
 
 @contextlib.contextmanager
-def together(distributed: bool) -> Iterator[Team]:
+def together(distributed: bool, timeout: float) -> Iterator[Team]:
     """The processes that a command works in: one, or those that mpiexec started.
 
+    timeout: seconds of silence after which a process counts as lost.
     An error that all of them meet is said by the first one alone; one that another meets ends all.
     """
     if not distributed:
@@ -52,7 +53,7 @@ def together(distributed: bool) -> Iterator[Team]:
         return
     from ..distributed import Distributed
 
-    team = Distributed()
+    team = Distributed(timeout=timeout)
     try:
         with team.working():
             yield team

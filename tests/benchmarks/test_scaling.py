@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
+import jsonschema
+import lamina
 import pytest
 from lamina.__main__ import app
 from lamina.benchmarks.networks import Network
@@ -16,8 +21,10 @@ from lamina.benchmarks.scaling import launch, measurement, table
 from lamina.benchmarks.scaling.measurement import Place, Scaling
 from lamina.benchmarks.scaling.model import Link, Machine, bandwidth, between, latency
 from lamina.kernels.errors import BadInput
+from lamina.kernels.host import usable_cores
 from typer.testing import CliRunner
 
+SCHEMA = Path(lamina.__file__).with_name("benchmarks") / "schema.json"
 WIRE = Link(20e-6, 1.25e9)
 # 1 ms and 10 µs a row on one core of two, and sums over two ranks of 5 µs and 2 GB/s.
 WORK = [(rows, 1e-3 + 1e-5 * rows) for rows in (16, 64, 256, 512)]
@@ -144,3 +151,26 @@ def test_a_prediction_stands_beside_the_measured_steps() -> None:
     row = Row("scaling", "c", "numba", "2 ranks x 1 thread", seconds=(1.0, 2.0, 3.0), predicted=1.5)
     assert table.off(row) == "-25 %"
     assert table.off(replace(row, predicted=None)) == ""
+
+
+@pytest.mark.skipif(
+    find_spec("mpi4py") is None
+    or not (Path(sys.executable).with_name("mpiexec").is_file() or shutil.which("mpiexec")),
+    reason='needs mpi4py and mpiexec: pip install "lamina[mpi]"',
+)
+@pytest.mark.slow
+def test_ranks_are_measured_and_predicted(tmp_path: Path) -> None:
+    file = tmp_path / "scale.json"
+    options = ["--ranks", "2", "--backend", "numpy", "--rounds", "1", "--json", str(file)]
+    hosts = ["--hosts", "3", "--latency", "20us", "--bandwidth", "10Gbit"]
+    done = CliRunner().invoke(app, ["bench", "scale", "6-5-3:9", *options, *hosts])
+    assert done.exit_code == 0, done.output
+    document = json.loads(file.read_text())
+    jsonschema.validate(document, json.loads(SCHEMA.read_text()))
+    rows = {row["variant"]: row for row in document["rows"] if row["kind"] == "scaling"}
+    together, far = rows["2 ranks x 1 thread"], rows[f"3 hosts x {usable_cores()} ranks x 1 thread"]
+    assert together["status"] == "ok", together["reason"]  # its losses are those of one rank
+    assert together["predicted"] > 0.0
+    assert (far["status"], far["reason"]) == ("skipped", "predicted, not run")
+    assert far["predicted"] > 0.0
+    assert "twice as many shorten a step by less than a tenth" in " ".join(done.output.split())
