@@ -26,10 +26,10 @@ class Reducer(ABC):
 
     @abstractmethod
     def native(self, dtype: str) -> np.ndarray:
-        """How compiled code does the same: what it calls and with what, (5,) int64.
+        """How compiled code does the same: what it calls and with what, (6,) int64.
 
         The address of `MPI_Allreduce`, then MPI_IN_PLACE and the handles of the datatype, the
-        operation and the communicator, as MPI's C interface takes them.
+        operation and the communicator, as MPI's C interface takes them, and the most bytes a call.
         """
 
 

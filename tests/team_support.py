@@ -60,7 +60,7 @@ class Threads(Distributed):
 
     def native(self, dtype: str) -> np.ndarray:
         place = ctypes.cast(self.calls[dtype], ctypes.c_void_p).value
-        return np.array([place, -1, 0, 0, 0], np.int64)
+        return np.array([place, -1, 0, 0, 0, 64], np.int64)
 
     def gathered(self, value: Any) -> list[Any]:
         return self.exchange.all(self.rank, value)

@@ -6,6 +6,7 @@ of `scaling/model.py` knows of the work.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ class Apart(Training):
 
             self.communicator = MPI.COMM_WORLD
         self.machine = "CPU"
+        self.team: Distributed | None = None
         x, y = task.block
         times = max(1, min(LONGEST, RESIDENT // x.nbytes))
         self.grain = times * task.grain
@@ -46,11 +48,19 @@ class Apart(Training):
             self.communicator.Barrier()
         self._fit(*self.epoch, units // self.grain)
 
+    def _fit(self, x: np.ndarray, y: np.ndarray, epochs: int, shuffle: bool = False) -> list[float]:
+        batch, team = self.task.network.batch, self.team
+        history = self.model.fit(
+            x, y, epochs, batch, shuffle=shuffle, verbose=0, distributed=team
+        )  # fmt: skip
+        self.stepping = math.fsum(history.seconds)
+        return list(history.history["loss"])
+
     def agreed(self, seconds: float) -> float:
-        """The slowest rank's."""
+        """The slowest rank's, of epochs alone: what a call of `fit` begins with is no step."""
         if self.communicator is None:
-            return seconds
-        return float(max(self.communicator.allgather(seconds)))
+            return self.stepping
+        return float(max(self.communicator.allgather(self.stepping)))
 
 
 class Together(Apart):
@@ -59,13 +69,6 @@ class Together(Apart):
     def __init__(self, task: Task, peer: Peer) -> None:
         super().__init__(task, peer)
         self.team = Distributed(self.communicator)
-
-    def _fit(self, x: np.ndarray, y: np.ndarray, epochs: int, shuffle: bool = False) -> list[float]:
-        batch = self.task.network.batch
-        history = self.model.fit(
-            x, y, epochs, batch, shuffle=shuffle, verbose=0, distributed=self.team
-        )  # fmt: skip
-        return list(history.history["loss"])
 
     def answer(self) -> dict[str, Any]:
         """Ten steps, one call each."""

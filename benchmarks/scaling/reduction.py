@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...backends.mpi import add
 from ...kernels.errors import LaminaError
 from ...kernels.isolated import command
 from .launch import environment, ranks, world
@@ -69,7 +70,7 @@ class Sum:
     def __init__(self, communicator: Any, size: int, work: float) -> None:
         from mpi4py import MPI
 
-        self.communicator, self.maximum, self.place = communicator, MPI.MAX, MPI.IN_PLACE
+        self.communicator, self.maximum = communicator, MPI.MAX
         self.part = np.arange(max(size // 4, 1), dtype=np.float32) % 7
         self.held = np.empty_like(self.part)
         self.passed = [np.ones_like(self.part) for _ in range(3)] if work else []
@@ -91,7 +92,7 @@ class Sum:
                 np.dot(a, b, out=c)
             np.copyto(self.held, self.part)
             if adding:
-                self.communicator.Allreduce(self.place, self.held)
+                add(self.communicator, self.held)
             for one in self.passed:
                 np.multiply(one, np.float32(1.0), out=one)
         took = time.perf_counter() - start

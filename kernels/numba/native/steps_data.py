@@ -139,17 +139,21 @@ def account(a: Record, like: Like) -> None:
 def all_reduce(a: Record, like: Like) -> None:
     """Makes a gradient the sum of those of all processes; NaN, where a loss is not finite.
 
-    0 control, 1 gradient, 2 how many. The control block has the address of five numbers:
-    MPI_Allreduce, MPI_IN_PLACE, the datatype, the operation, the communicator.
+    0 control, 1 gradient, 2 how many. The control block has the address of six numbers:
+    MPI_Allreduce, MPI_IN_PLACE, the datatype, the operation, the communicator, bytes of a call.
     """
     control, gradient = integers(a[0]), line(a[1], a[2], like)
     mpi = integers(control[REDUCTION])
     if control[LOST] != 0:
         gradient[0] = np.nan
-    fault = call_mpi(mpi[0], mpi[1], a[1], a[2], mpi[2], mpi[3], mpi[4])
-    if fault != 0:
-        control[FAULT] = fault
-        gradient[0] = np.nan  # which ends the run
+    each = mpi[5] // gradient.itemsize
+    for first in range(0, a[2], each):
+        place, count = a[1] + first * gradient.itemsize, min(each, a[2] - first)
+        fault = call_mpi(mpi[0], mpi[1], place, count, mpi[2], mpi[3], mpi[4])
+        if fault != 0:
+            control[FAULT] = fault
+            gradient[0] = np.nan  # which ends the run
+            break
 
 
 @step
