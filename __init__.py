@@ -57,6 +57,7 @@ _PUBLIC = {
     "SWA": (".core.averages", "SWA"),
     "TabularClassifier": (".core.tabular.estimators", "TabularClassifier"),
     "TabularRegressor": (".core.tabular.estimators", "TabularRegressor"),
+    "Distributed": (".core.distributed", "Distributed"),
     "find_learning_rate": (".core.rates", "find_learning_rate"),
     "Callback": (".core.callbacks", "Callback"),
     "EarlyStopping": (".core.callbacks", "EarlyStopping"),
@@ -146,6 +147,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see of the lazy names
     from .core.callbacks import Plateau as Plateau
     from .core.conformance import check_backend as check_backend
     from .core.data import datasets as datasets
+    from .core.distributed import Distributed as Distributed
     from .core.ensemble import Ensemble as Ensemble
     from .core.estimators.classifier import MLPClassifier as MLPClassifier
     from .core.estimators.regressor import MLPRegressor as MLPRegressor

@@ -11,7 +11,7 @@ import typer
 from . import __version__
 from .benchmarks.commands.bench import bench
 from .benchmarks.commands.devices import app as machine
-from .core.command.console import honest
+from .core.command.console import honest, together
 from .core.command.options import (
     Characters,
     DecimalSign,
@@ -150,6 +150,20 @@ def train(
         Path | None,
         typer.Option("--repeat", "--from-json", help="Repeat the run that --json printed."),
     ] = None,
+    distributed: Annotated[
+        bool,
+        typer.Option(
+            "--distributed",
+            help="Share each batch's rows between the processes that mpiexec started.",
+        ),
+    ] = False,
+    rank_timeout: Annotated[
+        float,
+        typer.Option(
+            help="With --distributed: end all processes after so many seconds in which one gives no"
+            " sign of life; 0 for never."
+        ),
+    ] = 10.0,
     as_json: Json = False,
 ) -> None:
     """Trains a network and tests it on rows that it has not seen.
@@ -161,10 +175,10 @@ def train(
     from .core.command.settings import NAMES, Settings
 
     def say(text: str) -> None:
-        if not as_json:
+        if not as_json and not team.rank:
             typer.echo(text)
 
-    with honest():
+    with honest(), together(distributed, rank_timeout) as team:
         check_target("--save", save)
         check_target("--log", log)
         check_target("--report", report)
@@ -182,9 +196,9 @@ def train(
             )  # fmt: skip
         told = jobs.train(
             settings, say, save=save, resume=resume, overwrite=overwrite, log=log,
-            verbose=0 if as_json else "auto", given=given, page=report,
+            verbose=0 if as_json else "auto", given=given, page=report, team=team,
         )  # fmt: skip
-        if as_json:
+        if as_json and not team.rank:
             typer.echo(json.dumps(told))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..kernels.spec import Spec, length
 from .device import Array, Device
+from .parts import FIRST
 from .program import ARENA, Place, Program, ValueId
 from .state import Control, State
 
@@ -92,18 +93,26 @@ def rate_of(control: Control, number: int) -> float:
     return 0.0 if rates is None else float(rates[number])
 
 
+def first_row(control: Control, number: int) -> int:
+    """Where in the batch this process's first row is."""
+    return 0 if control.part is None else int(control.part.table[number, FIRST])
+
+
 def signed(word: int) -> int:
     """A 64-bit number, such as a seed, as the signed one of the same bits."""
     return word - (1 << 64) if word >= 1 << 63 else word
 
 
-def control_number(source: str, state: State, rate: float) -> float | int:
-    """A number that the host gives to each step: learning_rate, step, seed or counter.
+def control_number(source: str, state: State, rate: float, first: int = 0) -> float | int:
+    """A number that the host gives to each step: learning_rate, step, seed, counter or first_row.
 
-    `step` is that of the update to come, from 1; `counter` keys the generator, from 0.
+    `step` is that of the update to come, from 1; `counter` keys the generator, from 0; `first` is
+    the place of the first row in a batch that several processes share.
     """
     if source == "learning_rate":
         return rate
     if source == "step":
         return state.step + 1
+    if source == "first_row":
+        return first
     return state.seed if source == "seed" else state.step

@@ -70,8 +70,10 @@ class Captured(Walker):
         self.graphs = graphs
 
     def bind(self, state: State, block: DataBlock) -> WalkerBinding:
-        """Ties the program to a state and to data; one that must look at indices is walked."""
-        if self.program.computed:
+        """Ties the program to a state and to data; one that must look at indices, or sums
+        gradients over processes, is walked.
+        """
+        if self.program.computed or self.program.reduced:
             return super().bind(state, block)
         return self.binding(self.backend, self.program, state, block, self.graphs)
 

@@ -206,8 +206,9 @@ class Region:
 class Program:
     """Instructions in three segments, the values they name, and what comes out.
 
-    forward, backward, update: between backward and update lies the reduction point, where gradients
-        of several workers would be summed.
+    forward, backward, update: between backward and update lies the reduction point.
+    reduced: whether the gradients of several processes are summed there. Then a loss that is not
+        finite ends no process's step: it makes the gradient not finite, which ends it for all.
     values: by id. constants: the arrays of those that are constants, by id.
     columns: batch column name -> value. "weights" holds each row's weight over their sum.
     gradients: parameter entry name -> the value that holds its gradient.
@@ -247,6 +248,7 @@ class Program:
     computed: frozenset[int] = frozenset()
     regions: tuple[Region, ...] = ()
     observed: dict[str, ValueId] = field(default_factory=dict)
+    reduced: bool = False
 
     def instructions(self) -> Iterator[tuple[str, Instruction]]:
         """Every instruction with the name of its segment, in order."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..kernels.memory import forget, taken
 from .device import Array, Device
+from .parts import Part
 from .program import Layout
 
 Casts = Mapping[str, Callable[[np.ndarray, str], np.ndarray]]  # by a column's name
@@ -70,9 +71,9 @@ class State:
 
     def moved(self, backend: Device) -> State:
         """The same state on another backend, or a copy on the same one."""
-        return restored(backend, *self._numbers())
+        return restored(backend, *self.numbers())
 
-    def _numbers(self) -> tuple[Layout, str, int, tuple[int, int], dict[str, np.ndarray]]:
+    def numbers(self) -> tuple[Layout, str, int, tuple[int, int], dict[str, np.ndarray]]:
         """All of one moment, on the host."""
         with self.turn:
             segments = {name: self.read(name) for name in self.layout.segments}
@@ -82,7 +83,7 @@ class State:
         return self.moved(self.backend)
 
     def __reduce__(self) -> tuple[Callable[..., State], tuple[Any, ...]]:
-        return restored, (self.backend, *self._numbers())
+        return restored, (self.backend, *self.numbers())
 
 
 def restored(
@@ -180,6 +181,7 @@ class Control:
 
     batch: rows a batch. cursor: the next row of the order. steps: batches to run at most.
     learning_rates: one number for each step of this run.
+    part: of several processes that train one model, this one's; None: there is one.
     sums: name -> the accumulated sum of value times weight; weight_sum: that of the weights.
     stop: the run ended before an update, because a watched sum or the gradient was not finite: the
         state is as it was before that step, and the cursor behind its rows, whenever the executor
@@ -192,6 +194,7 @@ class Control:
     cursor: int = 0
     steps: int = 1
     learning_rates: np.ndarray | None = None
+    part: Part | None = None
     sums: dict[str, float] = field(default_factory=dict)
     weight_sum: float = 0.0
     stop: bool = False

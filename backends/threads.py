@@ -95,6 +95,28 @@ def single() -> Iterator[None]:
         _mine.single = before
 
 
+def chosen() -> int:
+    """The number that the user has set; 0 where nobody did."""
+    apply_environment()
+    return _chosen[0] if _chosen else 0
+
+
+@contextmanager
+def at_most(count: int) -> Iterator[None]:
+    """While this lasts `count` threads compute, unless the user has said how many."""
+    if chosen() or count >= usable_cores():
+        yield
+        return
+    set_threads(count)
+    try:
+        yield
+    finally:
+        for one in _limit:
+            one.restore_original_limits()
+        _limit.clear()
+        _chosen.clear()
+
+
 class Helper:
     """A thread that runs its shares of native programs: awake for a while after each, then asleep.
 

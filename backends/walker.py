@@ -18,10 +18,11 @@ import numpy as np
 from ..kernels.bounds import OutOfRange
 from ..kernels.spec import Spec, concrete_attrs, spec_of
 from . import batching, bounds, guard
-from .buffers import Buffers, Plans, control_number, even_weights, rate_of
+from .buffers import Buffers, Plans, control_number, even_weights, first_row, rate_of
 from .contract import Backend, Binding, Executable
 from .device import Array
 from .dispatch import Call, resolve
+from .parts import SCALE, TOTAL, summed
 from .program import Instruction, Program, ValueId
 from .state import Control, DataBlock, State
 
@@ -222,23 +223,30 @@ class WalkerBinding(Binding):
         program, state = self.program, self.state
         plan = self.plans.get(rows) or self.plans.keep(rows, partial(self._plan, rows))
         env, rate = plan.env, rate_of(control, number)
-        weight = self._load(plan, control, rows)
+        reducer = control.part.reducer if control.part and program.reduced and taken else None
+        weight, first = self._load(plan, control, rows, number), first_row(control, number)
         for id, source in plan.control:
-            env[id] = control_number(source, state, rate)
+            env[id] = control_number(source, state, rate, first)
         if self.backend.functional:
             for value in program.values:
                 if value.kind == "parameter":
                     env[value.id] = self.buffers.array(value.id, rows)
         try:
             self._walk(plan.segments["forward"], env)
-            self._account(plan, control, weight)
-            if control.stop:
-                return env
+            finite = self._account(plan, control, weight)
+            if not finite:
+                self._blame(plan, control)
+                control.stop = reducer is None  # else the gradient tells the others
+                if control.stop:
+                    return env
             self._walk(plan.segments["backward"], env)
         except OutOfRange as error:
             raise bounds.in_data(error, self.block, control.cursor, rows) from None
         if program.gradients or program.update or program.observed:
             self._reduce(env)
+        if reducer is not None:
+            flats = state.flats
+            flats["gradients"] = summed(self.backend, flats["gradients"], reducer, finite)
         if program.update and self._guarded(control, rate) and taken:
             self._walk(plan.segments["update"], env)
             if self.backend.functional:
@@ -251,17 +259,26 @@ class WalkerBinding(Binding):
     def _guarded(self, control: Control, rate: float) -> bool:
         """Whether the update leaves finite numbers; else it asks for a stop. See `guard`."""
         limit, backend = guard.limit(self.program.dtype, rate), self.backend
+        at_loss = control.nonfinite_instruction >= 0
         for name in self.watched:
             flat = self.state.flats[name]
             if not float(backend.to_numpy(backend.xp.matmul(flat, flat))) < limit * limit:
-                guard.stop_at_gradient(control, self.state, rate)
+                control.stop = True
+                if not at_loss:
+                    guard.stop_at_gradient(control, self.state, rate)
                 return False
         return True
 
-    def _load(self, plan: WalkPlan, control: Control, rows: int) -> float:
+    def _load(self, plan: WalkPlan, control: Control, rows: int, number: int) -> float:
         """Puts the batch's rows and weights into the table; gives the sum of the weights."""
         start, id = control.cursor, self.program.columns.get("weights")
         self._columns(plan, start, rows)
+        if id is not None and control.part is not None:
+            numbers, batch = control.part.table[number], self.block.batch_weights(start, rows)
+            shares = np.full(rows, numbers[SCALE]) if batch is None else batch * numbers[SCALE]
+            shares = shares.reshape(-1, 1).astype(self.program.dtype, copy=False)
+            plan.env[id] = self.backend.asarray(shares)
+            return float(numbers[TOTAL])
         if id is None or self.block.weights is None:
             if id is not None:
                 plan.env[id] = plan.even
@@ -330,20 +347,20 @@ class WalkerBinding(Binding):
             if value.kind == "flat":
                 env[value.id] = self.state.flats[value.source]
 
-    def _account(self, plan: WalkPlan, control: Control, weight: float) -> None:
-        """Adds the batch's sums to the control block, in float64; asks for a stop.
+    def _account(self, plan: WalkPlan, control: Control, weight: float) -> bool:
+        """Adds the batch's sums to the control block, in float64; whether the loss is finite.
 
-        The layer is looked for at once, while what the forward pass made is still there.
+        If not, the layer is looked for at once, while what the forward pass made is still there.
         """
+        finite = True
         for name, id in self.program.sums.items():
             value = float(self.backend.to_numpy(plan.env[id]))
             control.sums[name] = control.sums.get(name, 0.0) + value * weight
             if name in self.program.watched and not math.isfinite(value):
-                control.stop = True
+                finite = False
         if self.program.sums:
             control.weight_sum += weight
-        if control.stop:
-            self._blame(plan, control)
+        return finite
 
     def _blame(self, plan: WalkPlan, control: Control) -> None:
         """Says which instruction made what is not finite."""
@@ -367,7 +384,7 @@ def examine(
     walk: on the state as it was before the step. number: of the step in its run. cursor: its first
     row. at_loss: whether the loss was not finite, else the gradient.
     """
-    probe = Control(control.batch, cursor, learning_rates=control.learning_rates)
+    probe = Control(control.batch, cursor, learning_rates=control.learning_rates, part=control.part)
     walk.examine(probe, number, rows)
     control.stop, control.nonfinite_step = True, number
     control.nonfinite_layer = probe.nonfinite_layer

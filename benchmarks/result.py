@@ -25,7 +25,8 @@ class Row:
     """One way of doing one piece of work.
 
     kind: "op", "story" (the five steps from loops to fused), "training" (one step: forward,
-        backward, update), "epoch" (through `fit`) or "inference" (one call).
+        backward, update), "epoch" (through `fit`), "inference" (one call), "scaling" (one step on
+        ranks of MPI) or "reduction" (a sum over ranks).
     case: what is computed, with its size: rows of one kind, case and dtype did the same work.
     backend: the backend's name, or the peer's. variant: how it computes ("loops", "fused", ...).
     size: elements of the largest array of an op, or rows of a batch.
@@ -35,6 +36,7 @@ class Row:
         inputs to the device. flops, bytes: of one unit, each array touched once.
     measured: the size that was run, where `seconds` were extrapolated from fewer elements, else 0.
     error, allowed: the largest difference from the oracle, and the one allowed.
+    predicted: the seconds that `scaling/model.py` says, beside those measured or where none were.
     """
 
     kind: str
@@ -55,6 +57,7 @@ class Row:
     measured: int = 0
     error: float | None = None
     allowed: float | None = None
+    predicted: float | None = None
 
     @property
     def key(self) -> str:

@@ -16,6 +16,7 @@ from .minimization import FullBatch
 from .optimizers import LBFGS
 from .session import Session
 from .sources import ArraySource, StreamSource
+from .team import ALONE, Team
 from .training import Fit
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def prepared(
     verbose: bool | int | str,
     steps_per_epoch: int | None,
     accumulate: int,
+    team: Team = ALONE,
 ) -> Fit:
     """What `training.train` runs; builds the model, and learns statistics. See `Sequential.fit`.
 
@@ -60,7 +62,7 @@ def prepared(
                 "fit on batches takes weights from the batches (x, y, sample_weight), and"
                 " validation_data instead of validation_split"
             )
-        source = of_stream(session, x, int(epochs), steps_per_epoch, int(accumulate))
+        source = of_stream(session, x, int(epochs), steps_per_epoch, int(accumulate), team)
         if validation_data is not None:
             held = _given(session, validation_data)
     else:
@@ -86,10 +88,10 @@ def prepared(
                 "BatchNorm takes its statistics from the rows of a batch, and one row has no"
                 " variance: fit with batch_size=2 or more"
             )
-        source = of_arrays(session, examples, batch, bool(shuffle), int(accumulate))
+        source = of_arrays(session, examples, batch, bool(shuffle), int(accumulate), team)
     begun = session.state.epoch if session.built else 0
-    shown = reporter(verbose, int(epochs), source.rows, begun)
-    return Fit(model, source, int(epochs), held, callbacks, shown)
+    shown = reporter(0 if team.rank else verbose, int(epochs), source.rows, begun)
+    return Fit(model, source, int(epochs), held, callbacks, shown, team)
 
 
 def _given(session: Session, validation_data: Sequence[Any]) -> Examples:
@@ -101,9 +103,14 @@ def _given(session: Session, validation_data: Sequence[Any]) -> Examples:
 
 
 def of_arrays(
-    session: Session, examples: Examples, batch: int, shuffle: bool, accumulate: int
-) -> ArraySource:
+    session: Session, examples: Examples, batch: int, shuffle: bool, accumulate: int,
+    team: Team = ALONE,
+) -> ArraySource:  # fmt: skip
     """The source for arrays with all rows. Raises: BadInput for settings that go not together."""
+    if team is not ALONE:
+        from .shared_rows import shared
+
+        return shared(session, examples, batch, shuffle, accumulate, team)
     if isinstance(session.optimizer, LBFGS):
         if accumulate > 1:
             raise BadInput("LBFGS takes all rows for each step: fit without accumulate")
@@ -116,11 +123,16 @@ def of_arrays(
 
 
 def of_stream(
-    session: Session, stream: Any, epochs: int, steps: int | None, accumulate: int
-) -> StreamSource:
+    session: Session, stream: Any, epochs: int, steps: int | None, accumulate: int,
+    team: Team = ALONE,
+) -> StreamSource:  # fmt: skip
     """The source for batches that come one by one. Raises: BadInput."""
     if isinstance(session.optimizer, LBFGS):
         raise BadInput("LBFGS works on all rows at once: fit(x, y) with arrays")
+    if team is not ALONE:
+        from .shared_batches import shared
+
+        return shared(session, stream, epochs, steps, accumulate, team)
     if accumulate > 1:
         from .accumulation import AccumulatedStream
 

@@ -88,11 +88,11 @@ def explain(model: Sequential, batch_size: int = 32) -> Explanation:
     program = model.session.program("train", batch_size, columns)
     executable = model.backend.compile(program)
     rows: list[tuple[str, ...]] = [("segment", "operation", "runs as"), *executable.explain()]
-    plan = program.memory
+    plan, by = program.memory, model.session.shared_by
     memory = ", ".join(f"{n:,} {kind}" for kind, n in plan.arenas.items())
     return Explanation.of(
         f"backend {model.backend.name} on {model.backend.device}\n"
-        f"chosen by: {model.backend_reason}",
+        f"chosen by: {model.backend_reason}" + (f"\nranks: {by}" if by else ""),
         rows,
         f"{_regions(program, executable)}"
         f"arena for {batch_size} rows: {memory};"

@@ -16,7 +16,7 @@ It trains on every backend without another line.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from typing import Any, NamedTuple
 
@@ -362,3 +362,16 @@ def applied(layer: Layer, x: Node, nodes: Mapping[str, Node], context: Context) 
     if made is not x and not made.name:
         made.name = context.name(kind.lower())
     return made
+
+
+def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The layers of a network. Raises: BadInput for anything but a sequence of some."""
+    if isinstance(layers, Layer):
+        raise BadInput(f"the layers go into a list: Sequential([{layers.brief()}, ...], loss=...)")
+    layers = tuple(layers)
+    if not layers:
+        raise BadInput("Sequential needs at least one layer, such as lm.Dense(10)")
+    for layer in layers:
+        if not isinstance(layer, Layer):
+            raise BadInput(f"a layer is an object such as lm.Dense(10), not {layer!r}")
+    return layers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from . import fine_tuning, inputs, losses, optimizers, row_metrics
 from . import metrics as measures
 from .attributes import Kept, trains
 from .checks import check_count
-from .layers import Layer
+from .layers import Layer, check_layers
 from .ownership import busy
 from .predictor import Predictor
 from .scores import PROBABILITIES, classes_of
@@ -27,6 +28,7 @@ from .session import Session, means
 if TYPE_CHECKING:
     from .callbacks import Callback
     from .data.encoding import Encoding
+    from .distributed import Distributed
     from .history import History
 
 
@@ -59,7 +61,7 @@ class Sequential:
 
     Several threads may evaluate, predict, ask for gradients and save at once; each sees the weights
     as they are then, those of a step that is under way among them. One thread trains at a time.
-    Copies (`copy.deepcopy`, and `copy.copy` as well) and pickles share no memory with the model and
+    Copies (`copy.deepcopy` and `copy.copy`) and pickles share no memory with the model and
     go on as it would have, bit for bit. A pickle comes back on the same backend and device, or with
     a warning on what "auto" takes where that one cannot run; functions and layers of one's own are
     pickled by name, so they must stand at the top of a module.
@@ -88,16 +90,7 @@ class Sequential:
         precision: str | None = None,
         seed: int | None = None,
     ) -> None:
-        if isinstance(layers, Layer):
-            raise BadInput(
-                f"the layers go into a list: Sequential([{layers.brief()}, ...], loss=...)"
-            )
-        layers = tuple(layers)
-        if not layers:
-            raise BadInput("Sequential needs at least one layer, such as lm.Dense(10)")
-        for layer in layers:
-            if not isinstance(layer, Layer):
-                raise BadInput(f"a layer is an object such as lm.Dense(10), not {layer!r}")
+        layers = check_layers(layers)
         if isinstance(metrics, str):
             raise BadInput(f'metrics is a sequence of names: metrics=("{metrics}",)')
         lowered, rule = losses.get(loss), optimizers.get(optimizer)
@@ -236,6 +229,7 @@ class Sequential:
         verbose: bool | int | str = "auto",
         steps_per_epoch: int | None = None,
         accumulate: int = 1,
+        distributed: bool | Distributed | None = None,
     ) -> History:
         """Trains; a second call goes on with the same optimizer state and epoch counter.
 
@@ -258,18 +252,22 @@ class Sequential:
         verbose: "auto" shows a line on a terminal and plain lines elsewhere; 0 nothing.
         accumulate: batches whose gradients are joined to one step, as if they were one batch; the
             last step of an epoch takes what is left. Callbacks are told of every batch.
+        distributed: True, or an `lm.Distributed`: processes share the rows of every batch.
         A callback may train the same model, in the same thread; its steps come between two epochs.
         Raises: BadInput, ShapeError, DtypeError, DivergenceError; ModelBusy while another thread
         trains the model.
         """
         from . import fitting, training  # loaded by those who train
 
-        return training.train(
-            fitting.prepared(
-                self, x, y, epochs, batch_size, validation_data, validation_split, shuffle,
-                sample_weight, class_weight, callbacks, verbose, steps_per_epoch, accumulate,
-            )
+        prepare = partial(
+            fitting.prepared, self, x, y, epochs, batch_size, validation_data, validation_split,
+            shuffle, sample_weight, class_weight, callbacks, verbose, steps_per_epoch, accumulate,
         )  # fmt: skip
+        if not distributed:
+            return training.train(prepare())
+        from .distributed import fit
+
+        return fit(self, distributed, prepare)
 
     def train_on_batch(
         self,
@@ -305,17 +303,19 @@ class Sequential:
             lock.release()
         return means(control)
 
-    def evaluate(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
+    def evaluate(
+        self, x: Any, y: Any, sample_weight: Any = None,
+        distributed: bool | Distributed | None = None,
+    ) -> dict[str, float]:  # fmt: skip
         """Loss and metrics over the data, nothing trained: {"loss": ..., "accuracy": ...}.
 
-        x: (n, features); y: (n,) or (n, outputs); sample_weight: (n,).
+        x: (n, features); y: (n,) or (n, outputs); sample_weight: (n,). distributed: as in `fit`.
         Raises: NotBuilt, BadInput, ShapeError, DtypeError.
         """
-        from . import training
-
         self.state  # noqa: B018  raises NotBuilt
-        examples = self.session.examples(x, y, sample_weight)
-        return training.measured(self, examples, self.session.evaluate(examples))
+        from .distributed import evaluate  # loaded by those who evaluate
+
+        return evaluate(self, distributed, partial(self.session.examples, x, y, sample_weight))
 
     def predict(self, x: Any) -> np.ndarray:
         """The last layer's output, (n, outputs): probabilities after sigmoid or softmax.

@@ -46,8 +46,12 @@ def train_program(
     optimizer: Optimizer | None,
     differentiated: bool,
     last: str,
+    reduced: bool = False,
 ) -> Program:
-    """The program that trains, that gives gradients (no optimizer), or that only evaluates."""
+    """The program that trains, that gives gradients (no optimizer), or that only evaluates.
+
+    reduced: whether several processes each train on a part of the rows.
+    """
     target, weights, sums = costs(graph, loss, metrics, y, last)
     wanted = [("sum", name) for name in sums] + [("statistic", name) for name in graph.observed]
     results = fuse(simplify([*sums.values(), *graph.observed.values()]))
@@ -76,6 +80,7 @@ def train_program(
         else (),
         classes=_classes(graph, loss, y),
         observed={name: fused["statistic", name] for name in graph.observed},
+        reduced=reduced,
     )
 
 

@@ -35,7 +35,9 @@ from .standardization import Shift
 from .tracing import ForwardGraph, first_values, forward_graph, layout_of
 from .weights import by_layer, laid_out, replace_all
 
-Kind = Literal["train", "gradients", "evaluate", "predict"]
+Kind = Literal[
+    "train", "shared", "gradients", "evaluate", "predict"
+]  # shared: with other processes
 
 
 def means(control: Control) -> dict[str, float]:
@@ -49,9 +51,9 @@ class Session:
     features: the shape of a row, once built. columns: of the data frame that it was built on.
     learned: whether layers with statistics have seen the training data. shift: what the host does
     to features before they are rounded, or None. rates: by array, factors on the learning rate
-    that are not the layers' own. backend, backend_reason: the device, and why this one. training:
-    the right to train it, and to move it. Copies and pickles have memory of their own; a pickle
-    comes back on another device where this one cannot run.
+    that are not the layers' own. shared_by: the processes that trained it last. backend,
+    backend_reason: the device, and why. training: the right to train it, and to move it. Copies and
+    pickles have memory of their own; these come back on another device where this cannot run.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Session:
         self.learned = False
         self.shift: Shift | None = None
         self.rates: dict[str, float] = {}
+        self.shared_by = ""
         self._state: State | None = None
         self._graphs: dict[bool, ForwardGraph] = {}
         # Bindings that nobody uses now, by what they run and over which columns.
@@ -319,21 +322,18 @@ class Session:
         """
         from . import programs  # the compiler is loaded by those who run something
 
-        graph, layout = self.graph(training=kind in ("train", "gradients")), self.state.layout
+        training = kind not in ("evaluate", "predict")
+        graph, layout = self.graph(training), self.state.layout
         if kind == "predict":
             return programs.predict_program(graph, graph.prediction, layout, capacity)
         labels = self.loss.labels and outputs == 1  # else rows of probabilities
+        y = Spec((ROWS, 1), "int32") if labels else Spec((ROWS, outputs), self.dtype)
         return programs.train_program(
-            graph,
-            layout,
-            self.loss,
-            of_rows(self.metrics),
-            Spec((ROWS, 1), "int32") if labels else Spec((ROWS, outputs), self.dtype),
-            capacity,
-            optimizer=self.optimizer if kind == "train" else None,
-            differentiated=kind != "evaluate",
-            last=self.layers[-1].brief(),
-        )
+            graph, layout, self.loss, of_rows(self.metrics), y, capacity,
+            optimizer=self.optimizer if kind in ("train", "shared") else None,
+            differentiated=training, last=self.layers[-1].brief(),
+            reduced=kind == "shared",
+        )  # fmt: skip
 
     def lease(self, kind: Kind, capacity: int, block: DataBlock, outputs: int = 1) -> Lease:
         """A program of that kind bound to the state and the data, for one user at a time."""
@@ -371,14 +371,14 @@ class Session:
         with lease as binding, state.turn:
             binding.run(control)
 
-    def evaluate(self, examples: Examples) -> dict[str, float]:
-        """Loss and the metrics that are means over rows, nothing trained."""
+    def measured(self, examples: Examples) -> Control:
+        """The sums of loss and the metrics that are means over rows, nothing trained."""
         block = examples.block(self.backend, self.dtype, self.casts)
         capacity = batching.capacity(examples.rows)
         control = Control(batch=capacity, steps=batching.count(examples.rows, capacity))
         with self.lease("evaluate", capacity, block, examples.outputs) as binding:
             binding.run(control)
-        return means(control)
+        return control
 
     def cost(self, examples: Examples) -> float:
         """The training cost; leaves the gradient in the state's segment.

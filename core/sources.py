@@ -223,13 +223,9 @@ class StreamSource:
 
     def epoch(self, interrupt: Interrupt, reporter: Silent, told: Told | None) -> Control:
         """One pass over the batches; each is checked when it comes."""
-        session, account, seen = self.session, Account(), 0
+        account, seen = Account(), 0
         for batch in self.batches():
-            if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
-                raise BadInput("each batch must be (x, y) or (x, y, sample_weight)")
-            examples = session.examples(*batch)
-            session.check_learned()
-            one = Control(batch=1)
+            examples, one = self.checked(batch), Control(batch=1)
             self.step(examples, one)
             account.add(one, examples.exponent)
             seen += examples.rows
@@ -244,6 +240,14 @@ class StreamSource:
         if not interrupt.asked:
             self.finish(account.whole)
         return account.whole
+
+    def checked(self, batch: Any) -> Examples:
+        """A batch as examples. Raises: BadInput, ShapeError, DtypeError."""
+        if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+            raise BadInput("each batch must be (x, y) or (x, y, sample_weight)")
+        examples = self.session.examples(*batch)
+        self.session.check_learned()
+        return examples
 
     def step(self, examples: Examples, control: Control) -> None:
         """What is done with a batch."""

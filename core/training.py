@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from .history import History, Silent, numbers
 from .interrupt import Interrupt
 from .session import means
 from .sources import ArraySource, StreamSource
+from .team import ALONE, Team
 
 if TYPE_CHECKING:
     from .model import Sequential
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class Fit:
     """One call of `fit`, made ready.
 
-    held: the validation examples, or None.
+    held: the validation examples, or None. team: the processes that train together.
     """
 
     model: Sequential
@@ -35,6 +36,7 @@ class Fit:
     held: Examples | None
     callbacks: Sequence[Callback]
     reporter: Silent
+    team: Team = ALONE
 
 
 def train(fit: Fit) -> History:
@@ -44,31 +46,32 @@ def train(fit: Fit) -> History:
     that step; KeyboardInterrupt after Ctrl-C, with the model whole. Both leave the epochs so far in
     `model.history`.
     """
-    model = fit.model
+    model, team = fit.model, fit.team
     training, outer = model.session.training, (model.history, model.stop_training)
     history = model.history = History()
     model.stop_training = False
     for metric in metrics.of_all(model.metrics):
         metric.check_installed()
     hooked = watch_batches(fit.callbacks)
-    told = Told(model, hooked) if hooked else None
+    told = team.told(model, hooked) if team.same(bool(hooked)) else None
     training.fits += 1
     try:
-        with Interrupt() as interrupt:
-            for callback in fit.callbacks:
-                callback.on_fit_begin(model)
+        with team.interrupt() as interrupt:
+            _each(fit, lambda one: one.on_fit_begin(model))
             while len(history.epochs) < fit.epochs:
                 if interrupt.asked or not _several_epochs(fit, history):
                     _one_epoch(fit, history, interrupt, told and told.begin())
                 if interrupt.asked:
-                    raise KeyboardInterrupt(
-                        f"stopped in epoch {model.state.epoch + 1}: the model keeps what it"
-                        " learned, model.history has the epochs so far, and fit goes on from here"
+                    raise team.raised(
+                        KeyboardInterrupt(
+                            f"stopped in epoch {model.state.epoch + 1}: the model keeps what it"
+                            " learned, model.history has the epochs so far, and fit goes on from"
+                            " here"
+                        )
                     )
                 if model.stop_training:
                     break
-            for callback in fit.callbacks:
-                callback.on_fit_end(model, history)
+            _each(fit, lambda one: one.on_fit_end(model, history))
     finally:
         fit.source.close()
         fit.reporter.close()
@@ -78,10 +81,21 @@ def train(fit: Fit) -> History:
     return history
 
 
+def _each(fit: Fit, tell: Callable[[Callback], None]) -> None:
+    """Tells each callback; of several processes those of the first one, which acts for all."""
+
+    def act() -> None:
+        for callback in fit.callbacks:
+            tell(callback)
+
+    fit.team.act(fit.model, act)
+
+
 def _several_epochs(fit: Fit, history: History) -> bool:
     """Short epochs that nobody watches, in one run; False where there are none."""
     source, left = fit.source, fit.epochs - len(history.epochs)
     watched = fit.callbacks or fit.held is not None or type(fit.reporter) is not Silent
+    watched = fit.team.same(bool(watched))
     if watched or metrics.of_all(fit.model.metrics) or not isinstance(source, ArraySource):
         return False
     start = clock()
@@ -92,36 +106,44 @@ def _several_epochs(fit: Fit, history: History) -> bool:
         state.epoch += 1
         history.add(state.epoch, seconds, values)
     if control.stop:
-        raise diverged(fit.model, control)
+        raise fit.team.raised(diverged(fit.model, control))
     return bool(found)
 
 
 def _one_epoch(fit: Fit, history: History, interrupt: Interrupt, told: Told | None) -> None:
-    model = fit.model
+    model, team = fit.model, fit.team
     start = clock()
     control = fit.source.epoch(interrupt, fit.reporter, told)
     state = model.state
     if interrupt.asked:
         return
     if control.stop:
-        raise diverged(model, control)
+        raise team.raised(diverged(model, control))
     values = means(control)
     state.epoch += 1
     if isinstance(fit.source, ArraySource):
-        values = measured(model, fit.source.examples, values, lenient=True)
+        values = measured(model, fit.source.examples, values, lenient=True, team=team)
     if fit.held is not None:
-        found = measured(model, fit.held, model.session.evaluate(fit.held), lenient=True)
+        found = evaluated(model, fit.held, lenient=True, team=team)
         values.update({f"val_{name}": value for name, value in found.items()})
     seconds = clock() - start
     history.add(state.epoch, seconds, values)
     fit.reporter.epoch(state.epoch, seconds, numbers(values))
-    for callback in fit.callbacks:
-        callback.on_epoch_end(model, state.epoch, values)
+    _each(fit, lambda one: one.on_epoch_end(model, state.epoch, values))
+
+
+def evaluated(
+    model: Sequential, examples: Examples, lenient: bool = False, team: Team = ALONE
+) -> dict[str, Any]:
+    """Loss and metrics over the examples; see `measured`."""
+    found = means(team.measured(model, examples))
+    return measured(model, examples, found, lenient, team)
 
 
 def measured(
-    model: Sequential, examples: Examples, values: dict[str, Any], lenient: bool = False
-) -> dict[str, Any]:
+    model: Sequential, examples: Examples, values: dict[str, Any], lenient: bool = False,
+    team: Team = ALONE,
+) -> dict[str, Any]:  # fmt: skip
     """The values with the metrics from whole predictions, in the order that was asked for.
 
     values: what programs computed. lenient: see `metrics.add`. One prediction of the examples is
@@ -132,7 +154,7 @@ def measured(
         return values
     for metric in wanted:
         metric.check_installed()
-    p = model.prepare().run(examples.x)
+    p = team.predicted(model, examples.x)
     metrics.add(wanted, examples, values, p, model.output, lenient)
     return {name: values[name] for name in ("loss", *(m.name for m in model.metrics))}
 

@@ -307,7 +307,8 @@ def _layers() -> None:
         hot=True,
     )  # fmt: skip
     row(
-        "dropout_mask: seed, counter -> mask", network_rules.dropout_mask, samples.dropout_mask,
+        "dropout_mask: seed, counter, first? -> mask", network_rules.dropout_mask,
+        samples.dropout_mask,
         attrs={"shape": REQUIRED, "rate": REQUIRED, "stream": REQUIRED, "dtype": REQUIRED},
         cost=per_element(30.0), hot=True,
     )  # fmt: skip

@@ -35,14 +35,14 @@ def _multiply(constant: int, x: Any) -> tuple[Any, Any]:
     return top, (cross << 16) | (low_low & 0xFFFF)
 
 
-def words(xp: Any, seed: int, stream: int, counter: Any, count: int) -> Any:
-    """The first `count` 32-bit words of (seed, stream, counter) as a rank-1 uint32 array.
+def words(xp: Any, seed: int, stream: int, counter: Any, count: int, skipped: int = 0) -> Any:
+    """`count` 32-bit words of (seed, stream, counter) as a rank-1 uint32 array.
 
     counter: a number, or an array of rank 0 and 64 bits. Block number b of four words is the cipher
-    of (b, stream, low and high word of the counter).
+    of (b, stream, low and high word of the counter). skipped: how many words come before.
     """
-    blocks = -(-count // 4)
-    c0 = xp.arange(blocks, dtype=xp.uint32)
+    begin, within = divmod(skipped, 4)
+    c0 = xp.arange(begin, begin - (-(count + within) // 4), dtype=xp.uint32)
     zero = xp.zeros_like(c0)
 
     def word(value: Any) -> Any:
@@ -57,4 +57,4 @@ def words(xp: Any, seed: int, stream: int, counter: Any, count: int) -> Any:
         high1, low1 = _multiply(MULTIPLIERS[1], c2)
         c0, c1, c2, c3 = high1 ^ c1 ^ word(k0), low1, high0 ^ c3 ^ word(k1), low0
         k0, k1 = (k0 + WEYL[0]) & WORD, (k1 + WEYL[1]) & WORD
-    return xp.reshape(xp.stack((c0, c1, c2, c3), axis=1), (-1,))[:count]
+    return xp.reshape(xp.stack((c0, c1, c2, c3), axis=1), (-1,))[within : within + count]

@@ -237,10 +237,11 @@ def dense_backward(activations: tuple[str, ...]) -> Maker:
 
 
 def dropout_mask(rng: np.random.Generator, dtype: str, rows: int) -> Iterator[Sample]:
-    """A few keys, sizes that are no multiple of four, counters past 32 bits."""
+    """A few keys, sizes that are no multiple of four, counters past 32 bits, rows that follow."""
     for seed, counter, stream, width in ((0, 0, 0, 5), (2**40 + 3, 2**33 + 1, 7, 3)):
         attrs = {"shape": (rows, width), "rate": 0.4, "stream": stream, "dtype": dtype}
         yield Sample((seed, counter), attrs)
+    yield Sample((seed, counter, 3), attrs)
 
 
 def update(slots: int, stepped: bool, **attrs: Any) -> Maker:

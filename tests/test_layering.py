@@ -30,9 +30,11 @@ CIRCLES = {  # modules that import each other -> why they may
 TYPES = {  # imports for types only that close a circle -> why the type is named
     ("lamina.core.callbacks", "lamina.core.model"): "a callback is told the model that trains",
     ("lamina.core.checkpoint", "lamina.core.model"): "what is saved",
+    ("lamina.core.distributed", "lamina.core.model"): "which several processes train",
     ("lamina.core.fitting", "lamina.core.model"): "whose fit is made ready",
     ("lamina.core.inspection", "lamina.core.model"): "what is looked at",
     ("lamina.core.model", "lamina.core.callbacks"): "what fit takes, loaded by those who train",
+    ("lamina.core.team", "lamina.core.model"): "which one process trains, or several",
     ("lamina.core.training", "lamina.core.model"): "whose history is written, and for callbacks",
 }
 FOREIGN = {  # floor -> libraries that are not its business

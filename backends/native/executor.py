@@ -18,7 +18,7 @@ import numpy as np
 from ...kernels.bounds import OutOfRange
 from ...kernels.memory import Address, address, aligned
 from ...kernels.numba.native import compiled, interpreter, slots
-from .. import batching, bounds, guard, threads
+from .. import batching, bounds, guard, parts, threads
 from ..buffers import Plans, control_number, rate_of, signed
 from ..contract import Backend, Binding, Executable
 from ..program import Program, Region, ValueId
@@ -29,7 +29,7 @@ from . import looks
 from .estimates import estimate
 from .spans import ByteCount, moved
 from .tables import NativePlan, Stretch, Tables, Walked
-from .traces import means_of
+from .traces import means_of, tell
 
 COPIED = 8192  # elements of an input that are copied sooner than found
 # Looks after a helper that sleeps, some ten nanoseconds each; one prediction would be over by then.
@@ -112,6 +112,8 @@ class NativeBinding(Binding):
         self.block = block
         weights = block.weights
         self.weights = None
+        if weights is None and self.program.reduced:  # a share of a row of the whole batch
+            weights = np.ones(block.rows)
         if weights is not None:
             self.weights = np.ascontiguousarray(weights, dtype=np.float64).reshape(-1)
         control = self.control
@@ -274,6 +276,11 @@ class NativeBinding(Binding):
         rates = control.learning_rates
         if rates is not None:
             rates = np.ascontiguousarray(rates, dtype=np.float64)
+        part = control.part
+        c[slots.LOST] = c[slots.FAULT] = c[slots.PARTS] = 0
+        if part is not None:
+            table, reduction = part.table, part.reducer.native(self.program.dtype)
+            c[slots.REDUCTION] = address(reduction)
         whole = plan.alone and not self.block.streamed
         pieces = [number] if whole else [1] * number
         read = self._prefetched(control.cursor, rows, len(pieces)) if self.block.streamed else None
@@ -284,6 +291,7 @@ class NativeBinding(Binding):
                 c[slots.EARLY] = c[slots.LATE] = 0
                 c[slots.FIRST_STEP] = self.state.step
                 c[slots.RATES] = 0 if rates is None else address(rates) + 8 * done
+                c[slots.PARTS] = 0 if part is None else address(table) + 8 * parts.COLUMNS * done
                 if read is not None:
                     for at, array in next(read):
                         self._point(at, array, control.cursor)
@@ -308,9 +316,11 @@ class NativeBinding(Binding):
         for at, name in enumerate(names):
             control.sums[name] = float(f[slots.SUMS + at])
         if control.stop:
-            if c[slots.STOP] % 2 == 0:  # the gradient, not the loss
+            if c[slots.FAULT]:
+                raise RuntimeError(f"MPI_Allreduce failed with the code {c[slots.FAULT]}")
+            if c[slots.STOP] % 2 == 0 and not c[slots.LOST]:  # the gradient, not the loss
                 guard.stop_at_gradient(control, self.state, rate_of(control, done))
-            elif plan.together:  # the values in between have no memory
+            elif plan.together or c[slots.LOST]:  # the values in between have no memory any more
                 walk = WalkerBinding(self.backend, self.program, self.state, self.block)
                 cursor, every = control.cursor - rows, self.block.rows
                 first = cursor % every if self.block.order is None else cursor
@@ -334,23 +344,10 @@ class NativeBinding(Binding):
                 self._prepared(plan)
             self._lead(plan, part.address, PATIENCE)
             if ticks is not None:
-                self._tell(part, ticks, time.perf_counter() - begun)
+                assert self.watch is not None
+                tell(self.watch, self.program, part, ticks, time.perf_counter() - begun)
             if self.control[slots.STOP] or looks.outside(self.control):
                 return
-
-    def _tell(self, part: Stretch, ticks: np.ndarray, seconds: float) -> None:
-        """Tells the watcher what each instruction took: of several shares, the slowest."""
-        assert self.watch is not None
-        spent: dict[int, list[int]] = {}
-        for share, starts in enumerate(part.starts):
-            for task in range(starts[0], starts[-1]):
-                times = spent.setdefault(part.tasks[task].owner, [0] * len(part.starts))
-                times[share] += int(ticks[task])
-        total = max(int(ticks[s[0] : s[-1]].sum()) for s in part.starts)
-        instructions = [one for _, one in self.program.instructions()]
-        for owner, times in spent.items():
-            if owner >= 0:
-                self.watch(instructions[owner], seconds * max(times) / max(total, 1))
 
     def _walk(self, plan: NativePlan, part: Walked, rate: float) -> None:
         one = part.instruction

@@ -14,7 +14,7 @@ from ...kernels.numba.native.slots import NOW_SLOTS, RATE, SEED, STEP
 from ...kernels.numba.native.steps_data import NUMBERS
 from ...kernels.spec import length
 from ..program import Instruction, ValueId
-from .lowering import Lowering, bits, rule
+from .lowering import Lowering, bits, optional, rule
 from .spans import ByteCount, Span, moved, span
 from .tasks import Shares
 
@@ -74,15 +74,21 @@ def _number(low: Lowering, id: ValueId | None) -> list[int]:
 
 @rule("dropout_mask")
 def _dropout(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
-    out, now = one.outputs[0], Now(low, one)
+    out, first = one.outputs[0], optional(one, 2)
+    known = 0 if first is None else low.program.literal(first)
+    if first is not None and known is None and _control(low, first) != "first_row":
+        return None
+    now, memory = Now(low, one), low.memory
+    a_row = 0 if first is None else length(low.specs[out]) // max(low.size(out, 0), 1)
+    before, each = (0, a_row) if known is None else (known * a_row, 0)
     count, row = length(low.specs[out]), Shares()
     threshold, scale = philox.threshold(attrs["rate"]), bits(1.0 / (1.0 - attrs["rate"]))
     stream = attrs["stream"] & philox.WORD
     for share, (start, stop) in enumerate(low.cuts(count, 30.0 * count, 16)):
         write = span(moved(low.at(out), low.bytes(start)), low.bytes(stop - start))
         record = [
-            now.places[share], now.control, stream, threshold, scale, start // 4, write.start,
-            stop - start,
+            now.places[share], now.control, stream, threshold, scale, before + start, write.start,
+            stop - start, each, memory.now[share], memory.control,
         ]  # fmt: skip
         made = low.task("dropout_mask", record, now.reads, [write])
         row.append(None if start == stop else made)

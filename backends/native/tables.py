@@ -160,7 +160,7 @@ class Tables:
                 section.check = len(section.rows)
                 section.rows.append(self._account(low))
             if position == updates:
-                section.rows += [*low.epilogue, *self._guard(low)]
+                section.rows += [*low.epilogue, *self._sum(low), *self._guard(low)]
                 section.update = len(section.rows)
                 section.guarded = section.update - 1
             found = lowered[position]
@@ -271,6 +271,15 @@ class Tables:
         mask = sum(1 << at for at, name in enumerate(self.program.sums) if name in watched)
         record = [memory.now[0], memory.control, len(spans), mask, *[one.start for one in spans]]
         return low.first("account", record, spans, [])
+
+    def _sum(self, low: Lowering) -> list[Shares]:
+        """A step that sums the gradients of several processes."""
+        if not self.program.reduced:
+            return []
+        flat = self.state.flats["gradients"]
+        whole = span(address(flat), low.bytes(len(flat)))
+        record = [low.memory.control, whole.start, len(flat)]
+        return [low.first("all_reduce", record, [whole], [whole])]
 
     def _guard(self, low: Lowering) -> list[Shares]:
         """Steps that look at what the update is to work on."""

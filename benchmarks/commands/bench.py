@@ -238,6 +238,43 @@ def estimators(
 
 
 @bench.command(
+    epilog="Examples:\n\n  lamina bench scale 784-512-256-10:128"
+    "\n\n  lamina bench scale 2048-2048-10:1024 --hosts 16 --latency 20us --bandwidth 10Gbit"
+)
+def scale(
+    networks: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NETWORK",
+            help="784-128-10:64 and the like; the suite's seven if none is named.",
+        ),
+    ] = None,
+    ranks: Annotated[
+        list[int] | None, typer.Option(min=1, help="Ranks on this host (repeatable); 1, 2 and 4.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="Of lamina's.")] = "numba",
+    hosts: Annotated[int, typer.Option(min=1, help="Predict up to so many hosts like this.")] = 1,
+    latency: Annotated[str, typer.Option(help="Of a message between hosts: 20us.")] = "",
+    bandwidth: Annotated[str, typer.Option(help="Of a host's network: 10Gbit, 1.25GB.")] = "",
+    torch: Annotated[
+        bool, typer.Option("--torch", help="PyTorch's DistributedDataParallel beside it.")
+    ] = False,
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds of each.")] = 7,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write the result to this file.")
+    ] = None,
+) -> None:
+    """Training on ranks of MPI: measured here, and predicted for more hosts, as far as it pays."""
+    with honest():
+        from .scale import bench_scale
+
+        network = (latency, bandwidth)
+        bench_scale(
+            networks or [], ranks or [1, 2, 4], backend, hosts, network, torch, rounds, json
+        )
+
+
+@bench.command(
     epilog="Examples:\n\n  lamina bench report result.json"
     "\n\n  lamina bench report suite.json peers.json --html page.html"
     "\n\n  lamina bench report result.json --markdown -"

@@ -148,6 +148,7 @@ def measure_peers(
     processes: Processes,
     rounds: int = 7,
     progress: Progress = silent,
+    round_seconds: float = ROUND_SECONDS,
 ) -> list[Row]:
     """One row for each peer, in their order; `progress` hears what is being done."""
     progress(f"{row_for(peers[0], task).case}: the reference in float64")
@@ -172,7 +173,7 @@ def measure_peers(
                 continue
             rows[peer] = replace(row, first_call=answer["first_call"])
             remote = Remote(peer, str, process=processes[peer])
-            remote.warm(ROUND_SECONDS)
+            remote.warm(round_seconds)
             timed[peer] = remote
         except PeerFailed as failed:
             rows[peer] = replace(row, status="skipped", reason=str(failed))

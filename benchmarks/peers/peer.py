@@ -114,7 +114,9 @@ class Task:
 class Workload(Protocol):
     """A task made ready in one library. Every method returns when the device is done.
 
-    machine: the device in words, and whether float32 is less there.
+    machine: the device in words, and whether float32 is less there. Where several ranks do the
+    work, `agreed` is given a rank's seconds and returns those of the slowest, the same on all. One
+    whose units come in other multiples than the task's has a `grain` of its own.
     """
 
     machine: str
@@ -181,7 +183,8 @@ class Peer:
 
     name: of the library, or of lamina's backend. modules: what must be importable, by module name
     and package name. loose: what its formulas may differ by, on top of rounding. asked: measured
-    only where it is asked for by name.
+    only where it is asked for by name. ranks: processes of MPI that do the work together. threads:
+    of each process, 0 for the library's own choice.
     """
 
     name: str
@@ -193,6 +196,8 @@ class Peer:
     asked: bool = False
     devices: tuple[str, ...] = ("cpu",)
     device: str = "cpu"
+    ranks: int = 1
+    threads: int = 0
 
     @property
     def missing(self) -> str:

@@ -11,12 +11,21 @@ from typing import Any
 
 from ...kernels.errors import LaminaError
 from ...kernels.isolated import command
+from ..scaling import launch
 from ..timing import ROUND_SECONDS, Contender
 from .peer import Peer, Task
 
 
 class PeerFailed(LaminaError, RuntimeError):
     """A peer's library raised an error, or its process ended."""
+
+
+def started(peer: Peer) -> list[str]:
+    """What starts a peer's process, or its ranks. Raises: BadInput where there is no MPI."""
+    if peer.ranks < 2:
+        return command(f"from {__package__}.worker import main\nmain()")
+    code = f"from {launch.__package__}.worker import main\nmain()"
+    return launch.ranks(peer.ranks, command(code, str(peer.ranks)))
 
 
 class Process:
@@ -26,8 +35,8 @@ class Process:
         self.peer = peer
         self.errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  closed by close
         self.process = subprocess.Popen(
-            command(f"from {__package__}.worker import main\nmain()"),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+            started(peer), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
+            text=True, env=launch.environment() if peer.ranks > 1 else None,
         )  # fmt: skip
 
     def ask(self, order: str, **more: Any) -> dict[str, Any]:

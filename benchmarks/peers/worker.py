@@ -13,13 +13,14 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..networks import Network
 from .masks import pack
-from .peer import Peer, Task, Workload
+from .peer import Peer, Task
 
 QUIET = 0.005  # seconds: a process that spins would use as much processor time
 LEAD_IN = 0.25  # seconds: a round of longer units needs no unmeasured unit before it
@@ -30,17 +31,18 @@ class TimedWorkload:
     """A task made ready, and how many of its units make a round."""
 
     def __init__(self, peer: Peer, task: Task) -> None:
-        self.task, self.units = task, task.grain
-        self.workload: Workload = peer.prepare(task)
+        self.task, self.workload = task, peer.prepare(task)
+        self.grain = self.units = getattr(self.workload, "grain", task.grain)
+        self.agreed: Callable[[float], float] = getattr(self.workload, "agreed", float)
 
     def _time(self, units: int) -> float:
         start = time.perf_counter()
         self.workload.perform(units)
-        return time.perf_counter() - start
+        return self.agreed(time.perf_counter() - start)
 
     def check(self) -> dict[str, Any]:
         """What is compared with float64, the seconds of the first units, and where they ran."""
-        first = self._time(self.task.grain)
+        first = self._time(self.grain)
         self.workload.reset()
         told = {"first_call": first, "machine": getattr(self.workload, "machine", "")}
         return {**told, **digest(self.task, self.workload.answer())}
@@ -64,8 +66,8 @@ class TimedWorkload:
         gc.collect()
         gc.disable()
         try:
-            if self.unit * self.task.grain < LEAD_IN:  # the neighbours left the caches cold
-                self._time(self.task.grain)
+            if self.unit * self.grain < LEAD_IN:  # the neighbours left the caches cold
+                self._time(self.grain)
             return self._time(self.units) / self.units
         finally:
             gc.enable()

@@ -10,6 +10,7 @@ import typer
 
 from ...kernels import compilation
 from ...kernels.errors import BadInput, LaminaError, UnknownName
+from ..team import ALONE, Team
 
 USAGE, FAILED = 2, 1  # exit codes: a wrong argument, and a run that did not succeed
 
@@ -41,6 +42,28 @@ def in_the_shell(message: str) -> str:
 
 
 @contextlib.contextmanager
+def together(distributed: bool, timeout: float) -> Iterator[Team]:
+    """The processes that a command works in: one, or those that mpiexec started.
+
+    timeout: seconds of silence after which a process counts as lost.
+    An error that all of them meet is said by the first one alone; one that another meets ends all.
+    """
+    if not distributed:
+        yield ALONE
+        return
+    from ..distributed import Distributed
+
+    team = Distributed(timeout=timeout)
+    try:
+        with team.working():
+            yield team
+    except (LaminaError, OSError, KeyboardInterrupt) as error:
+        if team.rank:
+            raise typer.Exit(_code(error)) from None
+        raise
+
+
+@contextlib.contextmanager
 def honest() -> Iterator[None]:
     """Says what went wrong on the error stream, without a traceback, and exits accordingly."""
     try:
@@ -58,8 +81,14 @@ def honest() -> Iterator[None]:
         if isinstance(error, OSError) and error.filename is not None:
             told = f"{error.filename}: {error.strerror}"
         typer.echo(f"lamina: {told}", err=True)
-        wrong = isinstance(error, (BadInput, UnknownName))
-        raise typer.Exit(USAGE if wrong else FAILED) from None
+        raise typer.Exit(_code(error)) from None
     except KeyboardInterrupt as stop:
         typer.echo(f"lamina: {stop or 'interrupted'}", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(_code(stop)) from None
+
+
+def _code(error: BaseException) -> int:
+    """The exit code of an error."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    return USAGE if isinstance(error, (BadInput, UnknownName)) else FAILED

@@ -18,8 +18,10 @@ from ..callbacks import Callback, Checkpoint, LogFile
 from ..data import datasets, engine, plan
 from ..data.datasets import Dataset
 from ..data.encoding import Encoding
+from ..distributed import Distributed
 from ..loading import load
 from ..model import Sequential
+from ..team import ALONE, Team
 from . import networks, tabular
 from .results import check_report, conclude, report, tested, write_report
 from .settings import KEPT, NAMES, OPTIONAL, READING, Settings, begun, refuse_others, words
@@ -164,6 +166,7 @@ def train(
     verbose: bool | int | str = "auto",
     given: Collection[str] = NAMES,
     page: Path | None = None,
+    team: Team = ALONE,
 ) -> dict[str, Any]:
     """Trains, tests, and reports in words of JSON.
 
@@ -171,23 +174,33 @@ def train(
     until `settings.epochs` in all. overwrite: begin anew although it is there. log: a .csv or
     .jsonl file, a line for every epoch. given: the settings that were asked for; what a file to go
     on from was begun with comes before the others. page: where a report goes, as HTML or as text.
+    team: the processes that train together; the first one tests, writes and reports.
     Raises: LaminaError, OSError.
     """
-    settings.check()
-    check_report(page, settings)
-    check_file(save, resume, overwrite)
-    if resume and save is not None and save.exists():
-        model, data, settings = _go_on(settings, given, save, say)
-    else:
-        data = open_data(settings)
-        if tabular.wanted(settings, data):
-            return _train_table(settings, data, say, save, log, verbose, page)
-        settings = networks.plain(settings, data)
-        model = networks.network(settings, data)
+
+    def begin() -> tuple[Sequential | None, Dataset, Settings]:
+        settings.check()
+        asked = settings if team is ALONE else tabular.shared(settings)
+        check_report(page, asked)
+        check_file(save, resume, overwrite)
+        if resume and save is not None and save.exists():
+            return _go_on(asked, given, save, say)
+        data = open_data(asked)
+        if tabular.wanted(asked, data):
+            return None, data, asked
+        used = networks.plain(asked, data)
+        model = networks.network(used, data)
         if save is not None:
-            model.origin = _origin(settings, data)
+            model.origin = _origin(used, data)
+        return model, data, used
+
+    model, data, settings = team.checked(begin)
+    if model is None:
+        return _train_table(settings, data, say, save, log, verbose, page)
     _introduce(data, say)
     _describe(settings, data, model, say)
+    if team.ranks > 1:
+        say(f"ranks    {team.brief()}")
     assert settings.epochs is not None
     assert settings.batch_size is not None
     callbacks: list[Callback] = [] if log is None else [LogFile(log)]
@@ -203,14 +216,18 @@ def train(
             batch_size=min(settings.batch_size, len(data.x_train)),
             callbacks=callbacks,
             verbose=verbose,
+            distributed=team if isinstance(team, Distributed) else None,
         )
     except KeyboardInterrupt:
         ended = model.state.epoch
         way = "nothing was saved: give --save to be able to go on"
         if save is not None and ended:
             way = f"{save} holds epoch {ended}: go on from it with --resume"
-        raise KeyboardInterrupt(f"stopped in epoch {ended + 1}; {way}") from None
+        stop = KeyboardInterrupt(f"stopped in epoch {ended + 1}; {way}")
+        raise team.raised(stop) from None
     seconds = clock() - start
+    if team.rank:
+        return {}
     results = tested(model, data)
     conclude(data, results, seconds, say)
     if save is not None:

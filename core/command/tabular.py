@@ -37,6 +37,16 @@ def wanted(settings: Settings, data: Dataset) -> bool:
     return settings.recipe != "simple"
 
 
+def shared(settings: Settings) -> Settings:
+    """The settings of several processes, which share one network's batches. Raises: BadInput."""
+    if settings.recipe == "tabular":
+        raise BadInput(
+            "--distributed is for --recipe simple: the networks of the recipe for tables learn"
+            " apart, and a process trains them on all its cores"
+        )
+    return replace(settings, recipe="simple")
+
+
 def recipe_of(settings: Settings, data: Dataset) -> Recipe:
     """The recipe with what was asked for; the rest is its own."""
     kind = "regression" if data.task == "regression" else "several classes"

@@ -24,7 +24,7 @@ from ...backends.program import (
     ValueId,
 )
 from ...kernels import ops
-from ...kernels.spec import Rows, Spec, concrete, size
+from ...kernels.spec import ROWS, Rows, Spec, concrete, size
 from . import regions
 from .graph import SELECT, Node, constant, make, order
 from .remaking import with_remakes
@@ -34,9 +34,10 @@ ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
 
 
 class _Builder:
-    def __init__(self, dtype: str, layout: Layout) -> None:
+    def __init__(self, dtype: str, layout: Layout, reduced: bool) -> None:
         self.dtype = dtype
         self.layout = layout
+        self.reduced = reduced
         self.values: list[Value] = []
         self.constants: dict[ValueId, np.ndarray] = {}
         self.ids: dict[tuple[Node, int], ValueId] = {}
@@ -67,6 +68,8 @@ class _Builder:
 
     def instruction(self, node: Node) -> Instruction:
         ins = tuple(None if i is None else self.id(i) for i in node.inputs)
+        if self.reduced and node.op == "dropout_mask" and node.shape[0] == ROWS:
+            ins = (*ins[:2], self.flat("first_row"))  # as the whole batch would draw it
         outs = []
         for index, spec in enumerate(node.specs):
             suffix = f".{index}" if len(node.specs) > 1 else ""
@@ -110,6 +113,7 @@ def plan(
     updates: Sequence[Update] = (),
     classes: Mapping[str, int] | None = None,
     observed: Mapping[str, Node] | None = None,
+    reduced: bool = False,
 ) -> Program:
     """A program from nodes.
 
@@ -117,11 +121,12 @@ def plan(
     parameter) becomes zeros. columns: the batch leaves, in the data block's words. watched: the
     sums that must be finite for a run to go on. classes: column -> the number that its class
     numbers, which were checked, are below. observed: what moving statistics are after the step.
+    reduced: whether several processes each run a part of the batch's rows.
     Raises: BadInput for constant indices that are out of range.
     """
     outputs, sums, gradients = outputs or {}, sums or {}, gradients or {}
     observed = observed or {}
-    build = _Builder(dtype, layout)
+    build = _Builder(dtype, layout, reduced)
     results = [*sums.values(), *outputs.values()]
     filled = {key: _own(node, layout, key, dtype) for key, node in gradients.items()}
     filled.update(observed)
@@ -177,6 +182,7 @@ def plan(
         bounds=bound,
         computed=computed,
         regions=found,
+        reduced=reduced,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-CONTROLS = {"learning_rate": "float64", "step": "int64"}
+CONTROLS = {"learning_rate": "float64", "step": "int64", "first_row": "int64"}
 
 
 class Update(NamedTuple):

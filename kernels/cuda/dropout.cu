@@ -19,14 +19,18 @@ __device__ inline Words philox(unsigned block, unsigned stream, word64 counter, 
   return {{a, b, c, d}};
 }
 
-// 0 where the element's word is below the limit, else `scale`; a thread makes four elements.
+// 0 where the element's word is below the limit, else `scale`; a thread makes four elements, the
+// first and the last fewer where the elements that come before, `skipped`, end within a block.
 extern "C" __global__ void __launch_bounds__(256) dropout(
     long long seed, const long long* seed_at, long long counter, const long long* counter_at,
-    unsigned stream, unsigned limit, real scale, real* out, long long n) {
+    long long skipped, unsigned stream, unsigned limit, real scale, real* out, long long n) {
   word64 key = (word64)number(seed, seed_at), step = (word64)number(counter, counter_at);
-  for (long long block = first(); block * 4 < n; block += stride()) {
-    Words words = philox((unsigned)block, stream, step, key);
-    for (int i = 0; i < 4 && block * 4 + i < n; i++)
-      out[block * 4 + i] = words.of[i] >= limit ? scale : real(0);
+  long long begin = skipped / 4, within = skipped % 4;
+  for (long long block = first(); block * 4 < n + within; block += stride()) {
+    Words words = philox((unsigned)(begin + block), stream, step, key);
+    for (int i = 0; i < 4; i++) {
+      long long at = block * 4 + i - within;
+      if (at >= 0 && at < n) out[at] = words.of[i] >= limit ? scale : real(0);
+    }
   }
 }

@@ -254,6 +254,7 @@ def dropout_mask(
     out: Out,
     seed: int,
     counter: int,
+    first: int = 0,
     *,
     shape: tuple[int, ...],
     rate: float,
@@ -262,12 +263,15 @@ def dropout_mask(
 ) -> None:
     """One random word per element, then the comparison with the threshold."""
     mask = out[0].reshape(-1)
-    words = np.empty(mask.shape, np.uint32)
+    skipped, within = divmod(int(first) * math.prod(shape[1:]), 4)
+    words = np.empty(within + mask.size, np.uint32)
     halves = philox.key(int(seed)), philox.key(int(counter))
     multiply = use(scalar.multiply_words)
-    use(training.philox_words)(multiply, halves[0], stream & philox.WORD, halves[1], words)
+    use(training.philox_words)(
+        multiply, halves[0], stream & philox.WORD, halves[1], skipped, words
+    )  # fmt: skip
     scale = mask.dtype.type(1.0 / (1.0 - rate))
-    use(training.dropout_mask)(words, philox.threshold(rate), scale, mask)
+    use(training.dropout_mask)(words[within:], philox.threshold(rate), scale, mask)
 
 
 def clip_norm(use: Use, out: Out, gradient: Array, *, maximum: float) -> None:

@@ -155,14 +155,16 @@ def sigmoid_binary_cross_entropy_backward(
 
 
 def philox_words(
-    multiply: Formula, key: tuple[int, int], stream: int, counter: tuple[int, int], out: Array
-) -> None:
-    """The first 32-bit words of Philox4x32-10, as many as `out` (uint32, flat) holds.
+    multiply: Formula, key: tuple[int, int], stream: int, counter: tuple[int, int], skipped: int,
+    out: Array,
+) -> None:  # fmt: skip
+    """32-bit words of Philox4x32-10, as many as `out` (uint32, flat) holds.
 
-    key: the low and high word of the seed; counter: those of the training step.
+    key: the low and high word of the seed; counter: those of the training step; skipped: how many
+    blocks of four words come before.
     """
     for block in range((out.shape[0] + 3) // 4):
-        c0, c1, c2, c3 = block, stream, counter[0], counter[1]
+        c0, c1, c2, c3 = skipped + block, stream, counter[0], counter[1]
         k0, k1 = key
         for _ in range(ROUNDS):
             high0, low0 = multiply(MULTIPLIERS[0], c0)

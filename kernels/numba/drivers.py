@@ -220,6 +220,7 @@ def dropout_mask(
     out: Out,
     seed: int,
     counter: int,
+    first: int = 0,
     *,
     shape: tuple[int, ...],
     rate: float,
@@ -230,7 +231,8 @@ def dropout_mask(
     word = np.uint32
     (k0, k1), (low, high) = philox.key(int(seed)), philox.key(int(counter))
     scale = out[0].dtype.type(1.0 / (1.0 - rate))
-    updates.dropout_mask(
+    updates.dropout_words(
         word(k0), word(k1), word(stream & philox.WORD), word(low), word(high),
-        word(philox.threshold(rate)), scale, out[0].reshape(-1),
+        word(philox.threshold(rate)), scale, int(first) * math.prod(shape[1:]),
+        out[0].reshape(-1),
     )  # fmt: skip

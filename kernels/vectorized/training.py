@@ -101,6 +101,7 @@ def dropout_mask(
     xp: Any,
     seed: int,
     counter: int,
+    first: int = 0,
     *,
     shape: tuple[int, ...],
     rate: float,
@@ -110,9 +111,11 @@ def dropout_mask(
     """Zeros with probability `rate`, 1 / (1 - rate) elsewhere (inverted dropout).
 
     seed, stream and counter (the training step) key the generator; element number i of the mask, in
-    row-major order, is word i of its output.
+    row-major order, is word i of its output. first: the row of a larger mask that this one begins
+    with.
     """
-    words = philox.words(xp, seed, stream, counter, math.prod(shape))
+    skipped = int(first) * math.prod(shape[1:])
+    words = philox.words(xp, seed, stream, counter, math.prod(shape), skipped)
     keep = words >= xp.asarray(philox.threshold(rate), dtype=xp.uint32)
     return xp.reshape(cast(xp, keep, dtype=dtype) * (1.0 / (1.0 - rate)), shape)
 

@@ -23,6 +23,10 @@ BARRIER, PHASE = 16, 24  # cache lines of their own
 # One more than the number of the batch in which an index was out of range: before the loss was
 # looked at, or later. Two, for a thread may look at the first when another is further on.
 EARLY, LATE = 32, 33
+# Of several processes: the table with three numbers for each step of the run (`backends/parts.py`),
+# or 0 where there is one process; whether this one's loss was not finite; what MPI answered; the
+# address of what it is called with.
+PARTS, LOST, FAULT, REDUCTION = 34, 35, 36, 37
 SUMS, RESULTS, COLUMNS = 40, 72, 104  # from there on; of a column its address and its order's
 MOST = 32  # sums, results or columns of one program
 CONTROL_SLOTS = COLUMNS + 2 * MOST

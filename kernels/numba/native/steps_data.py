@@ -11,6 +11,7 @@ from ..jit import jit
 from .machine import (
     bytes_at,
     call,
+    call_mpi,
     doubles,
     integers,
     line,
@@ -23,9 +24,13 @@ from .machine import (
 from .slots import (
     COLUMNS,
     FAILED,
+    FAULT,
+    LOST,
     NUMBER,
     ORDER,
+    PARTS,
     RATE,
+    REDUCTION,
     RESULTS,
     ROW,
     ROW_WEIGHTS,
@@ -88,10 +93,14 @@ def load_weights(a: Record, like: Like) -> None:
     now, control = integers(a[0]), integers(a[1])
     given, order, first = doubles(control[ROW_WEIGHTS]), control[ORDER], now[ROW]
     target = pointer(a[3], like)
-    total = 0.0
-    for i in range(a[2]):
-        total += given[words(order)[first + i] if order != 0 else first + i]
-    share = 1.0 / total if total > 0.0 else 0.0
+    if control[PARTS] != 0:  # of several processes, of whose rows these are some
+        part = doubles(control[PARTS] + 24 * now[NUMBER])
+        total, share = part[0], part[1]
+    else:
+        total = 0.0
+        for i in range(a[2]):
+            total += given[words(order)[first + i] if order != 0 else first + i]
+        share = 1.0 / total if total > 0.0 else 0.0
     for i in range(a[2]):
         target[i] = share * given[words(order)[first + i] if order != 0 else first + i]
     doubles(a[1])[WEIGHT] = total
@@ -119,9 +128,32 @@ def account(a: Record, like: Like) -> None:
             doubles(trace)[1 + i] = value
         if (a[3] >> i) & 1 != 0 and not abs(value) < np.inf:
             finite = False
-    if not finite and control[STOP] == 0:
+    if not finite and control[PARTS] != 0:
+        control[LOST] = 1  # `all_reduce` tells the other processes
+    elif not finite and control[STOP] == 0:
         control[STOP] = 2 * now[NUMBER] + 1
         control[FAILED] = now[NUMBER]
+
+
+@step
+def all_reduce(a: Record, like: Like) -> None:
+    """Makes a gradient the sum of those of all processes; NaN, where a loss is not finite.
+
+    0 control, 1 gradient, 2 how many. The control block has the address of six numbers:
+    MPI_Allreduce, MPI_IN_PLACE, the datatype, the operation, the communicator, bytes of a call.
+    """
+    control, gradient = integers(a[0]), line(a[1], a[2], like)
+    mpi = integers(control[REDUCTION])
+    if control[LOST] != 0:
+        gradient[0] = np.nan
+    each = mpi[5] // gradient.itemsize
+    for first in range(0, a[2], each):
+        place, count = a[1] + first * gradient.itemsize, min(each, a[2] - first)
+        fault = call_mpi(mpi[0], mpi[1], place, count, mpi[2], mpi[3], mpi[4])
+        if fault != 0:
+            control[FAULT] = fault
+            gradient[0] = np.nan  # which ends the run
+            break
 
 
 @step

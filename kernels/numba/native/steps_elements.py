@@ -11,8 +11,8 @@ import numpy as np
 from .. import updates
 from ..elementwise import ELEMENTWISE
 from ..jit import jit
-from .machine import bytes_at, integers, line, pointer, real, words
-from .slots import SEED, STEP, Like, Record
+from .machine import bytes_at, doubles, integers, line, pointer, real, words
+from .slots import NUMBER, PARTS, SEED, STEP, Like, Record
 from .steps import step
 
 # Element by element over two matrices, each with a step along rows and along columns (0: repeated).
@@ -122,12 +122,19 @@ def cast_boolean(a: Record, like: Like) -> None:
 
 @step
 def dropout_mask(a: Record, like: Like) -> None:
-    """0 now, 1 control, 2 stream, 3 threshold, 4 scale, 5 first block, 6 out, 7 how many."""
-    control, now = integers(a[1]), integers(a[0])
+    """0 now, 1 control, 2 stream, 3 threshold, 4 scale, 5 elements before, 6 out, 7 how many.
+
+    Of several processes: 8 elements a row, or 0; 9 the run's own now-record, 10 control block.
+    """
+    control, now, skipped = integers(a[1]), integers(a[0]), a[5]
     seed, counter = control[SEED], now[STEP] - 1
+    if a[8] != 0 and integers(a[10])[PARTS] != 0:
+        part = doubles(integers(a[10])[PARTS] + 24 * integers(a[9])[NUMBER])
+        skipped += a[8] * np.int64(part[2])
     updates.dropout_words(
         np.uint32(seed), np.uint32(seed >> 32), np.uint32(a[2]), np.uint32(counter),
-        np.uint32(counter >> 32), np.uint32(a[3]), real(a[4], like), a[5], line(a[6], a[7], like),
+        np.uint32(counter >> 32), np.uint32(a[3]), real(a[4], like), skipped,
+        line(a[6], a[7], like),
     )  # fmt: skip
 
 

@@ -1,0 +1,199 @@
+"""Ranks that die, raise or hang at random moments of a training, and what is left behind.
+
+    python benchmarks/maintenance/killed_ranks.py [--trials 20] [--ranks 2] [--backend numba]
+
+A training of `lamina train --distributed --save` is started on ranks. At a random moment one of
+them is killed (SIGKILL), terminated (SIGTERM), made to raise, or stopped (SIGSTOP), each in turn.
+Then all ranks and mpiexec must be gone within ten seconds, the file must load, and the training
+that goes on from it must end with the numbers of the one that nothing broke, bit for bit. The exit
+code is 1 where anything else was found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import lamina as lm
+from lamina.benchmarks.scaling import launch
+from safetensors.numpy import load_file
+
+WAYS = {
+    "killed": signal.SIGKILL, "terminated": signal.SIGTERM, "raises": signal.SIGUSR1,
+    "hangs": signal.SIGSTOP,
+}  # fmt: skip
+WITHIN = 10.0  # seconds in which all must have ended
+PATIENCE = 5.0  # seconds without a sign of life
+LONGEST = 240.0  # seconds of a whole training
+PLANTED = "planted in the middle of a training"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: its folder, and the words of the command."""
+
+    folder: Path
+    ranks: int
+    words: Sequence[str]
+
+    @property
+    def model(self) -> Path:
+        """Where the training saves."""
+        return self.folder / "model.safetensors"
+
+    def start(self, *more: str) -> subprocess.Popen[str]:
+        """Starts the ranks; each says its process in a file."""
+        for old in self.folder.glob("rank-*"):
+            old.unlink()
+        words = [*self.words, "--save", str(self.model), *more]
+        command = [sys.executable, __file__, "--as-rank", str(self.folder), *words]
+        return subprocess.Popen(
+            launch.ranks(self.ranks, command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL, text=True, env=launch.environment(),
+        )  # fmt: skip
+
+    def processes(self) -> list[int]:
+        """The ranks' processes, once all have begun to train."""
+        until = time.monotonic() + LONGEST
+        while time.monotonic() < until:
+            found = [self.folder / f"rank-{rank}" for rank in range(self.ranks)]
+            if all(path.is_file() for path in found):
+                return [int(path.read_text()) for path in found]
+            time.sleep(0.02)
+        raise TimeoutError("the ranks did not begin")
+
+
+def lives(process: int) -> bool:
+    """Whether a process is there and not only waiting to be reaped."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def as_rank(folder: Path, words: Sequence[str]) -> None:
+    """What a rank runs: lamina's command, which a signal makes raise."""
+    from lamina.__main__ import main
+    from mpi4py import MPI
+
+    def raise_it(number: int, frame: object) -> None:
+        raise RuntimeError(PLANTED)
+
+    signal.signal(signal.SIGUSR1, raise_it)
+    own = folder / f"rank-{MPI.COMM_WORLD.rank}"
+    own.with_suffix(".new").write_text(str(os.getpid()))
+    own.with_suffix(".new").rename(own)
+    sys.argv[:] = ["lamina", *words]
+    main()
+
+
+def ended(job: subprocess.Popen[str], processes: Sequence[int]) -> float:
+    """Seconds until nothing of a job is left; infinite where something stays.
+
+    A pause of this process itself, on a machine that stands still, counts as a tenth of a second.
+    """
+    took, last = 0.0, time.monotonic()
+    while took < 3 * WITHIN:
+        if job.poll() is not None and not any(lives(one) for one in processes):
+            return took
+        time.sleep(0.02)
+        now = time.monotonic()
+        took, last = took + min(now - last, 0.1), now
+    for one in processes:
+        if lives(one):
+            os.kill(one, signal.SIGKILL)
+    job.kill()
+    return float("inf")
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two files hold the same numbers, bit for bit."""
+    found, wanted = load_file(one), load_file(other)
+    return found.keys() == wanted.keys() and all(
+        found[name].tobytes() == wanted[name].tobytes() for name in wanted
+    )
+
+
+def trial(job: Job, whole: Path, way: str, rank: int, after: float) -> tuple[str, str]:
+    """One broken training: what was seen, and what is wrong with it ("" if nothing is)."""
+    job.model.unlink(missing_ok=True)
+    run = job.start()
+    processes = job.processes()
+    time.sleep(after)
+    early = run.poll() is not None
+    if lives(processes[rank]):
+        os.kill(processes[rank], WAYS[way])
+    took = ended(run, processes)
+    assert run.stdout is not None
+    said = run.stdout.read()
+    told = f"ended after {took:4.1f} s" + (", it was over before" if early else "")
+    if took > WITHIN and not early:
+        return told, f"something ran on for more than {WITHIN:.0f} s"
+    if way == "raises" and run.returncode and PLANTED not in said:
+        return told, f"the reason is not told:\n{said}"
+    epoch = 0
+    if job.model.exists():
+        epoch = lm.load(job.model, backend="numpy").state.epoch
+    again = job.start("--resume")
+    text, _ = again.communicate(timeout=LONGEST)
+    told += f", epoch {epoch} was saved"
+    if again.returncode:
+        return told, f"it does not go on:\n{text}"
+    return told, "" if same(job.model, whole) else "it goes on to other numbers"
+
+
+def main(given: Sequence[str]) -> int:
+    """The command; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--backend", default="numba")
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--way", choices=WAYS, action="append", help="of all if none is named")
+    asked = parser.parse_args(given)
+    drawn = random.Random(asked.seed)
+    words = [
+        "train", "digits", "--distributed", "--rank-timeout", f"{PATIENCE:g}", "--epochs",
+        str(asked.epochs), "--hidden", "256,128", "--dropout", "0.2", "--backend", asked.backend,
+    ]  # fmt: skip
+    wrong = 0
+    with tempfile.TemporaryDirectory() as folder:
+        job = Job(Path(folder), asked.ranks, words)
+        run = job.start()
+        job.processes()
+        since = time.monotonic()
+        text, _ = run.communicate(timeout=LONGEST)
+        length = time.monotonic() - since
+        if run.returncode:
+            print(f"the training that nothing breaks fails:\n{text}")
+            return 1
+        whole = job.model.rename(Path(folder) / "whole.safetensors")
+        print(f"{asked.ranks} ranks, {asked.epochs} epochs in {length:.1f} s, unbroken")
+        ways = asked.way or list(WAYS)
+        for number in range(asked.trials):
+            way, rank = ways[number % len(ways)], drawn.randrange(asked.ranks)
+            after = drawn.uniform(0.0, length)
+            told, fault = trial(job, whole, way, rank, after)
+            wrong += bool(fault)
+            print(f"{number + 1:3} rank {rank} {way:10} at {after:4.1f} s: {told}  {fault or 'ok'}")
+            sys.stdout.flush()
+    print(f"{wrong} of {asked.trials} wrong")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--as-rank"]:
+        as_rank(Path(sys.argv[2]), sys.argv[3:])
+    else:
+        sys.exit(main(sys.argv[1:]))

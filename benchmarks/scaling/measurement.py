@@ -1,0 +1,206 @@
+"""Steps on ranks of MPI, checked and timed, and what the model says of them and of more hosts."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ...kernels.host import usable_cores
+from ...kernels.spec import ITEMSIZE
+from ..networks import Network
+from ..peers.measurement import Progress, measure_peers, row_for, silent
+from ..peers.peer import Peer, Task
+from ..peers.process import Processes
+from ..peers.with_ranks import APART
+from ..result import Row
+from . import reduction
+from .model import Link, Machine
+
+RANKS = (1, 2, 4)
+MPI = (("mpi4py", 'mpi4py, and an MPI, or ".[mpi]"'),)
+TORCH = (*MPI, ("torch", "torch"))
+FURTHER = (8, 32)  # the rows of a batch by these are measured as well, for more ranks than run here
+UNSEEN = "predicted, not run"
+
+ROUND_SECONDS = 0.3  # one call of `fit`, whose beginning is no step
+
+Sums = dict[int, list[tuple[float, float]]]  # by ranks, (bytes, seconds)
+
+
+@dataclass(frozen=True)
+class Place:
+    """So many ranks of so many threads on each of so many hosts."""
+
+    ranks: int
+    threads: int
+    hosts: int = 1
+
+    @property
+    def name(self) -> str:
+        """`4 hosts x 2 ranks x 1 thread`."""
+        parts = [(self.ranks, "rank"), (self.threads, "thread")]
+        if self.hosts > 1:
+            parts.insert(0, (self.hosts, "host"))
+        return " x ".join(f"{n} {word}{'s' * (n > 1)}" for n, word in parts)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What was found of one network.
+
+    rows: steps of lamina, each with its prediction if it has one. torch: of PyTorch. parts: what
+    the model was given: single ranks that train apart, and sums behind such work.
+    """
+
+    network: Network
+    machine: Machine
+    rows: list[Row]
+    torch: list[Row]
+    parts: list[Row]
+
+    @property
+    def all(self) -> list[Row]:
+        """What a result keeps."""
+        return [*self.rows, *self.torch, *self.parts]
+
+
+def places(wanted: Sequence[int], cores: int) -> list[Place]:
+    """One thread alone first, then one rank on all cores, and the ranks that share them."""
+    shared = (Place(ranks, max(cores // ranks, 1)) for ranks in sorted({1, *wanted}))
+    found = [Place(1, 1), *shared]
+    return list(dict.fromkeys(found))
+
+
+def together(backend: str, place: Place) -> Peer:
+    """lamina on the ranks of a place."""
+    return Peer(
+        backend, place.name, "with_ranks", ("training",), MPI if place.ranks > 1 else (),
+        ranks=place.ranks, threads=place.threads,
+    )  # fmt: skip
+
+
+def apart(backend: str, place: Place) -> Peer:
+    """As many single ranks at once as a place has, each training alone."""
+    return replace(together(backend, place), variant=f"{APART}, {place.name}")
+
+
+def with_torch(place: Place) -> Peer:
+    """DistributedDataParallel on the ranks of a place."""
+    return Peer(
+        "torch", f"DDP, {place.name}", "with_ddp", ("training",), TORCH, ranks=place.ranks,
+        threads=place.threads,
+    )  # fmt: skip
+
+
+def gradients(network: Network) -> int:
+    """Bytes that a step adds up."""
+    return network.parameters * ITEMSIZE[network.dtype]
+
+
+def measure_sums(wanted: Sequence[int], progress: Progress) -> tuple[Sums, list[Row]]:
+    """Sums over ranks of this host, back to back, of several sizes: (bytes, seconds), and rows."""
+    found: Sums = {}
+    rows = []
+    for ranks in sorted({*wanted} - {1}):
+        progress(f"sums over {ranks} ranks")
+        every = reduction.measure(ranks, [(size, 0.0) for size in reduction.SIZES])
+        for size, seconds in zip(reduction.SIZES, every, strict=True):
+            found.setdefault(ranks, []).append((float(size), statistics.median(seconds)))
+            rows.append(_sum_row(size, ranks, seconds, "back to back"))
+    return found, rows
+
+
+def _sum_row(size: int, ranks: int, seconds: Sequence[float], how: str) -> Row:
+    return Row(
+        "reduction", f"sum of {size:,} bytes {how}", "mpi", f"{ranks} ranks",
+        size=size // 4, seconds=tuple(seconds), bytes=float(size),
+    )  # fmt: skip
+
+
+def measure_scaling(
+    network: Network,
+    backend: str,
+    wanted: Sequence[int],
+    sums: Sums,
+    processes: Processes,
+    *,
+    torch: bool = False,
+    rounds: int = 7,
+    progress: Progress = silent,
+) -> Scaling:
+    """One network on ranks of this host, and the model of it, which knows single ranks and sums.
+
+    What runs as ranks is checked against float64 on one, and is not timed where it differs.
+    """
+    spots = places(wanted, usable_cores())
+    machine, apart_rows = _model(network, backend, spots, sums, processes, rounds, progress)
+    own = [together(backend, spot) for spot in spots]
+    others = [with_torch(spot) for spot in spots if spot.ranks > 1 and torch]
+    rows = measure_peers(
+        [*own, *others], Task("training", network), processes, rounds, progress, ROUND_SECONDS
+    )
+    found = [
+        _predicted(row, machine, network, spot)
+        for row, spot in zip(rows, spots, strict=False)
+    ]  # fmt: skip
+    return Scaling(network, machine, found, list(map(_scaling, rows[len(own) :])), apart_rows)
+
+
+def _model(
+    network: Network, backend: str, spots: Sequence[Place], sums: Sums, processes: Processes,
+    rounds: int, progress: Progress,
+) -> tuple[Machine, list[Row]]:  # fmt: skip
+    """What the model needs: steps of single ranks, and sums behind as much work."""
+    cores = usable_cores()
+    work: dict[int, list[tuple[float, float]]] = {}
+    kept = []
+    several = [spot for spot in spots if spot.ranks > 1]
+    for spot in dict.fromkeys(Place(max(cores // s.threads, 1), s.threads) for s in several):
+        shares = {math.ceil(network.batch / s.ranks) for s in several if s.threads == spot.threads}
+        shares |= {math.ceil(network.batch / (spot.ranks * n)) for n in FURTHER}
+        for share in sorted(shares):
+            task = Task("training", replace(network, batch=share))
+            peers = [apart(backend, spot)]
+            (row,) = measure_peers(peers, task, processes, rounds, progress, ROUND_SECONDS)
+            kept.append(_scaling(row))
+            if row.seconds:
+                work.setdefault(spot.threads, []).append((share, row.median))
+    machine = Machine(cores, work, sums, gradients(network))
+    behind = {}
+    for spot in several:
+        if spot.threads in work:
+            progress(f"{network.case}: sums over {spot.ranks} ranks behind its work")
+            rows = math.ceil(network.batch / spot.ranks)
+            case = (gradients(network), machine.alone(rows, spot.ranks, spot.threads))
+            (seconds,) = reduction.measure(spot.ranks, [case])
+            behind[spot.ranks] = statistics.median(seconds)
+            kept.append(_sum_row(case[0], spot.ranks, seconds, f"behind {network.case}"))
+    return replace(machine, behind=behind), kept
+
+
+def _scaling(row: Row) -> Row:
+    return replace(row, kind="scaling")
+
+
+def _predicted(row: Row, machine: Machine, network: Network, place: Place) -> Row:
+    """A row with the prediction beside it, of more than one rank."""
+    if place.ranks == 1 or not machine.work.get(place.threads) or place.ranks not in machine.sums:
+        return _scaling(row)
+    said = machine.step(network.batch, place.ranks, place.threads)
+    return replace(_scaling(row), predicted=said)
+
+
+def elsewhere(
+    found: Scaling, backend: str, place: Place, hosts: Sequence[int], link: Link
+) -> list[Row]:
+    """What the model says of a place's ranks on each of so many hosts with such a network."""
+    network = found.network
+    rows = []
+    for count in hosts:
+        there = replace(place, hosts=count)
+        row = row_for(together(backend, there), Task("training", network))
+        said = found.machine.step(network.batch, place.ranks, place.threads, count, link)
+        rows.append(replace(_scaling(row), status="skipped", reason=UNSEEN, predicted=said))
+    return rows

@@ -1,0 +1,121 @@
+"""Training over MPI itself, on two processes of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import lamina as lm
+import numpy as np
+import pytest
+from support import PATIENCE
+
+PACKAGE = Path(lm.__file__).parents[1]
+BESIDE = shutil.which("mpiexec", path=str(Path(sys.executable).parent))
+MPIEXEC = BESIDE or shutil.which("mpiexec")  # the one that mpi4py's library came with, first
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        find_spec("mpi4py") is None or MPIEXEC is None,
+        reason='needs mpi4py and mpiexec: pip install "lamina[mpi]"',
+    ),
+]
+
+FIT = """
+import sys
+import numpy as np
+import lamina as lm
+
+backend, path, distributed = sys.argv[1], sys.argv[2], sys.argv[3] == "several"
+rng = np.random.default_rng(0)
+x, y, w = rng.normal(size=(103, 6)), rng.integers(0, 3, 103), rng.uniform(0.0, 2.0, 103)
+team = lm.Distributed() if distributed else None
+layers = [lm.Standardize(), lm.Dense(9, "relu"), lm.Dropout(0.3), lm.Dense(3, "softmax")]
+optimizer = lm.Adam(1e-2, clip_norm=0.3)
+made = dict(metrics=("accuracy", "f1"), backend=backend, dtype="float64", seed=4)
+given = dict(batch_size=17, sample_weight=w, verbose=0, distributed=team)
+model = lm.Sequential(layers, "cross_entropy", optimizer, **made)
+whole = model.fit(x, y, epochs=8, validation_split=0.1, **given)
+again = lm.Sequential(layers, "cross_entropy", optimizer, **made)
+again.fit(x, y, epochs=3, validation_split=0.1, callbacks=[lm.Checkpoint(path + ".safe")], **given)
+if distributed:
+    team.communicator.Barrier()
+resumed = lm.load(path + ".safe", backend=backend)
+resumed.fit(x, y, epochs=5, validation_split=0.1, **given)
+flat = [np.concatenate([a.ravel() for a in one.get_weights()]) for one in (model, resumed)]
+numbers = [v for name in sorted(whole.history) for v in whole.history[name]]
+if team is None or team.rank == 0:
+    np.savez(path, weights=flat[0], resumed=flat[1], numbers=numbers)
+    print(lm.explain(model))
+"""
+
+
+def several(ranks: int, *command: object, seconds: float = PATIENCE) -> tuple[int, str]:
+    """The exit code and what was printed, on both streams."""
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE), "OMPI_ALLOW_RUN_AS_ROOT": "1"}
+    environment |= {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    done = subprocess.run(
+        [str(MPIEXEC), "-n", str(ranks), sys.executable, *map(str, command)],
+        env=environment, capture_output=True, text=True, timeout=seconds,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_two_processes_come_to_what_one_comes_to(backend: str, tmp_path: Path) -> None:
+    """And what goes on from a checkpoint comes to the same bits."""
+    one, two = tmp_path / "one.npz", tmp_path / "two.npz"
+    alone, said = several(1, "-c", FIT, backend, one, "alone")
+    assert alone == 0, said
+    code, said = several(2, "-c", FIT, backend, two, "several")
+    assert code == 0, said
+    assert "ranks: 2 over MPI, 2 on this host" in said
+    wanted, found = np.load(one), np.load(two)
+    np.testing.assert_allclose(found["numbers"], wanted["numbers"], rtol=1e-10)
+    np.testing.assert_allclose(found["weights"], wanted["weights"], atol=1e-11)
+    np.testing.assert_array_equal(found["resumed"], found["weights"])
+
+
+FAIL = """
+import lamina as lm
+import numpy as np
+
+team = lm.Distributed()
+
+def batches():
+    for number in range(1000000):
+        if number == 50 and team.rank == 1:
+            raise ValueError("the disk of rank 1 is gone")
+        yield np.ones((4, 2)), np.ones(4)
+
+model = lm.Sequential([lm.Dense(1)], "mean_squared_error", lm.SGD(1e-3), backend="numpy")
+model.fit(batches, distributed=team)
+"""
+
+
+def test_one_that_raises_ends_all_with_its_reason() -> None:
+    code, said = several(2, "-c", FAIL)
+    assert code != 0
+    assert "rank 1 of 2 ends the job: the disk of rank 1 is gone" in said
+
+
+def test_the_command_line_trains_and_says_what_is_wrong_once(tmp_path: Path) -> None:
+    train = ["-m", "lamina", "train", "planar", "--distributed", "--backend", "numpy", "--json"]
+    model, log = tmp_path / "m.safetensors", tmp_path / "log.csv"
+    code, said = several(2, *train, "--epochs", 3, "--save", model, "--log", log)
+    assert code == 0, said
+    report: dict[str, Any] = json.loads(said)
+    assert len(report["history"]["loss"]) == 3
+    assert len(log.read_text().splitlines()) == 4
+    assert lm.load(model).state.epoch == 3
+    code, said = several(2, *train, "--epochs", 3, "--save", model)
+    assert code != 0
+    assert said.count("is there already") == 1
+    assert "Traceback" not in said
