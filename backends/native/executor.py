@@ -28,7 +28,7 @@ from ..walker import WalkerBinding, examine
 from . import looks
 from .estimates import estimate
 from .spans import ByteCount, moved
-from .tables import NativePlan, Stretch, Tables, Walked
+from .tables import NativePlan, Tables, Walked
 from .traces import means_of, tell
 
 COPIED = 8192  # elements of an input that are copied sooner than found
