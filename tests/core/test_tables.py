@@ -395,15 +395,3 @@ def test_a_resumed_job_ends_like_an_unbroken_one(tmp_path: Path) -> None:
         jobs.train(other, quiet, save=second, resume=True, verbose=0)
     with pytest.raises(lm.BadInput, match="--save names"):
         jobs.train(half, quiet, resume=True, verbose=0)
-
-
-@pytest.mark.parametrize("problem", [AttributeError, ValueError])
-def test_tables_are_read_where_the_system_tells_no_free_memory(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, problem: type[Exception]
-) -> None:
-    def untold(name: str) -> int:
-        raise problem(name)
-
-    monkeypatch.setattr("os.sysconf", untold)
-    path = write(tmp_path / "t.csv", "n,y\n" + "1,a\n2,b\n" * 8)
-    assert lm.datasets.load(path, test_size=0).x_train.shape == (16, 1)

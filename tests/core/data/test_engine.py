@@ -384,3 +384,15 @@ def test_pages_of_a_file_are_given_back(folder: Path) -> None:
     forget(mine)  # its writes are in no file
     forget(np.ones(3))
     assert mine.sum() == 1000.0
+
+
+@pytest.mark.parametrize("problem", [AttributeError, ValueError])
+def test_what_does_not_tell_its_free_memory(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, problem: type[Exception]
+) -> None:
+    def untold(name: str) -> int:
+        raise problem(name)
+
+    monkeypatch.setattr("os.sysconf", untold)
+    (folder / "t.csv").write_text("n,y\n" + "1,a\n2,b\n" * 8)
+    assert lm.datasets.load(folder / "t.csv", test_size=0).x_train.shape == (16, 1)
