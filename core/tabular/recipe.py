@@ -28,6 +28,10 @@ LEAST_EPOCHS = 12  # that a schedule makes sense of
 MOST_BINS = 1024  # of all columns of numbers: beyond, each has fewer
 MOST_STEPS = 16_000  # of a member: beyond, tables are large enough to be seen fewer times
 LARGE = (20_000, 100_000, 500_000)  # rows from which on batches are twice as large, each
+LOSSES = {  # those that fit the last layer, the usual one first; numbers are standardized
+    "classification": ("cross_entropy", "focal"),
+    "regression": ("mean_squared_error", "mean_absolute_error", "huber", "quantile"),
+}
 SMALL, MEMBERS = 5_000, (8, 4, 2, 2, 1)  # members for fewer rows, and up to each limit of LARGE
 
 
@@ -138,12 +142,16 @@ class Recipe:
         return found
 
     def cost(self, task: str) -> Loss:
-        """The loss that training lowers."""
-        if task != "classification":
-            return get("mean_squared_error" if self.loss == "auto" else self.loss)
-        if self.loss == "auto":
+        """The loss that training lowers. Raises: BadInput for one that does not fit the task."""
+        if self.loss == "auto" and task == "classification":
             return CrossEntropy(label_smoothing=self.label_smoothing)
-        return get(self.loss)
+        fitting = LOSSES[task]
+        found = get(fitting[0] if self.loss == "auto" else self.loss)
+        if found.function is None and found.name not in fitting:
+            raise BadInput(
+                f"the loss {found.name!r} is not for {task}: use one of {', '.join(fitting)}"
+            )
+        return found
 
     def optimizer(self, steps: int) -> AdamW:
         """Adam with its schedule over so many steps in all."""
