@@ -124,22 +124,28 @@ def same(one: Path, other: Path) -> bool:
     )
 
 
-def trial(job: Job, whole: Path, way: str, rank: int, after: float) -> tuple[str, str]:
-    """One broken training: what was seen, and what is wrong with it ("" if nothing is)."""
+def trial(job: Job, whole: Path, way: str, rank: int, after: float) -> tuple[str, str] | None:
+    """One broken training: what was seen, and what is wrong with it ("" if nothing is).
+
+    None where the training was over at that moment.
+    """
     job.model.unlink(missing_ok=True)
     run = job.start()
     processes = job.processes()
     time.sleep(after)
-    early = run.poll() is not None
-    if lives(processes[rank]):
-        os.kill(processes[rank], WAYS[way])
+    if not lives(processes[rank]):
+        run.communicate(timeout=LONGEST)
+        return None
+    os.kill(processes[rank], WAYS[way])
     took = ended(run, processes)
     assert run.stdout is not None
     said = run.stdout.read()
-    told = f"ended after {took:4.1f} s" + (", it was over before" if early else "")
-    if took > WITHIN and not early:
+    if not run.returncode:  # the signal came after the last step
+        return None
+    told = f"ended after {took:4.1f} s"
+    if took > WITHIN:
         return told, f"something ran on for more than {WITHIN:.0f} s"
-    if way == "raises" and run.returncode and PLANTED not in said:
+    if way == "raises" and PLANTED not in said:
         return told, f"the reason is not told:\n{said}"
     epoch = 0
     if job.model.exists():
@@ -158,7 +164,7 @@ def main(given: Sequence[str]) -> int:
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--backend", default="numba")
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--way", choices=WAYS, action="append", help="of all if none is named")
     asked = parser.parse_args(given)
@@ -183,8 +189,11 @@ def main(given: Sequence[str]) -> int:
         ways = asked.way or list(WAYS)
         for number in range(asked.trials):
             way, rank = ways[number % len(ways)], drawn.randrange(asked.ranks)
-            after = drawn.uniform(0.0, length)
-            told, fault = trial(job, whole, way, rank, after)
+            found = None
+            while found is None:
+                after = drawn.uniform(0.0, length)
+                found = trial(job, whole, way, rank, after)
+            told, fault = found
             wrong += bool(fault)
             print(f"{number + 1:3} rank {rank} {way:10} at {after:4.1f} s: {told}  {fault or 'ok'}")
             sys.stdout.flush()
