@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from .layers import Context, Layer, Parameter, extend
 INIT_STREAM = 0x1817
 
 
-class ForwardGraph(NamedTuple):
+@dataclass(frozen=True)
+class ForwardGraph:
     """A model's layers as a graph.
 
     x: the batch's rows. outputs: the node behind each layer; the last one is the prediction.
@@ -29,7 +30,7 @@ class ForwardGraph(NamedTuple):
     outputs: tuple[Node, ...]
     parameters: tuple[dict[str, Parameter], ...]
     statistics: tuple[dict[str, Parameter], ...]
-    observed: dict[str, Node]
+    observed: dict[str, Node] = field(default_factory=dict)
 
     @property
     def prediction(self) -> Node:
