@@ -142,7 +142,7 @@ class CupyBackend(Backend):
 
     def compile(self, program: Program) -> Executable:
         """Makes a program ready: its steps are captured, its regions one generated kernel each."""
-        from .fused_steps import FusedSteps
+        from .fused_programs import FusedSteps
 
         return FusedSteps(self, program, self.graphs, self.persistent)
 

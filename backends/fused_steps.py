@@ -7,23 +7,47 @@ that all steps of a binding share, one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .captured import Captured, CapturedBinding
+from .buffers import signed
+from .captured import CapturedBinding
 from .contract import Backend
 from .control_block import COUNTERS, REALS
 from .device import Array
-from .fused import FusedBinding, FusedRegions
+from .fused import FusedBinding
 from .program import Program
-from .recorded import Graphs, Prepared
-from .state import DataBlock, State
-from .walker import WalkerBinding
+from .recorded import Prepared
 
 if TYPE_CHECKING:
     from ..kernels.cuda.control import Norm, Numbers, Rows, Sums
-    from .persistent import Ready
+    from ..kernels.cuda.persistent import Persistent
+
+
+class Ready:
+    """A persistent kernel on a device, for any data and state of its program."""
+
+    def __init__(self, backend: Backend, program: Program, kernel: Persistent) -> None:
+        self.kernel = kernel
+        self.names = [name for name in program.columns if name != "weights"]
+        self.specs = [program.values[program.columns[name]].spec.at(1) for name in self.names]
+        self.image = backend.asarray(kernel.image)
+        kernel.load()
+
+    def takes(self, columns: Mapping[str, Array]) -> bool:
+        """Whether the data's columns are what the kernel was written for."""
+        return all(
+            columns[name].shape[1:] == spec.shape[1:] and str(columns[name].dtype) == spec.dtype
+            for name, spec in zip(self.names, self.specs, strict=True)
+        )
+
+    def launch(
+        self, given: Mapping[str, Array], columns: Mapping[str, Array], seed: int, steps: int
+    ) -> None:
+        """Asks for steps. given: memory by its name in the kernel, but for the columns."""
+        placed = {f"column{at}": columns[name] for at, name in enumerate(self.names)}
+        self.kernel.launch(self.image, {**given, **placed}, signed(seed), steps)
 
 
 class FusedStepsBinding(FusedBinding, CapturedBinding):
@@ -164,50 +188,3 @@ class FusedStepsBinding(FusedBinding, CapturedBinding):
         for at, norm in enumerate(before):
             judge(going, None if at else sums, norm)
         judge(going, None if before else sums, last, counters, trained)
-
-
-class FusedSteps(FusedRegions, Captured):
-    """A program whose steps are captured, and whose regions are generated kernels.
-
-    persistent: whether small steps are done by one block, many in a launch.
-    """
-
-    binding = FusedStepsBinding
-    persistent = False
-
-    def __init__(
-        self, backend: Backend, program: Program, graphs: Graphs, persistent: bool = False
-    ) -> None:
-        self._ready: dict[tuple[int, bool], Ready | None] = {}
-        super().__init__(backend, program, graphs)
-        self.persistent = persistent
-
-    def bind(self, state: State, block: DataBlock) -> WalkerBinding:
-        """Ties the program to a state and to data; one that must look at indices is walked."""
-        if self.program.computed:
-            return FusedBinding(self.backend, self.program, state, block)
-        made = super().bind(state, block)
-        assert isinstance(made, FusedStepsBinding)
-        made.persistent = self.whole
-        return made
-
-    def whole(self, rows: int, weighted: bool) -> Ready | None:
-        """The kernel that does steps of so many rows by one block, if there is one worth it.
-
-        weighted: whether rows have weights.
-        """
-        from .persistent import loaded
-
-        key = rows, weighted
-        if self.persistent and key not in self._ready:
-            self._ready[key] = loaded(self.backend, self.program, rows, weighted)
-        return self._ready.get(key)
-
-    def explain(self) -> list[tuple[str, str, str]]:
-        """(segment, operation, kernel or reference) for every instruction."""
-        from .persistent import kernel
-
-        lines, program = super().explain(), self.program
-        if not self.persistent or kernel(self.backend, program, program.capacity, False) is None:
-            return lines
-        return [(s, op, how.replace("captured", "persistent")) for s, op, how in lines]

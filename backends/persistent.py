@@ -22,13 +22,12 @@ from ..kernels.cuda.persistent import Persistent, Text, Unwritten
 from ..kernels.cuda.table import cuda_kernels
 from ..kernels.op import Kernel
 from ..kernels.spec import concrete_attrs
-from .buffers import signed
 from .contract import Backend
 from .control_block import COUNTERS, REALS, ControlBlock
 from .device import Array
 from .dispatch import resolve
 from .fused import compiled
-from .fused_steps import FusedStepsBinding
+from .fused_steps import FusedStepsBinding, Ready
 from .measured import step_flops
 from .program import Program, Region
 from .state import DataBlock, State
@@ -156,31 +155,6 @@ class BlockBinding(FusedStepsBinding):
             r for r in program.regions
             if (len(r) > 1 or alone(r)) and compiled(program, r, rows, least=1)
         ]  # fmt: skip
-
-
-class Ready:
-    """A persistent kernel on a device, for any data and state of its program."""
-
-    def __init__(self, backend: Backend, program: Program, kernel: Persistent) -> None:
-        self.kernel = kernel
-        self.names = [name for name in program.columns if name != "weights"]
-        self.specs = [program.values[program.columns[name]].spec.at(1) for name in self.names]
-        self.image = backend.asarray(kernel.image)
-        kernel.load()
-
-    def takes(self, columns: Mapping[str, Array]) -> bool:
-        """Whether the data's columns are what the kernel was written for."""
-        return all(
-            columns[name].shape[1:] == spec.shape[1:] and str(columns[name].dtype) == spec.dtype
-            for name, spec in zip(self.names, self.specs, strict=True)
-        )
-
-    def launch(
-        self, given: Mapping[str, Array], columns: Mapping[str, Array], seed: int, steps: int
-    ) -> None:
-        """Asks for steps. given: memory by its name in the kernel, but for the columns."""
-        placed = {f"column{at}": columns[name] for at, name in enumerate(self.names)}
-        self.kernel.launch(self.image, {**given, **placed}, signed(seed), steps)
 
 
 def kernel(backend: Any, program: Program, rows: int, weighted: bool) -> Persistent | None:

@@ -26,7 +26,8 @@ ORDER_STREAM = 0x0D7
 def row_order(seed: int, epoch: int, rows: int) -> np.ndarray:
     """The order of rows of one epoch: of seed and epoch alone, the same on every backend."""
     key: Any = [seed, ORDER_STREAM, epoch]
-    if seed < 2**32:  # NumPy makes of the list these numbers, in a third of a short epoch's time
+    # NumPy makes of the list these numbers, in a third of a short epoch's time.
+    if max(seed, epoch) < 2**32:
         key = np.array(key, np.uint32)
     rng = np.random.default_rng(key)
     return rng.permutation(rows).astype(np.int32)

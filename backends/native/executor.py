@@ -28,7 +28,7 @@ from ..walker import WalkerBinding, examine
 from . import looks
 from .estimates import estimate
 from .spans import ByteCount, moved
-from .tables import NativePlan, Tables, Walked
+from .tables import NativePlan, Stretch, Tables, Walked
 from .traces import means_of, tell
 
 COPIED = 8192  # elements of an input that are copied sooner than found
@@ -344,10 +344,14 @@ class NativeBinding(Binding):
                 self._prepared(plan)
             self._lead(plan, part.address, PATIENCE)
             if ticks is not None:
-                assert self.watch is not None
-                tell(self.watch, self.program, part, ticks, time.perf_counter() - begun)
+                self._tell(part, ticks, time.perf_counter() - begun)
             if self.control[slots.STOP] or looks.outside(self.control):
                 return
+
+    def _tell(self, part: Stretch, ticks: np.ndarray, seconds: float) -> None:
+        """Tells the watcher what each instruction took."""
+        assert self.watch is not None
+        tell(self.watch, self.program, part, ticks, seconds)
 
     def _walk(self, plan: NativePlan, part: Walked, rate: float) -> None:
         one = part.instruction

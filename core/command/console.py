@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import typer
 
 from ...kernels import compilation
 from ...kernels.errors import BadInput, LaminaError, UnknownName
-from ..team import ALONE, Team
+
+if TYPE_CHECKING:
+    from ..team import Team
 
 USAGE, FAILED = 2, 1  # exit codes: a wrong argument, and a run that did not succeed
 
@@ -48,6 +51,8 @@ def together(distributed: bool, timeout: float) -> Iterator[Team]:
     timeout: seconds of silence after which a process counts as lost.
     An error that all of them meet is said by the first one alone; one that another meets ends all.
     """
+    from ..team import ALONE  # with NumPy, which is told how to wait before it is loaded
+
     if not distributed:
         yield ALONE
         return

@@ -50,11 +50,12 @@ __device__ double* parts_of_warps() {
 // The same over the block, whose threads are a multiple of a warp; all of them must get here.
 template <class Join, class T> __device__ T over_block(T value, T nothing) {
   T* parts = reinterpret_cast<T*>(parts_of_warps());
-  int warps = threads() / WARP;
+  int thread = threadIdx.y * blockDim.x + threadIdx.x;
+  int warps = blockDim.x * blockDim.y / WARP;
   value = over_warp<Join>(value);
-  if (thread() % WARP == 0) parts[thread() / WARP] = value;
+  if (thread % WARP == 0) parts[thread / WARP] = value;
   __syncthreads();  // every part is there
-  value = over_warp<Join>(thread() % WARP < warps ? parts[thread() % WARP] : nothing);
+  value = over_warp<Join>(thread % WARP < warps ? parts[thread % WARP] : nothing);
   __syncthreads();  // every part was read: the next reduction may write
   return value;
 }
@@ -88,11 +89,15 @@ template <class T> __device__ T over_column(
   return sum;
 }
 
-// Elements of a flat array that a thread takes: every so many of them.
-__device__ inline long long first() {
-  return (long long)blockIdx.x * threads() + thread();
-}
-__device__ inline long long stride() { return (long long)gridDim.x * threads(); }
+// Elements of a flat array that a thread takes: every so many of them. Kernels that ask for them are
+// launched with one row of threads, and keep fewer numbers so; what is written down has several.
+#ifdef WRITTEN_DOWN
+__device__ inline long long first() { return thread(); }
+__device__ inline long long stride() { return threads(); }
+#else
+__device__ inline long long first() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
+__device__ inline long long stride() { return (long long)gridDim.x * blockDim.x; }
+#endif
 
 // to[i] = from[rows[i]], rows of `width` words; n: of the words that are written.
 template <class Word> __device__ void gather(

@@ -85,13 +85,13 @@ def one_hot(out: Out, labels: Array, *, classes: int, dtype: str) -> None:
 
 
 def dropout_mask(
-    out: Out, seed: Any, counter: Any, first: int = 0, *, shape: tuple[int, ...], rate: float,
-    stream: int, dtype: str,
+    out: Out, seed: Any, counter: Any, first: int | None = None, *, shape: tuple[int, ...],
+    rate: float, stream: int, dtype: str,
 ) -> None:  # fmt: skip
     """The words of the generator against a limit; seed and counter may lie on the device."""
     if not math.prod(shape):
         return
-    skipped = int(first) * math.prod(shape[1:])
+    skipped = (first or 0) * math.prod(shape[1:])
     launch(
         "dropout", dtype, *flat(out[0].size), *_word(seed), *_word(counter), skipped,
         stream & philox.WORD, philox.threshold(rate), 1.0 / (1.0 - rate), out[0], out[0].size,

@@ -215,7 +215,7 @@ class Text:
         words = self.image[: -(-self.used // 4) * 4].view(np.uint32).copy()
         outside = tuple(one for one, _ in self.outside)
         text = "\n".join([*self._functions(), *self._text(outside, going, seed, len(words))])
-        return Persistent(Source(KERNEL, self.dtype, text + "\n"), words, outside)
+        return Persistent(Source(KERNEL, self.dtype, text + "\n", True), words, outside)
 
     def _left(self, array: Array) -> bool:
         return self._offset(array) is None

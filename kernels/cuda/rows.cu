@@ -67,7 +67,7 @@ extern "C" __global__ void __launch_bounds__(1024) softmax_cross_entropy_rows(
     loss += own;
   }
   loss = over_block<Add>(loss, 0.0);
-  if (thread() == 0) {
+  if (threadIdx.x == 0 && threadIdx.y == 0) {
     if (gridDim.x == 1) *total = loss;
     else parts[blockIdx.x] = loss;
   }

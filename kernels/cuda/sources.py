@@ -53,12 +53,13 @@ class Source:
     """CUDA C++ that is compiled as one module, with the kernels in it.
 
     name: of the file, for a compiler's messages. dtype: what `real` is. text: what follows on
-    `common.cuh`.
+    `common.cuh`. written_down: whether its kernels are functions that one block calls.
     """
 
     name: str
     dtype: str
     text: str
+    written_down: bool = False
 
     @property
     def code(self) -> str:
@@ -68,7 +69,8 @@ class Source:
     @property
     def options(self) -> tuple[str, ...]:
         """What the compiler is told."""
-        return ("-std=c++17", f"-DREAL={TYPES[self.dtype]}")
+        found = ("-std=c++17", f"-DREAL={TYPES[self.dtype]}")
+        return (*found, "-DWRITTEN_DOWN") if self.written_down else found
 
     @cached_property
     def entries(self) -> dict[str, Entry]:

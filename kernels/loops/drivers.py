@@ -254,7 +254,7 @@ def dropout_mask(
     out: Out,
     seed: int,
     counter: int,
-    first: int = 0,
+    first: int | None = None,
     *,
     shape: tuple[int, ...],
     rate: float,
@@ -263,7 +263,7 @@ def dropout_mask(
 ) -> None:
     """One random word per element, then the comparison with the threshold."""
     mask = out[0].reshape(-1)
-    skipped, within = divmod(int(first) * math.prod(shape[1:]), 4)
+    skipped, within = divmod((first or 0) * math.prod(shape[1:]), 4)
     words = np.empty(within + mask.size, np.uint32)
     halves = philox.key(int(seed)), philox.key(int(counter))
     multiply = use(scalar.multiply_words)

@@ -220,7 +220,7 @@ def dropout_mask(
     out: Out,
     seed: int,
     counter: int,
-    first: int = 0,
+    first: int | None = None,
     *,
     shape: tuple[int, ...],
     rate: float,
@@ -233,6 +233,6 @@ def dropout_mask(
     scale = out[0].dtype.type(1.0 / (1.0 - rate))
     updates.dropout_words(
         word(k0), word(k1), word(stream & philox.WORD), word(low), word(high),
-        word(philox.threshold(rate)), scale, int(first) * math.prod(shape[1:]),
+        word(philox.threshold(rate)), scale, (first or 0) * math.prod(shape[1:]),
         out[0].reshape(-1),
     )  # fmt: skip

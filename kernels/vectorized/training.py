@@ -101,7 +101,7 @@ def dropout_mask(
     xp: Any,
     seed: int,
     counter: int,
-    first: int = 0,
+    first: int | None = None,
     *,
     shape: tuple[int, ...],
     rate: float,
@@ -114,7 +114,7 @@ def dropout_mask(
     row-major order, is word i of its output. first: the row of a larger mask that this one begins
     with.
     """
-    skipped = int(first) * math.prod(shape[1:])
+    skipped = (first or 0) * math.prod(shape[1:])
     words = philox.words(xp, seed, stream, counter, math.prod(shape), skipped)
     keep = words >= xp.asarray(philox.threshold(rate), dtype=xp.uint32)
     return xp.reshape(cast(xp, keep, dtype=dtype) * (1.0 / (1.0 - rate)), shape)

@@ -15,7 +15,8 @@ import pytest
 import support
 from cupy_steps import dense, nodes, training
 from lamina.backends.captured import CapturedBinding
-from lamina.backends.fused_steps import FusedSteps, FusedStepsBinding
+from lamina.backends.fused_programs import FusedSteps
+from lamina.backends.fused_steps import FusedStepsBinding
 from lamina.backends.state import Control, DataBlock
 from lamina.kernels.cuda import control
 from norm_support import own_norm

@@ -15,6 +15,7 @@ from lamina.benchmarks import dense_products, timing, tuning
 from lamina.benchmarks.networks import parse
 from lamina.benchmarks.tuning import Point, Question, Unquiet
 from lamina.kernels import thresholds
+from lamina.kernels.numba.native import register_tile
 from lamina.kernels.thresholds import NEVER
 from typer.testing import CliRunner
 
@@ -190,8 +191,8 @@ def test_ways_differ_in_what_they_are_asked_about() -> None:
             both(bench.packed(24))
             assert [11 in task.scratch for task in made] == [False, True]
             made.clear()
-            both(bench.whole(256))
-            assert made[0].record[10] < made[1].record[10]
+            both(bench.whole(256))  # with narrow vectors one length of panels does
+            assert (made[0].record[10] < made[1].record[10]) == (register_tile.WIDE != 2)
             made.clear()
             patch.setattr(tuning, "STREAMED", 2**12)
             both(bench.streams())

@@ -193,7 +193,7 @@ def test_complete() -> None:
 
 def test_philox_known_answers() -> None:
     out = np.empty(4, np.uint32)
-    loops_training.philox_words(scalar.multiply_words, (0, 0), 0, (0, 0), out)
+    loops_training.philox_words(scalar.multiply_words, (0, 0), 0, (0, 0), 0, out)
     assert [f"{w:08x}" for w in out] == ["6627e8d5", "e169c58d", "bc57ac4c", "9b00dbd8"]
 
 
@@ -205,7 +205,7 @@ def test_philox_words(seed: int, stream: int, counter: int) -> None:
     expected = philox.words(np, seed, stream, counter, 103)
     out = np.empty(103, np.uint32)
     key, parts = philox.key(seed), philox.key(counter)
-    loops_training.philox_words(scalar.multiply_words, key, stream, parts, out)
+    loops_training.philox_words(scalar.multiply_words, key, stream, parts, 0, out)
     np.testing.assert_array_equal(out, expected)
 
 

@@ -113,7 +113,7 @@ FAULTS: dict[str, tuple[str, str, Callable[[], Any], str]] = {
     ),
     "a barrier for some": (BEFORE, "if (thread < 40) __syncthreads();  //", softmax, "barrier"),
     "a lane has left before a shuffle": (
-        "for (int i = threadIdx.x; i < count; i += blockDim.x) sum += squares[i];",
+        "for (int i = thread(); i < count; i += threads()) sum += squares[i];",
         "if (threadIdx.x == 7) return;", clipped, "barrier or a shuffle",
     ),
     "a write past the end": (
