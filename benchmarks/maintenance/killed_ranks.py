@@ -130,16 +130,16 @@ def trial(job: Job, whole: Path, way: str, rank: int, after: float) -> tuple[str
     None where the training was over at that moment.
     """
     job.model.unlink(missing_ok=True)
-    run = job.start()
-    processes = job.processes()
-    time.sleep(after)
-    if not lives(processes[rank]):
-        run.communicate(timeout=LONGEST)
-        return None
-    os.kill(processes[rank], WAYS[way])
-    took = ended(run, processes)
-    assert run.stdout is not None
-    said = run.stdout.read()
+    with job.start() as run:
+        processes = job.processes()
+        time.sleep(after)
+        if not lives(processes[rank]):
+            run.communicate(timeout=LONGEST)
+            return None
+        os.kill(processes[rank], WAYS[way])
+        took = ended(run, processes)
+        assert run.stdout is not None
+        said = run.stdout.read()
     if not run.returncode:  # the signal came after the last step
         return None
     told = f"ended after {took:4.1f} s"
@@ -150,8 +150,8 @@ def trial(job: Job, whole: Path, way: str, rank: int, after: float) -> tuple[str
     epoch = 0
     if job.model.exists():
         epoch = lm.load(job.model, backend="numpy").state.epoch
-    again = job.start("--resume")
-    text, _ = again.communicate(timeout=LONGEST)
+    with job.start("--resume") as again:
+        text, _ = again.communicate(timeout=LONGEST)
     told += f", epoch {epoch} was saved"
     if again.returncode:
         return told, f"it does not go on:\n{text}"
@@ -176,11 +176,11 @@ def main(given: Sequence[str]) -> int:
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         job = Job(Path(folder), asked.ranks, words)
-        run = job.start()
-        job.processes()
-        since = time.monotonic()
-        text, _ = run.communicate(timeout=LONGEST)
-        length = time.monotonic() - since
+        with job.start() as run:
+            job.processes()
+            since = time.monotonic()
+            text, _ = run.communicate(timeout=LONGEST)
+            length = time.monotonic() - since
         if run.returncode:
             print(f"the training that nothing breaks fails:\n{text}")
             return 1
