@@ -10,7 +10,8 @@ import io
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, SupportsIndex
+from dataclasses import dataclass
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -23,7 +24,8 @@ from .state import Control, DataBlock, State
 CONTRACT_VERSION = 1
 
 
-class Obstacle(NamedTuple):
+@dataclass(frozen=True)
+class Obstacle:
     """Why a backend cannot run here (reason), and the command or step that mends it (fix)."""
 
     reason: str

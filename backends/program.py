@@ -36,7 +36,8 @@ class Value(NamedTuple):
     source: str = ""
 
 
-class Instruction(NamedTuple):
+@dataclass(frozen=True)
+class Instruction:
     """One operation: values in (None for an optional input left out), values out, attributes.
 
     op: its name in the table. inputs, outputs: ids of values. attrs: all its attributes by name.

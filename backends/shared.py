@@ -6,6 +6,7 @@ numbers are those of one call; a sum over rows is the sum of its parts' sums.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,4 +64,4 @@ def shared(kernel: Kernel) -> Kernel:
         for one, each in zip(totals, found, strict=True):
             one[...] = each.sum(dtype=np.float64)
 
-    return kernel._replace(function=run, source=kernel.source or kernel.function)
+    return replace(kernel, function=run, source=kernel.source or kernel.function)

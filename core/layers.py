@@ -18,7 +18,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +33,8 @@ from .standardization import moments, reciprocal
 Activator = str | Callable[[Node], Node] | None
 
 
-class Parameter(NamedTuple):
+@dataclass(frozen=True)
+class Parameter:
     """One array of a layer.
 
     shape: fixed numbers, such as (n_in, n_out) or (1, n_out).

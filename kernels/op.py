@@ -164,7 +164,8 @@ def always(specs: Specs, attrs: Attrs) -> bool:
     return True
 
 
-class Kernel(NamedTuple):
+@dataclass(frozen=True)
+class Kernel:
     """An override of one op for one way of computing.
 
     op: the name of the op. `supports` is asked with specs and attrs of a call.
