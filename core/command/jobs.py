@@ -23,6 +23,7 @@ from ..loading import load
 from ..model import Sequential
 from ..team import ALONE, Team
 from . import networks, tabular
+from .predictions import predict as predict  # scripts look for it beside `train`
 from .results import check_report, conclude, report, tested, write_report
 from .settings import KEPT, NAMES, OPTIONAL, READING, Settings, begun, refuse_others, words
 

@@ -315,6 +315,7 @@ def quiet(text: str) -> None:
 
 
 def test_jobs_on_a_table_of_words(tmp_path: Path) -> None:
+    assert jobs.predict is predictions.predict  # scripts look for it beside `train`
     path, model_file = flowers(tmp_path), tmp_path / "m.safetensors"
     settings = jobs.Settings(str(path), hidden=(16,), epochs=40, backend="numpy")
     report = jobs.train(settings, quiet, save=model_file, verbose=0)
