@@ -80,6 +80,10 @@ USES: list[Callable[[lm.Sequential, Any, Any], Any]] = [
 @pytest.mark.parametrize("backend", [*support.CPU, NullBackend])
 @pytest.mark.parametrize("use", range(len(USES)))
 def test_a_model_is_freed_at_once(backend: Any, use: int) -> None:
+    if USES[use] is refused:  # what is compiled while an error is on its way may keep that error
+        other, x, y = support.variety(backend if isinstance(backend, str) else backend())
+        other.fit(x, y, batch_size=5, verbose=0)
+        refused(other, x, y)
     model, x, y = support.variety(backend if isinstance(backend, str) else backend())
     model.fit(x, y, batch_size=5, verbose=0)
     examples = model.session.examples(x, y)
