@@ -69,17 +69,20 @@ class Captured(Walker):
         super().__init__(backend, program)
         self.graphs = graphs
 
+    @property
+    def walked(self) -> bool:
+        """Whether steps are not captured: indices are looked at, or processes sum gradients."""
+        return bool(self.program.computed) or self.program.reduced
+
     def bind(self, state: State, block: DataBlock) -> WalkerBinding:
-        """Ties the program to a state and to data; one that must look at indices, or sums
-        gradients over processes, is walked.
-        """
-        if self.program.computed or self.program.reduced:
+        """Ties the program to a state and to data."""
+        if self.walked:
             return super().bind(state, block)
         return self.binding(self.backend, self.program, state, block, self.graphs)
 
     def explain(self) -> list[tuple[str, str, str]]:
         """(segment, operation, kernel or reference) for every instruction."""
-        word = "walked" if self.program.computed else "captured"
+        word = "walked" if self.walked else "captured"
         return [(s, op, how.replace("walked", word)) for s, op, how in super().explain()]
 
 

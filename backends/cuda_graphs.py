@@ -62,11 +62,7 @@ class CudaGraphs:
             with self._recording() as graphs:
                 work()
         except Exception as error:
-            first = f"{type(error).__name__}: {error}".splitlines()[0]
-            warnings.warn(
-                f"a step could not be captured, and is launched piece by piece ({first})",
-                RuntimeWarning, stacklevel=2,
-            )  # fmt: skip
+            warned("a step could not be captured, and is launched piece by piece", error)
             return work
         replay: Callable[[], None] = graphs[0].launch
         return replay
@@ -83,3 +79,9 @@ class CudaGraphs:
                 self._stream.end_capture()
             raise
         found.append(self._stream.end_capture())
+
+
+def warned(what: str, error: Exception) -> None:
+    """Warns of what is done in another way, with the first line of why."""
+    first = f"{type(error).__name__}: {error}".splitlines()[0]
+    warnings.warn(f"{what} ({first})", RuntimeWarning, stacklevel=3)

@@ -30,8 +30,8 @@ class FusedSteps(FusedRegions, Captured):
         self.persistent = persistent
 
     def bind(self, state: State, block: DataBlock) -> WalkerBinding:
-        """Ties the program to a state and to data; one that must look at indices is walked."""
-        if self.program.computed:
+        """Ties the program to a state and to data."""
+        if self.walked:
             return FusedBinding(self.backend, self.program, state, block)
         made = super().bind(state, block)
         assert isinstance(made, FusedStepsBinding)
@@ -51,6 +51,8 @@ class FusedSteps(FusedRegions, Captured):
     def explain(self) -> list[tuple[str, str, str]]:
         """(segment, operation, kernel or reference) for every instruction."""
         lines, program = super().explain(), self.program
-        if not self.persistent or kernel(self.backend, program, program.capacity, False) is None:
+        if self.walked or not self.persistent:
+            return lines
+        if kernel(self.backend, program, program.capacity, False) is None:
             return lines
         return [(s, op, how.replace("captured", "persistent")) for s, op, how in lines]

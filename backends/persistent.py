@@ -8,7 +8,6 @@ steps, so both may follow each other: a last batch of fewer rows is a captured s
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
@@ -24,6 +23,7 @@ from ..kernels.op import Kernel
 from ..kernels.spec import concrete_attrs
 from .contract import Backend
 from .control_block import COUNTERS, REALS, ControlBlock
+from .cuda_graphs import warned
 from .device import Array
 from .dispatch import resolve
 from .fused import compiled
@@ -176,11 +176,7 @@ def loaded(backend: Any, program: Program, rows: int, weighted: bool) -> Ready |
     try:
         return Ready(backend, program, made)
     except Exception as error:
-        first = f"{type(error).__name__}: {error}".splitlines()[0]
-        warnings.warn(
-            f"a persistent kernel cannot be loaded, and steps are captured ({first})",
-            RuntimeWarning, stacklevel=2,
-        )  # fmt: skip
+        warned("a persistent kernel cannot be loaded, and steps are captured", error)
         return None
 
 

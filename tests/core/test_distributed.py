@@ -10,6 +10,7 @@ import lamina as lm
 import numpy as np
 import pytest
 from lamina.core.distributed import share
+from support import CPU
 from team_support import Threads, right, together
 
 ROWS, FEATURES, CLASSES = 61, 6, 3
@@ -59,8 +60,13 @@ def test_parts_of_a_batch_are_all_of_it_and_never_grow_with_fewer_rows(rows: int
     assert all(b - a <= stop - start for (a, b), (start, stop) in zip(fewer, parts, strict=True))
 
 
-@pytest.mark.parametrize("backend", ["loops", "numpy", "numba"])
-@pytest.mark.parametrize(("ranks", "batch"), [(2, 16), (3, 16), (4, 3)])
+@pytest.mark.parametrize(
+    ("backend", "ranks", "batch"),
+    [
+        *((backend, *sizes) for backend in CPU for sizes in ((2, 16), (3, 16), (4, 3))),
+        pytest.param("cupy", 1, 16, marks=pytest.mark.cuda),  # one thread at a time uses a GPU
+    ],
+)
 def test_processes_come_to_what_one_comes_to(backend: str, ranks: int, batch: int) -> None:
     """Dropout, row weights, decay, clipping, a last batch of one row, processes without a row."""
     x, y, w = data()
