@@ -11,6 +11,9 @@ from ...core.command.console import honest
 from ...kernels.errors import BadInput
 from ..pools import quiet_pools
 
+Target = Annotated[Path | None, typer.Option("--json", help="Write the result to this file.")]
+Rounds = Annotated[int, typer.Option(min=1, help="Interleaved rounds of each.")]
+
 bench = typer.Typer(
     no_args_is_help=False,
     help="Measures loops against vectorised against fused code on the backends of this machine.",
@@ -41,9 +44,7 @@ def measure(
         list[int] | None, typer.Option(help="Elements of the largest array (repeatable).")
     ] = None,
     dtype: Annotated[list[str] | None, typer.Option(help="float32 or float64.")] = None,
-    json: Annotated[
-        Path | None, typer.Option("--json", help="Write the result to this file.")
-    ] = None,
+    json: Target = None,
     save: Annotated[str, typer.Option(help="Keep the result as a baseline of this name.")] = "",
     runs: Annotated[
         int, typer.Option(min=1, help="With --save: so many runs, each a process of its own.")
@@ -134,10 +135,8 @@ def peers(
             help="training: steps; inference: 1 and 256 rows; epoch: a data set's, shuffled."
         ),
     ] = "training",
-    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds of each.")] = 7,
-    json: Annotated[
-        Path | None, typer.Option("--json", help="Write the result to this file.")
-    ] = None,
+    rounds: Rounds = 7,
+    json: Target = None,
 ) -> None:
     """Measures lamina beside other libraries, on the same work, checked before it is timed."""
     with honest():
@@ -259,10 +258,8 @@ def scale(
     torch: Annotated[
         bool, typer.Option("--torch", help="PyTorch's DistributedDataParallel beside it.")
     ] = False,
-    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds of each.")] = 7,
-    json: Annotated[
-        Path | None, typer.Option("--json", help="Write the result to this file.")
-    ] = None,
+    rounds: Rounds = 7,
+    json: Target = None,
 ) -> None:
     """Training on ranks of MPI: measured here, and predicted for more hosts, as far as it pays."""
     with honest():
