@@ -35,6 +35,7 @@ WITHIN = 10.0  # seconds in which all must have ended
 PATIENCE = 5.0  # seconds without a sign of life
 LONGEST = 240.0  # seconds of a whole training
 PLANTED = "planted in the middle of a training"
+SAVED = "saved to"  # what the command says last
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def trial(job: Job, whole: Path, way: str, rank: int, after: float) -> tuple[str
         took = ended(run, processes)
         assert run.stdout is not None
         said = run.stdout.read()
-    if not run.returncode:  # the signal came after the last step
+    if not run.returncode or SAVED in said:  # the signal came after the last step
         return None
     told = f"ended after {took:4.1f} s"
     if took > WITHIN:
