@@ -16,9 +16,33 @@ from cuda_host.fixtures import needed
 
 # Of the tests on a GPU or its fake those of these files are in the quick run.
 REPRESENTATIVE = {"test_conformance", "test_model", "test_divergence", "test_weights"}
+FEW = 4  # sets of parameters of a test that are in the quick run
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--sweeps`: tests that are quick by themselves are in the quick run with all parameters."""
+    parser.addoption("--sweeps", action="store_true", help="all parameters of quick tests")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is slow: the tests on a GPU's fake but for some, and most members of a sweep."""
+    _mark_slow(items)
+    if config.getoption("--sweeps"):
+        return
+    tests: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if not item.get_closest_marker("slow"):
+            tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for members in tests.values():
+        last = len(members) - 1
+        kept = {number * last // (FEW - 1) for number in range(FEW)}
+        in_order = sorted(members, key=lambda item: item.nodeid)  # whatever order they run in
+        for number, item in enumerate(in_order):
+            if number not in kept:
+                item.add_marker(pytest.mark.slow)
+
+
+def _mark_slow(items: list[pytest.Item]) -> None:
     """Of tests that sweep over layouts, and dtypes, only one of each is in the quick run."""
     for item in items:
         swept = getattr(getattr(item, "callspec", None), "params", {})
