@@ -29,7 +29,7 @@ from .layers import Layer
 from .losses import Loss, check_last
 from .metrics import Whole, of_all, of_rows
 from .optimizers import Optimizer
-from .ownership import Lease, Training
+from .ownership import Lease, RightToTrain
 from .row_metrics import Metric
 from .standardization import Shift
 from .tracing import ForwardGraph, first_values, forward_graph, layout_of
@@ -52,8 +52,9 @@ class Session:
     learned: whether layers with statistics have seen the training data. shift: what the host does
     to features before they are rounded, or None. rates: by array, factors on the learning rate
     that are not the layers' own. shared_by: the processes that trained it last. backend,
-    backend_reason: the device, and why. training: the right to train it, and to move it. Copies and
-    pickles have memory of their own; these come back on another device where this cannot run.
+    backend_reason: the device, and why. right_to_train: of one thread, which may move it, too.
+    Copies and pickles have memory of their own; these come back on another device where this cannot
+    run.
     """
 
     def __init__(
@@ -83,17 +84,17 @@ class Session:
         chosen = select_for(dtype, backend, precision)
         self.backend, self.backend_reason = chosen.backend, chosen.why
         self._undecided = chosen.open
-        self.training, self._building = Training(), threading.Lock()
+        self.right_to_train, self._building = RightToTrain(), threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         found = {**self.__dict__, "_graphs": {}, "_free": {}, "was_on": self.backend.name}
-        del found["training"], found["_building"]
+        del found["right_to_train"], found["_building"]
         return found
 
     def __setstate__(self, found: dict[str, Any]) -> None:
         was_on = found.pop("was_on")
         self.__dict__.update(found)
-        self.training, self._building = Training(), threading.Lock()
+        self.right_to_train, self._building = RightToTrain(), threading.Lock()
         if self.backend.name != was_on:
             self.backend_reason = f"auto: {was_on}, where it was pickled, cannot run here"
             self.precision = None  # and what else runs computes in float32
@@ -107,7 +108,7 @@ class Session:
 
     def choose(self, choice: Choice) -> None:
         """Moves to the device of a choice. Raises: ModelBusy."""
-        with self.training:
+        with self.right_to_train:
             self.adopt(select_for(self.dtype, choice, self.precision))
 
     def adopt(self, chosen: Selection) -> None:
@@ -183,7 +184,7 @@ class Session:
 
         What the optimizer keeps of an array is forgotten when that is frozen. Raises: ModelBusy.
         """
-        with self.training:
+        with self.right_to_train:
             assert self.features is not None
             old, rates = self.state, {**self.rates, **rates}
             graphs = self._traced(self.features, rates)
@@ -361,7 +362,7 @@ class Session:
     # Runs
 
     def step(self, examples: Examples, control: Control) -> None:
-        """One training step on all rows as one batch; adds to the control block's sums."""
+        """One training step on all rows as one batch; adds to the sums in `control`."""
         rows = examples.rows
         self.settle(rows)
         state, block = self.state, examples.block(self.backend, self.dtype, self.casts)

@@ -2,7 +2,7 @@
 
 Each activation is followed by its derivative times the gradient that comes from above. The
 derivative is written with the output y where it can be: then the input need not be kept.
-`loops/scalar.py` says the same for single numbers.
+`loops/scalar.py` says the same for single numbers, `loops/operations.py` for rows and layers.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """References of training: losses, dropout masks, optimizer updates.
 
-`loops/training.py` says the same with explicit loops.
+`loops/training.py` and `loops/updates.py` say the same with explicit loops.
 """
 
 from __future__ import annotations
