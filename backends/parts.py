@@ -47,8 +47,7 @@ class Part:
 
 
 def summed(device: Device, flat: Array, reducer: Reducer, finite: bool) -> Array:
-    """The reduction point: the sum of the gradients of all processes, where this one's lies if that
-    can be written.
+    """The sum of the gradients of all processes, where this one's lies if that can be written.
 
     finite: whether this one's loss is; else the sum is not.
     """

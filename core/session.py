@@ -225,9 +225,9 @@ class Session:
         return self.graph().names
 
     def set_weights(self, given: Sequence[Any]) -> None:
-        """Replaces the arrays of layers; a bias may be (n_out,). All or nothing.
+        """Replaces the arrays of layers, given in the order of `names`; a bias may be (n_out,).
 
-        Raises: ShapeError, DtypeError, BadInput.
+        All or nothing. Raises: ShapeError, DtypeError, BadInput.
         """
         replace_all(self.state, self.names, given)
 
@@ -264,7 +264,10 @@ class Session:
         return examples
 
     def gradients(self, examples: Examples) -> list[dict[str, np.ndarray]]:
-        """The training cost's gradient, per layer and by name; what is frozen is left out."""
+        """The training cost's gradient, per layer and by name, each of its array's shape.
+
+        What is frozen is left out.
+        """
         state = self.state
         with state.turn:
             self.cost(examples)
@@ -382,7 +385,7 @@ class Session:
         return control
 
     def cost(self, examples: Examples) -> float:
-        """The training cost; leaves the gradient in the state's segment.
+        """The training cost, the weighted mean over rows; leaves its gradient in the state.
 
         Who reads it holds the state's turn, or another thread's gradient may be there.
         """

@@ -140,7 +140,7 @@ def dense_backward(
 
 
 def sum_rows(x: Array, out: Array) -> None:
-    """The sum of each row."""
+    """The sum of each row; x: (rows, columns), out: (rows,)."""
     zero = out.dtype.type(0)
     for i in range(x.shape[0]):
         total = zero
@@ -150,7 +150,7 @@ def sum_rows(x: Array, out: Array) -> None:
 
 
 def mean_rows(x: Array, out: Array) -> None:
-    """The arithmetic mean of each row."""
+    """The arithmetic mean of each row; x: (rows, columns), out: (rows,)."""
     zero, count = out.dtype.type(0), out.dtype.type(x.shape[1])
     for i in range(x.shape[0]):
         total = zero
