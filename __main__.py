@@ -189,10 +189,12 @@ def train(
             given = set(NAMES)
         else:
             settings = Settings(
-                data, label, task, impute, test_size, None if hidden is None else sizes(hidden),
-                activation, backend, epochs, batch_size, learning_rate, dropout, dtype, seed,
-                loss, types, missing, header, drop, delimiter, decimal, encoding, recipe,
-                members, time,
+                data=data, label=label, task=task, impute=impute, test_size=test_size,
+                hidden=None if hidden is None else sizes(hidden), activation=activation,
+                backend=backend, epochs=epochs, batch_size=batch_size,
+                learning_rate=learning_rate, dropout=dropout, dtype=dtype, seed=seed, loss=loss,
+                types=types, missing=missing, header=header, drop=drop, delimiter=delimiter,
+                decimal=decimal, encoding=encoding, recipe=recipe, members=members, time=time,
             )  # fmt: skip
         told = jobs.train(
             settings, say, save=save, resume=resume, overwrite=overwrite, log=log,

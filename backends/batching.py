@@ -32,6 +32,15 @@ def full(rows: int, batch: int, cursor: int = 0) -> int:
     return max((rows - cursor) // batch, 0)
 
 
+def cut(rows: int, batch: int) -> tuple[int, int]:
+    """The full batches of a pass, and the rows of the last partial one.
+
+    >>> cut(10, 4), cut(8, 4)
+    ((2, 2), (2, 0))
+    """
+    return divmod(rows, batch)
+
+
 def whole(rows: int) -> int:
     """The planned batch when all rows are one: a power of two, so that few plans are made.
 

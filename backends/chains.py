@@ -1,7 +1,7 @@
 """Regions as chains: what generated code is made from, for whichever device it is generated.
 
 Which instructions make a region is decided in `core/graph/regions.py`. Here each of its values
-becomes an operand and each instruction a statement (`kernels/llvm/fused.py`).
+becomes an operand and each instruction a statement (`kernels/chain.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..kernels import ops
-from ..kernels.llvm.fused import Operand, Statement
+from ..kernels.chain import Operand, Statement
 from ..kernels.spec import Extent, Spec, concrete_attrs
 from .program import Instruction, Program, ValueId
 
@@ -20,7 +20,7 @@ COSTLY = 8.0  # of an element of an operation that is no arithmetic, in those th
 
 
 @dataclass
-class Chain:
+class Draft:
     """A region's operands and statements.
 
     at: the operand of a value. work: operations for each element.
@@ -32,42 +32,42 @@ class Chain:
     work: float = 0.0
 
 
-def chain_of(
+def draft_of(
     program: Program,
     specs: Sequence[Spec],
     rows: int,
     extents: Mapping[ValueId, Extent],
     instructions: Sequence[Instruction],
-) -> Chain | None:
+) -> Draft | None:
     """Instructions as operands and statements; None where there are none for one of them.
 
     specs: of the values, for a batch of so many rows. extents: of the values that they work on.
     """
-    chain = Chain()
+    draft = Draft()
     for id, extent in extents.items():
         known = program.literal(id)
         if known is not None:
             extent = "scalar"
-        chain.at[id] = len(chain.operands)
-        chain.operands.append(Operand(extent, specs[id].dtype, known))
+        draft.at[id] = len(draft.operands)
+        draft.operands.append(Operand(extent, specs[id].dtype, known))
     for one in instructions:
-        made = _statement(one, chain, rows)
+        made = _statement(one, draft, rows)
         if made is None:
             return None
-        chain.statements.append(made)
+        draft.statements.append(made)
         arithmetic = ops.get(one.op).tolerance["float32"].relative < 1e-6
-        chain.work += 0.0 if made.op == "copy" else 1.0 if arithmetic else COSTLY
-    return chain
+        draft.work += 0.0 if made.op == "copy" else 1.0 if arithmetic else COSTLY
+    return draft
 
 
-def _statement(one: Instruction, chain: Chain, rows: int) -> Statement | None:
-    ids = [chain.at[i] for i in one.inputs if i is not None]
-    out = chain.at[one.outputs[0]]
+def _statement(one: Instruction, draft: Draft, rows: int) -> Statement | None:
+    ids = [draft.at[i] for i in one.inputs if i is not None]
+    out = draft.at[one.outputs[0]]
     attrs = concrete_attrs(one.attrs, rows)
     if one.op in MOVES:
         return Statement("copy", tuple(ids), out)
     if one.op in REDUCTIONS:
-        over = _over(chain.operands[ids[0]].extent, chain.operands[out].extent)
+        over = _over(draft.operands[ids[0]].extent, draft.operands[out].extent)
         if over == "":
             return Statement("copy", tuple(ids), out)
         if one.op == "max" and over != "columns":

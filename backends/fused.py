@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import partial
 
+from ..kernels.chain import Chain
 from ..kernels.cuda import chained
 from ..kernels.cuda.arrays import line
 from ..kernels.cuda.launch import WARP, flat, launch_from, teams
@@ -18,9 +19,8 @@ from ..kernels.cuda.rows import (
     softmax_cross_entropy,
     squared_error,
 )
-from ..kernels.llvm.fused import Fused
 from ..kernels.spec import concrete, length
-from .chains import Chain, chain_of
+from .chains import Draft, draft_of
 from .contract import Backend
 from .device import Array
 from .joining import JoinedBinding, Run, joint
@@ -172,10 +172,10 @@ def _nothing(out: tuple[Array, ...]) -> None:
     """What was done before."""
 
 
-def _chain(
+def _drafted(
     program: Program, region: Region, rows: int, least: int = 2
-) -> tuple[Chain, Fused] | None:
-    """A region as a chain, and as what a kernel is written for; None where there is none.
+) -> tuple[Draft, Chain] | None:
+    """A region as a draft, and as what a kernel is written for; None where there is none.
 
     least: instructions of a region that has one.
     """
@@ -184,31 +184,31 @@ def _chain(
         return None
     specs = [v.spec.at(rows) for v in program.values]
     instructions = [one for _, one in program.instructions()][region.start : region.stop]
-    chain = chain_of(program, specs, rows, region.extents, instructions)
-    if chain is None:
+    draft = draft_of(program, specs, rows, region.extents, instructions)
+    if draft is None:
         return None
-    given = [chain.at[i] for i in region.inputs if chain.operands[chain.at[i]].known is None]
-    made = tuple(chain.at[o] for o in region.outputs)
-    operands, statements = tuple(chain.operands), tuple(chain.statements)
-    fused = Fused(operands, statements, tuple(given), made, 1, 1)
-    return (chain, fused) if made and chained.possible(fused) else None
+    given = [draft.at[i] for i in region.inputs if draft.operands[draft.at[i]].known is None]
+    made = tuple(draft.at[o] for o in region.outputs)
+    operands, statements = tuple(draft.operands), tuple(draft.statements)
+    chain = Chain(operands, statements, tuple(given), made, 1, 1)
+    return (draft, chain) if made and chained.possible(chain) else None
 
 
 def compiled(program: Program, region: Region, rows: int, least: int = 2) -> bool:
     """Whether a region is one generated kernel, for batches of so many rows."""
-    return _chain(program, region, rows, least) is not None
+    return _drafted(program, region, rows, least) is not None
 
 
 class RegionKernel:
     """A region for a number of rows, ready to run."""
 
     def __init__(self, backend: Backend, program: Program, region: Region, rows: int) -> None:
-        found = _chain(program, region, rows, least=1)
+        found = _drafted(program, region, rows, least=1)
         assert found is not None
-        chain, fused = found
-        self.reads = [chain.operands[chain.at[i]].known is None for i in region.inputs]
+        draft, chain = found
+        self.reads = [draft.operands[draft.at[i]].known is None for i in region.inputs]
         count = concrete((region.rows,), rows)[0]
-        self.threads = Threads(backend, fused, program.dtype, count, region.columns)
+        self.threads = Threads(backend, chain, program.dtype, count, region.columns)
 
     def run(self, out: tuple[Array, ...], *inputs: Array) -> None:
         """Computes the region's outputs, on the current stream."""
@@ -217,18 +217,18 @@ class RegionKernel:
 
 
 class Threads:
-    """A chain's kernel for a size: its blocks and threads, and memory for parts of sums."""
+    """A draft's kernel for a size: its blocks and threads, and memory for parts of sums."""
 
-    def __init__(self, backend: Backend, fused: Fused, dtype: str, rows: int, columns: int) -> None:
-        self.fused, self.rows, self.columns = fused, rows, columns
-        self.where = chained.source(fused, dtype)
+    def __init__(self, backend: Backend, chain: Chain, dtype: str, rows: int, columns: int) -> None:
+        self.chain, self.rows, self.columns = chain, rows, columns
+        self.where = chained.source(chain, dtype)
         self.grid, self.block = self._size()
-        self.parts = [self._parts(backend, at) for at in fused.outputs]
+        self.parts = [self._parts(backend, at) for at in chain.outputs]
 
     def _size(self) -> tuple[tuple[int], tuple[int, ...]]:
         """Blocks and threads: no more of them than one launch adds the parts of up."""
-        summed = any(self.fused.summed(at) for at in self.fused.outputs)
-        if self.fused.flat:
+        summed = any(self.chain.summed(at) for at in self.chain.outputs)
+        if self.chain.flat:
             grid, block = flat(self.rows * self.columns)
             return ((min(grid[0], MOST_PARTS),) if summed else grid), block
         blocks, team = teams(self.rows, self.columns)
@@ -243,24 +243,24 @@ class Threads:
 
     def _parts(self, backend: Backend, at: int) -> Array | None:
         """Memory for the parts of an output, if it is a sum."""
-        kind = chained.parts(self.fused, at)
+        kind = chained.parts(self.chain, at)
         if kind == "blocks":
             return backend.zeros(self.grid[0], "float64")
         if kind == "teams":
-            return backend.zeros(self.teams * self.columns, self.fused.operands[at].dtype)
+            return backend.zeros(self.teams * self.columns, self.chain.operands[at].dtype)
         return None
 
     def run(self, out: tuple[Array, ...], inputs: Sequence[Array]) -> None:
         """Computes the outputs from what lies in memory."""
         targets = [o if p is None else p for o, p in zip(out, self.parts, strict=True)]
         launch_from(
-            self.where, self.fused.name, self.grid, self.block,
+            self.where, self.chain.name, self.grid, self.block,
             *map(line, inputs), *targets, self.rows, self.columns,
         )  # fmt: skip
         summed = [(p, o) for p, o in zip(self.parts, out, strict=True) if p is not None]
         if summed:
             launch_from(
-                self.where, f"{self.fused.name}_join", (-(-self.columns // WARP),), (WARP, 8),
+                self.where, f"{self.chain.name}_join", (-(-self.columns // WARP),), (WARP, 8),
                 *(part for part, _ in summed), *(total for _, total in summed),
                 self.teams, self.grid[0], self.rows, self.columns,
             )  # fmt: skip

@@ -16,7 +16,7 @@ from ..kernels.spec import Dim, Extent, Spec
 
 ValueId = NewType("ValueId", int)  # its position among a program's values
 ARENA = "arena."  # before a dtype: the segment of its temporaries
-Kind = Literal["batch", "parameter", "constant", "control", "flat", "temporary"]
+ValueKind = Literal["batch", "parameter", "constant", "control", "flat", "temporary"]
 
 
 class Value(NamedTuple):
@@ -32,7 +32,7 @@ class Value(NamedTuple):
     id: ValueId
     name: str
     spec: Spec
-    kind: Kind
+    kind: ValueKind
     source: str = ""
 
 
@@ -91,7 +91,10 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a model's arrays lie in the flat segments: those that decay come first."""
+    """Where a model's arrays lie in the flat segments: those that decay come first.
+
+    slots: the segments that the optimizer keeps, such as "velocity", each as long as "parameters".
+    """
 
     entries: tuple[Entry, ...]
     slots: tuple[str, ...] = ()
@@ -119,8 +122,8 @@ class Layout:
     def rescaled(self) -> list[tuple[float, int, int]]:
         """(factor on the learning rate, start, stop) for ranges where it is not one."""
         found: list[tuple[float, int, int]] = []
-        moving = [e for e in self.entries if e.trainable and e.rate != 1.0]
-        for entry in sorted(moving, key=lambda e: e.offset):
+        scaled = [e for e in self.entries if e.trainable and e.rate != 1.0]
+        for entry in sorted(scaled, key=lambda e: e.offset):
             start, stop = entry.offset, entry.offset + entry.size
             if found and found[-1][0] == entry.rate and found[-1][2] == start:
                 start = found.pop()[1]

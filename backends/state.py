@@ -1,4 +1,4 @@
-"""What a program works on: the model's state, the data on the device, and the control block."""
+"""What a program works on: the model's state, the data on the device, and what a run is told."""
 
 from __future__ import annotations
 

@@ -243,8 +243,8 @@ class WalkerBinding(Binding):
         except OutOfRange as error:
             raise bounds.in_data(error, self.block, control.cursor, rows) from None
         if program.gradients or program.update or program.observed:
-            self._reduce(env)
-        if reducer is not None:
+            self._flatten(env)
+        if reducer is not None:  # the reduction point
             flats = state.flats
             flats["gradients"] = summed(self.backend, flats["gradients"], reducer, finite)
         if program.update and self._guarded(control, rate) and taken:
@@ -332,8 +332,8 @@ class WalkerBinding(Binding):
                 self.backend.synchronize()
                 watch(launch.instruction, time.perf_counter() - start)
 
-    def _reduce(self, env: list[Any]) -> None:
-        """The reduction point: on a functional device the gradients are joined into one array."""
+    def _flatten(self, env: list[Any]) -> None:
+        """On a functional device, joins what was made of each array into the flat segments."""
         program = self.program
         if not self.backend.functional:
             return  # they were written into the flat segment
@@ -348,7 +348,7 @@ class WalkerBinding(Binding):
                 env[value.id] = self.state.flats[value.source]
 
     def _account(self, plan: WalkPlan, control: Control, weight: float) -> bool:
-        """Adds the batch's sums to the control block, in float64; whether the loss is finite.
+        """Adds the batch's sums to `control`, in float64; whether the loss is finite.
 
         If not, the layer is looked for at once, while what the forward pass made is still there.
         """

@@ -28,7 +28,7 @@ from ..kernels.errors import BadInput
 from ..kernels.spec import ITEMSIZE, length
 from .networks import Network, data_for, model_for
 
-Kind = Literal["x w", "g w^T", "x^T g"]
+Factors = Literal["x w", "g w^T", "x^T g"]
 STEPS = ("product_tiles", "product", "vector_product", "pack_transposed", "join")
 SIDE = 2048  # of the product whose rate is the ceiling
 ROUNDS, STEPS_A_ROUND = 9, 4
@@ -45,7 +45,7 @@ class Product:
     """
 
     layer: int
-    kind: Kind
+    kind: Factors
     sizes: tuple[int, int, int]
     way: str
     seconds: float
@@ -87,7 +87,7 @@ def measured(network: Network, count: int) -> list[Product]:
     block = examples.block(session.backend, session.dtype, session.casts)
     rates = model.optimizer.rates(0, STEPS_A_ROUND)
 
-    def rounds(number: int) -> tuple[float, list[dict[tuple[int, Kind], tuple[str, int]]]]:
+    def rounds(number: int) -> tuple[float, list[dict[tuple[int, Factors], tuple[str, int]]]]:
         """Seconds of a tick, were there one thread, and what each round took."""
         binding = Clock(session.backend, program, deepcopy(session.state), block)
         found, tick = [], float("inf")
@@ -116,11 +116,11 @@ def measured(network: Network, count: int) -> list[Product]:
     return products
 
 
-def _told(binding: Clock, rows: int) -> dict[tuple[int, Kind], tuple[str, int]]:
+def _told(binding: Clock, rows: int) -> dict[tuple[int, Factors], tuple[str, int]]:
     """Of each product its steps, and the ticks of the share that took longest."""
     kinds = _Kinds(binding, rows)
-    ways: dict[tuple[int, Kind], dict[str, None]] = {}
-    ticks: dict[tuple[int, Kind], dict[int, int]] = {}
+    ways: dict[tuple[int, Factors], dict[str, None]] = {}
+    ticks: dict[tuple[int, Factors], dict[int, int]] = {}
     for task, share, spent in binding.spent:
         key = kinds.of(task)
         if key is not None:
@@ -151,7 +151,7 @@ class _Kinds:
                 layer = weights.setdefault(w, len(weights))
                 self.layers[at] = layer, one.op, whole(x), whole(w)
 
-    def of(self, task: Task) -> tuple[int, Kind] | None:
+    def of(self, task: Task) -> tuple[int, Factors] | None:
         """The product, or None for what is none."""
         if task.owner not in self.layers or task.step not in STEPS:
             return None

@@ -20,9 +20,10 @@ KINDS = {
 
 
 def host_array(what: str, data: Any) -> np.ndarray:
-    """Any numeric host input as a NumPy array of numbers.
+    """Any numeric host input as a NumPy array of numbers, of the shape and dtype that it has.
 
-    A data frame may mix columns of booleans, integers and floats, however it stores them.
+    what: its name in messages, such as "x". A data frame may mix columns of booleans, integers and
+    floats, however it stores them.
     Raises: DtypeError for arrays on another device, strings, objects, complex numbers, dates,
     masked arrays and tensors that require a gradient; BadInput for missing values; ShapeError for
     ragged lists.
@@ -161,7 +162,8 @@ def _names(data: Any) -> tuple[str, ...] | None:
 def frame_columns(data: Any, expected: tuple[str, ...] | None) -> tuple[str, ...] | None:
     """The column names of a data frame, which must be those that the model was built on.
 
-    Anything else has no names, and passes. Raises: BadInput for other names or another order.
+    expected: these, in order, or None where they are not known. Anything else than a frame has no
+    names, and passes. Raises: BadInput for other names or another order.
     """
     names = _names(data)
     if names is None or expected is None or names == expected:

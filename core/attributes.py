@@ -44,7 +44,7 @@ def trains(method: Callable[Concatenate[M, P], T]) -> Callable[Concatenate[M, P]
 
     @wraps(method)
     def alone(model: M, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        lock = model.session.training.lock
+        lock = model.session.right_to_train.lock
         if not lock.acquire(False):
             raise busy()
         try:

@@ -12,7 +12,7 @@ AVERAGE = "average"  # the flat segment that it is kept in
 
 
 class Average:
-    """The common part: which updates count."""
+    """The common part: which updates count; `start` and `every` are as in `SWA`."""
 
     start: int
     every: int
@@ -23,7 +23,7 @@ class Average:
         check_count(f"{name}: every", self.every)
 
     def attributes(self) -> dict[str, Any]:
-        """Those of the table's row."""
+        """Those of the row `average_update`; a decay of 0 is the mean of all that count."""
         return {"decay": 0.0, "start": int(self.start), "every": int(self.every)}
 
 
@@ -64,7 +64,7 @@ class EMA(Average):
             raise BadInput("EMA: decay must be above 0, or the average is the weights themselves")
 
     def attributes(self) -> dict[str, Any]:
-        """Those of the table's row."""
+        """Those of the row `average_update`."""
         return {**super().attributes(), "decay": float(self.decay)}
 
 

@@ -27,9 +27,10 @@ def check_layers(kind: str, layers: Any) -> tuple[Layer, ...]:
 def arrays(
     kind: str, layers: Sequence[Layer], shape: tuple[int, ...]
 ) -> tuple[dict[str, Parameter], dict[str, Parameter]]:
-    """Parameters and statistics of layers one after the other, for rows of that shape.
+    """Parameters and statistics of layers one after the other, by name, "0.weight" of the first.
 
-    "0.weight" is that of the first layer. Raises: BadInput where one learns from all rows.
+    kind: of the layer that has them, for messages. shape: of a row that comes in, without n.
+    Raises: BadInput where one learns from all rows; ShapeError where they do not fit each other.
     """
     trained: dict[str, Parameter] = {}
     learned: dict[str, Parameter] = {}
@@ -49,7 +50,7 @@ def arrays(
 def chained(
     layers: Sequence[Layer], x: Node, parameters: Mapping[str, Node], context: Context
 ) -> Node:
-    """The last layer's output, (n, ...). parameters: by names such as "0.weight"."""
+    """The last layer's output, (n, ...), of x, (n, ...). parameters: by names as in `arrays`."""
     for number, layer in enumerate(layers):
         x = applied(layer, x, within(parameters, number), context.inside(number))
     return x

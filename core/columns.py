@@ -8,14 +8,14 @@ import numpy as np
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Columns of equal width; the first row is the head."""
+    """Lines of texts in columns as wide as their widest; the first row is the head."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
     return "\n".join(lines)
 
 
 def short(array: np.ndarray | None) -> str:
-    """An array in one short line; "" for none."""
+    """An array in one line of at most 40 characters, or its dtype and shape; "" for none."""
     if array is None:
         return ""
     if array.ndim == 0:

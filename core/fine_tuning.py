@@ -14,7 +14,11 @@ from .session import Session
 
 
 def by_array(names: Sequence[str], rates: Mapping[int | str, float]) -> dict[str, float]:
-    """The factors by array, where they were given by layer too. Raises: BadInput."""
+    """The factors on the learning rate by array, where they were given by layer too.
+
+    names: of the model's arrays, "0.weight" of the first layer. rates: by such a name or a layer's
+    number, from 0; later ones win. Raises: BadInput for one that is negative, or of no array.
+    """
     found: dict[str, float] = {}
     for which, rate in rates.items():
         check_number(f"set_rates: the factor of {which!r}", rate, 0.0, np.inf, open_high=True)

@@ -42,7 +42,7 @@ def cast(what: str, array: np.ndarray, dtype: str, first_row: int = 0) -> np.nda
 
 
 def check(what: str, array: np.ndarray, dtype: str) -> None:
-    """Raises what `cast` does, and casts nothing."""
+    """Raises what `cast` does for an array of any shape, and casts nothing."""
     _check_finite(what, array, 0)
     if array.dtype.kind == "f" and array.dtype.itemsize > np.dtype(dtype).itemsize:
         _check_range(what, array, np.abs(array) > np.finfo(dtype).max, dtype, 0)
@@ -227,7 +227,7 @@ def _sure(y: np.ndarray) -> np.ndarray:
 
 
 def class_labels(y: np.ndarray, loss: Loss) -> np.ndarray | None:
-    """The targets where they are class numbers, one a row; None for any others."""
+    """The targets where they are class numbers, one a row, (n, 1); None for any others."""
     if not loss.classes or y.shape[1] != 1:
         return None
     return y if loss.targets != "unit" or ((y == 0) | (y == 1)).all() else None

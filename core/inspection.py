@@ -174,7 +174,7 @@ def profile(model: Sequential, x: Any, y: Any, steps: int = 20) -> Profile:
     """
     check_count("profile: steps", steps)
     session = model.session
-    with session.training:
+    with session.right_to_train:
         examples = session.learn(session.examples(x, y, raw=True))
     state, rows = deepcopy(session.state), examples.rows
     program = session.program("train", rows, examples.outputs)

@@ -35,7 +35,7 @@ class FullBatch(ArraySource):
         super().bind()
 
     def epoch(self, interrupt: Interrupt, reporter: Silent, told: Told | None) -> Control:
-        """One minimisation. What the control block says is of the weights before it."""
+        """One minimisation. The loss that the `Control` tells is that of the weights before it."""
         from scipy.optimize import minimize
 
         self.follow()

@@ -288,7 +288,7 @@ class Sequential:
         from . import training
 
         session = self.session
-        lock = session.training.lock
+        lock = session.right_to_train.lock
         if not lock.acquire(False):
             raise busy()
         try:

@@ -28,7 +28,7 @@ class Lease:
         self.close()
 
 
-class Training:
+class RightToTrain:
     """The right to train a model: of one thread at a time, which may train within its training.
 
     Another thread is refused, not kept waiting: a callback may wait for that thread.

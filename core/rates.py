@@ -72,7 +72,7 @@ def find_learning_rate(
     session = model.session
     session.optimizer.rates(0, 0)  # raises for one that has none
     rates = np.geomspace(lowest, highest, int(steps))
-    with session.training:
+    with session.right_to_train:
         losses = _put_back(session, x, y, sample_weight, rates, int(batch_size))
     rates, smoothed = rates[: len(losses)], _smooth(losses)
     return RateSearch(rates, losses, smoothed, float(rates[_steepest(smoothed)]))

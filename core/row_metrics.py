@@ -50,7 +50,11 @@ class Metric:
     function: Function | None = None
 
     def total(self, y: Node, p: Node, weights: Node, loss: Loss) -> Node:
-        """The weighted sum over rows, of shape ()."""
+        """The weighted sum over rows, of shape ().
+
+        y: (n, 1) class numbers or (n, outputs). p: (n, outputs). weights: (n, 1), each row's over
+        their sum, so that the sum is a mean. Raises: ShapeError where it is not one value a row.
+        """
         if self.function is None:
             return weighted_sum(f"metric {self.name}", METRICS[self.name](y, p, loss), weights)
         try:

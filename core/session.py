@@ -29,7 +29,7 @@ from .layers import Layer
 from .losses import Loss, check_last
 from .metrics import Whole, of_all, of_rows
 from .optimizers import Optimizer
-from .ownership import Lease, Training
+from .ownership import Lease, RightToTrain
 from .row_metrics import Metric
 from .standardization import Shift
 from .tracing import ForwardGraph, first_values, forward_graph, layout_of
@@ -52,8 +52,9 @@ class Session:
     learned: whether layers with statistics have seen the training data. shift: what the host does
     to features before they are rounded, or None. rates: by array, factors on the learning rate
     that are not the layers' own. shared_by: the processes that trained it last. backend,
-    backend_reason: the device, and why. training: the right to train it, and to move it. Copies and
-    pickles have memory of their own; these come back on another device where this cannot run.
+    backend_reason: the device, and why. right_to_train: of one thread, which may move it, too.
+    Copies and pickles have memory of their own; these come back on another device where this cannot
+    run.
     """
 
     def __init__(
@@ -83,17 +84,17 @@ class Session:
         chosen = select_for(dtype, backend, precision)
         self.backend, self.backend_reason = chosen.backend, chosen.why
         self._undecided = chosen.open
-        self.training, self._building = Training(), threading.Lock()
+        self.right_to_train, self._building = RightToTrain(), threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         found = {**self.__dict__, "_graphs": {}, "_free": {}, "was_on": self.backend.name}
-        del found["training"], found["_building"]
+        del found["right_to_train"], found["_building"]
         return found
 
     def __setstate__(self, found: dict[str, Any]) -> None:
         was_on = found.pop("was_on")
         self.__dict__.update(found)
-        self.training, self._building = Training(), threading.Lock()
+        self.right_to_train, self._building = RightToTrain(), threading.Lock()
         if self.backend.name != was_on:
             self.backend_reason = f"auto: {was_on}, where it was pickled, cannot run here"
             self.precision = None  # and what else runs computes in float32
@@ -107,7 +108,7 @@ class Session:
 
     def choose(self, choice: Choice) -> None:
         """Moves to the device of a choice. Raises: ModelBusy."""
-        with self.training:
+        with self.right_to_train:
             self.adopt(select_for(self.dtype, choice, self.precision))
 
     def adopt(self, chosen: Selection) -> None:
@@ -183,7 +184,7 @@ class Session:
 
         What the optimizer keeps of an array is forgotten when that is frozen. Raises: ModelBusy.
         """
-        with self.training:
+        with self.right_to_train:
             assert self.features is not None
             old, rates = self.state, {**self.rates, **rates}
             graphs = self._traced(self.features, rates)
@@ -224,9 +225,9 @@ class Session:
         return self.graph().names
 
     def set_weights(self, given: Sequence[Any]) -> None:
-        """Replaces the arrays of layers; a bias may be (n_out,). All or nothing.
+        """Replaces the arrays of layers, given in the order of `names`; a bias may be (n_out,).
 
-        Raises: ShapeError, DtypeError, BadInput.
+        All or nothing. Raises: ShapeError, DtypeError, BadInput.
         """
         replace_all(self.state, self.names, given)
 
@@ -263,7 +264,10 @@ class Session:
         return examples
 
     def gradients(self, examples: Examples) -> list[dict[str, np.ndarray]]:
-        """The training cost's gradient, per layer and by name; what is frozen is left out."""
+        """The training cost's gradient, per layer and by name, each of its array's shape.
+
+        What is frozen is left out.
+        """
         state = self.state
         with state.turn:
             self.cost(examples)
@@ -361,7 +365,7 @@ class Session:
     # Runs
 
     def step(self, examples: Examples, control: Control) -> None:
-        """One training step on all rows as one batch; adds to the control block's sums."""
+        """One training step on all rows as one batch; adds to the sums in `control`."""
         rows = examples.rows
         self.settle(rows)
         state, block = self.state, examples.block(self.backend, self.dtype, self.casts)
@@ -381,7 +385,7 @@ class Session:
         return control
 
     def cost(self, examples: Examples) -> float:
-        """The training cost; leaves the gradient in the state's segment.
+        """The training cost, the weighted mean over rows; leaves its gradient in the state.
 
         Who reads it holds the state's turn, or another thread's gradient may be there.
         """

@@ -72,7 +72,7 @@ class ArraySource:
     def several(self, left: int) -> tuple[list[dict[str, float]], Control]:
         """Up to `left` passes in one run, where the executor can and a pass is short.
 
-        Returns the means of each, and the control block; an empty list: do it one by one.
+        Returns the means of each, and the run's `Control`; an empty list: do it one by one.
         """
         session, state = self.session, self.state
         steps = batching.count(self.rows, self.batch)
@@ -149,7 +149,7 @@ class ArraySource:
 class Account:
     """An epoch that is run one batch at a time, told as one longer run.
 
-    whole: its control block, with sums in one unit, 2 ** exponent of the weights given.
+    whole: its `Control`, with sums in one unit, 2 ** exponent of the weights given.
     """
 
     def __init__(self, batch: int = 1) -> None:
@@ -255,7 +255,7 @@ class StreamSource:
         self.session.step(examples, control)
 
     def finish(self, control: Control) -> None:
-        """What is done after the last batch of an epoch, whose sums the control block has."""
+        """What is done after the last batch of an epoch, whose sums `control` has."""
 
     def close(self) -> None:
         """Nothing is held between two batches."""

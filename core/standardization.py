@@ -89,7 +89,7 @@ def _range(x: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.nd
 
 
 def reciprocal(deviation: np.ndarray) -> np.ndarray:
-    """1 / deviation, and 1 where that is no number: such a feature is only centred."""
+    """1 / deviation, of its shape, and 1 where that is infinite: such a feature is only centred."""
     with np.errstate(divide="ignore", over="ignore"):
         scale = 1.0 / deviation
     return np.where(np.isfinite(scale), scale, 1.0)

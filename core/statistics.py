@@ -73,7 +73,10 @@ def forward(
     x: np.ndarray,
     shift: Shift | None,
 ) -> np.ndarray:
-    """One node of the forward graph over all rows."""
+    """One node of the forward graph over all rows, (n, ...) of the state's dtype.
+
+    x: (n, features...), checked and cast, or a memory map, whose rows `shift` makes such ones.
+    """
     if node.leaf:
         return x
     rows, capacity = len(x), batching.capacity(len(x))

@@ -80,9 +80,10 @@ def layout_of(
 ) -> Layout:
     """Offsets in the flat segments: weights that decay, then other parameters, then statistics.
 
-    graph: one that trains. rates: by name, what stands in the place of the parameters' own factors.
-    Those that are frozen lie among the statistics, so that training does not know of them. Moving
-    statistics come first there, so that a step replaces the beginning of the segment.
+    graph: one that trains. slots: the optimizer's segments. rates: by name, what stands in the
+    place of the parameters' own factors. Those that are frozen lie among the statistics, so that
+    training does not know of them. Moving statistics come first there, so that a step replaces the
+    beginning of the segment.
     """
     rates = rates or {}
     found: list[tuple[int, str, Parameter, float]] = []
@@ -107,7 +108,10 @@ def layout_of(
 
 
 def first_values(graph: ForwardGraph, layout: Layout, segment: str, seed: int) -> np.ndarray:
-    """A segment's first values, each array from a generator of its own. Raises: ShapeError."""
+    """A segment's first values, flat, float64, each array from a generator of its own.
+
+    segment: "parameters" or "statistics". Raises: ShapeError where an initializer gives others.
+    """
     flat = np.zeros(layout.length(segment))
     for number, pair in enumerate(zip(graph.parameters, graph.statistics, strict=True)):
         both = {**pair[0], **pair[1]}

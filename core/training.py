@@ -12,7 +12,6 @@ from ..kernels.errors import DivergenceError
 from . import metrics
 from .callbacks import Callback, Told, watch_batches
 from .examples import Examples
-from .examples import split as split  # of the rows that `fit` is given
 from .history import History, Silent, numbers
 from .interrupt import Interrupt
 from .session import means
@@ -47,14 +46,14 @@ def train(fit: Fit) -> History:
     `model.history`.
     """
     model, team = fit.model, fit.team
-    training, outer = model.session.training, (model.history, model.stop_training)
+    right, outer = model.session.right_to_train, (model.history, model.stop_training)
     history = model.history = History()
     model.stop_training = False
     for metric in metrics.of_all(model.metrics):
         metric.check_installed()
     hooked = watch_batches(fit.callbacks)
     told = team.told(model, hooked) if team.same(bool(hooked)) else None
-    training.fits += 1
+    right.fits += 1
     try:
         with team.interrupt() as interrupt:
             _each(fit, lambda one: one.on_fit_begin(model))
@@ -75,8 +74,8 @@ def train(fit: Fit) -> History:
     finally:
         fit.source.close()
         fit.reporter.close()
-        training.fits -= 1
-        if training.fits:  # this one was in a callback of another, whose these are
+        right.fits -= 1
+        if right.fits:  # this one was in a callback of another, whose these are
             model.history, model.stop_training = outer
     return history
 
@@ -122,7 +121,7 @@ def _one_epoch(fit: Fit, history: History, interrupt: Interrupt, told: Told | No
     values = means(control)
     state.epoch += 1
     if isinstance(fit.source, ArraySource):
-        values = measured(model, fit.source.examples, values, lenient=True, team=team)
+        values = with_whole(model, fit.source.examples, values, lenient=True, team=team)
     if fit.held is not None:
         found = evaluated(model, fit.held, lenient=True, team=team)
         values.update({f"val_{name}": value for name, value in found.items()})
@@ -135,12 +134,12 @@ def _one_epoch(fit: Fit, history: History, interrupt: Interrupt, told: Told | No
 def evaluated(
     model: Sequential, examples: Examples, lenient: bool = False, team: Team = ALONE
 ) -> dict[str, Any]:
-    """Loss and metrics over the examples; see `measured`."""
+    """Loss and metrics over the examples; see `with_whole`."""
     found = means(team.measured(model, examples))
-    return measured(model, examples, found, lenient, team)
+    return with_whole(model, examples, found, lenient, team)
 
 
-def measured(
+def with_whole(
     model: Sequential, examples: Examples, values: dict[str, Any], lenient: bool = False,
     team: Team = ALONE,
 ) -> dict[str, Any]:  # fmt: skip

@@ -16,9 +16,10 @@ from .averages import AVERAGE
 
 
 def replace_all(state: State, names: Sequence[str], given: Sequence[Any]) -> None:
-    """Replaces the arrays of those names; a bias may be (n_out,). All or nothing.
+    """Replaces the arrays of those names, one for one; a bias may be (n_out,). All or nothing.
 
-    Raises: ShapeError, DtypeError, BadInput.
+    names: "0.weight" of the first layer. given: of any numbers, in the same order.
+    Raises: ShapeError for another number of them or other shapes, DtypeError, BadInput.
     """
     if not isinstance(given, (list, tuple)):
         raise BadInput(f"set_weights takes a list of arrays, not {type(given).__name__}")

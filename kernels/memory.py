@@ -18,7 +18,7 @@ _numbers = count()
 
 
 def address(array: np.ndarray) -> Address:
-    """Where an array's memory begins."""
+    """Where an array's memory begins, in bytes."""
     place: Address = array.__array_interface__["data"][0]
     return place
 
@@ -59,7 +59,7 @@ def forget(array: np.ndarray) -> None:
 
 
 def taken(array: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Rows of an array, in any order; of one in a file with little of it in memory at a time."""
+    """Rows of an array, copied in the order of `numbers`, of a file with little of it in memory."""
     if not isinstance(array, np.memmap):
         return np.asarray(array[numbers])
     found = np.empty((len(numbers), *array.shape[1:]), array.dtype)

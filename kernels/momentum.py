@@ -70,7 +70,7 @@ def average_share(step: int, decay: float, start: int, every: int) -> float:
 
 
 def average_share_at(xp: Any, step: Any, decay: float, start: int, every: int) -> Any:
-    """`average_share`, of a step that may be an array of rank 0 on a device."""
+    """`average_share`, of a step that may be an array of rank 0 on a device: then it is as well."""
     if isinstance(step, Integral):
         return average_share(int(step), decay, start, every)
     past = step - start

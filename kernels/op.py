@@ -1,4 +1,4 @@
-"""The nouns of the table: Op, Kernel, Cost, Tolerance, Sample."""
+"""The nouns of the table: Op with its Cost, Tolerance, Sample and Indices, and Kernel."""
 
 from __future__ import annotations
 
@@ -81,7 +81,10 @@ class Op(NamedTuple):
         its place in the inputs. "rows": every row, an index of the leading axis, from the inputs'
         rows; an output of rank 0 is the sum of what the rows give.
     derivative: of an activation, the value, "x" or "y", that the row `NAME_backward` takes beside
-        the gradient. With "y" alone the input need not be kept.
+        the gradient. With "y" alone the input need not be kept. "zero": of what is constant
+        wherever it has a derivative, so that no gradient is passed on. None: `derivatives.py` of
+        the graph has a rule, or there is no derivative.
+    in_dense: an activation, of elements and with the derivative "y", that `dense` computes itself.
     ufunc: the name of NumPy's universal function that computes it, if there is one.
     indices: which input says where, and up to where it may; no kernel looks at that itself.
     """
@@ -100,7 +103,8 @@ class Op(NamedTuple):
     measured: Callable[[np.random.Generator, str, int], Sample] | None = None
     hot: bool = False
     independent: Literal["elements", "rows"] | None = None
-    derivative: Literal["x", "y"] | None = None
+    derivative: Literal["x", "y", "zero"] | None = None
+    in_dense: bool = False
     ufunc: str | None = None
     indices: Indices | None = None
 

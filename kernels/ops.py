@@ -10,7 +10,7 @@ from .errors import unknown
 from .op import REQUIRED, Attrs, Cost, Indices, Op, Specs, Tolerance
 from .rules import Rule
 from .samples import Maker
-from .spec import ITEMSIZE, Spec, size
+from .spec import ITEMSIZE, Spec, length
 from .vectorized import reference
 
 EXACT = {"float32": Tolerance(0.0, 0.0), "float64": Tolerance(0.0, 0.0)}
@@ -21,21 +21,16 @@ SUMMED = {"float32": Tolerance(5e-6, 1e-6), "float64": Tolerance(1e-14, 1e-14)}
 OPS: dict[str, Op] = {}
 
 
-def elements(spec: Spec) -> float:
-    """The number of elements of a concrete spec."""
-    return float(size(spec.shape))  # type: ignore[arg-type]
-
-
 def traffic(specs: Iterable[Spec]) -> float:
     """Bytes when every array is touched once."""
-    return sum(elements(s) * ITEMSIZE[s.dtype] for s in specs)
+    return float(sum(length(s) * ITEMSIZE[s.dtype] for s in specs))
 
 
 def per_element(flops: float) -> Any:
     """Cost of so many operations per element of the largest array, each array touched once."""
 
     def cost(inputs: Specs, outputs: Specs, attrs: Attrs) -> Cost:
-        largest = max((elements(s) for s in (*inputs, *outputs)), default=0.0)
+        largest = max((length(s) for s in (*inputs, *outputs)), default=0)
         return Cost(flops * largest, traffic(inputs) + traffic(outputs))
 
     return cost
@@ -44,7 +39,7 @@ def per_element(flops: float) -> Any:
 def product_cost(inputs: Specs, outputs: Specs, attrs: Attrs) -> Cost:
     """2 m n k: every output element is a sum of k products."""
     inner = inputs[0].shape[-2 if attrs.get("transpose_a") else -1]
-    flops = 2.0 * elements(outputs[0]) * float(inner)  # type: ignore[arg-type]
+    flops = 2.0 * length(outputs[0]) * float(inner)  # type: ignore[arg-type]
     return Cost(flops, traffic(inputs) + traffic(outputs))
 
 
@@ -52,7 +47,7 @@ def dense_backward_cost(inputs: Specs, outputs: Specs, attrs: Attrs) -> Cost:
     """One product for the weight's gradient and one for the input's where it is asked for."""
     gradient, x = inputs[:2]
     products = 2.0 if attrs["input"] else 1.0
-    flops = products * 2.0 * elements(gradient) * float(x.shape[-1])  # type: ignore[arg-type]
+    flops = products * 2.0 * length(gradient) * float(x.shape[-1])  # type: ignore[arg-type]
     return Cost(flops, traffic(inputs) + traffic(outputs))
 
 
@@ -89,9 +84,8 @@ def row(
 
 
 def fusable() -> tuple[str, ...]:
-    """What `dense` can apply: activations of single elements whose derivative needs y alone."""
-    found = (op.name for op in OPS.values() if op.derivative == "y")
-    return ("linear", *(name for name in found if OPS[name].independent == "elements"))
+    """What `dense` can apply, by name."""
+    return ("linear", *(op.name for op in OPS.values() if op.in_dense))
 
 
 def get(name: str) -> Op:
@@ -128,7 +122,7 @@ def _arithmetic() -> None:
         rule = rules.elementwise(name, pair, result="bool", numbers=ordered)
         row(
             f"{name}: a, b -> y", rule, samples.elementwise(normal, normal), tolerance=EXACT,
-            independent="elements", ufunc=name,
+            independent="elements", ufunc=name, derivative="zero",
         )  # fmt: skip
     three = samples.elementwise(normal, normal, normal, condition=True)
     row(
@@ -145,6 +139,7 @@ def _arithmetic() -> None:
             tolerance=EXACT if exact else SMOOTH, cost=per_element(1.0 if exact else 10.0),
             overwrites=((0,),), hot=name == "exp", independent="elements",
             ufunc=None if name == "erf" else name,  # NumPy has no error function
+            derivative="zero" if name == "sign" else None,
         )  # fmt: skip
     row(
         "clip: x -> y", rules.clip,
@@ -164,7 +159,7 @@ def _reductions_and_shapes() -> None:
         )  # fmt: skip
     row(
         "argmax: x -> y", rules.reduction("argmax", result="int32"), samples.argmax,
-        attrs={"axis": -1, "keepdims": False}, tolerance=EXACT,
+        attrs={"axis": -1, "keepdims": False}, tolerance=EXACT, derivative="zero",
     )  # fmt: skip
     row(
         "transpose: x -> y", rules.transpose, samples.transpose,
@@ -209,7 +204,7 @@ def _reductions_and_shapes() -> None:
     row(
         "one_hot: labels -> y", rules.one_hot, samples.one_hot,
         attrs={"classes": REQUIRED, "dtype": REQUIRED}, tolerance=EXACT, independent="rows",
-        indices=Indices(0, "classes", attr="classes"),
+        indices=Indices(0, "classes", attr="classes"), derivative="zero",
     )  # fmt: skip
 
 
@@ -220,11 +215,13 @@ def _activations() -> None:
         outputs: samples.Draw = samples.unit,
         independent: Literal["elements", "rows"] = "elements",
         ufunc: str | None = None,
+        in_dense: bool = False,
         **attrs: Any,
     ) -> None:
         """Two rows: the activation, and its derivative times the gradient.
 
-        outputs: draws what the derivative is tested at.
+        outputs: draws what the derivative is tested at. in_dense: see `Op`; kernels that have a
+        number for each activation of a layer have one for it then.
         """
         whole = independent == "rows"
         rule = rules.along_last if whole else rules.like_first
@@ -232,7 +229,7 @@ def _activations() -> None:
         row(
             f"{name}: x -> y", rule(name, ("x",)), make(samples.wide, **attrs),
             attrs=attrs, tolerance=SMOOTH, cost=per_element(10.0), overwrites=((0,),), hot=True,
-            independent=independent, derivative=derivative, ufunc=ufunc,
+            independent=independent, derivative=derivative, ufunc=ufunc, in_dense=in_dense,
         )  # fmt: skip
         # The broadcasting samples of `elementwise` are not for a rule that wants one shape.
         row(
@@ -242,15 +239,15 @@ def _activations() -> None:
             cost=per_element(4.0), overwrites=((0, 1),), hot=True, independent=independent,
         )  # fmt: skip
 
-    activation("sigmoid", "y")
-    activation("tanh", "y", ufunc="tanh")
-    activation("relu", "y", samples.normal)
-    activation("leaky_relu", "y", samples.normal, alpha=0.01)
-    activation("elu", "y", alpha=1.0)
-    activation("softplus", "y")
-    activation("selu", "y")
-    activation("hard_sigmoid", "y")
-    activation("softsign", "y")
+    activation("sigmoid", "y", in_dense=True)
+    activation("tanh", "y", ufunc="tanh", in_dense=True)
+    activation("relu", "y", samples.normal, in_dense=True)
+    activation("leaky_relu", "y", samples.normal, in_dense=True, alpha=0.01)
+    activation("elu", "y", in_dense=True, alpha=1.0)
+    activation("softplus", "y", in_dense=True)
+    activation("selu", "y", in_dense=True)
+    activation("hard_sigmoid", "y", in_dense=True)
+    activation("softsign", "y", in_dense=True)
     activation("gelu", "x", samples.normal)
     activation("gelu_tanh", "x", samples.normal)
     activation("silu", "x", samples.normal)
@@ -310,7 +307,7 @@ def _layers() -> None:
         "dropout_mask: seed, counter, first? -> mask", network_rules.dropout_mask,
         samples.dropout_mask,
         attrs={"shape": REQUIRED, "rate": REQUIRED, "stream": REQUIRED, "dtype": REQUIRED},
-        cost=per_element(30.0), hot=True,
+        cost=per_element(30.0), hot=True, derivative="zero",
     )  # fmt: skip
 
 
@@ -356,7 +353,6 @@ def _updates() -> None:
         attrs={"decay": REQUIRED, "start": REQUIRED, "every": REQUIRED}, overwrites=((0,),),
         cost=per_element(3.0), independent="elements",
     )  # fmt: skip
-    flat, names = rules.like_first, ("gradient", "parameter")
     row(
         "keep: parameter -> before", rules.flat("keep", ("parameter",)), samples.flat(1),
         tolerance=EXACT, cost=per_element(0.0), independent="elements",
@@ -372,11 +368,13 @@ def _updates() -> None:
         tolerance=SUMMED, overwrites=((0,),), cost=per_element(3.0),
     )  # fmt: skip
     row(
-        "clip_norm: gradient -> gradient", flat("clip_norm", names), samples.flat(1, maximum=0.5),
+        "clip_norm: gradient -> gradient", rules.like_first("clip_norm", ("gradient",)),
+        samples.flat(1, maximum=0.5),
         attrs={"maximum": REQUIRED}, tolerance=SUMMED, overwrites=((0,),), cost=per_element(3.0),
     )  # fmt: skip
     row(
-        "add_decay: gradient, parameter -> gradient", rules.flat("add_decay", names),
+        "add_decay: gradient, parameter -> gradient",
+        rules.flat("add_decay", ("gradient", "parameter")),
         samples.flat(2, coefficient=0.3, start=2, stop=9),
         attrs={"coefficient": REQUIRED, "start": REQUIRED, "stop": REQUIRED},
         overwrites=((0,),), cost=per_element(2.0),
@@ -390,5 +388,6 @@ _losses()
 _layers()
 _updates()
 
-ACTIVATIONS = tuple(name for name, op in OPS.items() if op.derivative)
+ACTIVATIONS = tuple(name for name, op in OPS.items() if op.derivative in ("x", "y"))
+PIECEWISE_CONSTANT = tuple(name for name, op in OPS.items() if op.derivative == "zero")
 FUSABLE = fusable()

@@ -16,12 +16,12 @@ WORD = 0xFFFFFFFF
 
 
 def threshold(rate: float) -> int:
-    """The word below which an element is dropped, for a drop rate in [0, 1)."""
+    """The 32-bit word below which an element is dropped, for a drop rate in [0, 1): rate * 2^32."""
     return min(round(rate * 2.0**32), WORD)
 
 
 def key(seed: int) -> tuple[int, int]:
-    """The two key words of a 64-bit seed."""
+    """The two key words of a 64-bit seed, the low one first."""
     return seed & WORD, (seed >> 32) & WORD
 
 

@@ -120,7 +120,7 @@ def clip(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
 
 
 def where(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
-    """A boolean condition and two inputs of one dtype."""
+    """A boolean condition and two inputs of one dtype, which broadcast."""
     names = ("condition", "a", "b")
     if specs[0].dtype != "bool":
         raise DtypeError(f"[where] condition must be boolean ({listing(names, specs)})")
@@ -151,7 +151,10 @@ def matmul(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
 
 
 def normal_axes(op: str, spec: Spec, attrs: Attrs) -> tuple[int, ...]:
-    """The reduced axes, in order and not negative."""
+    """The reduced axes, in order and not negative.
+
+    Raises: ShapeError for an axis that there is not, or that stands twice.
+    """
     axis = attrs["axis"]
     if axis is None:
         return tuple(range(spec.rank))
@@ -189,7 +192,7 @@ def reduction(
 
 
 def transpose(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
-    """Axes must be a permutation."""
+    """Axes must be a permutation. Raises: ShapeError."""
     spec, axes = specs[0], attrs["axes"]
     if sorted(axes) != list(range(spec.rank)):
         raise ShapeError(f"[transpose] axes {axes} are no permutation of those of x: {spec}")
@@ -197,7 +200,7 @@ def transpose(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
 
 
 def reshape(specs: Specs, attrs: Attrs) -> tuple[Spec, ...]:
-    """The number of elements must stay."""
+    """The number of elements must stay. Raises: ShapeError."""
     spec, shape = specs[0], attrs["shape"]
     if elements(spec.shape) != elements(shape):
         factor, power = elements(spec.shape)

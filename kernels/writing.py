@@ -1,7 +1,8 @@
-"""The array namespace of code that is being written: references executed on it leave their code.
+"""What array namespaces of generated code share: references executed on one leave their code.
 
-Its values have operators that write, `like` (a number as such a value), `cast`, `real` (whether
-they are no integers), and `writer.select` (one of two by a condition).
+There is one for LLVM (`llvm/namespace.py`) and one for CUDA C++ (`cuda/namespace.py`). Their values
+have operators that write, `like` (a number as such a value), `cast`, `real` (whether they are no
+integers), and `writer.select` (one of two by a condition).
 """
 
 from __future__ import annotations

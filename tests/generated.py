@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from lamina.kernels.chain import Chain, Operand, Statement
 from lamina.kernels.llvm import library
 from lamina.kernels.llvm.code import Chained
 from lamina.kernels.llvm.flat import wide_of
-from lamina.kernels.llvm.fused import Fused, Operand, Statement
 from lamina.kernels.memory import address, aligned
 from lamina.kernels.spec import Extent
 
@@ -24,34 +24,34 @@ def call(one: Any, record: Sequence[int]) -> None:
     function(slots.ctypes.data, None)
 
 
-def run(fused: Fused, rows: int, columns: int, inputs: Sequence[Any]) -> list[Any]:
+def run(chain: Chain, rows: int, columns: int, inputs: Sequence[Any]) -> list[Any]:
     """The outputs of a chain; each lies between lines that must stay as they are."""
-    chain = Chained(fused)
+    code = Chained(chain)
     given = [np.ascontiguousarray(x) for x in inputs]
     results = []
-    for at in fused.outputs:
-        made = fused.operands[at]
+    for at in chain.outputs:
+        made = chain.operands[at]
         count = {"full": rows * columns, "row": rows, "column": columns, "scalar": 1}[made.extent]
-        wide = fused.summed(at) and made.extent == "scalar"
+        wide = chain.summed(at) and made.extent == "scalar"
         dtype = made.dtype
         if wide:
-            dtype = wide_of(fused.operands[fused.makers[at].inputs[0]].dtype)
+            dtype = wide_of(chain.operands[chain.makers[at].inputs[0]].dtype)
         whole = aligned(count + 128, dtype)
         whole[...] = MARK
         results.append((whole, whole[64 : 64 + count]))
-    memory = aligned(max(1, chain.scratch(columns) // 8), "int64")
+    memory = aligned(max(1, code.scratch(columns) // 8), "int64")
     places = [address(x) for x in given] + [address(part) for _, part in results]
-    call(chain, [rows, columns, address(memory), *places])
+    call(code, [rows, columns, address(memory), *places])
     for whole, part in results:
         assert (whole[:64] == whole.dtype.type(MARK)).all()
         assert (whole[64 + part.size :] == whole.dtype.type(MARK)).all()
     return [part.copy() for _, part in results]
 
 
-class Chain:
+class Builder:
     """A chain that is put together by name.
 
-    >>> chain = Chain("float32")
+    >>> chain = Builder("float32")
     >>> x = chain.value("full")
     >>> y = chain.add("exp", x)
     """
@@ -76,12 +76,12 @@ class Chain:
         self.statements.append(Statement(op, inputs, made, tuple(sorted(attrs.items()))))
         return made
 
-    def fused(
+    def built(
         self, inputs: Sequence[int], outputs: Sequence[int], width: int = 0, lanes: int = 0
-    ) -> Fused:
+    ) -> Chain:
         """The chain."""
         most = 64 // np.dtype(self.dtype).itemsize
-        return Fused(
+        return Chain(
             tuple(self.operands), tuple(self.statements), tuple(inputs), tuple(outputs),
             width or most, lanes or most,
         )  # fmt: skip
@@ -89,15 +89,15 @@ class Chain:
 
 def mapped(op: str, x: Any, dtype: str, **attrs: Any) -> Any:
     """An operation on the elements of one array."""
-    chain = Chain(dtype)
+    chain = Builder(dtype)
     one = chain.value("full")
-    (found,) = run(chain.fused([one], [chain.add(op, one, **attrs)]), 1, x.size, [x])
+    (found,) = run(chain.built([one], [chain.add(op, one, **attrs)]), 1, x.size, [x])
     return found
 
 
 def norm(dtype: str, width: int = 0, lanes: int = 0) -> Any:
     """A layer norm with its sums down the rows and of everything."""
-    chain = Chain(dtype)
+    chain = Builder(dtype)
     x, scale, shift = chain.value("full"), chain.value("column"), chain.value("column")
     mean = chain.add("mean", x, extent="row", over="columns")
     off = chain.add("subtract", x, mean)
@@ -112,7 +112,7 @@ def norm(dtype: str, width: int = 0, lanes: int = 0) -> Any:
     down = chain.add("sum", share, extent="column", over="rows")
     total = chain.add("sum", y, extent="scalar", over="all")
     roots = chain.add("sum", root, extent="scalar", over="rows")
-    return chain.fused([x, scale, shift], [y, share, most, down, total, roots], width, lanes)
+    return chain.built([x, scale, shift], [y, share, most, down, total, roots], width, lanes)
 
 
 def normed(x: Any, scale: Any, shift: Any) -> list[Any]:

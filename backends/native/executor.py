@@ -224,7 +224,7 @@ class NativeBinding(Binding):
     def passes(self, control: Control, count: int) -> list[dict[str, float]] | None:
         """See `Binding.passes`: one native call, or two a pass with a smaller last batch."""
         rows, batch = self.block.rows, control.batch
-        full, rest = divmod(rows, batch)
+        full, rest = batching.cut(rows, batch)
         pieces = [(size, number) for size, number in ((batch, full), (rest, 1)) if size * number]
         if self.block.streamed or not self.program.sums:
             return None

@@ -1,7 +1,7 @@
 """Numbers that the host gives to each step, or that a program computes: where steps find them.
 
 Steps read the learning rate and the number of the step from their share's now-record, and the seed
-from the control block. An instruction whose numbers are other values gets records of its own.
+from the control record. An instruction whose numbers are other values gets records of its own.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ STEPS = {"step": 0, "counter": 1}
 class Now:
     """Where the steps of an instruction find its numbers.
 
-    places: of the now-record, for each share. control: of the control block. reads: the memory that
-    such records are made in, if they are.
+    places: of the now-record, for each share. control: of the control record. reads: the memory
+    that such records are made in, if they are.
     """
 
     def __init__(self, low: Lowering, one: Instruction) -> None:

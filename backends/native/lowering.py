@@ -2,7 +2,7 @@
 
 Every instruction becomes rows of tasks, one task (or none) for each share of the work. A task
 says what it reads and writes, so that `stretches` can find where the shares must wait for each
-other. An instruction that no rule knows is left to the walker.
+other. Where no rule takes an instruction, `instructions.py` has code generated for it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def bits(number: float) -> int:
 class Memory:
     """Where a program's values lie.
 
-    columns: of the batch columns' buffers. control: of the control block. now: the address of each
+    columns: of the batch columns' buffers. control: of the control record. now: the address of each
         share's now-record. scratch: gives that many bytes that nobody else uses. panels: gives a
         parameter a second place, which all programs of its state share. blas: of a routine for a
         dtype.

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from ...kernels.chain import Chain
 from ...kernels.llvm.code import Chained
 from ...kernels.llvm.combine import Combine
 from ...kernels.llvm.flat import wide_of
-from ...kernels.llvm.fused import Fused
 from ...kernels.llvm.quotients import with_reciprocals
 from ...kernels.spec import ITEMSIZE, Extent, length
-from ..chains import Chain, chain_of
+from ..chains import Draft, draft_of
 from ..program import Instruction, Region, ValueId
 from .lowering import Lowering, bits
 from .spans import ByteCount, Span, moved, span
@@ -29,7 +29,7 @@ FEW_BYTES = 8192  # of a block's rows, where memory is to be read all the time
 def possible(low: Lowering, region: Region) -> bool:
     """Whether code is generated for a region."""
     return (
-        _chain(low, _extents(low, region, []), low.instructions[region.start : region.stop])
+        _draft(low, _extents(low, region, []), low.instructions[region.start : region.stop])
         is not None
     )
 
@@ -40,12 +40,12 @@ def lower(low: Lowering, region: Region) -> list[Shares]:
     again = [at for at in region.again if low.joined.at(at) is not None]
     instructions = [low.instructions[at] for at in (*again, *own)]
     extents = _extents(low, region, again)
-    chain = _chain(low, extents, instructions)
-    assert chain is not None
+    draft = _draft(low, extents, instructions)
+    assert draft is not None
     rows, columns = low.count(region.rows), region.columns
     made = {id for one in instructions for id in one.outputs}
     reads = dict.fromkeys(i for one in instructions for i in one.inputs if i not in made)
-    inputs = [i for i in reads if i is not None and chain.operands[chain.at[i]].known is None]
+    inputs = [i for i in reads if i is not None and draft.operands[draft.at[i]].known is None]
     wanted = [o for o in region.outputs if low.joined.written(region, o)]
     there = {*inputs, *wanted}
     outputs = [o for o in wanted if not _in_place(low, instructions, o, there)]
@@ -55,20 +55,20 @@ def lower(low: Lowering, region: Region) -> list[Shares]:
     width = lanes
     while width > 2 and width // 2 >= columns > 1:
         width //= 2
-    fused = with_reciprocals(Fused(
-        tuple(chain.operands), tuple(chain.statements), tuple(chain.at[i] for i in inputs),
-        tuple(chain.at[o] for o in outputs), width, lanes,
+    chain = with_reciprocals(Chain(
+        tuple(draft.operands), tuple(draft.statements), tuple(draft.at[i] for i in inputs),
+        tuple(draft.at[o] for o in outputs), width, lanes,
     ))  # fmt: skip
-    if _past(low, fused, columns, [o for o in outputs if extents[o] == "full"]):
+    if _past(low, chain, columns, [o for o in outputs if extents[o] == "full"]):
         block = FEW_BYTES // (columns * low.item)
-        fused = replace(fused, past=True, lanes=min(lanes, max(2, 1 << block.bit_length() - 1)))
-    return list(_tasks(low, region, fused, chain, inputs, outputs))
+        chain = replace(chain, past=True, lanes=min(lanes, max(2, 1 << block.bit_length() - 1)))
+    return list(_tasks(low, region, chain, draft, inputs, outputs))
 
 
-def _chain(
+def _draft(
     low: Lowering, extents: dict[ValueId, Extent], instructions: Sequence[Instruction]
-) -> Chain | None:
-    return chain_of(low.program, low.specs, low.rows, extents, instructions)
+) -> Draft | None:
+    return draft_of(low.program, low.specs, low.rows, extents, instructions)
 
 
 def _extents(low: Lowering, region: Region, again: Sequence[int]) -> dict[ValueId, Extent]:
@@ -82,13 +82,13 @@ def _extents(low: Lowering, region: Region, again: Sequence[int]) -> dict[ValueI
     return {**found, **region.extents}
 
 
-def _past(low: Lowering, fused: Fused, columns: int, full: list[ValueId]) -> bool:
+def _past(low: Lowering, chain: Chain, columns: int, full: list[ValueId]) -> bool:
     """Whether results are too large for the caches, and lie as stores past them need it."""
-    vector = fused.width * low.item
+    vector = chain.width * low.item
     whole = [ITEMSIZE[low.specs[o].dtype] * length(low.specs[o]) for o in full]
     return (
         max(whole, default=0) >= LARGE
-        and columns % fused.width == 0
+        and columns % chain.width == 0
         and all(low.specs[o].dtype == low.program.dtype and low.at(o) % vector == 0 for o in full)
     )
 
@@ -113,16 +113,16 @@ def _part(low: Lowering, id: ValueId, extent: Extent, rows: tuple[int, int], col
 
 
 def _tasks(
-    low: Lowering, region: Region, fused: Fused, chain: Chain, inputs: list[ValueId],
+    low: Lowering, region: Region, chain: Chain, draft: Draft, inputs: list[ValueId],
     outputs: list[ValueId],
 ) -> Iterator[Shares]:  # fmt: skip
     rows, columns = low.count(region.rows), region.columns
-    by_element = rows == 1 and fused.flat
+    by_element = rows == 1 and chain.flat
     count = columns if by_element else rows
-    cuts = low.cuts(count, rows * columns * chain.work / 4, fused.width if by_element else 1)
+    cuts = low.cuts(count, rows * columns * draft.work / 4, chain.width if by_element else 1)
     shares = [share for share, (start, stop) in enumerate(cuts) if stop > start]
-    partial = {o: _partial(low, fused, chain.at[o], columns, len(shares)) for o in outputs}
-    code, row = Chained(fused), list[Task | None]([None] * low.shares)
+    partial = {o: _partial(low, chain, draft.at[o], columns, len(shares)) for o in outputs}
+    code, row = Chained(chain), list[Task | None]([None] * low.shares)
     for number, share in enumerate(shares):
         start, stop = cuts[share]
         part = (0, 1) if by_element else (start, stop)
@@ -130,7 +130,7 @@ def _tasks(
 
         def place(id: ValueId, part: tuple[int, int] = part, start: int = start,
                   stop: int = stop) -> Span:  # fmt: skip
-            extent = fused.operands[chain.at[id]].extent
+            extent = chain.operands[draft.at[id]].extent
             if by_element and extent == "full":
                 return _part(low, id, "row", (start, stop), 1)
             return _part(low, id, extent, part, columns)
@@ -156,25 +156,25 @@ def _tasks(
     for o in outputs:
         own = partial[o]
         if own is not None:
-            yield _combined(low, fused, chain.at[o], own, len(shares), o, region)
+            yield _combined(low, chain, draft.at[o], own, len(shares), o, region)
 
 
-def _partial(low: Lowering, fused: Fused, operand: int, columns: int, shares: int) -> Span | None:
+def _partial(low: Lowering, chain: Chain, operand: int, columns: int, shares: int) -> Span | None:
     """Memory for the shares' parts of an output: the first one's, or None where it is whole."""
-    if not fused.summed(operand):
+    if not chain.summed(operand):
         return None
-    made = fused.operands[operand]
+    made = chain.operands[operand]
     size = ByteCount(-(-(columns * 8 if made.extent == "column" else 8) // 64) * 64)
     return span(low.memory.scratch(ByteCount(size * shares)), size)
 
 
 def _combined(
-    low: Lowering, fused: Fused, operand: int, own: Span, shares: int, output: ValueId,
+    low: Lowering, chain: Chain, operand: int, own: Span, shares: int, output: ValueId,
     region: Region,
 ) -> Shares:  # fmt: skip
     """Brings the shares' parts of an output together."""
-    made, maker = fused.operands[operand], fused.makers[operand]
-    source = fused.operands[maker.inputs[0]]
+    made, maker = chain.operands[operand], chain.makers[operand]
+    source = chain.operands[maker.inputs[0]]
     rows, columns = low.count(region.rows), region.columns
     divisor = 1.0
     if maker.op == "mean":

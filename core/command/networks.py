@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from ...backends import batching
 from ...kernels.errors import BadInput
 from .. import losses
 from ..data.datasets import Dataset
@@ -32,7 +33,7 @@ def plain(settings: Settings, data: Dataset) -> Settings:
     batch = settings.batch_size or 32
     epochs = settings.epochs
     if epochs is None:
-        steps = max(-(-len(data.x_train) // batch), 1)
+        steps = max(batching.count(len(data.x_train), batch), 1)
         epochs = max(-(-NARROW_STEPS // steps) if narrow else 0, 60)
     rate, dropout = settings.learning_rate, settings.dropout
     return replace(

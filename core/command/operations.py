@@ -18,7 +18,6 @@ from ...kernels.errors import BackendUnavailable
 from ...kernels.op import Kernel, Op
 from ...kernels.spec import Spec, spec_of
 from ..graph.derivatives import RULES
-from ..graph.gradients import PIECEWISE_CONSTANT
 
 ROOT = Path(__file__).parents[2]
 SAMPLE_ROWS = 8  # of the sample that the cost is told for
@@ -80,7 +79,7 @@ def _written(name: str, kernels: Mapping[str, Kernel] | None) -> str | None:
 
 def _derivative(name: str) -> str | None:
     """Where an operation's gradient rule is written; None where it has no derivative."""
-    if name in PIECEWISE_CONSTANT:
+    if name in ops.PIECEWISE_CONSTANT:
         return CONSTANT
     return place(RULES[name]) if name in RULES else None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backends import guard
+from ...backends import batching, guard
 from ...backends.conformance import Plain, deviation
 from ...backends.contract import Backend, Binding, Executable
 from ...backends.program import Program
@@ -65,7 +65,7 @@ class Comparison:
         self.plain_block.reorder(order)
 
     def run(self, control: Control | None = None) -> Iterator[str]:
-        """Runs both: one pass, or what a control block asks for; yields what differs."""
+        """Runs both: one pass, or what `control` asks for; yields what differs."""
         control = control or self.whole_pass()
         wanted = replace(control, sums=dict(control.sums))
         assert self.binding is not None
@@ -74,12 +74,12 @@ class Comparison:
         yield from self.differences(control, wanted)
 
     def whole_pass(self) -> Control:
-        """A control block for one pass, with another learning rate at each step."""
-        steps = -(-self.block.rows // BATCH)
+        """A `Control` for one pass, with another learning rate at each step."""
+        steps = batching.count(self.block.rows, BATCH)
         return Control(batch=BATCH, steps=steps, learning_rates=rates(steps))
 
     def differences(self, control: Control, wanted: Control) -> Iterator[str]:
-        """What a control block, the state and the outputs say differently."""
+        """What `control`, the state and the outputs say differently."""
         told = ("nonfinite_step", "nonfinite_instruction", "nonfinite_layer")
         asked = ("stop", *told) if wanted.stop else ("stop", "cursor")
         for name in asked:

@@ -1,4 +1,4 @@
-"""The derivative of every operation, as a graph: one rule each.
+"""Derivatives of operations, as graphs: one rule each for all that have one.
 
 A rule takes the node, the gradients of its outputs (None where none arrives) and which inputs need
 one, and returns a gradient or None per input. At the edges it is what torch gives, except where

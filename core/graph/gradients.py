@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...kernels.errors import NotDifferentiable
+from ...kernels.ops import PIECEWISE_CONSTANT
 from ...kernels.spec import FLOATS
 from . import loss_derivatives  # noqa: F401  # its rules register
 from .derivatives import RULES, Gradient
 from .graph import SELECT, Node, constant, make, order
-
-PIECEWISE_CONSTANT = (  # their gradient is zero wherever there is one, so none is passed on
-    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal",
-    "sign", "argmax", "one_hot", "dropout_mask",
-)  # fmt: skip
 
 
 def differentiate(result: Node, wrt: Sequence[Node]) -> list[Gradient]:

@@ -253,9 +253,6 @@ def _operand(value: Any, dtype: str | None) -> Node | None:
     return constant(array)
 
 
-COUNTERS = ("labels", "indices")  # inputs that are numbers of classes or rows
-
-
 def _whole(value: Any) -> bool:
     return np.asarray(value).dtype.kind in "iu"
 
@@ -268,11 +265,12 @@ def make(op: str, *inputs: Any, **attrs: Any) -> Node:
     row = ops.get(op)
     kinds = [n.dtype for n in inputs if isinstance(n, Node) and n.dtype != "bool"]
     dtype = kinds[0] if kinds else None
+    counting = row.indices.input if row.indices else None
     nodes = tuple(
         constant(attributes.whole_array(f"[{op}] {name}", value, "int32"))
-        if name in COUNTERS and not isinstance(value, Node) and _whole(value)
+        if at == counting and not isinstance(value, Node) and _whole(value)
         else _operand(value, dtype)
-        for name, value in zip(row.inputs, inputs, strict=False)
+        for at, (name, value) in enumerate(zip(row.inputs, inputs, strict=False))
     )
     nodes += tuple(_operand(value, dtype) for value in inputs[len(row.inputs) :])
     full = attributes.normal(op, row.complete(attrs))

@@ -14,7 +14,6 @@ from ...backends import bounds
 from ...backends.program import (
     ARENA,
     Instruction,
-    Kind,
     Layout,
     MemoryPlan,
     Place,
@@ -22,6 +21,7 @@ from ...backends.program import (
     Region,
     Value,
     ValueId,
+    ValueKind,
 )
 from ...kernels import ops
 from ...kernels.spec import ROWS, Rows, Spec, concrete, size
@@ -43,7 +43,7 @@ class _Builder:
         self.ids: dict[tuple[Node, int], ValueId] = {}
         self.shared: dict[tuple[str, str], ValueId] = {}
 
-    def new(self, name: str, spec: Spec, kind: Kind, source: str = "") -> ValueId:
+    def new(self, name: str, spec: Spec, kind: ValueKind, source: str = "") -> ValueId:
         number = ValueId(len(self.values))
         self.values.append(Value(number, name or f"v{number}", spec, kind, source))
         return number
@@ -60,7 +60,7 @@ class _Builder:
             else:
                 key = (node.op, node.source)
                 if key not in self.shared:
-                    kind: Kind = node.op  # type: ignore[assignment]
+                    kind: ValueKind = node.op  # type: ignore[assignment]
                     self.shared[key] = self.new(node.name, node.spec, kind, node.source)
                 number = self.shared[key]
             self.ids[node, 0] = number
@@ -86,7 +86,7 @@ class _Builder:
 
     def flat(self, name: str, again: bool = False) -> ValueId:
         """The current value of a segment or control number; `again` makes the next one."""
-        kind: Kind = "control" if name in CONTROLS else "flat"
+        kind: ValueKind = "control" if name in CONTROLS else "flat"
         key = (kind, name)
         if again or key not in self.shared:
             spec = (

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backends import threads
+from ...backends import batching, threads
 from ...backends.contract import Backend
 from ...kernels.compilation import clock
 from ...kernels.errors import DivergenceError
@@ -145,7 +145,7 @@ def network(job: Job, number: int, rows: int, epochs: int, slower: float = 1.0) 
     layers = recipe.layers(job.columns, job.outputs, last)
     if job.front is not None:
         layers[:0] = scaling_of(job.front)
-    steps = epochs * -(-rows // batch_of(rows, recipe.batch_size))
+    steps = epochs * batching.count(rows, batch_of(rows, recipe.batch_size))
     seed = int(np.random.default_rng([job.seed, SEED_STREAM, number]).integers(2**31))
     rule = replace(recipe, learning_rate=recipe.learning_rate * slower).optimizer(steps)
     cost = recipe.cost(job.task)

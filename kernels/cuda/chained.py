@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 
-from ..llvm.fused import Fused, Statement
+from ..chain import Chain, Statement
 from .expressions import TYPES, Expression, Writer
 from .namespace import apply
 from .sources import Source
@@ -23,7 +23,7 @@ JOINS = {"sum": "Add", "mean": "Add", "pick": "Add", "max": "Largest"}
 
 
 @cache
-def source(fused: Fused, dtype: str) -> Source:
+def source(chain: Chain, dtype: str) -> Source:
     """The source of a chain's kernel, whose name is the chain's.
 
     The kernel takes the addresses of inputs, then of outputs, then the numbers of rows and of
@@ -31,27 +31,27 @@ def source(fused: Fused, dtype: str) -> Source:
     columns) of its dtype, or (blocks,) float64. Where there are such, the kernel NAME_join takes
     the addresses of parts, then of sums, the numbers of teams, blocks, rows and columns.
     """
-    lines = [*_Kernel(fused).text(), *_join(fused)]
-    return Source(fused.name, dtype, "\n".join(lines) + "\n")
+    lines = [*_Kernel(chain).text(), *_join(chain)]
+    return Source(chain.name, dtype, "\n".join(lines) + "\n")
 
 
-def _join(fused: Fused) -> Iterator[str]:
+def _join(chain: Chain) -> Iterator[str]:
     """The kernel that adds up parts, each in the order of teams or blocks."""
-    summed = [at for at in fused.outputs if parts(fused, at)]
+    summed = [at for at in chain.outputs if parts(chain, at)]
     if not summed:
         return
-    kinds = {at: TYPES[fused.operands[at].dtype] for at in summed}
-    of_parts = {at: "double" if parts(fused, at) == "blocks" else kinds[at] for at in summed}
+    kinds = {at: TYPES[chain.operands[at].dtype] for at in summed}
+    of_parts = {at: "double" if parts(chain, at) == "blocks" else kinds[at] for at in summed}
     taken = [f"const {of_parts[at]}* part{at}" for at in summed]
     taken += [f"{kinds[at]}* out{at}" for at in summed]
     numbers = "int teams_of, int blocks, long long rows, int columns"
     yield 'extern "C" __global__ void __launch_bounds__(256)'
-    yield f"{fused.name}_join({', '.join(taken)}, {numbers}) {{"
+    yield f"{chain.name}_join({', '.join(taken)}, {numbers}) {{"
     for at in summed:
-        maker, kind = fused.makers[at], kinds[at]
+        maker, kind = chain.makers[at], kinds[at]
         count = "((double)rows * columns)" if maker.over == "all" else "(double)rows"
         mean = f" / {count}" if maker.op == "mean" else ""
-        if parts(fused, at) == "blocks":
+        if parts(chain, at) == "blocks":
             yield "  if (blockIdx.x == 0) {"
             yield "    double sum = 0;"
             yield "    for (int i = thread(); i < blocks; i += threads())"
@@ -70,23 +70,23 @@ def _join(fused: Fused) -> Iterator[str]:
     yield "}"
 
 
-def possible(fused: Fused) -> bool:
+def possible(chain: Chain) -> bool:
     """Whether a chain has a kernel: what is one number a column is read, or summed up."""
-    for at in fused.outputs:
-        if fused.operands[at].extent in ("column", "scalar") and not fused.summed(at):
+    for at in chain.outputs:
+        if chain.operands[at].extent in ("column", "scalar") and not chain.summed(at):
             return False
     return all(
-        fused.operands[s.inputs[0]].extent == "full"
-        for s in fused.statements
+        chain.operands[s.inputs[0]].extent == "full"
+        for s in chain.statements
         if s.over == "columns"
     )
 
 
-def parts(fused: Fused, output: int) -> str:
+def parts(chain: Chain, output: int) -> str:
     """How an output is written: "teams" or "blocks", which are parts of it, or ""."""
-    if not fused.summed(output):
+    if not chain.summed(output):
         return ""
-    return "teams" if fused.operands[output].extent == "column" else "blocks"
+    return "teams" if chain.operands[output].extent == "column" else "blocks"
 
 
 class _Kernel:
@@ -95,21 +95,21 @@ class _Kernel:
     values: what is known in the scope that is being written, by operand.
     """
 
-    def __init__(self, fused: Fused) -> None:
-        self.fused = fused
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
         self.writer = Writer()
         self.values: dict[int, Expression] = {}
         self.done: set[int] = set()  # outputs and sums that were written
 
     def text(self) -> Iterator[str]:
         """The kernel's lines."""
-        fused = self.fused
+        chain = self.chain
         yield 'extern "C" __global__ void __launch_bounds__(256)'
-        yield f"{fused.name}({', '.join(self._parameters())}) {{"
+        yield f"{chain.name}({', '.join(self._parameters())}) {{"
         self._scalars()
         for one in self._sums("all"):
             self.writer.put(f"double sum{one.output} = 0;")
-        if fused.flat:
+        if chain.flat:
             self.writer.put("for (long long at = first(); at < rows * columns; at += stride()) {")
             self._elements("at", 0)
             self.writer.put("}")
@@ -125,44 +125,44 @@ class _Kernel:
         yield "}"
 
     def _parameters(self) -> Iterator[str]:
-        fused = self.fused
-        for at in fused.inputs:
-            yield f"const {TYPES[fused.operands[at].dtype]}* in{at}"
-        for at in fused.outputs:
-            kind = "double" if parts(fused, at) == "blocks" else TYPES[fused.operands[at].dtype]
+        chain = self.chain
+        for at in chain.inputs:
+            yield f"const {TYPES[chain.operands[at].dtype]}* in{at}"
+        for at in chain.outputs:
+            kind = "double" if parts(chain, at) == "blocks" else TYPES[chain.operands[at].dtype]
             yield f"{kind}* out{at}"
         yield "long long rows"
         yield "int columns"
 
     def _sums(self, kind: str) -> list[Statement]:
         """Sums to one number ("all"), or to one a column ("rows"), that are asked for."""
-        fused = self.fused
+        chain = self.chain
         wanted = {"all": "blocks", "rows": "teams"}[kind]
         return [
-            s for s in fused.statements
-            if s.output in fused.outputs and parts(fused, s.output) == wanted
+            s for s in chain.statements
+            if s.output in chain.outputs and parts(chain, s.output) == wanted
         ]  # fmt: skip
 
     # Values
 
     def _extent(self, at: int) -> str:
-        return self.fused.operands[at].extent
+        return self.chain.operands[at].extent
 
     def _input(self, at: int, place: str) -> None:
-        dtype = self.fused.operands[at].dtype
+        dtype = self.chain.operands[at].dtype
         self.values[at] = self.writer.new(dtype, f"in{at}[{place}]")
 
     def _value(self, at: int) -> Expression:
         """An operand in the scope that is being written."""
-        operand = self.fused.operands[at]
+        operand = self.chain.operands[at]
         if operand.known is not None:
             return self.writer.constant(operand.known, operand.dtype)
         if at not in self.values:
-            if at in self.fused.inputs:
+            if at in self.chain.inputs:
                 assert operand.extent in ("full", "column")
                 self._input(at, "at" if operand.extent == "full" else "c")
             else:
-                self.values[at] = self._made(self.fused.makers[at])
+                self.values[at] = self._made(self.chain.makers[at])
         return self.values[at]
 
     def _made(self, one: Statement) -> Expression:
@@ -176,12 +176,12 @@ class _Kernel:
         return apply(one.op, inputs, attrs)
 
     def _scalars(self) -> None:
-        fused = self.fused
-        for at in fused.inputs:
+        chain = self.chain
+        for at in chain.inputs:
             if self._extent(at) == "scalar":
                 self._input(at, "0")
-        for one in fused.statements:
-            if self._extent(one.output) == "scalar" and not fused.summed(one.output):
+        for one in chain.statements:
+            if self._extent(one.output) == "scalar" and not chain.summed(one.output):
                 self.values[one.output] = self._made(one)
 
     # Rows
@@ -195,11 +195,11 @@ class _Kernel:
             )
 
     def _row(self) -> None:
-        fused, before = self.fused, dict(self.values)
-        for at in fused.inputs:
+        chain, before = self.chain, dict(self.values)
+        for at in chain.inputs:
             if self._extent(at) == "row":
                 self._input(at, "row")
-        last = max(fused.phases.values())
+        last = max(chain.phases.values())
         for phase in range(last + 1):
             self._row_values(phase)
             self._walk(phase)
@@ -207,19 +207,19 @@ class _Kernel:
 
     def _row_values(self, phase: int) -> None:
         """What is one number a row, as far as it is known before a walk."""
-        fused = self.fused
-        for one in fused.statements:
-            known = self._extent(one.output) == "row" and fused.phases[one.output] <= phase
+        chain = self.chain
+        for one in chain.statements:
+            known = self._extent(one.output) == "row" and chain.phases[one.output] <= phase
             if known and one.output not in self.values:
                 self.values[one.output] = self._made(one)
-        for at in fused.outputs:
-            ready = self._extent(at) == "row" and fused.phases[at] <= phase
+        for at in chain.outputs:
+            ready = self._extent(at) == "row" and chain.phases[at] <= phase
             if ready and at not in self.done:
                 self.done.add(at)
                 self.writer.put(f"if (threadIdx.x == 0) out{at}[row] = {self._value(at).text};")
         for one in self._sums("all"):
             (source,) = one.inputs
-            ready = self._extent(source) == "row" and fused.phases[source] <= phase
+            ready = self._extent(source) == "row" and chain.phases[source] <= phase
             if ready and one.output not in self.done:
                 self.done.add(one.output)
                 self.writer.put(
@@ -228,13 +228,13 @@ class _Kernel:
 
     def _walk(self, phase: int) -> None:
         """Along the columns of a row, with what is first known there."""
-        fused = self.fused
+        chain = self.chain
         along = [
-            s for s in fused.statements
-            if s.over == "columns" and fused.phases[s.output] == phase + 1
+            s for s in chain.statements
+            if s.over == "columns" and chain.phases[s.output] == phase + 1
         ]  # fmt: skip
         for one in along:
-            kind = TYPES[fused.operands[one.output].dtype]
+            kind = TYPES[chain.operands[one.output].dtype]
             start = f"-infinite<{kind}>()" if one.op == "max" else "0"
             self.writer.put(f"{kind} all{one.output} = {start};")
         begun = len(self.writer.lines)
@@ -249,31 +249,31 @@ class _Kernel:
             del self.writer.lines[written - 1]
         self.writer.put("}")
         for one in along:
-            kind = TYPES[fused.operands[one.output].dtype]
+            kind = TYPES[chain.operands[one.output].dtype]
             nothing = f"-infinite<{kind}>()" if one.op == "max" else f"{kind}(0)"
             whole = f"over_team<{JOINS[one.op]}>(all{one.output}, {nothing})"
             mean = f" / ({kind})columns" if one.op == "mean" else ""
-            dtype = fused.operands[one.output].dtype
+            dtype = chain.operands[one.output].dtype
             self.values[one.output] = self.writer.new(dtype, whole + mean)
 
     def _elements(self, place: str, phase: int, along: list[Statement] | None = None) -> None:
         """What is done at one element: reductions go on, outputs are written, sums grow."""
-        fused, outside = self.fused, dict(self.values)
+        chain, outside = self.chain, dict(self.values)
         for one in along or []:
             self._accumulated(one)
-        for at in fused.outputs:
-            full = self._extent(at) == "full" and not parts(fused, at)
-            if full and fused.phases[at] <= phase and at not in self.done:
+        for at in chain.outputs:
+            full = self._extent(at) == "full" and not parts(chain, at)
+            if full and chain.phases[at] <= phase and at not in self.done:
                 self.done.add(at)
                 value = self._value(at).text
                 self.writer.put(f"out{at}[{place}] = {value};")
         for one in [*self._sums("all"), *self._sums("rows")]:
             (source,) = one.inputs
-            full = fused.flat or self._extent(source) == "full"
-            if full and fused.phases[source] <= phase and one.output not in self.done:
+            full = chain.flat or self._extent(source) == "full"
+            if full and chain.phases[source] <= phase and one.output not in self.done:
                 self.done.add(one.output)
                 value = self._value(source).text
-                by_team = parts(fused, one.output) == "teams"
+                by_team = parts(chain, one.output) == "teams"
                 target = f"out{one.output}[(long long)team() * columns + c]"
                 self.writer.put(f"{target if by_team else f'sum{one.output}'} += {value};")
         self.values = outside

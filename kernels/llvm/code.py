@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
+from ..chain import Chain, Statement
 from .flat import SCRATCH, Flat
-from .fused import Fused, Statement
 from .lanes import I64, Lanes
 from .layout import Layout
 from .loops import STORED
@@ -36,26 +36,26 @@ from .namespace import Namespace
 class Chained:
     """A chain as code."""
 
-    fused: Fused
+    chain: Chain
 
     @property
     def name(self) -> str:
         """That of the chain."""
-        return self.fused.name
+        return self.chain.name
 
     def write(self, module: Any) -> None:
         """Adds the function to a module, under its name."""
-        _function(module, self.fused).write()
+        _function(module, self.chain).write()
 
     def scratch(self, columns: int) -> int:
         """Bytes of memory that a call needs for itself."""
-        layout = Layout(self.fused)
-        padded = -(-columns // self.fused.width) * self.fused.width
-        return 8 * padded * (len(layout.sums) + len(layout.kept) * self.fused.lanes)
+        layout = Layout(self.chain)
+        padded = -(-columns // self.chain.width) * self.chain.width
+        return 8 * padded * (len(layout.sums) + len(layout.kept) * self.chain.lanes)
 
 
-def _function(module: Any, fused: Fused) -> Flat:
-    return (Flat if fused.flat else Blocks)(module, fused)
+def _function(module: Any, chain: Chain) -> Flat:
+    return (Flat if chain.flat else Blocks)(module, chain)
 
 
 TOGETHER = 64  # rows whose sums down the rows are added to the results together
@@ -66,7 +66,7 @@ class Blocks(Flat):
 
     def body(self) -> None:
         """Goes over blocks of rows, several times along the columns of each."""
-        b, lanes = self.builder, self.fused.lanes
+        b, lanes = self.builder, self.chain.lanes
         self._divide_scratch()
         self._clear_sums()
         with self.loop(I64(0), self.rows, lanes) as start:
@@ -86,7 +86,7 @@ class Blocks(Flat):
 
     def _divide_scratch(self) -> None:
         """Which part of the call's own memory is for what."""
-        b, width = self.builder, self.fused.width
+        b, width = self.builder, self.chain.width
         more = b.add(self.columns, I64(width - 1))
         self.padded = b.sub(more, b.srem(more, I64(width)))
         self.own: dict[tuple[str, int], Any] = {}
@@ -96,12 +96,12 @@ class Blocks(Flat):
             at = b.add(at, line)
         for operand in self.layout.kept:
             self.own["kept", operand] = at
-            at = b.add(at, b.mul(line, I64(self.fused.lanes)))
+            at = b.add(at, b.mul(line, I64(self.chain.lanes)))
 
     def _clear_sums(self) -> None:
         """Sets sums down the rows to zero: the results, and those of some rows."""
         for operand in self.layout.sums:
-            dtype, width = self.fused.operands[operand].dtype, self.fused.width
+            dtype, width = self.chain.operands[operand].dtype, self.chain.width
             with self.loop(I64(0), self.columns, 1) as at:
                 self.store(self.writer.constant(0, dtype, 1), self.address["out", operand], at)
             with self.loop(I64(0), self.padded, width) as at:
@@ -109,10 +109,10 @@ class Blocks(Flat):
 
     def _add_sums(self) -> None:
         """Adds the sums of some rows to the results, and clears them."""
-        b, width = self.builder, self.fused.width
+        b, width = self.builder, self.chain.width
         whole = b.sub(self.columns, b.srem(self.columns, I64(width)))
         for operand in self.layout.sums:
-            dtype, own = self.fused.operands[operand].dtype, self.own["sum", operand]
+            dtype, own = self.chain.operands[operand].dtype, self.own["sum", operand]
             out = self.address["out", operand]
             for start, stop, count in ((I64(0), whole, width), (whole, self.columns, 1)):
                 with self.loop(start, stop, count) as at:
@@ -124,9 +124,9 @@ class Blocks(Flat):
         """What a walk reads once a row, as numbers in a line: operand -> the line."""
         needed: dict[int, Any] = {}
         self._readers(walk, needed)
-        lanes = self.fused.lanes
+        lanes = self.chain.lanes
         for at in needed:
-            operand = self.fused.operands[at]
+            operand = self.chain.operands[at]
             if ("in", at) in self.address:
                 needed[at] = None  # read where it lies
                 continue
@@ -145,11 +145,11 @@ class Blocks(Flat):
             if at in seen:
                 return
             seen.add(at)
-            operand = self.fused.operands[at]
+            operand = self.chain.operands[at]
             if operand.extent == "row":
                 found[at] = None
             elif operand.extent == "full" and not self._reloaded(at, walk):
-                for i in self.fused.makers[at].inputs:
+                for i in self.chain.makers[at].inputs:
                     visit(i)
 
         for at in self._wanted(walk):
@@ -162,33 +162,33 @@ class Blocks(Flat):
         """Whether a full operand is read from memory in a walk."""
         if ("in", at) in self.address:
             return True
-        earlier = self.layout.when(self.fused.makers[at]) < walk
+        earlier = self.layout.when(self.chain.makers[at]) < walk
         return earlier and (at in self.layout.stored or at in self.layout.kept)
 
     def _wanted(self, walk: int) -> list[int]:
         """Full operands that a walk writes."""
         return [
             at for at in (*sorted(self.layout.stored), *self.layout.kept)
-            if self.fused.operands[at].extent == "full"
-            and self.layout.when(self.fused.makers[at]) == walk
+            if self.chain.operands[at].extent == "full"
+            and self.layout.when(self.chain.makers[at]) == walk
         ]  # fmt: skip
 
     def _reductions(self, walk: int) -> list[Statement]:
         """What reduces full operands in a walk."""
         return [
-            s for s in self.fused.statements
-            if s.over and self.fused.operands[s.inputs[0]].extent == "full"
+            s for s in self.chain.statements
+            if s.over and self.chain.operands[s.inputs[0]].extent == "full"
             and self.layout.when(s) == walk
         ]  # fmt: skip
 
     def _walk(self, walk: int, row: Any, lines: dict[int, Any]) -> None:
         """Along the columns of one row."""
-        b, width = self.builder, self.fused.width
+        b, width = self.builder, self.chain.width
         self.row, self.walk = b.add(self.block_start, row), walk
         self.row_scalars = {
             at: self.load(
                 self.address["in", at] if line is None else line,
-                self.row if line is None else row, self.fused.operands[at].dtype, 1,
+                self.row if line is None else row, self.chain.operands[at].dtype, 1,
             ).ir
             for at, line in lines.items()
         }  # fmt: skip
@@ -220,24 +220,24 @@ class Blocks(Flat):
             for other in more:
                 lanes = _combiner(one)(lanes, other)
             found = Lanes(self.writer, lanes.halves(_combiner(one)), lanes.dtype, 1)
-            found = found.cast(self.fused.operands[one.output].dtype)
+            found = found.cast(self.chain.operands[one.output].dtype)
             self.store(found, self._reduced_line(one), row)
 
     def _at_once(self, walk: int, reduced: list[Statement]) -> int:
         """How many vectors of a row are reduced at once: one sum after the other has to wait."""
         computed = sum(
-            self.layout.when(s) == walk and self.fused.operands[s.output].extent == "full"
-            for s in self.fused.statements
+            self.layout.when(s) == walk and self.chain.operands[s.output].extent == "full"
+            for s in self.chain.statements
         )
         return 1 if not reduced or computed > 8 else 2 if computed > 3 else 4
 
     def _reduced_line(self, one: Statement) -> Any:
-        stored = STORED[self.fused.operands[one.output].dtype]
-        place = self.variable(("reduced", one.output), ir.ArrayType(stored, self.fused.lanes))
+        stored = STORED[self.chain.operands[one.output].dtype]
+        place = self.variable(("reduced", one.output), ir.ArrayType(stored, self.chain.lanes))
         return self.builder.ptrtoint(place, I64)
 
     def _sum_dtype(self, one: Statement) -> str:
-        return self.fused.operands[one.inputs[0]].dtype
+        return self.chain.operands[one.inputs[0]].dtype
 
     def _accumulator(self, one: Statement) -> tuple[Any, Lanes]:
         """The kind and the first value of what a reduction along the columns adds up in."""
@@ -245,7 +245,7 @@ class Blocks(Flat):
         first: Any = 0
         if one.op == "max":
             first = -math.inf if dtype.startswith("float") else np.iinfo(dtype).min
-        made = self.writer.constant(first, dtype, self.fused.width)
+        made = self.writer.constant(first, dtype, self.chain.width)
         return made.ir.type, made
 
     def _columns(self, at: Any, mask: Any, number: int = 0) -> None:
@@ -282,12 +282,12 @@ class Blocks(Flat):
     def _label(self, labels: int) -> Lanes:
         """Which column is that of the row's label."""
         label = self.full_value(labels)
-        here = self.writer.spread(self.column, "int64", self.fused.width).cast(label.dtype)
-        return self.writer.count(label.dtype, self.fused.width) + here == label
+        here = self.writer.spread(self.column, "int64", self.chain.width).cast(label.dtype)
+        return self.writer.count(label.dtype, self.chain.width) + here == label
 
     def full_value(self, at: int) -> Lanes:
         """An operand at the columns where the walk stands."""
-        operand, width = self.fused.operands[at], self.fused.width
+        operand, width = self.chain.operands[at], self.chain.width
         if operand.extent == "scalar":
             return self.scalar(at, width)
         if at not in self.values:
@@ -295,7 +295,7 @@ class Blocks(Flat):
         return self.values[at]
 
     def _full_value(self, at: int, dtype: str, width: int) -> Lanes:
-        b, extent = self.builder, self.fused.operands[at].extent
+        b, extent = self.builder, self.chain.operands[at].extent
         if extent == "row":
             return self.writer.spread(self.row_scalars[at], dtype, width)
         if extent == "column":
@@ -308,14 +308,14 @@ class Blocks(Flat):
                 return self.load(self.address["out", at], where, dtype, width, self.mask)
             kept = b.add(self.kept_start, self.column)
             return self.load(self.own["kept", at], kept, dtype, width)
-        one = self.fused.makers[at]
+        one = self.chain.makers[at]
         if one.op == "one_hot":
             return self._label(one.inputs[0]).cast(dict(one.attrs)["dtype"])
         return self.compute(one, [self.full_value(i) for i in one.inputs])
 
     def row_value(self, at: int) -> Lanes:
         """An operand that is one number a row, for the rows of the block."""
-        operand, lanes = self.fused.operands[at], self.fused.lanes
+        operand, lanes = self.chain.operands[at], self.chain.lanes
         if operand.extent == "scalar":
             return self.scalar(at, lanes)
         if at not in self.row_values:
@@ -324,13 +324,13 @@ class Blocks(Flat):
                     self.address["in", at], self.block_start, operand.dtype, lanes, self.row_mask
                 )
             else:
-                found = self._made_row(self.fused.makers[at])
+                found = self._made_row(self.chain.makers[at])
             self.row_values[at] = found
         return self.row_values[at]
 
     def _made_row(self, one: Statement) -> Lanes:
-        operand, lanes = self.fused.operands[one.output], self.fused.lanes
-        if one.over != "columns" or self.fused.operands[one.inputs[0]].extent != "full":
+        operand, lanes = self.chain.operands[one.output], self.chain.lanes
+        if one.over != "columns" or self.chain.operands[one.inputs[0]].extent != "full":
             return self.compute(one, [self.row_value(i) for i in one.inputs])
         found = self.load(self._reduced_line(one), I64(0), operand.dtype, lanes)
         if one.op == "mean":
@@ -341,12 +341,12 @@ class Blocks(Flat):
     def _close_block(self) -> None:
         """What there is once a row, and what it adds to sums of everything."""
         for operand in sorted(self.layout.stored):
-            if self.fused.operands[operand].extent == "row":
+            if self.chain.operands[operand].extent == "row":
                 value = self.row_value(operand)
                 self.store(value, self.address["out", operand], self.block_start, self.row_mask)
-        for one in self.fused.statements:
+        for one in self.chain.statements:
             if one.over in ("rows", "all") and (
-                self.fused.operands[one.inputs[0]].extent in ("row", "scalar")
+                self.chain.operands[one.inputs[0]].extent in ("row", "scalar")
             ):
                 self._total(one, self.row_value(one.inputs[0]), self.row_mask)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from .fused import Fused, Statement
+from ..chain import Chain, Statement
 from .lanes import I64, Lanes, kind_of
 from .layout import Layout
 from .loops import Function
@@ -23,45 +23,45 @@ def wide_of(dtype: str) -> str:
 class Flat(Function):
     """The function of a chain, whose elements are one long row."""
 
-    def __init__(self, module: Any, fused: Fused) -> None:
-        super().__init__(module, fused.name)
-        self.fused, self.layout = fused, Layout(fused)
+    def __init__(self, module: Any, chain: Chain) -> None:
+        super().__init__(module, chain.name)
+        self.chain, self.layout = chain, Layout(chain)
         self.values: dict[int, Lanes] = {}  # of the walk, or of the block, that is being written
         self.column: Any = None  # where the walk stands
         self.mask: Any = None
 
     def write(self) -> None:
         """The function's code."""
-        fused = self.fused
+        chain = self.chain
         self.rows, self.columns = self.slot(ROWS), self.slot(COLUMNS)
-        places = [*fused.inputs, *fused.outputs]
+        places = [*chain.inputs, *chain.outputs]
         self.address = {
-            ("in" if at < len(fused.inputs) else "out", operand): self.slot(PLACES + at)
+            ("in" if at < len(chain.inputs) else "out", operand): self.slot(PLACES + at)
             for at, operand in enumerate(places)
         }
         self.scalars = self._scalars()
         self.body()
         self._finish()
-        if fused.past:
+        if chain.past:
             self.settle()
         self.end()
 
     def _scalars(self) -> dict[int, Any]:
         """Numbers that are the same everywhere, loaded or computed once."""
         found: dict[int, Any] = {}
-        for at, operand in enumerate(self.fused.operands):
+        for at, operand in enumerate(self.chain.operands):
             if operand.extent == "scalar" and ("in", at) in self.address:
                 found[at] = self.load(self.address["in", at], I64(0), operand.dtype, 1).ir
         return found
 
     def scalar(self, at: int, width: int) -> Lanes:
         """An operand that is one number, in every lane."""
-        operand = self.fused.operands[at]
+        operand = self.chain.operands[at]
         if operand.known is not None:
             return self.writer.constant(operand.known, operand.dtype, width)
         if at in self.scalars:
             return self.writer.spread(self.scalars[at], operand.dtype, width)
-        one = self.fused.makers[at]
+        one = self.chain.makers[at]
         return self.compute(one, [self.scalar(i, width) for i in one.inputs])
 
     def compute(self, one: Statement, inputs: list[Lanes]) -> Lanes:
@@ -72,7 +72,7 @@ class Flat(Function):
 
     def body(self) -> None:
         """Goes along everything."""
-        b, width = self.builder, self.fused.width
+        b, width = self.builder, self.chain.width
         count = b.mul(self.rows, self.columns)
         whole = b.sub(count, b.srem(count, I64(width)))
         with self.loop(I64(0), whole, width) as at:
@@ -86,13 +86,13 @@ class Flat(Function):
         self.column, self.mask, self.values = at, mask, {}
         for operand in sorted(self.layout.stored):
             self._put(operand, self.flat_value(operand), at)
-        for one in self.fused.statements:
+        for one in self.chain.statements:
             if one.over == "all":
                 self._total(one, self.flat_value(one.inputs[0]), mask)
 
     def flat_value(self, at: int) -> Lanes:
         """An operand at the elements where the walk stands."""
-        operand, width = self.fused.operands[at], self.fused.width
+        operand, width = self.chain.operands[at], self.chain.width
         if operand.extent == "scalar":
             return self.scalar(at, width)
         if at not in self.values:
@@ -101,13 +101,13 @@ class Flat(Function):
                     self.address["in", at], self.column, operand.dtype, width, self.mask
                 )
             else:
-                one = self.fused.makers[at]
+                one = self.chain.makers[at]
                 found = self.compute(one, [self.flat_value(i) for i in one.inputs])
             self.values[at] = found
         return self.values[at]
 
     def _put(self, operand: int, value: Lanes, at: Any) -> None:
-        past = self.fused.past and self.mask is None and value.width > 1
+        past = self.chain.past and self.mask is None and value.width > 1
         self.store(value, self.address["out", operand], at, self.mask, past)
 
     def _total(self, one: Statement, value: Lanes, mask: Any) -> None:
@@ -129,12 +129,12 @@ class Flat(Function):
     def _finish(self) -> None:
         """Writes what was summed up over all rows."""
         b = self.builder
-        for one in self.fused.statements:
+        for one in self.chain.statements:
             if ("out", one.output) not in self.address or one.over not in ("rows", "all"):
                 continue
-            if self.fused.operands[one.output].extent == "column":
+            if self.chain.operands[one.output].extent == "column":
                 continue  # it was added up where it lies
-            wide = wide_of(self.fused.operands[one.inputs[0]].dtype)
+            wide = wide_of(self.chain.operands[one.inputs[0]].dtype)
             found = self.writer.constant(0, wide, 1)
             for key, place in self.variables.items():
                 if isinstance(key, tuple) and key[:2] == ("total", one.output):

@@ -26,7 +26,7 @@ def polynomial(x: Lanes, single: list[float], double: list[float]) -> Lanes:
     coefficients = single if x.single else double
     total = x.like(coefficients[-1])
     for c in reversed(coefficients[:-1]):
-        total = total.fused(x, c)
+        total = total.fma(x, c)
     return total
 
 
@@ -56,12 +56,12 @@ def exp(x: Lanes) -> Lanes:
     high, low, inverse = _parts(x)
     magic = _magic(x)
     x = _between(x, -104.0, 89.0) if x.single else _between(x, -746.0, 710.0)
-    n = x.fused(inverse, magic) - magic
-    first = x.fused(0.5 * inverse, magic)
+    n = x.fma(inverse, magic) - magic
+    first = x.fma(0.5 * inverse, magic)
     second = (n - (first - magic)) + magic
-    r = (-n).fused(low, (-n).fused(high, x))
+    r = (-n).fma(low, (-n).fma(high, x))
     tail = polynomial(r, fast_math.EXP_SHORT, fast_math.EXP_SERIES)
-    value = r.fused(r.fused(tail, 1.0), 1.0)
+    value = r.fma(r.fma(tail, 1.0), 1.0)
     return value * _two_to(first) * _two_to(second)
 
 
@@ -72,11 +72,11 @@ def exp_below(x: Lanes) -> Lanes:
     magic = _magic(x, lift)
     least = -104.0 if x.single else -746.0
     x = x.writer.select(x < least, least, x)
-    shifted = x.fused(inverse, magic)
+    shifted = x.fma(inverse, magic)
     n = shifted - magic
-    r = (-n).fused(low, (-n).fused(high, x))
+    r = (-n).fma(low, (-n).fma(high, x))
     tail = polynomial(r, fast_math.EXP_SHORT, fast_math.EXP_SERIES)
-    value = r.fused(r.fused(tail, 1.0), 1.0)
+    value = r.fma(r.fma(tail, 1.0), 1.0)
     return value * _two_to(shifted) * 2.0**-lift
 
 
@@ -85,12 +85,12 @@ def expm1(x: Lanes) -> Lanes:
     high, low, inverse = _parts(x)
     magic = _magic(x, -1)
     y = _between(x, -20.0, 89.0) if x.single else _between(x, -40.0, 710.0)
-    shifted = y.fused(inverse, magic)
+    shifted = y.fma(inverse, magic)
     n = shifted - magic
-    r = (-n).fused(low, (-n).fused(high, y))
+    r = (-n).fma(low, (-n).fma(high, y))
     scale = _two_to(shifted)
     tail = polynomial(r, fast_math.EXP_LONG, fast_math.EXP_SERIES)
-    value = scale.fused((r * r).fused(tail, r), scale - 0.5) * 2.0
+    value = scale.fma((r * r).fma(tail, r), scale - 0.5) * 2.0
     small = 2.0 ** (-25 if x.single else -54)
     return x.writer.select(abs(x) < small, x, value)
 
@@ -111,7 +111,7 @@ def log(x: Lanes) -> Lanes:
     square = 0.5 * f * f
     z = s * s
     tail = z * polynomial(z, fast_math.LOG_SHORT, fast_math.LOG_SERIES)
-    value = e.fused(high, f - (square - s.fused(square + tail, e * low)))
+    value = e.fma(high, f - (square - s.fma(square + tail, e * low)))
     value = select(x < math.inf, value, x)  # NaN too
     value = select((x > 0.0) | (x != x), value, math.nan)
     return select(x == 0.0, x.like(-math.inf), value)
@@ -130,7 +130,7 @@ def log1p_unit(x: Lanes) -> Lanes:
     """log(1 + x) for x in [0, 1] and NaN."""
     if not x.single:
         return log1p(x)
-    return x.fused(polynomial(x.fused(2.0, -1.0), fast_math.LOG1P_RATIO, []), x)
+    return x.fma(polynomial(x.fma(2.0, -1.0), fast_math.LOG1P_RATIO, []), x)
 
 
 def tanh(x: Lanes) -> Lanes:
@@ -139,12 +139,12 @@ def tanh(x: Lanes) -> Lanes:
     magic, most = _magic(x), 10.0 if x.single else 20.0
     y = abs(x)
     y = x.writer.select(y > most, most, y)
-    shifted = y.fused(2.0 * inverse, magic)
+    shifted = y.fma(2.0 * inverse, magic)
     n = shifted - magic
-    r = (-n).fused(0.5 * low, (-n).fused(0.5 * high, y))
+    r = (-n).fma(0.5 * low, (-n).fma(0.5 * high, y))
     scale = _two_to(shifted)
     tail = polynomial(r, fast_math.TANH_LONG, fast_math.TANH_SERIES)
-    e = scale.fused((r * r).fused(tail, r), scale.fused(0.5, -0.5))
+    e = scale.fma((r * r).fma(tail, r), scale.fma(0.5, -0.5))
     return (e / (e + 1.0)).with_sign(x)
 
 
@@ -229,9 +229,9 @@ def sign(x: Lanes) -> Lanes:
 def quotient(x: Lanes, divisor: Lanes, reciprocal: Lanes) -> Lanes:
     """x / divisor by its reciprocal, see `quotients.py`."""
     found = x * reciprocal
-    lacking = (-found).fused(divisor, x)
+    lacking = (-found).fma(divisor, x)
     # Infinity, or a division by zero, leaves nothing to correct.
-    return x.writer.select(lacking == lacking, lacking.fused(reciprocal, found), found)
+    return x.writer.select(lacking == lacking, lacking.fma(reciprocal, found), found)
 
 
 def silu(x: Lanes) -> Lanes:

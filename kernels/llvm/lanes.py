@@ -207,7 +207,7 @@ class Lanes:
         """Whether the numbers are float32."""
         return self.dtype == "float32"
 
-    def fused(self, factor: Any, term: Any) -> Lanes:
+    def fma(self, factor: Any, term: Any) -> Lanes:
         """self * factor + term, rounded once where the processor has an instruction for that."""
         return self._call("fmuladd", self.like(factor), self.like(term))
 

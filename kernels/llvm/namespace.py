@@ -1,4 +1,4 @@
-"""The array namespace of code that is being written: references executed on it leave their code.
+"""The array namespace of LLVM instructions: references executed on lanes leave their code.
 
 What is faster in another form than the reference's has that form in `BETTER`, by operation.
 """

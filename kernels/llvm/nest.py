@@ -1,6 +1,6 @@
 """Loops over axes: one operation on arrays of any rank, however they are broadcast or laid out.
 
-What a chain of whole rows cannot be (`fused.py`): other axes, other orders, parts of arrays. Every
+What a chain of whole rows cannot be (`chain.py`): other axes, other orders, parts of arrays. Every
 array has a distance in memory along each axis, 0 where it is repeated; lengths and distances are
 numbers of the record, so one piece of code serves all shapes of a rank.
 """

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .fused import Fused, Operand, Statement
+from ..chain import Chain, Operand, Statement
 
 SMALL = 1e10  # what may be added to a square root
 
 
-def with_reciprocals(fused: Fused) -> Fused:
+def with_reciprocals(chain: Chain) -> Chain:
     """The chain with each such division as a "quotient" of number, divisor and reciprocal."""
-    operands, statements = [*fused.operands], []
+    operands, statements = [*chain.operands], []
     reciprocals: dict[int, int] = {}
-    for one in fused.statements:
+    for one in chain.statements:
         divisor = one.inputs[1] if one.op == "divide" else None
-        wide = fused.operands[one.output].extent == "full"
-        if divisor is None or not wide or not _moderate(fused, divisor):
+        wide = chain.operands[one.output].extent == "full"
+        if divisor is None or not wide or not _moderate(chain, divisor):
             statements.append(one)
             continue
         if divisor not in reciprocals:
@@ -32,19 +32,19 @@ def with_reciprocals(fused: Fused) -> Fused:
             statements.append(Statement("divide", made, reciprocals[divisor]))
         inputs = (*one.inputs, reciprocals[divisor])
         statements.append(replace(one, op="quotient", inputs=inputs))
-    return replace(fused, operands=tuple(operands), statements=tuple(statements))
+    return replace(chain, operands=tuple(operands), statements=tuple(statements))
 
 
-def _moderate(fused: Fused, operand: int) -> bool:
+def _moderate(chain: Chain, operand: int) -> bool:
     """Whether an operand is one number a row, and no very large one."""
-    maker = fused.makers.get(operand)
-    if fused.operands[operand].extent != "row" or maker is None:
+    maker = chain.makers.get(operand)
+    if chain.operands[operand].extent != "row" or maker is None:
         return False
     if maker.op == "add":
-        known = [fused.operands[i].known for i in maker.inputs]
-        others = [i for i in maker.inputs if fused.operands[i].known is None]
+        known = [chain.operands[i].known for i in maker.inputs]
+        others = [i for i in maker.inputs if chain.operands[i].known is None]
         small = all(k is None or 0 <= k < SMALL for k in known)
-        return small and len(others) == 1 and _moderate(fused, others[0])
+        return small and len(others) == 1 and _moderate(chain, others[0])
     return maker.op in ("sqrt", "copy") and (
-        maker.op == "sqrt" or _moderate(fused, maker.inputs[0])
+        maker.op == "sqrt" or _moderate(chain, maker.inputs[0])
     )

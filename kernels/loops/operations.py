@@ -1,7 +1,8 @@
-"""The explicit loops: every operation over elements, for reading beside `vectorized/`.
+"""The explicit loops of products, sums and rows, for reading beside `vectorized/`.
 
 Nothing here works on a whole array: elements are read, a formula is applied, an element of an `out`
-array is written. Training's share (losses, masks, updates) is in `training.py`.
+array is written. The formulas are in `scalar.py`, losses and masks in `training.py`, optimizer
+updates in `updates.py`, what only moves elements (transposes, slices, casts) in `drivers.py`.
 
 The same source is compiled as the "compiled loops". That is why formulas come in as arguments, and
 why a sum starts from a zero of the array's dtype: started from 0.0, a compiler would carry it in
@@ -139,7 +140,7 @@ def dense_backward(
 
 
 def sum_rows(x: Array, out: Array) -> None:
-    """The sum of each row."""
+    """The sum of each row; x: (rows, columns), out: (rows,)."""
     zero = out.dtype.type(0)
     for i in range(x.shape[0]):
         total = zero
@@ -149,7 +150,7 @@ def sum_rows(x: Array, out: Array) -> None:
 
 
 def mean_rows(x: Array, out: Array) -> None:
-    """The arithmetic mean of each row."""
+    """The arithmetic mean of each row; x: (rows, columns), out: (rows,)."""
     zero, count = out.dtype.type(0), out.dtype.type(x.shape[1])
     for i in range(x.shape[0]):
         total = zero

@@ -27,7 +27,7 @@ from .instructions import (
     Number,
     compiled,
     exponent_of,
-    fused,
+    fmuladd,
     magic_of,
     mantissa_of,
     polynomial,
@@ -103,12 +103,12 @@ def _exp(x: Any) -> Any:
     def compute(x: Number) -> Number:
         x = least if x < least else x
         x = most if x > most else x
-        n = fused(x, inverse, magic) - magic
+        n = fmuladd(x, inverse, magic) - magic
         # Half of the exponent at a time: 2 ** n itself may be infinite or subnormal.
-        first = fused(x, half_inverse, magic)
+        first = fmuladd(x, half_inverse, magic)
         second = (n - (first - magic)) + magic
-        r = fused(-n, low, fused(-n, high, x))
-        value = fused(r, fused(r, _exp_tail(r), one), one)
+        r = fmuladd(-n, low, fmuladd(-n, high, x))
+        value = fmuladd(r, fmuladd(r, _exp_tail(r), one), one)
         return value * two_to(first) * two_to(second)
 
     return compute
@@ -129,10 +129,10 @@ def _exp_below(x: Any) -> Any:
 
     def compute(x: Number) -> Number:
         x = least if x < least else x
-        shifted = fused(x, inverse, magic)
+        shifted = fmuladd(x, inverse, magic)
         n = shifted - magic
-        r = fused(-n, low, fused(-n, high, x))
-        value = fused(r, fused(r, _exp_tail(r), one), one)
+        r = fmuladd(-n, low, fmuladd(-n, high, x))
+        value = fmuladd(r, fmuladd(r, _exp_tail(r), one), one)
         return value * two_to(shifted) * lowered
 
     return compute
@@ -156,10 +156,10 @@ def _exp_normal(x: Any) -> Any:
 
     def compute(x: Number) -> Number:
         x = least if x < least else x
-        shifted = fused(x, inverse, magic)
+        shifted = fmuladd(x, inverse, magic)
         n = shifted - magic
-        r = fused(-n, low, fused(-n, high, x))
-        return fused(r, fused(r, _exp_tail(r), one), one) * two_to(shifted)
+        r = fmuladd(-n, low, fmuladd(-n, high, x))
+        return fmuladd(r, fmuladd(r, _exp_tail(r), one), one) * two_to(shifted)
 
     return compute
 
@@ -180,11 +180,11 @@ def _expm1(x: Any) -> Any:
     def compute(x: Number) -> Number:
         y = least if x < least else x
         y = most if y > most else y
-        shifted = fused(y, inverse, magic)
+        shifted = fmuladd(y, inverse, magic)
         n = shifted - magic
-        r = fused(-n, low, fused(-n, high, y))
+        r = fmuladd(-n, low, fmuladd(-n, high, y))
         scale = two_to(shifted)  # half of 2 ** n, which may be infinite
-        value = fused(scale, fused(r * r, _expm1_tail(r), r), scale - half) * two
+        value = fmuladd(scale, fmuladd(r * r, _expm1_tail(r), r), scale - half) * two
         return x if abs(x) < small else value  # a subnormal number halved loses its last bit
 
     return compute
@@ -215,7 +215,7 @@ def _log(x: Any) -> Any:
         square = half * f * f
         z = s * s
         tail = z * _log_tail(z)
-        value = fused(e, high, f - (square - fused(s, square + tail, e * low)))
+        value = fmuladd(e, high, f - (square - fmuladd(s, square + tail, e * low)))
         value = value if x < infinity else x  # NaN too
         value = value if x > zero or x != x else nan
         return -infinity if x == zero else value
@@ -255,7 +255,7 @@ def _log1p_unit(x: Any) -> Any:
     one, two = np.float32(1.0), np.float32(2.0)
 
     def compute(x: Number) -> Number:
-        return fused(x, _log1p_ratio(fused(x, two, -one)), x)
+        return fmuladd(x, _log1p_ratio(fmuladd(x, two, -one)), x)
 
     def wide(x: Number) -> Number:  # it would take twenty coefficients of more digits than these
         return log1p(x)
@@ -280,11 +280,11 @@ def _tanh(x: Any) -> Any:
         y = abs(x)
         y = most if y > most else y
         # (e ** 2y - 1) / 2 as `expm1` has it, where 2 ** n is neither infinite nor subnormal.
-        shifted = fused(y, double_inverse, magic)
+        shifted = fmuladd(y, double_inverse, magic)
         n = shifted - magic
-        r = fused(-n, half_low, fused(-n, half_high, y))
+        r = fmuladd(-n, half_low, fmuladd(-n, half_high, y))
         scale = two_to(shifted)
-        e = fused(scale, fused(r * r, _tanh_tail(r), r), fused(scale, half, -half))
+        e = fmuladd(scale, fmuladd(r * r, _tanh_tail(r), r), fmuladd(scale, half, -half))
         return with_sign(e / (e + one), x)
 
     return compute

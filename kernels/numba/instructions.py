@@ -74,7 +74,7 @@ def _split(part: str) -> Any:
 exponent_of, mantissa_of = _split("exponent"), _split("mantissa")
 
 
-def _build_fused(builder: Any, kind: Any, *args: Any) -> Any:
+def _build_fmuladd(builder: Any, kind: Any, *args: Any) -> Any:
     """a * b + c, rounded once where the processor has an instruction for that, else twice."""
     name = "llvm.fmuladd.f32" if kind == types.float32 else "llvm.fmuladd.f64"
     number = args[0].type
@@ -83,11 +83,11 @@ def _build_fused(builder: Any, kind: Any, *args: Any) -> Any:
 
 
 @intrinsic
-def fused(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
+def fmuladd(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
     """What `fma` is in compiled code."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _build_fused(builder, a, *args)
+        return _build_fmuladd(builder, a, *args)
 
     return a(a, a, a), build
 
@@ -104,7 +104,7 @@ def fma(a: Number, b: Number, c: Number) -> Number:
 
 @overload(fma, strict=False)
 def _fma_in_kernels(a: Any, b: Any, c: Any) -> Any:
-    return lambda a, b, c: fused(a, b, c)
+    return lambda a, b, c: fmuladd(a, b, c)
 
 
 def polynomial(single: list[float], double: list[float]) -> Any:
@@ -116,7 +116,7 @@ def polynomial(single: list[float], double: list[float]) -> Any:
         def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             total = context.get_constant(x, coefficients[-1])
             for c in reversed(coefficients[:-1]):
-                total = _build_fused(builder, x, total, args[0], context.get_constant(x, c))
+                total = _build_fmuladd(builder, x, total, args[0], context.get_constant(x, c))
             return total
 
         return x(x), build

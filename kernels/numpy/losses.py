@@ -1,4 +1,4 @@
-"""NumPy kernels of losses together with the activation before them, and of their derivatives."""
+"""NumPy kernels of losses, alone or with the activation before them, and of their derivatives."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Each activation is followed by its derivative times the gradient that comes from above. The
 derivative is written with the output y where it can be: then the input need not be kept.
-`loops/scalar.py` says the same for single numbers.
+`loops/scalar.py` says the same for single numbers, `loops/operations.py` for rows and layers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def sigmoid_backward(xp: Any, gradient: Array, y: Array) -> Array:
 
 
 def tanh(xp: Any, x: Array) -> Array:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent, between -1 and 1."""
     return xp.tanh(x)
 
 
@@ -55,7 +55,7 @@ def relu_backward(xp: Any, gradient: Array, y: Array) -> Array:
 
 
 def leaky_relu(xp: Any, x: Array, *, alpha: float) -> Array:
-    """x above zero, alpha x below."""
+    """x above zero, alpha x below (Maas, Hannun and Ng 2013)."""
     return xp.where(x > 0, x, alpha * x)
 
 
@@ -65,7 +65,7 @@ def leaky_relu_backward(xp: Any, gradient: Array, y: Array, *, alpha: float) -> 
 
 
 def elu(xp: Any, x: Array, *, alpha: float) -> Array:
-    """x above zero, alpha (exp(x) - 1) below."""
+    """x above zero, alpha (exp(x) - 1) below (Clevert, Unterthiner and Hochreiter 2016)."""
     return xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, xp.zeros_like(x))))
 
 
@@ -75,7 +75,7 @@ def elu_backward(xp: Any, gradient: Array, y: Array, *, alpha: float) -> Array:
 
 
 def softplus(xp: Any, x: Array) -> Array:
-    """log(1 + exp(x)) as max(x, 0) + log1p(exp(-|x|))."""
+    """log(1 + exp(x)) as max(x, 0) + log1p(exp(-|x|)) (Dugas et al. 2001)."""
     return xp.maximum(x, xp.zeros_like(x)) + xp.log1p(xp.exp(-xp.abs(x)))
 
 
@@ -97,12 +97,12 @@ def gelu_backward(xp: Any, gradient: Array, x: Array) -> Array:
 
 
 def gelu_tanh(xp: Any, x: Array) -> Array:
-    """The tanh form of GELU."""
+    """x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, GELU's tanh form (as above)."""
     return 0.5 * x * (1.0 + xp.tanh(GELU_TANH * (x + GELU_CUBIC * x * x * x)))
 
 
 def gelu_tanh_backward(xp: Any, gradient: Array, x: Array) -> Array:
-    """The gradient times the derivative of the tanh form."""
+    """gradient * (1 + t + x (1 - t^2) u') / 2, t being tanh(u), u as in `gelu_tanh`."""
     x = xp.clip(x, -FAR, FAR)  # an infinite one times 1 - t^2 = 0 would be NaN
     t = xp.tanh(GELU_TANH * (x + GELU_CUBIC * x * x * x))
     inner = GELU_TANH * (1.0 + 3.0 * GELU_CUBIC * x * x)
@@ -198,7 +198,7 @@ def softmax(xp: Any, x: Array) -> Array:
 
 
 def softmax_backward(xp: Any, gradient: Array, y: Array) -> Array:
-    """y * (gradient - sum(gradient * y))."""
+    """y * (gradient - sum(gradient * y)), the sum along the last axis."""
     return y * (gradient - xp.sum(gradient * y, axis=-1, keepdims=True))
 
 
@@ -209,7 +209,7 @@ def log_softmax(xp: Any, x: Array) -> Array:
 
 
 def log_softmax_backward(xp: Any, gradient: Array, y: Array) -> Array:
-    """gradient - softmax * sum(gradient)."""
+    """gradient - exp(y) * sum(gradient), the sum along the last axis."""
     return gradient - xp.exp(y) * xp.sum(gradient, axis=-1, keepdims=True)
 
 

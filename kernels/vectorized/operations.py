@@ -29,7 +29,7 @@ def _swap_last(x: Array) -> Array:
 def matmul(
     xp: Any, a: Array, b: Array, *, transpose_a: bool = False, transpose_b: bool = False
 ) -> Array:
-    """a @ b, either of them transposed in its last two axes first."""
+    """a @ b, (..., m, k) by (..., k, n), either transposed in its last two axes first."""
     left, right = _swap_last(a) if transpose_a else a, _swap_last(b) if transpose_b else b
     return xp.matmul(left, right)
 
@@ -63,12 +63,12 @@ def power(xp: Any, a: Array, b: Array) -> Array:
 
 
 def maximum(xp: Any, a: Array, b: Array) -> Array:
-    """The larger of a and b."""
+    """The larger of a and b; NaN wins."""
     return xp.maximum(a, b)
 
 
 def minimum(xp: Any, a: Array, b: Array) -> Array:
-    """The smaller of a and b."""
+    """The smaller of a and b; NaN wins."""
     return xp.minimum(a, b)
 
 
@@ -83,7 +83,7 @@ def exp(xp: Any, x: Array) -> Array:
 
 
 def log(xp: Any, x: Array) -> Array:
-    """The natural logarithm."""
+    """The natural logarithm; -inf at 0, NaN below."""
     return xp.log(x)
 
 
@@ -108,12 +108,12 @@ def absolute(xp: Any, x: Array) -> Array:
 
 
 def sign(xp: Any, x: Array) -> Array:
-    """-1, 0 or 1."""
+    """-1, 0 or 1; NaN stays NaN."""
     return xp.sign(x)
 
 
 def clip(xp: Any, x: Array, *, low: float, high: float) -> Array:
-    """x, kept between low and high."""
+    """x, kept between low and high; NaN stays NaN."""
     return xp.clip(x, low, high)
 
 
@@ -176,7 +176,10 @@ ERF_MIDDLE = (
 
 
 def erf(xp: Any, x: Array) -> Array:
-    """The error function, by Cody's rational approximations (two intervals; beyond 6 it is 1)."""
+    """The error function, by rational approximations on two intervals; beyond 6 it is 1.
+
+    W. J. Cody, *Rational Chebyshev Approximations for the Error Function*, Math. Comp. 23, 1969.
+    """
     size = xp.abs(x)
     near = xp.minimum(size, xp.ones_like(size) * 0.5)
     small = near * ratio(near * near, *ERF_SMALL)
@@ -190,24 +193,24 @@ def erf(xp: Any, x: Array) -> Array:
 
 
 def sum(xp: Any, x: Array, *, axis: tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
-    """The sum over the axes (all of them when axis is None)."""
+    """The sum over the axes, all of them when axis is None; `keepdims` leaves them, of length 1."""
     return xp.sum(x, axis=axis, keepdims=keepdims)
 
 
 def mean(
     xp: Any, x: Array, *, axis: tuple[int, ...] | None = None, keepdims: bool = False
 ) -> Array:
-    """The arithmetic mean over the axes."""
+    """The arithmetic mean over the axes; axis, keepdims: as in `sum`."""
     return xp.mean(x, axis=axis, keepdims=keepdims)
 
 
 def max(xp: Any, x: Array, *, axis: tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
-    """The largest element over the axes."""
+    """The largest element over the axes, NaN where there is one; axis, keepdims: as in `sum`."""
     return xp.max(x, axis=axis, keepdims=keepdims)
 
 
 def argmax(xp: Any, x: Array, *, axis: int = -1, keepdims: bool = False) -> Array:
-    """The position of the largest element along one axis, the first one of several."""
+    """The position of the largest element along one axis, int32, the first one of several."""
     return cast(xp, xp.argmax(x, axis=axis, keepdims=keepdims), dtype="int32")
 
 
@@ -215,12 +218,12 @@ def argmax(xp: Any, x: Array, *, axis: int = -1, keepdims: bool = False) -> Arra
 
 
 def transpose(xp: Any, x: Array, *, axes: tuple[int, ...]) -> Array:
-    """x with its axes in another order."""
+    """x with its axes in another order, that of `axes`, a permutation of 0, 1, ..."""
     return xp.permute_dims(x, axes)
 
 
 def reshape(xp: Any, x: Array, *, shape: tuple[int, ...]) -> Array:
-    """The same elements in another shape."""
+    """The same elements, in row-major order, in another shape of as many."""
     return xp.reshape(x, shape)
 
 
@@ -232,7 +235,7 @@ def broadcast_to(xp: Any, x: Array, *, shape: tuple[int, ...]) -> Array:
 def slice(
     xp: Any, x: Array, *, starts: tuple[int, ...], stops: tuple[int, ...], steps: tuple[int, ...]
 ) -> Array:
-    """x[start:stop:step, ...], one triple per axis."""
+    """x[start:stop:step, ...], one triple per axis; 0 <= start <= stop, step from 1."""
     triples = zip(starts, stops, steps, strict=True)
     return x[tuple(builtins.slice(*triple) for triple in triples)]
 
@@ -263,17 +266,20 @@ def unslice(
 
 
 def concatenate(xp: Any, a: Array, b: Array, *, axis: int = 0) -> Array:
-    """a followed by b along one axis."""
+    """a followed by b along one axis; their other lengths are equal."""
     return xp.concat((a, b), axis=axis)
 
 
 def gather_rows(xp: Any, x: Array, indices: Array) -> Array:
-    """x[indices]: the rows at the indices, in their order."""
+    """x[indices]: the rows at the indices, in their order; x: (rows, ...), indices: (n,)."""
     return xp.take(x, indices, axis=0)
 
 
 def scatter_rows(xp: Any, x: Array, indices: Array, *, rows: int) -> Array:
-    """Zeros with `rows` rows, x's rows added at the indices: the derivative of `gather_rows`."""
+    """Zeros with `rows` rows, x's rows added at the indices: the derivative of `gather_rows`.
+
+    x: (n, ...), indices: (n,) integers in [0, rows), result: (rows, ...).
+    """
     places = xp.reshape(xp.arange(rows, dtype=indices.dtype), (rows, 1))
     hits = xp.astype(places == xp.reshape(indices, (1, -1)), x.dtype)
     width = math.prod(x.shape[1:])

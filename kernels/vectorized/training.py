@@ -1,6 +1,6 @@
-"""References of training: losses, dropout masks, optimizer updates.
+"""References of training: losses, dropout masks, optimizer updates, which work on flat buffers.
 
-`loops/training.py` says the same with explicit loops.
+`loops/training.py` and `loops/updates.py` say the same with explicit loops.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def mean_squared_error(xp: Any, p: Array, targets: Array, weights: Array | None 
 def mean_squared_error_backward(
     xp: Any, p: Array, targets: Array, weights: Array | None = None
 ) -> Array:
-    """2 (p - t) / k, times the row's weight."""
+    """2 (p - t) / k, times the row's weight; p, t and the result: (n, k); weights: (n, 1)."""
     gradient = (2.0 / p.shape[-1]) * (p - targets)
     return gradient if weights is None else gradient * weights
 
@@ -59,7 +59,8 @@ def softmax_cross_entropy(
 ) -> tuple[Array, Array]:
     """Softmax probabilities, and the weighted sum over rows of their cross-entropy.
 
-    The loss is log(sum(exp(z))) - z[label], finite however saturated z is.
+    The loss is log(sum(exp(z))) - z[label], finite however saturated z is. z and the probabilities:
+    (n, classes); labels, weights: (n, 1); the sum: ().
     """
     logp = log_softmax(xp, z)
     loss = -pick(xp, logp, labels)
@@ -69,7 +70,7 @@ def softmax_cross_entropy(
 def softmax_cross_entropy_backward(
     xp: Any, p: Array, labels: Array, weights: Array | None = None
 ) -> Array:
-    """(p - one_hot(label)) times the row's weight: the gradient at the softmax's input."""
+    """(p - one_hot(label)) times the row's weight, (n, classes): the gradient at z."""
     classes = xp.arange(p.shape[-1], dtype=labels.dtype)
     gradient = xp.where(labels == classes, p - 1.0, p)
     return gradient if weights is None else gradient * weights
@@ -80,7 +81,8 @@ def sigmoid_binary_cross_entropy(
 ) -> tuple[Array, Array]:
     """Sigmoid probabilities, and the weighted sum over rows of their binary cross-entropy.
 
-    The loss is max(z, 0) - z t + log1p(exp(-|z|)), the mean over a row's outputs.
+    The loss is max(z, 0) - z t + log1p(exp(-|z|)), the mean over a row's outputs. z, targets and
+    the probabilities: (n, k); weights: (n, 1); the sum: ().
     """
     small = xp.exp(-xp.abs(z))
     p = xp.where(z >= 0, xp.ones_like(z), small) / (1.0 + small)
@@ -92,7 +94,7 @@ def sigmoid_binary_cross_entropy(
 def sigmoid_binary_cross_entropy_backward(
     xp: Any, p: Array, targets: Array, weights: Array | None = None
 ) -> Array:
-    """(p - t) / k times the row's weight: the gradient at the sigmoid's input."""
+    """(p - t) / k times the row's weight: the gradient at the sigmoid's input, (n, k)."""
     gradient = (p - targets) / p.shape[-1]
     return gradient if weights is None else gradient * weights
 
@@ -138,7 +140,10 @@ def _given(*numbers: float) -> np.ndarray:
 
 
 def corrected(xp: Any, learning_rate: Any, beta1: float, beta2: float, step: Any) -> Any:
-    """What Adam's mean is multiplied by, and the root of its square, at a step."""
+    """What Adam's mean is multiplied by, and the root of its square, at a step from 1.
+
+    lr / (1 - beta1^step) and 1 / sqrt(1 - beta2^step), numbers or arrays of rank 0.
+    """
     if isinstance(step, Integral):
         left = 1.0 - beta2 ** int(step)
         return learning_rate / (1.0 - beta1 ** int(step)), 1.0 / math.sqrt(left)
@@ -154,7 +159,7 @@ def between(x: Array, start: int, stop: int) -> Array:
 
 
 def on_range(xp: Any, whole: Array, part: Array, start: int, stop: int) -> Array:
-    """The array with `part` on [start, stop)."""
+    """The flat array with `part`, (stop - start,), on [start, stop)."""
     parts = (between(whole, 0, start), part, between(whole, stop, whole.shape[0]))
     pieces = [one for one in parts if one.shape[0]]
     return xp.concat(pieces) if len(pieces) > 1 else pieces[0] if pieces else whole
@@ -176,7 +181,7 @@ def momentum_update(
     *,
     momentum: float,
 ) -> tuple[Array, ...]:
-    """v = momentum v + g; p - lr v."""
+    """v = momentum v + g; p - lr v (Polyak 1964, as torch has it)."""
     velocity = momentum * velocity + gradient
     return parameter - like(xp, learning_rate, parameter) * velocity, velocity
 
@@ -190,7 +195,7 @@ def nesterov_update(
     *,
     momentum: float,
 ) -> tuple[Array, ...]:
-    """v = momentum v + g; p - lr (g + momentum v)."""
+    """v = momentum v + g; p - lr (g + momentum v) (Sutskever et al. 2013, as torch has it)."""
     velocity = momentum * velocity + gradient
     rate = like(xp, learning_rate, parameter)
     return parameter - rate * (gradient + momentum * velocity), velocity
@@ -206,7 +211,7 @@ def rmsprop_update(
     rho: float,
     epsilon: float,
 ) -> tuple[Array, ...]:
-    """s = rho s + (1 - rho) g^2; p - lr g / (sqrt(s) + epsilon)."""
+    """s = rho s + (1 - rho) g^2; p - lr g / (sqrt(s) + epsilon) (Tieleman and Hinton 2012)."""
     square = rho * square + (1.0 - rho) * gradient * gradient
     rate = like(xp, learning_rate, parameter)
     return parameter - rate * gradient / (xp.sqrt(square) + epsilon), square

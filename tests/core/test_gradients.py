@@ -11,9 +11,9 @@ import pytest
 from lamina.core.graph.autodiff import compute
 from lamina.core.graph.derivatives import RULES
 from lamina.core.graph.fusion import fuse
-from lamina.core.graph.gradients import PIECEWISE_CONSTANT, differentiate
+from lamina.core.graph.gradients import differentiate
 from lamina.core.graph.graph import Node, constant, make, order, outputs
-from lamina.kernels.ops import OPS
+from lamina.kernels.ops import OPS, PIECEWISE_CONSTANT
 
 from .. import support
 

@@ -15,8 +15,7 @@ import pytest
 from lamina.__main__ import app
 from lamina.core.command import operations
 from lamina.core.graph.derivatives import RULES
-from lamina.core.graph.gradients import PIECEWISE_CONSTANT
-from lamina.kernels.ops import OPS
+from lamina.kernels.ops import OPS, PIECEWISE_CONSTANT
 from typer.testing import CliRunner
 
 PACKAGE = Path(lm.__file__).parent

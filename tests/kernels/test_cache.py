@@ -102,7 +102,9 @@ def beyond(root: Path) -> set[Path]:
     """What compiled sources take constants and functions from that the digest does not cover."""
     waiting = list(compiling(root))
     waiting += [
-        f for folder in ("loops", "numba") for f in (root / "kernels" / folder).rglob("*.py")
+        f
+        for folder in ("loops", "numba", "llvm")
+        for f in (root / "kernels" / folder).rglob("*.py")
     ]
     seen = set()
     while waiting:
@@ -137,6 +139,7 @@ def test_what_compiled_sources_import_lies_under_the_digest(copied: Path) -> Non
     [
         ("kernels/numba/fast_math.py", "from ...core.losses import EPSILON", "core/losses.py"),
         ("kernels/philox.py", "from ..backends.guard import LIMIT", "backends/guard.py"),
+        ("kernels/chain.py", "from ..backends.guard import LIMIT", "backends/guard.py"),
         ("backends/guard.py", "import numba\nnumba.njit(print)", "backends/guard.py"),
     ],
 )

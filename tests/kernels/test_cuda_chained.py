@@ -13,12 +13,12 @@ from cuda_host.cases import placed
 from cuda_host.fixtures import cuda, missing  # noqa: F401
 from cuda_host.memory import Array
 from cuda_host.modules import ORDERS, State
-from generated import Chain, norm, normed
+from generated import Builder, norm, normed
 from lamina.backends.fused import Threads
 from lamina.kernels import ops
+from lamina.kernels.chain import Chain
 from lamina.kernels.cuda import chained
 from lamina.kernels.cuda.namespace import Namespace
-from lamina.kernels.llvm.fused import Fused
 
 dtypes = pytest.mark.parametrize(
     "dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)]
@@ -35,17 +35,17 @@ SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 3.0, math.inf, -math.inf, math.nan, 3
 
 
 def run(
-    device: Any, fused: Fused, dtype: str, rows: int, columns: int, inputs: Sequence[Any],
+    device: Any, chain: Chain, dtype: str, rows: int, columns: int, inputs: Sequence[Any],
     orders: Sequence[int] = FEW,
 ) -> list[np.ndarray]:  # fmt: skip
     """The outputs of a chain, which are the same in every order."""
-    kernel = Threads(device, fused, dtype, rows, columns)
+    kernel = Threads(device, chain, dtype, rows, columns)
     first: list[np.ndarray] = []
     for order in orders:
         State.order = order
         out = []
-        for at in fused.outputs:
-            made = fused.operands[at]
+        for at in chain.outputs:
+            made = chain.operands[at]
             shape = {"full": (rows, columns), "row": (rows, 1), "column": (1, columns),
                      "scalar": ()}[made.extent]  # fmt: skip
             out.append(placed(np.full(shape, 99, made.dtype), 0))
@@ -76,9 +76,9 @@ def test_a_norm_with_sums_of_every_kind(
         np.testing.assert_allclose(np.ravel(one), np.ravel(other), *least)
 
 
-def elements(dtype: str, names: Sequence[str]) -> tuple[Fused, list[Any], list[tuple[str, Any]]]:
+def elements(dtype: str, names: Sequence[str]) -> tuple[Chain, list[Any], list[tuple[str, Any]]]:
     """One chain of operations on elements, its inputs, and what comes out."""
-    chain, inputs, ids, outputs = Chain(dtype), [], [], []
+    chain, inputs, ids, outputs = Builder(dtype), [], [], []
     rng, expected = np.random.default_rng(3), []
     for name in names:
         op = ops.get(name)
@@ -99,7 +99,7 @@ def elements(dtype: str, names: Sequence[str]) -> tuple[Fused, list[Any], list[t
         ids += own
         inputs += given
         expected.append((name, right))
-    return chain.fused(ids, outputs, 1, 1), inputs, expected
+    return chain.built(ids, outputs, 1, 1), inputs, expected
 
 
 @dtypes
@@ -126,11 +126,11 @@ def test_labels(cuda: Any) -> None:  # noqa: F811
     rng = np.random.default_rng(0)
     x, labels = rng.standard_normal((19, 37)), rng.integers(0, 37, (19, 1))
     for kind in ("int32", "int64"):
-        chain = Chain("float64")
+        chain = Builder("float64")
         one, label = chain.value("full"), chain.value("row", kind)
         picked = chain.add("pick", one, label, extent="row")
         hot = chain.add("one_hot", label, to="float64")
-        fused = chain.fused([one, label], [picked, hot], 1, 1)
+        fused = chain.built([one, label], [picked, hot], 1, 1)
         found = run(cuda, fused, "float64", 19, 37, [x, labels.astype(kind)])
         np.testing.assert_array_equal(np.ravel(found[0]), x[np.arange(19), labels[:, 0]])
         np.testing.assert_array_equal(found[1], np.eye(37)[labels[:, 0]])
@@ -139,11 +139,11 @@ def test_labels(cuda: Any) -> None:  # noqa: F811
 @dtypes
 def test_casts(cuda: Any, dtype: str) -> None:  # noqa: F811
     kinds = ("float32", "float64", "int32", "int64", "bool")
-    chain, x = Chain(dtype), {k: np.array([0, 1, 2, 3, 100] * 3).astype(k) for k in kinds}
+    chain, x = Builder(dtype), {k: np.array([0, 1, 2, 3, 100] * 3).astype(k) for k in kinds}
     ids = {k: chain.value("full", k) for k in kinds}
     pairs = [(a, b) for a in kinds for b in kinds]
     made = [chain.add("cast", ids[a], dtype=b, to=b) for a, b in pairs]
-    found = run(cuda, chain.fused(list(ids.values()), made, 1, 1), dtype, 1, 15, list(x.values()))
+    found = run(cuda, chain.built(list(ids.values()), made, 1, 1), dtype, 1, 15, list(x.values()))
     for one, (a, b) in zip(found, pairs, strict=True):
         np.testing.assert_array_equal(np.ravel(one), x[a].astype(b), f"{a} to {b}")
 
@@ -164,12 +164,12 @@ def test_generated_kernels_compile(dtype: str, architecture: str) -> None:
 
 
 def test_what_has_no_kernel_is_left_to_others() -> None:
-    chain = Chain("float32")
+    chain = Builder("float32")
     x, bias = chain.value("full"), chain.value("column")
     twice = chain.add("add", bias, bias, extent="column")
     y = chain.add("multiply", x, twice)
-    assert chained.possible(chain.fused([x, bias], [y], 1, 1))
-    assert not chained.possible(chain.fused([x, bias], [y, twice], 1, 1))
+    assert chained.possible(chain.built([x, bias], [y], 1, 1))
+    assert not chained.possible(chain.built([x, bias], [y, twice], 1, 1))
 
 
 def test_what_generated_code_lacks_is_said() -> None:
@@ -179,9 +179,9 @@ def test_what_generated_code_lacks_is_said() -> None:
 
 @on_the_cpu
 def test_an_array_that_is_not_row_major_is_copied(cuda: Any) -> None:  # noqa: F811
-    chain = Chain("float32")
+    chain = Builder("float32")
     x = chain.value("full")
-    fused = chain.fused([x], [chain.add("exp", x)], 1, 1)
+    fused = chain.built([x], [chain.add("exp", x)], 1, 1)
     host = np.random.default_rng(0).standard_normal((9, 7)).astype("float32")
     turned = placed(np.ascontiguousarray(host.T), 0).T
     assert isinstance(turned, Array)

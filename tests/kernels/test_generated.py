@@ -11,7 +11,7 @@ from typing import Any
 import generated
 import numpy as np
 import pytest
-from generated import Chain, norm, normed, run
+from generated import Builder, norm, normed, run
 from lamina.kernels import cache, ops
 from lamina.kernels.llvm import library
 from lamina.kernels.llvm.code import Chained
@@ -57,11 +57,11 @@ def test_operations_on_elements(name: str, dtype: str) -> None:
         pairs = np.array(np.meshgrid(*[numbers] * len(inputs))).reshape(len(inputs), -1)
         inputs = [np.concatenate([x.ravel(), p]) for x, p in zip(inputs, pairs, strict=True)]
     expected = by_reference(name, inputs, attrs).ravel()
-    chain = Chain(dtype)
+    chain = Builder(dtype)
     ids = [chain.value("full", x.dtype.name) for x in inputs]
     result = "bool" if expected.dtype == bool else dtype
     made = chain.add(name, *ids, dtype=result, **attrs)
-    (found,) = run(chain.fused(ids, [made]), 1, expected.size, inputs)
+    (found,) = run(chain.built(ids, [made]), 1, expected.size, inputs)
     with np.errstate(all="ignore"):
         narrow = expected.astype(found.dtype)
     finite = np.isfinite(narrow)
@@ -78,17 +78,17 @@ def test_operations_on_elements(name: str, dtype: str) -> None:
 def test_power_at_its_edges(dtype: str) -> None:
     values = np.array([*SPECIAL, -2.0, -3.0, 5.5], dtype)
     a, b = (x.ravel() for x in np.meshgrid(values, values))
-    chain = Chain(dtype)
+    chain = Builder(dtype)
     x, y = chain.value("full"), chain.value("full")
-    (found,) = run(chain.fused([x, y], [chain.add("power", x, y)]), 1, a.size, [a, b])
+    (found,) = run(chain.built([x, y], [chain.add("power", x, y)]), 1, a.size, [a, b])
     with np.errstate(all="ignore"):
         expected = a**b
     np.testing.assert_allclose(found, expected, rtol=1e-5 if dtype == "float32" else 1e-14)
     for exponent in (1.0, 2.0, 3.0, 4.0, -1.0, 0.5):
-        chain = Chain(dtype)
+        chain = Builder(dtype)
         x = chain.value("full")
         known = chain.value("scalar", known=exponent)
-        (found,) = run(chain.fused([x], [chain.add("power", x, known)]), 1, values.size, [values])
+        (found,) = run(chain.built([x], [chain.add("power", x, known)]), 1, values.size, [values])
         with np.errstate(all="ignore"):
             expected = np.power(values, np.full_like(values, exponent))
         np.testing.assert_allclose(found, expected, rtol=1e-6 if dtype == "float32" else 1e-15)
@@ -106,10 +106,10 @@ def test_casts(source: str, target: str) -> None:
     if source in ("float32", "float64", "int32", "int64") and target != "uint32":
         numbers = [*numbers, *(-x for x in numbers)]
     x = np.array(numbers, source)
-    chain = Chain("float32")
+    chain = Builder("float32")
     one = chain.value("full", source)
     made = chain.add("cast", one, dtype=target, to=target)
-    (found,) = run(chain.fused([one], [made]), 1, x.size, [x])
+    (found,) = run(chain.built([one], [made]), 1, x.size, [x])
     np.testing.assert_array_equal(found.astype(target), x.astype(target))
 
 
@@ -143,11 +143,11 @@ def test_labels() -> None:
     rng = np.random.default_rng(0)
     x, labels = rng.standard_normal((19, 7)), rng.integers(0, 7, 19)
     for kind in ("int32", "int64", "uint32"):
-        chain = Chain("float64")
+        chain = Builder("float64")
         one, label = chain.value("full"), chain.value("row", kind)
         picked = chain.add("pick", one, label, extent="row")
         hot = chain.add("one_hot", label, to="float64")
-        found = run(chain.fused([one, label], [picked, hot]), 19, 7, [x, labels.astype(kind)])
+        found = run(chain.built([one, label], [picked, hot]), 19, 7, [x, labels.astype(kind)])
         np.testing.assert_array_equal(found[0], x[np.arange(19), labels])
         np.testing.assert_array_equal(found[1].reshape(19, 7), np.eye(7)[labels])
 
@@ -161,10 +161,10 @@ def test_quotients_are_those_of_a_division(dtype: str) -> None:
     square = np.abs(rng.standard_normal(64)) * 10.0 ** rng.integers(-15, 15, 64)
     square[:3] = [0.0, np.inf, 1.0]
     given = [x.astype(dtype), square.astype(dtype)]
-    chain = Chain(dtype)
+    chain = Builder(dtype)
     one, row = chain.value("full"), chain.value("row")
     made = chain.add("divide", one, chain.add("sqrt", row, extent="row"))
-    plain = chain.fused([one, row], [made])
+    plain = chain.built([one, row], [made])
     better = with_reciprocals(plain)
     assert any(s.op == "quotient" for s in better.statements)
     (expected,), (found,) = (run(f, 64, 50, given) for f in (plain, better))
@@ -226,9 +226,9 @@ def test_loops_over_axes(width: int) -> None:
 
 
 def small() -> Any:
-    chain = Chain("float32")
+    chain = Builder("float32")
     one = chain.value("full")
-    return chain.fused([one], [chain.add("exp", chain.add("exp", chain.add("abs", one)))])
+    return chain.built([one], [chain.add("exp", chain.add("exp", chain.add("abs", one)))])
 
 
 def test_code_is_kept_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from cuda_host.cases import check, placed
 from cuda_host.fixtures import cuda  # noqa: F401
 from cuda_host.memory import FREED, allocated
 from cuda_host.modules import ORDERS, RawModule, State
-from generated import Chain, norm
+from generated import Builder, norm
 from lamina.backends.fused import Threads
 from lamina.kernels.cuda import launch, sources
 from lamina.kernels.cuda.sources import Source
@@ -80,10 +80,10 @@ def twice() -> None:
     """Two sums of columns in one launch."""
     found = []
     for State.order in ORDERS:
-        chained = Chain("float32")
+        chained = Builder("float32")
         x, y = chained.value("full"), chained.value("full")
         sums = [chained.add("sum", v, extent="column", over="rows") for v in (x, y)]
-        fused = chained.fused([x, y], sums, 1, 1)
+        fused = chained.built([x, y], sums, 1, 1)
         out = [placed(np.zeros((1, 70), "float32"), 0) for _ in sums]
         Threads(HostCuda(), fused, "float32", 13, 70).run(
             tuple(out), [placed(MANY[:, at : at + 70].copy(), 0) for at in (0, 100)]

@@ -1,4 +1,4 @@
-"""Where what stands: slots of the control block, which a run shares, and of a share's own "now".
+"""Where what stands: slots of the control record, which a run shares, and of a share's own "now".
 
 Steps (`steps_*.py`) are what a native program is made of. Each takes a record of 64-bit slots and
 writes memory. A record holds addresses, sizes and numbers (float64 bits); what stands in which slot

@@ -86,7 +86,7 @@ def copy_words(source: Any, target: Any, count: int) -> None:
 
 @step
 def load_weights(a: Record, like: Like) -> None:
-    """The weights of the batch's rows over their sum; the sum goes to the control block.
+    """The weights of the batch's rows over their sum; the sum goes to the control record.
 
     0 now, 1 control, 2 rows, 3 target.
     """
@@ -139,7 +139,7 @@ def account(a: Record, like: Like) -> None:
 def all_reduce(a: Record, like: Like) -> None:
     """Makes a gradient the sum of those of all processes; NaN, where a loss is not finite.
 
-    0 control, 1 gradient, 2 how many. The control block has the address of six numbers:
+    0 control, 1 gradient, 2 how many. The control record has the address of six numbers:
     MPI_Allreduce, MPI_IN_PLACE, the datatype, the operation, the communicator, bytes of a call.
     """
     control, gradient = integers(a[0]), line(a[1], a[2], like)
@@ -230,7 +230,7 @@ def fraction(address: int, kind: int) -> Any:
 
 @step
 def numbers(a: Record, like: Like) -> None:
-    """A now-record and a control block for steps whose host numbers a program computes.
+    """A now-record and a control record for steps whose host numbers a program computes.
 
     0 now, 1 control, of which the seed alone is set; 2 learning rate or 0, 3 its dtype; 4 step or
     0, 5 its dtype, 6 what is added to it; 7 seed or 0, 8 its dtype.

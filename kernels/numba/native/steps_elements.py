@@ -124,7 +124,7 @@ def cast_boolean(a: Record, like: Like) -> None:
 def dropout_mask(a: Record, like: Like) -> None:
     """0 now, 1 control, 2 stream, 3 threshold, 4 scale, 5 elements before, 6 out, 7 how many.
 
-    Of several processes: 8 elements a row, or 0; 9 the run's own now-record, 10 control block.
+    Of several processes: 8 elements a row, or 0; 9 the run's own now-record, 10 control record.
     """
     control, now, skipped = integers(a[1]), integers(a[0]), a[5]
     seed, counter = control[SEED], now[STEP] - 1

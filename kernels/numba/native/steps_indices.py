@@ -17,8 +17,8 @@ def indices(a: Record, like: Like) -> None:
     before the run has stopped then stays in its memory.
 
     0 x, 1 its dtype, see `NUMBERS`, 2 how many, 3 out, 4 whether they are looked at, 5 limit,
-    6 now, 7 control, 8 slot of the control block: EARLY or LATE, 9 number of the first, 10 what was
-    found: whether there is one, its number and its value.
+    6 now, 7 control record, 8 slot of it: EARLY or LATE, 9 number of the first, 10 what was found:
+    whether there is one, its number and its value.
     """
     out, found = words(a[3]), integers(a[10])
     if a[4] != 0:

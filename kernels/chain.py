@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ..spec import Extent
+from .spec import Extent
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Statement:
 
 
 @dataclass(frozen=True)
-class Fused:
+class Chain:
     """A chain that goes over memory once.
 
     inputs, outputs: operands that lie in memory, in the order of a record's addresses. An output
-    that is summed down the rows is a partial sum there, see `code`. width: columns in a vector.
-    lanes: rows in a block. past: outputs go to memory past the caches.
+    that is summed down the rows is a partial sum there, see `llvm/code.py`. width: columns in a
+    vector. lanes: rows in a block. past: outputs go to memory past the caches.
     """
 
     operands: tuple[Operand, ...]
