@@ -82,12 +82,13 @@ class Threads(Distributed):
 
     def native(self, dtype: str) -> np.ndarray:
         place = ctypes.cast(self.calls[dtype], ctypes.c_void_p).value
-        meeting = [0, 0, 0, 1, 1]
+        meeting = [0, 0, 0, 1, 1, 0]
         if self.exchange.leaders is not None:
             number, here = self.exchange.place(self.rank)
             host = self.exchange.hosts[number]
             barrier = address(host.memory)
-            meeting = [barrier, barrier + BARRIER, here, host.ranks, len(self.exchange.hosts)]
+            meeting = [barrier, barrier + BARRIER, here, host.ranks]
+            meeting += [len(self.exchange.hosts), 0]
         return np.array([place, -1, 0, 0, 0, PIECE, *meeting], np.int64)
 
     def gathered(self, value: Any) -> list[Any]:

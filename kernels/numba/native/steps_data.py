@@ -8,22 +8,27 @@ import numpy as np
 
 from .. import updates
 from ..jit import jit
-from .interpreter import wait
 from .machine import (
+    add_atomic,
     bytes_at,
     call,
     call_mpi,
     doubles,
+    give_way,
     integers,
     line,
+    load_atomic,
+    pause,
     pointer,
     real,
     register_jitable,
     singles,
+    store_atomic,
     unsigned,
     words,
 )
 from .slots import (
+    BARRIER,
     COLUMNS,
     FAILED,
     FAULT,
@@ -31,6 +36,7 @@ from .slots import (
     NUMBER,
     ORDER,
     PARTS,
+    PHASE,
     RATE,
     REDUCTION,
     RESULTS,
@@ -162,6 +168,26 @@ def all_reduce(a: Record, like: Like) -> None:
 
 
 @register_jitable
+def meet(barrier: int, ranks: int, looks: int) -> None:
+    """Returns when all processes of this host have come here. looks: before the core is given away.
+
+    Where there are more processes than cores, who waits keeps others from coming.
+    """
+    phase = load_atomic(barrier + 8 * PHASE)
+    if add_atomic(barrier + 8 * BARRIER, 1) == ranks - 1:
+        store_atomic(barrier + 8 * BARRIER, 0)
+        store_atomic(barrier + 8 * PHASE, phase + 1)
+        return
+    looked = 0
+    while load_atomic(barrier + 8 * PHASE) == phase:
+        looked += 1
+        if looked <= looks:
+            pause()
+        else:
+            give_way()
+
+
+@register_jitable
 def add_on_host(mpi: Any, place: int, count: int, like: Like) -> int:
     """Makes some numbers the sum of those of all processes, through memory that those here share.
 
@@ -171,7 +197,7 @@ def add_on_host(mpi: Any, place: int, count: int, like: Like) -> int:
     rank, ranks = mpi[8], mpi[9]
     own, result = mpi[7] + mpi[5] * rank, mpi[7] + mpi[5] * ranks
     updates.copy(line(place, count, like), line(own, count, like))
-    wait(mpi[6], ranks, 0)
+    meet(mpi[6], ranks, mpi[11])
     width = line(place, 1, like).itemsize
     size = -(-count // (16 * ranks)) * 16  # whole cache lines
     start = min(rank * size, count)
@@ -181,12 +207,12 @@ def add_on_host(mpi: Any, place: int, count: int, like: Like) -> int:
     updates.copy(line(first, size, like), total)
     for other in range(1, ranks):
         updates.add(line(first + mpi[5] * other, size, like), total)
-    wait(mpi[6], ranks, 0)
+    meet(mpi[6], ranks, mpi[11])
     fault = 0
     if mpi[10] > 1:
         if rank == 0:
             fault = call_mpi(mpi[0], mpi[1], result, count, mpi[2], mpi[3], mpi[4])
-        wait(mpi[6], ranks, 0)
+        meet(mpi[6], ranks, mpi[11])
     updates.copy(line(result, count, like), line(place, count, like))
     return fault
 
