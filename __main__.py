@@ -154,7 +154,8 @@ def train(
         bool,
         typer.Option(
             "--distributed",
-            help="Share each batch's rows between the processes that mpiexec started.",
+            help="Share each batch's rows between the processes that mpiexec started; {rank} in"
+            " the name of the data is then each one's number.",
         ),
     ] = False,
     rank_timeout: Annotated[

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import os
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from ..kernels.errors import BadInput
+from ..kernels.memory import address
 
 INSTALL = (
     'pip install "lamina[mpi]" brings mpi4py and an MPI; with an MPI of its own a cluster needs'
@@ -17,6 +20,8 @@ INSTALL = (
 # Bytes of one sum. MPIs take new memory for each large one: over two processes of one host 50 MB
 # were summed in 34 ms, in such pieces in 13, by MPICH 5.0 and by Open MPI 5.0 (2026-11-30, EPYC).
 PIECE = 1 << 20
+LOOKS = 2000  # at the barrier, before a core is given away: some ten microseconds
+BARRIER = 512  # bytes before the pieces of shared memory, for the barrier of compiled code
 
 
 def _mpi() -> Any:
@@ -40,21 +45,74 @@ def communicator(given: Any = None) -> Any:
     return given
 
 
+@dataclass(frozen=True)
+class Host:
+    """The processes of a communicator that are on this host.
+
+    communicator: theirs. cores: those that each may use. hosts: how many hosts there are. leaders:
+    the communicator of one process of each. window: memory that the processes here share, with
+    their barrier, a piece for each and one for the sum; None where it is of no use, or not to be
+    had.
+    """
+
+    communicator: Any
+    cores: list[list[int]]
+    hosts: int
+    leaders: Any
+    window: Any
+
+    @property
+    def memory(self) -> np.ndarray:
+        """The shared memory, as bytes."""
+        return np.frombuffer(self.window.Shared_query(0)[0], np.uint8)
+
+
+def host(communicator: Any) -> Host:
+    """The processes on this host; all of the communicator call it together, at first."""
+    found = communicator.Get_attr(_key())
+    if found is None:
+        found = _meet(communicator)
+        communicator.Set_attr(_key(), found)
+    return found  # type: ignore[no-any-return]
+
+
+@cache
+def _key() -> int:
+    return int(_mpi().Comm.Create_keyval())
+
+
+def _meet(communicator: Any) -> Host:
+    """Makes what `host` keeps."""
+    module = _mpi()
+    here = communicator.Split_type(module.COMM_TYPE_SHARED)
+    known = hasattr(os, "sched_getaffinity")
+    mine = sorted(os.sched_getaffinity(0)) if known else list(range(os.cpu_count() or 1))
+    cores = here.allgather(mine)
+    leaders = communicator.Split(module.UNDEFINED if here.rank else 0, communicator.rank)
+    hosts = communicator.allreduce(int(here.rank == 0))
+    window, size = None, BARRIER + (here.size + 1) * PIECE
+    if hosts < communicator.size:
+        with suppress(module.Exception):  # a system without shared memory adds up by messages
+            window = module.Win.Allocate_shared(0 if here.rank else size, 1, comm=here)
+    if not communicator.allreduce(window is not None, op=module.LAND):
+        window = None
+    found = Host(here, cores, hosts, leaders, window)
+    if window is not None and here.rank == 0:
+        found.memory[:BARRIER] = 0
+    here.Barrier()
+    return found
+
+
 def cores(communicator: Any) -> tuple[int, int]:
     """How many processes of the communicator are on this host, and the cores for each.
 
     A process that may use some cores of the host alone, as launchers arrange it, uses these; what
     several may use is divided between them.
     """
-    mine = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    host = communicator.Split_type(_mpi().COMM_TYPE_SHARED)
-    try:
-        every = host.allgather(mine or list(range(os.cpu_count() or 1)))
-    finally:
-        host.Free()
-    own = every[0] if mine is None else mine
-    sharing = sum(bool(set(own) & set(other)) for other in every)
-    return len(every), max(len(own) // sharing, 1)
+    here = host(communicator)
+    own = here.cores[here.communicator.rank]
+    sharing = sum(bool(set(own) & set(other)) for other in here.cores)
+    return len(here.cores), max(len(own) // sharing, 1)
 
 
 def add(communicator: Any, flat: np.ndarray) -> None:
@@ -66,10 +124,17 @@ def add(communicator: Any, flat: np.ndarray) -> None:
 
 def native(communicator: Any, dtype: str) -> np.ndarray:
     """See `Reducer.native`."""
-    module = _mpi()
+    module, here = _mpi(), host(communicator)
     datatype = module.FLOAT if dtype == "float32" else module.DOUBLE
-    handles = (_handle(module, one) for one in (datatype, module.SUM, communicator))
-    return np.array([_function(), int(module.IN_PLACE), *handles, PIECE], dtype=np.int64)
+    among = communicator if here.window is None else here.leaders
+    handles = (_handle(module, one) for one in (datatype, module.SUM, among))
+    barrier = 0 if here.window is None else address(here.memory)
+    ranks, cores = here.communicator.size, set().union(*here.cores)
+    meeting = here.communicator.rank, ranks, here.hosts, LOOKS if ranks <= len(cores) else 0
+    return np.array(
+        [_function(), int(module.IN_PLACE), *handles, PIECE, barrier, barrier + BARRIER, *meeting],
+        dtype=np.int64,
+    )  # fmt: skip
 
 
 def _handle(module: Any, one: Any) -> int:

@@ -26,10 +26,14 @@ class Reducer(ABC):
 
     @abstractmethod
     def native(self, dtype: str) -> np.ndarray:
-        """How compiled code does the same: what it calls and with what, (6,) int64.
+        """How compiled code does the same: what it calls and with what, (12,) int64.
 
         The address of `MPI_Allreduce`, then MPI_IN_PLACE and the handles of the datatype, the
         operation and the communicator, as MPI's C interface takes them, and the most bytes a call.
+        Then where the processes of this host meet: the address of a barrier, or 0 where they share
+        no memory; that of a piece of so many bytes for each, and one more; which of them this is,
+        and how many there are; how many hosts there are; how often one looks at the barrier before
+        it gives its core away. The communicator is then of one process of each host.
         """
 
 

@@ -107,6 +107,17 @@ class Distributed(Team, Reducer):
         """What each process has, in the order of their ranks. value: this one's."""
         return list(self.communicator.allgather(value))
 
+    def joined(self, array: Any) -> np.ndarray:
+        """All processes' rows, in the order of their ranks. array: this one's, (rows, ...).
+
+        Raises: BadInput where they differ in more than the number of rows.
+        """
+        found = self.gathered(np.asarray(array))
+        if len({one.shape[1:] if one.ndim else None for one in found} - {None}) != 1:
+            shapes = ", ".join(str(one.shape) for one in found)
+            raise self.raised(BadInput(f"the processes' rows do not fit together: {shapes}"))
+        return np.concatenate(found)
+
     def total(self, sums: dict[str, float]) -> dict[str, float]:
         """Sums over all processes. sums: this one's by name; each has the same names."""
         flat = np.array(list(sums.values()), np.float64)

@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from lamina.core.distributed import Distributed
+from lamina.kernels.memory import address, aligned
 from support import PATIENCE
 
+PIECE, BARRIER = 64, 512  # bytes
 CALL = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int64] * 6)
 
 
 class Exchange:
-    """Where the threads meet."""
+    """Where the threads meet.
 
-    def __init__(self, ranks: int) -> None:
+    hosts: how many of them are on each host that they are said to be on, where they share memory.
+    """
+
+    def __init__(self, ranks: int, hosts: Sequence[int] = ()) -> None:
         self.ranks, self.barrier = ranks, threading.Barrier(ranks)
         self.slots: list[Any] = [None] * ranks
+        self.hosts = [Exchange(count) for count in hosts]
+        self.leaders = Exchange(len(hosts)) if hosts else None
+        self.memory = aligned(BARRIER + (ranks + 1) * PIECE, "uint8")
+
+    def place(self, rank: int) -> tuple[int, int]:
+        """The host of a thread, and which of those there it is."""
+        ends = [*accumulate(host.ranks for host in self.hosts)]
+        host = bisect_right(ends, rank)
+        return host, rank - (ends[host] - self.hosts[host].ranks)
 
     def all(self, rank: int, value: Any) -> list[Any]:
         self.slots[rank] = value
@@ -46,8 +62,14 @@ class Threads(Distributed):
 
         def call(send: int, receive: int, count: int, *handles: int) -> int:
             assert send == -1
+            flat = np.frombuffer((number * count).from_address(receive), dtype)
+            leaders = self.exchange.leaders
             try:
-                self.add(np.frombuffer((number * count).from_address(receive), dtype))
+                if leaders is None:
+                    self.add(flat)
+                else:
+                    host, _ = self.exchange.place(self.rank)
+                    flat[...] = np.sum(leaders.all(host, flat.copy()), axis=0)
             except threading.BrokenBarrierError:
                 return 1
             return 0
@@ -60,7 +82,14 @@ class Threads(Distributed):
 
     def native(self, dtype: str) -> np.ndarray:
         place = ctypes.cast(self.calls[dtype], ctypes.c_void_p).value
-        return np.array([place, -1, 0, 0, 0, 64], np.int64)
+        meeting = [0, 0, 0, 1, 1, 0]
+        if self.exchange.leaders is not None:
+            number, here = self.exchange.place(self.rank)
+            host = self.exchange.hosts[number]
+            barrier = address(host.memory)
+            meeting = [barrier, barrier + BARRIER, here, host.ranks]
+            meeting += [len(self.exchange.hosts), 0]
+        return np.array([place, -1, 0, 0, 0, PIECE, *meeting], np.int64)
 
     def gathered(self, value: Any) -> list[Any]:
         return self.exchange.all(self.rank, value)
@@ -82,9 +111,12 @@ class Threads(Distributed):
         self.exchange.barrier.abort()
 
 
-def together(ranks: int, work: Callable[[Threads], Any]) -> list[Any]:
-    """What `work` gives in each of so many threads; an error in place of what one raised."""
-    exchange, found = Exchange(ranks), [None] * ranks
+def together(ranks: int, work: Callable[[Threads], Any], hosts: Sequence[int] = ()) -> list[Any]:
+    """What `work` gives in each of so many threads; an error in place of what one raised.
+
+    hosts: how many of them are on each host, where they add up in memory that they share.
+    """
+    exchange, found = Exchange(ranks, hosts), [None] * ranks
 
     def one(rank: int) -> None:
         team = Threads(exchange, rank)

@@ -255,6 +255,9 @@ def scale(
     hosts: Annotated[int, typer.Option(min=1, help="Predict up to so many hosts like this.")] = 1,
     latency: Annotated[str, typer.Option(help="Of a message between hosts: 20us.")] = "",
     bandwidth: Annotated[str, typer.Option(help="Of a host's network: 10Gbit, 1.25GB.")] = "",
+    python_sums: Annotated[
+        bool, typer.Option("--python-sums", help="Sums called from Python beside the native ones.")
+    ] = False,
     torch: Annotated[
         bool, typer.Option("--torch", help="PyTorch's DistributedDataParallel beside it.")
     ] = False,
@@ -267,8 +270,9 @@ def scale(
 
         network = (latency, bandwidth)
         bench_scale(
-            networks or [], ranks or [1, 2, 4], backend, hosts, network, torch, rounds, json
-        )
+            networks or [], ranks or [1, 2, 4], backend, hosts, network, torch, python_sums,
+            rounds, json,
+        )  # fmt: skip
 
 
 @bench.command(

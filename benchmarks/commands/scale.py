@@ -36,6 +36,7 @@ def bench_scale(
     hosts: int,
     network: tuple[str, str],
     torch: bool,
+    python: bool,
     rounds: int,
     json: Path | None,
 ) -> list[Row]:
@@ -47,6 +48,8 @@ def bench_scale(
     chosen = [parse(name) for name in names] or list(NETWORKS)
     for one in chosen:
         check(one)
+    if python and backend != "numba":
+        raise BadInput(f"--python-sums is for --backend numba: {backend} has no others")
     if json is not None and not json.absolute().parent.is_dir():
         raise BadInput(f"--json: there is no folder {str(json.absolute().parent)!r}")
     choose("training", [], [backend])  # raises for one that is not there
@@ -63,13 +66,13 @@ def bench_scale(
             " whether it is right and what it costs, not because it pays."
         )
     with Processes() as processes, console.status("") as status:
-        sums, rows = measure_sums(wanted, status.update)
+        sums, rows = measure_sums(wanted, backend, status.update)
         result.rows += rows
         if rows:
             console.print(sums_table(rows))
         for one in chosen:
             found = measure_scaling(
-                one, backend, wanted, sums, processes, torch=torch, rounds=rounds,
+                one, backend, wanted, sums, processes, torch=torch, python=python, rounds=rounds,
                 progress=status.update,
             )  # fmt: skip
             result.rows += found.all

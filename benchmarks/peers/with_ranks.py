@@ -1,11 +1,13 @@
 """lamina on ranks of MPI: together on each batch, or each by itself beside the others.
 
 The variant begins with "apart" where each rank trains alone: what such ranks take is what the model
-of `scaling/model.py` knows of the work.
+of `scaling/model.py` knows of the work. It begins with "sums in Python" where compiled steps call
+Python for each sum of gradients, and Python calls MPI.
 """
 
 from __future__ import annotations
 
+import ctypes
 import math
 from typing import Any
 
@@ -16,7 +18,7 @@ from ...core.distributed import Distributed
 from .peer import Peer, Task, Workload
 from .with_lamina import Training
 
-APART = "apart"
+APART, IN_PYTHON = "apart", "sums in Python"
 LONGEST, RESIDENT = 64, 8 << 20  # times the block, and bytes, of an epoch at most
 
 
@@ -63,12 +65,29 @@ class Apart(Training):
         return float(max(self.communicator.allgather(self.stepping)))
 
 
+class InPython(Distributed):
+    """Ranks whose compiled code calls Python for a sum."""
+
+    def native(self, dtype: str) -> np.ndarray:
+        """A function of Python in the place of MPI's, which gets all of a gradient at once."""
+        number = ctypes.c_float if dtype == "float32" else ctypes.c_double
+
+        def call(send: int, place: int, count: int, *handles: int) -> int:
+            self.add(np.frombuffer((number * count).from_address(place), dtype))
+            return 0
+
+        self.call = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int64] * 6)(call)
+        address = ctypes.cast(self.call, ctypes.c_void_p).value
+        return np.array([address, *[0] * 4, 1 << 62, *[0] * 6], np.int64)
+
+
 class Together(Apart):
     """Each rank has its share of the rows of every batch."""
 
     def __init__(self, task: Task, peer: Peer) -> None:
         super().__init__(task, peer)
-        self.team = Distributed(self.communicator)
+        in_python = peer.variant.startswith(IN_PYTHON)
+        self.team = (InPython if in_python else Distributed)(self.communicator)
 
     def answer(self) -> dict[str, Any]:
         """Ten steps, one call each."""

@@ -13,7 +13,7 @@ from ..networks import Network
 from ..peers.measurement import Progress, measure_peers, row_for, silent
 from ..peers.peer import Peer, Task
 from ..peers.process import Processes
-from ..peers.with_ranks import APART
+from ..peers.with_ranks import APART, IN_PYTHON
 from ..result import Row
 from . import reduction
 from .model import Link, Machine
@@ -50,20 +50,21 @@ class Place:
 class Scaling:
     """What was found of one network.
 
-    rows: steps of lamina, each with its prediction if it has one. torch: of PyTorch. parts: what
-    the model was given: single ranks that train apart, and sums behind such work.
+    rows: steps of lamina, each with its prediction if it has one. others: of PyTorch, and of lamina
+    with sums in Python. parts: what the model was given: single ranks that train apart, and sums
+    behind such work.
     """
 
     network: Network
     machine: Machine
     rows: list[Row]
-    torch: list[Row]
+    others: list[Row]
     parts: list[Row]
 
     @property
     def all(self) -> list[Row]:
         """What a result keeps."""
-        return [*self.rows, *self.torch, *self.parts]
+        return [*self.rows, *self.others, *self.parts]
 
 
 def places(wanted: Sequence[int], cores: int) -> list[Place]:
@@ -86,6 +87,11 @@ def apart(backend: str, place: Place) -> Peer:
     return replace(together(backend, place), variant=f"{APART}, {place.name}")
 
 
+def in_python(backend: str, place: Place) -> Peer:
+    """The same with sums that are called from Python, once in each step."""
+    return replace(together(backend, place), variant=f"{IN_PYTHON}, {place.name}")
+
+
 def with_torch(place: Place) -> Peer:
     """DistributedDataParallel on the ranks of a place."""
     return Peer(
@@ -99,13 +105,13 @@ def gradients(network: Network) -> int:
     return network.parameters * ITEMSIZE[network.dtype]
 
 
-def measure_sums(wanted: Sequence[int], progress: Progress) -> tuple[Sums, list[Row]]:
+def measure_sums(wanted: Sequence[int], backend: str, progress: Progress) -> tuple[Sums, list[Row]]:
     """Sums over ranks of this host, back to back, of several sizes: (bytes, seconds), and rows."""
     found: Sums = {}
     rows = []
     for ranks in sorted({*wanted} - {1}):
         progress(f"sums over {ranks} ranks")
-        every = reduction.measure(ranks, [(size, 0.0) for size in reduction.SIZES])
+        every = reduction.measure(ranks, [(size, 0.0) for size in reduction.SIZES], backend)
         for size, seconds in zip(reduction.SIZES, every, strict=True):
             found.setdefault(ranks, []).append((float(size), statistics.median(seconds)))
             rows.append(_sum_row(size, ranks, seconds, "back to back"))
@@ -127,6 +133,7 @@ def measure_scaling(
     processes: Processes,
     *,
     torch: bool = False,
+    python: bool = False,
     rounds: int = 7,
     progress: Progress = silent,
 ) -> Scaling:
@@ -137,7 +144,9 @@ def measure_scaling(
     spots = places(wanted, usable_cores())
     machine, apart_rows = _model(network, backend, spots, sums, processes, rounds, progress)
     own = [together(backend, spot) for spot in spots]
-    others = [with_torch(spot) for spot in spots if spot.ranks > 1 and torch]
+    several = [spot for spot in spots if spot.ranks > 1]
+    others = [in_python(backend, spot) for spot in several if python]
+    others += [with_torch(spot) for spot in several if torch]
     rows = measure_peers(
         [*own, *others], Task("training", network), processes, rounds, progress, ROUND_SECONDS
     )
@@ -174,7 +183,7 @@ def _model(
             progress(f"{network.case}: sums over {spot.ranks} ranks behind its work")
             rows = math.ceil(network.batch / spot.ranks)
             case = (gradients(network), machine.alone(rows, spot.ranks, spot.threads))
-            (seconds,) = reduction.measure(spot.ranks, [case])
+            (seconds,) = reduction.measure(spot.ranks, [case], backend)
             behind[spot.ranks] = statistics.median(seconds)
             kept.append(_sum_row(case[0], spot.ranks, seconds, f"behind {network.case}"))
     return replace(machine, behind=behind), kept

@@ -1,19 +1,22 @@
-"""What the sum of an array over ranks takes, by size."""
+"""What the sum of an array over ranks takes, by size, as a backend adds up its gradients."""
 
 from __future__ import annotations
 
+import ctypes
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ...backends.mpi import add
+from ...backends import mpi
 from ...kernels.errors import LaminaError
 from ...kernels.isolated import command
+from ...kernels.memory import address, aligned
 from .launch import environment, ranks, world
 
 SIZES = (64, 4096, 65_536, 1 << 19, 1 << 22, 1 << 24)  # bytes
@@ -29,16 +32,16 @@ class RanksFailed(LaminaError, RuntimeError):
     """Ranks of MPI ended without an answer."""
 
 
-def measure(count: int, cases: Cases) -> list[list[float]]:
+def measure(count: int, cases: Cases, backend: str) -> list[list[float]]:
     """Seconds of sums over so many ranks, one number a round for each case.
 
     cases: bytes, and the seconds of work before each sum, or 0 for sums back to back. The work is
     what a step's is: products of small matrices, and passes over three arrays as large as the
     gradient, as Adam makes them. So the ranks come to the sum as far apart, and with caches as
-    cold, as in training. Raises: RanksFailed.
+    cold, as in training. backend: whose way of adding up it is. Raises: RanksFailed.
     """
     code = f"from {__name__} import main\nmain()"
-    line = ranks(count, command(code, str(count), json.dumps(list(cases))))
+    line = ranks(count, command(code, str(count), json.dumps(list(cases)), backend))
     try:
         done = subprocess.run(
             line, capture_output=True, text=True, env=environment(), timeout=LIMIT, check=False
@@ -53,24 +56,46 @@ def measure(count: int, cases: Cases) -> list[list[float]]:
 
 
 def main() -> None:
-    """What the ranks do: the arguments are their number and the cases; rank 0 prints JSON."""
+    """What the ranks do: the arguments are their number, the cases and the backend."""
     from threadpoolctl import threadpool_limits
 
     communicator = world(int(sys.argv[1]))
+    add = partial(mpi.add, communicator)
+    if sys.argv[3] == "numba":
+        add = compiled(communicator)
     with threadpool_limits(1):
-        found = [Sum(communicator, *case).rounds() for case in json.loads(sys.argv[2])]
+        found = [Sum(communicator, add, *case).rounds() for case in json.loads(sys.argv[2])]
     if communicator.rank == 0:
         sys.stdout.write(json.dumps(found) + "\n")
         sys.stdout.flush()
 
 
-class Sum:
-    """Sums in place of one size, each behind some seconds of work."""
+def compiled(communicator: Any) -> Callable[[np.ndarray], None]:
+    """The step of compiled code that makes a float32 array the sum of those of all ranks."""
+    from ...kernels.numba.native import compiled as pieces
+    from ...kernels.numba.native import slots
 
-    def __init__(self, communicator: Any, size: int, work: float) -> None:
+    step = pieces.step("all_reduce", "float32")
+    call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(step)
+    control, how = aligned(slots.CONTROL_SLOTS, "int64"), mpi.native(communicator, "float32")
+    control[slots.REDUCTION] = address(how)
+
+    def add(flat: np.ndarray, how: np.ndarray = how) -> None:
+        record = np.array([address(control), address(flat), len(flat)])
+        call(address(record), None)
+
+    return add
+
+
+class Sum:
+    """Sums in place of one size, each behind some seconds of work. add: makes one."""
+
+    def __init__(
+        self, communicator: Any, add: Callable[[np.ndarray], None], size: int, work: float
+    ) -> None:
         from mpi4py import MPI
 
-        self.communicator, self.maximum = communicator, MPI.MAX
+        self.communicator, self.maximum, self.add = communicator, MPI.MAX, add
         self.part = np.arange(max(size // 4, 1), dtype=np.float32) % 7
         self.held = np.empty_like(self.part)
         self.passed = [np.ones_like(self.part) for _ in range(3)] if work else []
@@ -92,7 +117,7 @@ class Sum:
                 np.dot(a, b, out=c)
             np.copyto(self.held, self.part)
             if adding:
-                add(self.communicator, self.held)
+                self.add(self.held)
             for one in self.passed:
                 np.multiply(one, np.float32(1.0), out=one)
         took = time.perf_counter() - start

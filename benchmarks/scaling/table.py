@@ -32,7 +32,7 @@ def measured_table(found: Scaling) -> Table:
     for name in ("per step", "steps/s", "of one thread", "predicted", "off"):
         table.add_column(name, justify="right", no_wrap=True)
     first = found.rows[0]
-    for row in (*found.rows, *found.torch):
+    for row in (*found.rows, *found.others):
         if not row.seconds:
             table.add_row(label(row), row.status)
             continue

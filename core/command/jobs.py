@@ -21,6 +21,7 @@ from ..data.encoding import Encoding
 from ..distributed import Distributed
 from ..loading import load
 from ..model import Sequential
+from ..shared_parts import RANK, whole
 from ..team import ALONE, Team
 from . import networks, tabular
 from .predictions import predict as predict  # scripts look for it beside `train`
@@ -31,14 +32,15 @@ Say = Callable[[str], None]
 DIGESTED = 65_536  # rows that are looked at together
 
 
-def open_data(settings: Settings) -> Dataset:
-    """The data set that the settings name."""
-    return datasets.load(
-        settings.data, settings.test_size, settings.seed,
+def open_data(settings: Settings, source: str) -> Dataset:
+    """The data set that the settings name. source: where it is."""
+    data = datasets.load(
+        source, settings.test_size, settings.seed,
         **{name: getattr(settings, name) for name in READING if name != "drop"},
         drop=settings.drop or (),
         embed_from=None if settings.recipe == "simple" else tabular.EMBED_FROM,
     )  # fmt: skip
+    return data if source == settings.data else replace(data, name=Path(settings.data).name)
 
 
 def _introduce(data: Dataset, say: Say) -> None:
@@ -86,11 +88,12 @@ def _columns(encoding: Encoding | None) -> list[str] | None:
 
 
 def _go_on(
-    settings: Settings, given: Collection[str], save: Path, say: Say
+    settings: Settings, given: Collection[str], save: Path, say: Say, source: str
 ) -> tuple[Sequential, Dataset, Settings]:
     """The model of a file, the rows that it was trained and tested on, and all settings.
 
-    What is not given is taken from the file. Raises: BadInput for what contradicts it.
+    What is not given is taken from the file. source: where data that are given lie. Raises:
+    BadInput for what contradicts it.
     """
     model = load(save, settings.backend if "backend" in given else "auto")
     kept, rows = begun(model.origin, str(save))
@@ -107,10 +110,12 @@ def _go_on(
             f"{save} was begun with a query, and none is run because a file says so: give it again,"
             ' as in lamina train "SELECT ..."'
         )
+    if "data" not in given and RANK in kept.data:
+        raise BadInput(f"{save} was begun with a file of each process: give {kept.data!r} again")
     used = replace(kept, **{n: v for n, v in asked.items() if n not in KEPT})
     if "backend" not in given:
         model.to(used.backend)
-    data = open_data(used)
+    data = open_data(used, source if "data" in given else used.data)
     if _columns(model.encoding) != _columns(data.encoding):
         raise BadInput(
             f"{save} was trained on a table with other columns: give another --save, or begin anew"
@@ -185,8 +190,8 @@ def train(
         check_report(page, asked)
         check_file(save, resume, overwrite)
         if resume and save is not None and save.exists():
-            return _go_on(asked, given, save, say)
-        data = open_data(asked)
+            return _go_on(asked, given, save, say, source)
+        data = open_data(asked, source)
         if tabular.wanted(asked, data):
             return None, data, asked
         used = networks.plain(asked, data)
@@ -195,7 +200,8 @@ def train(
             model.origin = _origin(used, data)
         return model, data, used
 
-    model, data, settings = team.checked(begin)
+    with whole(settings.data, team) as source:
+        model, data, settings = team.checked(begin)
     if model is None:
         return _train_table(settings, data, say, save, log, verbose, page)
     _introduce(data, say)

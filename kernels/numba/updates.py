@@ -209,6 +209,13 @@ def retract(p: Array, before: Array, factor: Any) -> None:
 
 
 @jit
+def add(x: Array, out: Array) -> None:
+    """Adds to numbers elsewhere."""
+    for i in range(x.size):
+        out[i] += x[i]
+
+
+@jit
 def copy(x: Array, out: Array) -> None:
     """The same numbers elsewhere."""
     for i in range(x.size):

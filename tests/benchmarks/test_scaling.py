@@ -99,6 +99,7 @@ def test_units_of_a_network() -> None:
         (["--latency", "20us"], "--bandwidth, such as"),
         (["--latency", "fast", "--bandwidth", "10Gbit"], "'fast'"),
         (["--backend", "numbers"], "numbers"),
+        (["--backend", "numpy", "--python-sums"], "numpy has no others"),
         (["64"], "'64' is no network"),
         (["--json", "/nowhere/at/all.json"], "/nowhere/at"),
     ],
@@ -159,9 +160,11 @@ def test_a_prediction_stands_beside_the_measured_steps() -> None:
     reason='needs mpi4py and mpiexec: pip install "lamina[mpi]"',
 )
 @pytest.mark.slow
-def test_ranks_are_measured_and_predicted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_ranks_are_measured_and_predicted(backend: str, tmp_path: Path) -> None:
     file = tmp_path / "scale.json"
-    options = ["--ranks", "2", "--backend", "numpy", "--rounds", "1", "--json", str(file)]
+    options = ["--ranks", "2", "--backend", backend, "--rounds", "1", "--json", str(file)]
+    options += ["--python-sums"] if backend == "numba" else []
     hosts = ["--hosts", "3", "--latency", "20us", "--bandwidth", "10Gbit"]
     done = CliRunner().invoke(app, ["bench", "scale", "6-5-3:9", *options, *hosts])
     assert done.exit_code == 0, done.output
@@ -171,6 +174,9 @@ def test_ranks_are_measured_and_predicted(tmp_path: Path) -> None:
     together, far = rows["2 ranks x 1 thread"], rows[f"3 hosts x {usable_cores()} ranks x 1 thread"]
     assert together["status"] == "ok", together["reason"]  # its losses are those of one rank
     assert together["predicted"] > 0.0
+    if backend == "numba":
+        called = rows["sums in Python, 2 ranks x 1 thread"]
+        assert called["status"] == "ok", called["reason"]
     assert (far["status"], far["reason"]) == ("skipped", "predicted, not run")
     assert far["predicted"] > 0.0
     assert "twice as many shorten a step by less than a tenth" in " ".join(done.output.split())

@@ -86,6 +86,23 @@ def test_processes_come_to_what_one_comes_to(backend: str, ranks: int, batch: in
         assert_same(found, wanted)
 
 
+@pytest.mark.parametrize("hosts", [(2,), (3,), (2, 1), (1, 2, 1)])
+def test_gradients_are_added_up_in_memory_that_a_host_shares(hosts: tuple[int, ...]) -> None:
+    """In pieces of eight numbers; the same bits in all, whatever the order on other hosts."""
+    x, y, w = data()
+
+    def work(team: Any) -> dict[str, np.ndarray]:
+        model = network("numba")
+        settings: dict[str, Any] = {"epochs": 3, "batch_size": 16, "sample_weight": w, "verbose": 0}
+        return told(model, model.fit(x, y, **settings, distributed=team))
+
+    wanted = work(None)
+    found = right(together(sum(hosts), work, hosts))
+    for one in found:
+        assert_same(one, wanted)
+        np.testing.assert_array_equal(one["weights"], found[0]["weights"])
+
+
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_short_epochs_go_many_in_one_run(backend: str) -> None:
     x, y, _ = data()

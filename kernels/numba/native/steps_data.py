@@ -9,19 +9,26 @@ import numpy as np
 from .. import updates
 from ..jit import jit
 from .machine import (
+    add_atomic,
     bytes_at,
     call,
     call_mpi,
     doubles,
+    give_way,
     integers,
     line,
+    load_atomic,
+    pause,
     pointer,
     real,
+    register_jitable,
     singles,
+    store_atomic,
     unsigned,
     words,
 )
 from .slots import (
+    BARRIER,
     COLUMNS,
     FAILED,
     FAULT,
@@ -29,6 +36,7 @@ from .slots import (
     NUMBER,
     ORDER,
     PARTS,
+    PHASE,
     RATE,
     REDUCTION,
     RESULTS,
@@ -139,8 +147,8 @@ def account(a: Record, like: Like) -> None:
 def all_reduce(a: Record, like: Like) -> None:
     """Makes a gradient the sum of those of all processes; NaN, where a loss is not finite.
 
-    0 control, 1 gradient, 2 how many. The control record has the address of six numbers:
-    MPI_Allreduce, MPI_IN_PLACE, the datatype, the operation, the communicator, bytes of a call.
+    0 control, 1 gradient, 2 how many. The control record has the address of the numbers that
+    `backends/parts.py` tells of.
     """
     control, gradient = integers(a[0]), line(a[1], a[2], like)
     mpi = integers(control[REDUCTION])
@@ -149,11 +157,64 @@ def all_reduce(a: Record, like: Like) -> None:
     each = mpi[5] // gradient.itemsize
     for first in range(0, a[2], each):
         place, count = a[1] + first * gradient.itemsize, min(each, a[2] - first)
-        fault = call_mpi(mpi[0], mpi[1], place, count, mpi[2], mpi[3], mpi[4])
+        if mpi[6] != 0:
+            fault = add_on_host(mpi, place, count, like)
+        else:
+            fault = call_mpi(mpi[0], mpi[1], place, count, mpi[2], mpi[3], mpi[4])
         if fault != 0:
             control[FAULT] = fault
             gradient[0] = np.nan  # which ends the run
             break
+
+
+@register_jitable
+def meet(barrier: int, ranks: int, looks: int) -> None:
+    """Returns when all processes of this host have come here. looks: before the core is given away.
+
+    Where there are more processes than cores, who waits keeps others from coming.
+    """
+    phase = load_atomic(barrier + 8 * PHASE)
+    if add_atomic(barrier + 8 * BARRIER, 1) == ranks - 1:
+        store_atomic(barrier + 8 * BARRIER, 0)
+        store_atomic(barrier + 8 * PHASE, phase + 1)
+        return
+    looked = 0
+    while load_atomic(barrier + 8 * PHASE) == phase:
+        looked += 1
+        if looked <= looks:
+            pause()
+        else:
+            give_way()
+
+
+@register_jitable
+def add_on_host(mpi: Any, place: int, count: int, like: Like) -> int:
+    """Makes some numbers the sum of those of all processes, through memory that those here share.
+
+    Each process adds up its part of what all here have written, in the order of their ranks; the
+    first one adds what other hosts have.
+    """
+    rank, ranks = mpi[8], mpi[9]
+    own, result = mpi[7] + mpi[5] * rank, mpi[7] + mpi[5] * ranks
+    updates.copy(line(place, count, like), line(own, count, like))
+    meet(mpi[6], ranks, mpi[11])
+    width = line(place, 1, like).itemsize
+    size = -(-count // (16 * ranks)) * 16  # whole cache lines
+    start = min(rank * size, count)
+    size = min(size, count - start)
+    total = line(result + width * start, size, like)
+    first = mpi[7] + width * start
+    updates.copy(line(first, size, like), total)
+    for other in range(1, ranks):
+        updates.add(line(first + mpi[5] * other, size, like), total)
+    meet(mpi[6], ranks, mpi[11])
+    fault = 0
+    if mpi[10] > 1:
+        if rank == 0:
+            fault = call_mpi(mpi[0], mpi[1], result, count, mpi[2], mpi[3], mpi[4])
+        meet(mpi[6], ranks, mpi[11])
+    updates.copy(line(result, count, like), line(place, count, like))
+    return fault
 
 
 @step
