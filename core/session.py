@@ -110,6 +110,11 @@ class Session:
         with self.training:
             self.adopt(select_for(self.dtype, choice, self.precision))
 
+    @property
+    def chosen(self) -> Selection:
+        """The device as it was chosen."""
+        return Selection(self.backend, self.backend_reason, self._undecided)
+
     def adopt(self, chosen: Selection) -> None:
         """Takes a backend, and moves to it what there is."""
         if chosen.backend is not self.backend:
