@@ -1,8 +1,8 @@
 """The fake's `cupy.cuda.nccl`: communicators of threads, each with a device of its own.
 
 Names and signatures are those of `cupy_backends.cuda.libs.nccl` in CuPy 14. What NCCL leaves
-undefined, or waits for without end, is an error here: sums that differ between ranks in their count,
-dtype or operation, memory that is not the communicator's device's, another stream than the current
+undefined, or waits for without end, is an error here: sums that differ between ranks in count,
+dtype or operation, memory that is not of the communicator's device, another stream than the current
 one, two ranks on one device, a communicator that ends while a graph names it.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from . import machine, memory
 
-PATIENCE = 120.0  # seconds that a rank waits for the others
+PATIENCE = 60.0  # seconds that a rank waits for the others
 KINDS = {
     0: np.int8, 1: np.uint8, 2: np.int32, 3: np.uint32, 4: np.int64, 5: np.uint64, 6: np.float16,
     7: np.float32, 8: np.float64,
@@ -79,9 +79,8 @@ class Group:
         every = self.meet(self.calls[number], rank, (one, values))
         other = [asked for asked, _ in every if asked != one]
         if other:
-            raise NcclError(
-                5, f"sum {number}: rank {rank} asks for (count, dtype, op) {one}, another {other[0]}"
-            )
+            said = f"rank {rank} asks for (count, dtype, op) {one}, another for {other[0]}"
+            raise NcclError(5, f"sum {number}: {said}")
         with np.errstate(all="ignore"):
             total = every[0][1].copy()
             for _, more in every[1:]:
@@ -100,7 +99,7 @@ class NcclCommunicator:
     """`NcclCommunicator`, of the device that is current when it is made."""
 
     def __init__(
-        self, ndev: int, commId: bytes, rank: int,  # noqa: N803
+        self, ndev: int, commId: bytes, rank: int,
         config: NcclConfig | None = None,
     ) -> None:  # fmt: skip
         if not isinstance(commId, bytes):
