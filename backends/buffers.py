@@ -45,11 +45,14 @@ class Buffers:
         self.backend, self.program, self.state = backend, program, state
         self.arenas: dict[str, Array] = {}
         self.own: dict[ValueId, Array] = {}  # of values that the memory plan takes for views
+        self.given: dict[ValueId, Array] = {}  # of values that are to lie elsewhere
 
     def array(self, id: ValueId, rows: int) -> Array:
         """A value's memory as an array for so many rows; a constant's is made anew each time."""
         value, place = self.program.values[id], self.program.memory.places.get(id)
         spec = value.spec.at(rows)
+        if id in self.given:
+            return self.given[id]
         if value.kind == "constant":
             return self.backend.asarray(self.program.constants[id])
         if value.kind == "flat":

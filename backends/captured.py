@@ -12,9 +12,9 @@ loads what a capture must not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,37 +24,18 @@ from ..kernels import thresholds
 from ..kernels.errors import OutOfDeviceMemory
 from ..kernels.spec import ITEMSIZE, Spec, length
 from . import batching, guard
-from .buffers import Plans
+from .buffers import Plans, first_row
 from .contract import Backend
 from .control_block import REALS, STEPS
 from .device import Array
 from .measured import step_flops
 from .program import Program
-from .recorded import UNROLLED, Graphs, Prepared, RecordedSteps
+from .recorded import UNROLLED, Capture, Graphs, Kind, Prepared, RecordedSteps
 from .state import Control, DataBlock, State
 from .walker import Walker, WalkerBinding, WalkPlan, examine
 
 # There is memory for the rows of so many steps of a run, at least, but for no more rows than that.
 LINES, SOME_ROWS = 64, 1 << 18
-
-
-@dataclass(frozen=True)
-class Capture:
-    """Recorded steps: what replays them, the table with their outputs, and all that they touch."""
-
-    replay: Callable[[], None]
-    env: list[Any]
-    holds: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What one capture is for: rows of a batch, steps, where rows come from, whether they weigh."""
-
-    rows: int
-    count: int
-    inside: bool
-    weighted: bool
 
 
 class Captured(Walker):
@@ -71,8 +52,8 @@ class Captured(Walker):
 
     @property
     def walked(self) -> bool:
-        """Whether steps are not captured: indices are looked at, or processes sum gradients."""
-        return bool(self.program.computed) or self.program.reduced
+        """Whether steps are not captured: indices are looked at."""
+        return bool(self.program.computed)
 
     def bind(self, state: State, block: DataBlock) -> WalkerBinding:
         """Ties the program to a state and to data."""
@@ -108,11 +89,16 @@ class CapturedBinding(RecordedSteps):
         for kind in [kind for kind in self.captures if kind.inside]:
             del self.captures[kind]
 
+    def forget(self) -> None:
+        """See `RecordedSteps.forget`; a sum is asked for launch by launch first, as kernels are."""
+        self.captures.clear()
+        self.warm.clear()
+
     # Running
 
     def run(self, control: Control) -> None:
         """Runs up to `control.steps` batches, and waits for the device once; see `Binding.run`."""
-        if self.watch is not None:
+        if self.watch is not None or not self.summing(control):
             super().run(control)
             return
         total, batch, begin = self.block.rows, control.batch, control.cursor
@@ -126,7 +112,7 @@ class CapturedBinding(RecordedSteps):
             for first in range(0, steps, STEPS):
                 part = min(STEPS, steps - first)
                 weights += self._begin(control, first, part)
-                env = self._go(control, part, stacks, begin)
+                env = self._go(control, first, part, stacks, begin)
             totals = self.backend.to_numpy(self.memory.totals)
             taken = self._taken(steps, totals[-1])
             self._tell(control, totals)
@@ -139,10 +125,14 @@ class CapturedBinding(RecordedSteps):
 
     def passes(self, control: Control, count: int) -> list[dict[str, float]] | None:
         """See `Binding.passes`: the totals of each are put aside on the device."""
+        if not self.summing(control):
+            return super().passes(control, count)
         rows, batch, program = self.block.rows, control.batch, self.program
-        each = rows // batch
+        each, shared = rows // batch, control.part
         if rows % batch or program.stacked or self.watch or each > STEPS:
             return None
+        if shared is not None and shared.alike(0, count * each) < count * each:
+            return None  # in all processes, of which some have as many rows of the last batch
         ordered, together = self.block.order is not None, STEPS // each
         weights: list[float] = []
         with self.backend.active(), np.errstate(all="ignore"):
@@ -152,7 +142,7 @@ class CapturedBinding(RecordedSteps):
                 part = min(together, count - first)
                 weights += self._begin(control, first * each, part * each)
                 for number in range(first, first + part):
-                    self._go(control, each, {}, 0)
+                    self._go(control, number * each, each, {}, 0)
                     self.memory.put_aside(sums[number])
                     control.cursor = control.cursor if ordered else 0
             told = self.backend.to_numpy(sums)
@@ -181,15 +171,23 @@ class CapturedBinding(RecordedSteps):
         cursors = cursors if block.order is not None else cursors % end
         rows = np.minimum(batch, end - cursors)
         weights, shares = rows.astype(np.float64), None
-        if block.weights is not None and "weights" in self.program.columns:
+        if self.weighs:
             shares = np.zeros((steps, batch, 1), self.program.dtype)
-            for at, (cursor, size) in enumerate(zip(cursors, rows, strict=True)):
-                weights[at], shares[at, :size] = self._weighted(int(cursor), int(size))
+            for at, (cursor, size) in enumerate(zip(cursors.tolist(), rows.tolist(), strict=True)):
+                weights[at], shares[at, :size] = self._shares(control, first + at, cursor, size)
         numbers[:, len(REALS) : -1] = weights[:, None]
+        most = batch
+        if control.part is not None:  # the loss is that of all processes already
+            if control.part.sizes is not None:
+                most = int(control.part.sizes.max())
+            for at, name in enumerate(self.program.sums):
+                if name in self.program.watched:
+                    numbers[:, len(REALS) + at] /= control.part.reducer.ranks
+        lines = steps, batch
         if self._resident():
-            self._place("order", self._visited(control.cursor, steps * batch), steps, batch)
+            self._place("order", self._visited(control.cursor, steps * batch), lines, most)
         if shares is not None:
-            self._place("shares", self.backend.asarray(shares.reshape(-1, 1)), steps, batch)
+            self._place("shares", self.backend.asarray(shares.reshape(-1, 1)), lines, most)
         if first:
             memory.go_on(numbers)
         else:
@@ -213,11 +211,14 @@ class CapturedBinding(RecordedSteps):
             return order[begin : begin + count]
         return (xp.arange(begin, begin + count, dtype=xp.int32)) % self.block.rows
 
-    def _place(self, name: str, source: Array, steps: int, batch: int) -> None:
-        """Copies what steps read, a line each, to memory that stays while it is large enough."""
-        known, xp = getattr(self, name), self.backend.xp
+    def _place(self, name: str, source: Array, size: tuple[int, int], most: int) -> None:
+        """Copies what steps read, a line each, to memory that stays while it is large enough.
+
+        size: steps and rows of each. most: the rows of a step of all processes.
+        """
+        known, xp, (steps, batch) = getattr(self, name), self.backend.xp, size
         if known is None or known.shape[0] < steps or known.shape[1] != batch:
-            few = max(min(LINES, SOME_ROWS // batch), steps)  # runs get longer and longer
+            few = max(min(LINES, SOME_ROWS // most), steps)  # runs get longer and longer
             lines = min(batching.whole(few), STEPS)
             flat = self.backend.zeros(lines * batch, str(source.dtype))
             known = xp.reshape(flat, (lines, batch, *source.shape[1:]))
@@ -226,13 +227,15 @@ class CapturedBinding(RecordedSteps):
         flat = xp.reshape(known, (-1, *source.shape[1:]))
         self.backend.assign(flat[: source.shape[0]], source)
 
-    def _go(self, control: Control, steps: int, stacks: dict[str, Array], begin: int) -> list[Any]:
-        """Asks for steps; gives the table of values of the last one."""
+    def _go(
+        self, control: Control, number: int, steps: int, stacks: dict[str, Array], begin: int
+    ) -> list[Any]:
+        """Asks for steps, from that number on; gives the table of values of the last one."""
         rows = batching.size(self._end(), control.batch, control.cursor)
         inside = self._resident() and self._inside(rows, steps)
         env: list[Any] = []
         with self._whole(control):
-            env = self._asked(control, steps, stacks, begin, inside)
+            env = self._asked(control, number, steps, stacks, begin, inside)
         return env
 
     @contextmanager
@@ -271,26 +274,31 @@ class CapturedBinding(RecordedSteps):
         )  # fmt: skip
 
     def _asked(
-        self, control: Control, steps: int, stacks: dict[str, Array], begin: int, inside: bool
-    ) -> list[Any]:
+        self, control: Control, number: int, steps: int, stacks: dict[str, Array], begin: int,
+        inside: bool,
+    ) -> list[Any]:  # fmt: skip
         env: list[Any] = []
         while steps:
             rows = batching.size(self._end(), control.batch, control.cursor)
-            full = batching.full(self._end(), control.batch, control.cursor)
-            done = self._many(rows, min(full, steps)) if inside and not stacks else 0
+            full = min(batching.full(self._end(), control.batch, control.cursor), steps)
+            done = self._many(rows, full) if inside and not stacks else 0
             if done:
                 control.cursor += rows * done
                 steps -= done
                 continue
-            kind = Kind(rows, 1, inside, self.block.weights is not None)
-            if inside and min(full, steps) >= UNROLLED and self._small(rows):
-                kind = Kind(rows, UNROLLED, inside, kind.weighted)
-            env = self._ask(control, kind)
+            kind, most, part = Kind(rows, 1, inside, self.weighs), rows, control.part
+            if part is not None:
+                full, whole = part.alike(number, steps), part.size(number)
+                kind = replace(kind, first=first_row(control, number), whole=whole)
+                most = -(-whole // part.reducer.ranks)  # of any process
+            if inside and full >= UNROLLED and self._small(most):
+                kind = replace(kind, count=UNROLLED)
+            env = self._ask(control, number, kind)
             for name, stack in stacks.items():
                 place = control.cursor - begin
                 self.backend.assign(stack[place : place + rows], env[self.program.outputs[name]])
             control.cursor += rows * kind.count
-            steps -= kind.count
+            steps, number = steps - kind.count, number + kind.count
         return env
 
     def _inside(self, rows: int, steps: int) -> bool:
@@ -306,13 +314,14 @@ class CapturedBinding(RecordedSteps):
         parameters = self.state.layout.length("parameters")
         return step_flops(rows, parameters) < thresholds.UNROLLED_FLOPS
 
-    def _ask(self, control: Control, kind: Kind) -> list[Any]:
+    def _ask(self, control: Control, number: int, kind: Kind) -> list[Any]:
         """Has the device do steps of a kind; gives the table of values with their outputs."""
         rows = kind.rows
         ready = self.prepared.get(rows) or self.prepared.keep(rows, partial(self._prepare, rows))
+        self.first = kind.first
         if not kind.inside:
-            self._load_inputs(ready.plan, control, rows)
-        if kind not in self.warm:
+            self._load_inputs(ready.plan, control, number, rows)
+        if kind not in self.warm or (self.program.reduced and not kind.whole):
             with self.pool:
                 self.steps(ready, kind.inside, kind.count)
             self.warm.add(kind)
@@ -323,15 +332,10 @@ class CapturedBinding(RecordedSteps):
         capture.replay()
         return capture.env
 
-    def _load_inputs(self, plan: WalkPlan, control: Control, rows: int) -> None:
+    def _load_inputs(self, plan: WalkPlan, control: Control, number: int, rows: int) -> None:
         """Copies a batch to memory that stays, before the step."""
-        start, columns = control.cursor, self.program.columns
-        self._columns(plan, start, rows)
-        if "weights" in columns:
-            shares = plan.even
-            if self.block.weights is not None:
-                shares = self.backend.asarray(self._weighted(start, rows)[1])
-            plan.env[columns["weights"]] = shares
+        columns = self.program.columns
+        self._load(plan, control, rows, number)
         for id in columns.values():
             target = self.buffers.apart(id, rows)
             self.backend.assign(target, plan.env[id])
@@ -345,7 +349,7 @@ class CapturedBinding(RecordedSteps):
         if replay is not work:  # another recording puts its own arrays into the table
             env = [one if id in outputs else None for id, one in enumerate(env)]
         holds = (
-            ready, self.pool, self.own(), self.buffers, self.order, self.shares,
+            ready, self.pool, self.own(), self.buffers, self.order, self.shares, self.sum,
             dict(self.block.columns) if kind.inside else {}, dict(self.state.flats), self.backend,
         )  # fmt: skip
         return Capture(replay, env, holds)
@@ -380,7 +384,7 @@ class CapturedBinding(RecordedSteps):
         at_loss = not all(np.isfinite(control.sums[name]) for name in self.program.watched)
         rows = batching.size(self._end(), control.batch, cursor)
         walk = WalkerBinding(self.backend, self.program, self.state, self.block)
-        examine(walk, control, number, cursor, rows, at_loss)
+        examine(walk, control, number, cursor, rows, at_loss, self.program.reduced)
         control.cursor = cursor + rows
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from ..kernels.errors import BadInput
 from ..kernels.op import Kernel
 from .device import Device
+from .parts import Collectives
 from .program import Instruction, Program, Region
 from .state import Control, DataBlock, State
 
@@ -142,6 +143,25 @@ class Backend(Device):
             f" {can or 'float32 and float64 alone'}; use None, or backend='cuda' on a GPU of"
             " compute capability 8.0 or more with 'tf32' or 'bfloat16'"
         )
+
+    @property
+    def place(self) -> str:
+        """Which device this is, where processes of a host should not share it; "" where they may.
+
+        Another process calls it the same, whatever its number is there.
+        """
+        return ""
+
+    def beside(self, number: int) -> Backend:
+        """The device of a process that is that number on its host, where each is to have its own.
+
+        By default there is one for all.
+        """
+        return self
+
+    def collectives(self) -> Collectives | None:
+        """How devices of several processes sum by themselves; by default the host does it."""
+        return None
 
     def variants(self) -> Mapping[str, Mapping[str, Kernel]]:
         """Ways of computing, slowest first, each with its kernels by operation: for benchmarks.

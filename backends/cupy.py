@@ -21,6 +21,7 @@ from .capturable import Capturable
 from .contract import Backend, Executable, Obstacle
 from .cuda_graphs import CudaGraphs
 from .device import Array
+from .nccl import Nccl
 from .program import Program
 
 INSTALL = 'pip install "cupy-cuda13x[ctk]" (or cupy-cuda12x[ctk], whichever your driver supports)'
@@ -46,6 +47,7 @@ class CupyBackend(Backend):
         super().__init__(index)
         self.precision: str | None = None
         self._others: dict[str, CupyBackend] = {}  # by precision
+        self._beside: dict[int, CupyBackend] = {}  # of other processes, by their number
         self._cupy = _import()
         self._device = self._cupy.cuda.Device(index)
         with self._device:
@@ -119,6 +121,28 @@ class CupyBackend(Backend):
             other._xp = Capturable(self._cupy, self.stream, precision)
             self._others[precision] = other
         return self._others[precision]
+
+    @property
+    def place(self) -> str:
+        """See `Backend.place`: its PCI bus id."""
+        return str(self._device.pci_bus_id)
+
+    def beside(self, number: int) -> CupyBackend:
+        """See `Backend.beside`: numbers behind its own, modulo the GPUs there are."""
+        index = (self.index + number) % self._cupy.cuda.runtime.getDeviceCount()
+        if index == self.index:
+            return self
+        if index not in self._beside:
+            other = type(self)(index, self.graphs.replaying, self.persistent)
+            self._beside[index] = other
+        other = self._beside[index]
+        made = other if self.precision is None else other.computing(self.precision)
+        assert isinstance(made, CupyBackend)
+        return made
+
+    def collectives(self) -> Nccl:
+        """See `Backend.collectives`."""
+        return Nccl(self, self.place)
 
     @property
     def xp(self) -> Any:

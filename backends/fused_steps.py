@@ -142,7 +142,7 @@ class FusedStepsBinding(FusedBinding, CapturedBinding):
             assert out is not None
             pairs.append((self.block.columns[name], out[0]))
             plan.env[id] = out[0]
-        if weights is not None and self.block.weights is None:
+        if weights is not None and not self.weighs:
             plan.env[weights] = plan.even
         elif weights is not None:
             plan.env[weights] = self.buffers.apart(weights, ready.rows)
@@ -155,9 +155,9 @@ class FusedStepsBinding(FusedBinding, CapturedBinding):
         for id, name in plan.control:
             plan.env[id] = known[name]
         self._compute(ready, "forward")
-        factors = xp.reshape(row[:, len(REALS) :], (-1,))
-        sums = self._sums(plan.env, factors)
         self._compute(ready, "backward")
+        self._sum(plan.env)
+        sums = self._sums(plan.env, xp.reshape(row[:, len(REALS) :], (-1,)))
         if self._counted:
             self._judge(sums, known["squared_limit"])
         for launch in plan.segments["update"]:

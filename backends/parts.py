@@ -6,8 +6,10 @@ gradients become one sum, so that all guard, clip and take the same update.
 
 from __future__ import annotations
 
+import weakref
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -17,8 +19,68 @@ COLUMNS = 3  # numbers of a step
 TOTAL, SCALE, FIRST = range(COLUMNS)
 
 
+class Recording(Protocol):
+    """What keeps recorded steps, sums over processes among them."""
+
+    def forget(self) -> None:
+        """Lets go of all that was recorded."""
+
+
+class DeviceSum(ABC):
+    """Sums arrays of the processes' devices, as work of a stream, which may be recorded.
+
+    users: who has recorded such sums.
+    """
+
+    def __init__(self) -> None:
+        self.users: weakref.WeakSet[Recording] = weakref.WeakSet()
+
+    @abstractmethod
+    def add(self, flat: Array) -> None:
+        """Has a flat array, (n,), become the sum of those of all processes, where it lies."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Gives back what the sums need, in all processes; nothing that names it is there."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Ends it in this process alone, where another could not join."""
+
+    def close(self) -> None:
+        """Has recorded sums forgotten, and ends."""
+        for one in list(self.users):
+            one.forget()
+        self.end()
+
+
+class Collectives(Protocol):
+    """What a device brings for sums over the devices of several processes.
+
+    name: in words. place: which device this is; no two processes of a host have the same one.
+    """
+
+    name: str
+    place: str
+
+    def obstacle(self) -> str:
+        """Why it cannot, and what mends it, in words; "" where it can."""
+
+    def identity(self) -> bytes:
+        """What the first process tells all, for them to find each other."""
+
+    def join(self, identity: bytes, ranks: int, rank: int) -> DeviceSum:
+        """Waits for all processes. identity: as the first one has it. rank: which one this is."""
+
+
 class Reducer(ABC):
-    """Sums arrays over the processes."""
+    """Sums arrays over the processes.
+
+    ranks: how many there are. on_device: how their devices sum by themselves, or None.
+    """
+
+    ranks: int
+    on_device: DeviceSum | None = None
 
     @abstractmethod
     def add(self, flat: np.ndarray) -> None:
@@ -44,10 +106,29 @@ class Part:
     table: (steps, 3) float64, of each step: the sum of the weights of the whole batch (TOTAL); what
         this process's weights are multiplied by (SCALE), 1 / TOTAL, or 0 where it has no row of the
         batch and runs one of another's; where in the batch its first row is (FIRST).
+    sizes: (steps,), the rows of the whole batch, where two batches with as many are parted in the
+        same way; else None, and each step is another.
     """
 
     table: np.ndarray
     reducer: Reducer
+    sizes: np.ndarray | None = None
+
+    def cut(self, start: int, stop: int) -> Part:
+        """Of the steps [start, stop)."""
+        sizes = None if self.sizes is None else self.sizes[start:stop]
+        return Part(self.table[start:stop], self.reducer, sizes)
+
+    def size(self, number: int) -> int:
+        """The rows of the whole batch of a step; 0 where that says nothing of others."""
+        return 0 if self.sizes is None else int(self.sizes[number])
+
+    def alike(self, number: int, steps: int) -> int:
+        """How many of so many steps, from one on, have as many rows as that one."""
+        if self.sizes is None:
+            return 1
+        other = np.flatnonzero(self.sizes[number : number + steps] != self.sizes[number])
+        return int(other[0]) if len(other) else steps
 
 
 def summed(device: Device, flat: Array, reducer: Reducer, finite: bool) -> Array:

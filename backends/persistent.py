@@ -187,6 +187,8 @@ def written(program: Program, rows: int, weighted: bool, most: int) -> Persisten
     """
     if program.computed or program.outputs or program.stacked or not program.update:
         return None
+    if program.reduced:  # processes sum between two kernels
+        return None
     text = Text(program.dtype, most)
     try:  # an expression may compute with what is no number, before it is refused
         with np.errstate(all="ignore"):

@@ -18,8 +18,9 @@ from .buffers import Plans
 from .contract import Backend
 from .control_block import COUNTERS, REALS, ControlBlock
 from .device import Array
+from .parts import DeviceSum
 from .program import Program
-from .state import DataBlock, State
+from .state import Control, DataBlock, State
 from .walker import Launch, WalkerBinding, WalkPlan
 
 UNROLLED = 8  # steps in one capture where launches cost more than what they do
@@ -39,6 +40,32 @@ class Graphs(Protocol):
 
     def put(self, going: Array, target: Array, source: Array) -> None:
         """Copies into memory that exists, where the flag, (1,), is true when it runs."""
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Recorded steps: what replays them, the table with their outputs, and all that they touch."""
+
+    replay: Callable[[], None]
+    env: list[Any]
+    holds: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What one capture is for: rows of a batch, steps, where rows come from, whether they weigh.
+
+    Of several processes also where in the batch the first row is, and the rows of the whole batch:
+    0 where another process may see another kind, so that this one is not captured. For all must
+    capture the same sum at once: libraries may agree then on how they do it.
+    """
+
+    rows: int
+    count: int
+    inside: bool
+    weighted: bool
+    first: int = 0
+    whole: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,6 +98,31 @@ class RecordedSteps(WalkerBinding):
         # The rows that the steps of a run visit, a line for each, and their shares of the weight.
         self.order: Array = None
         self.shares: Array = None
+        # Of several processes: where in the batch this one's first row is, and what sums.
+        self.first = 0
+        self.sum: DeviceSum | None = None
+        if program.reduced:
+            (self.lost,) = (program.sums[name] for name in program.watched)
+            self.buffers.given[self.lost] = self.backend.xp.reshape(state.summed[-1:], ())
+
+    @property
+    def weighs(self) -> bool:
+        """Whether rows have shares of the weight of their batch, else all the same."""
+        weighed = self.block.weights is not None or self.program.reduced
+        return weighed and "weights" in self.program.columns
+
+    def summing(self, control: Control) -> bool:
+        """Whether what is recorded holds for a run; of several processes, whether devices sum."""
+        found = control.part.reducer.on_device if control.part else None
+        if found is not self.sum:
+            self.forget()
+            self.sum = found
+            if found is not None:
+                found.users.add(self)
+        return found is not None or not self.program.reduced
+
+    def forget(self) -> None:
+        """Lets go of all that was recorded."""
 
     def _control_block(self) -> ControlBlock:
         return ControlBlock(self.backend, len(self.program.sums))
@@ -136,7 +188,7 @@ class RecordedSteps(WalkerBinding):
                 shape = (count * ready.rows, *column.shape[1:])
                 out = (xp.empty(shape, dtype=column.dtype),)
             found[id] = call(out, column, indices)[0]
-        if "weights" in columns and self.block.weights is not None:
+        if self.weighs:
             found[columns["weights"]] = lines(self.shares)
         elif "weights" in columns:
             plan.env[columns["weights"]] = plan.even
@@ -149,9 +201,10 @@ class RecordedSteps(WalkerBinding):
         for id, name in plan.control:
             plan.env[id] = known[name]
         self._compute(ready, "forward")
+        self._compute(ready, "backward")
+        self._sum(plan.env)
         if program.sums or self.stoppable:
             self._add_up(plan.env, xp.reshape(row[:, len(REALS) :], (-1,)))
-        self._compute(ready, "backward")
         if program.update:
             self._look(known["squared_limit"])
             for launch in plan.segments["update"]:
@@ -159,11 +212,25 @@ class RecordedSteps(WalkerBinding):
 
     def _numbers(self, row: Array, counters: Array) -> dict[str, Any]:
         """Those of a step by name, of rank 0 on the device; the seed is the state's for good."""
-        known: dict[str, Any] = {"seed": self.state.seed}
+        known: dict[str, Any] = {"seed": self.state.seed, "first_row": self.first}
         for names, table in ((REALS, row), (COUNTERS, counters)):
             for at, name in enumerate(names):
                 known[name] = self.backend.xp.reshape(table[:, at : at + 1], ())
         return known
+
+    def _sum(self, env: list[Any]) -> None:
+        """The reduction point: gradients and loss become those of all processes, in one sum.
+
+        So what decides about the update is the same numbers in each: all stop at one step, without
+        asking each other.
+        """
+        if self.sum is None:
+            return
+        place = self.buffers.given[self.lost]
+        if env[self.lost] is not place:  # an expression made it elsewhere
+            self.backend.assign(place, self.backend.xp.reshape(env[self.lost], ()))
+            env[self.lost] = place
+        self.sum.add(self.state.summed)
 
     def _compute(self, ready: Prepared, segment: str) -> None:
         env = ready.plan.env

@@ -25,6 +25,7 @@ class State:
     `layout` says what lies where. `seed` keys the random words of a run.
     `step` counts optimizer updates and `epoch` passes over the data, both over the model's life.
     `turn` is held by a run that writes a segment, and by who wants all of one moment.
+    `summed` are the gradients and one number behind them, which processes sum together.
 
     Copies and pickles have memory of their own, and the same numbers.
     """
@@ -41,8 +42,11 @@ class State:
         # A parameter's address -> its numbers as an executor likes them, once for all programs.
         self.packed: dict[int, Array] = {}
         self.flats: dict[str, Array] = {
-            name: backend.zeros(layout.length(name), dtype) for name in layout.segments
+            name: backend.zeros(layout.length(name) + (name == "gradients"), dtype)
+            for name in layout.segments
         }
+        self.summed: Array = self.flats["gradients"]
+        self.flats["gradients"] = self.summed[:-1]
 
     def write(self, segment: str, host: np.ndarray) -> None:
         """Replaces a whole segment by host numbers (cast to the state's dtype)."""

@@ -210,20 +210,22 @@ class WalkerBinding(Binding):
                         control.cursor = 0
         return found
 
-    def examine(self, control: Control, number: int, rows: int) -> None:
+    def examine(self, control: Control, number: int, rows: int, together: bool = False) -> None:
         """Walks a step without taking it, and says in `control` where it is first not finite.
 
         For who learns only after a run that one of its steps was not: the state is that before the
-        step, and `control.cursor` its first row.
+        step, and `control.cursor` its first row. together: all processes do.
         """
         with self.backend.active(), np.errstate(all="ignore"):
-            self._step(control, number, rows, taken=False)
+            self._step(control, number, rows, False, together)
 
-    def _step(self, control: Control, number: int, rows: int, taken: bool = True) -> list[Any]:
+    def _step(
+        self, control: Control, number: int, rows: int, taken: bool = True, together: bool = True
+    ) -> list[Any]:
         program, state = self.program, self.state
         plan = self.plans.get(rows) or self.plans.keep(rows, partial(self._plan, rows))
         env, rate = plan.env, rate_of(control, number)
-        reducer = control.part.reducer if control.part and program.reduced and taken else None
+        reducer = control.part.reducer if control.part and program.reduced and together else None
         weight, first = self._load(plan, control, rows, number), first_row(control, number)
         for id, source in plan.control:
             env[id] = control_number(source, state, rate, first)
@@ -273,18 +275,10 @@ class WalkerBinding(Binding):
         """Puts the batch's rows and weights into the table; gives the sum of the weights."""
         start, id = control.cursor, self.program.columns.get("weights")
         self._columns(plan, start, rows)
-        if id is not None and control.part is not None:
-            numbers, batch = control.part.table[number], self.block.batch_weights(start, rows)
-            shares = np.full(rows, numbers[SCALE]) if batch is None else batch * numbers[SCALE]
-            shares = shares.reshape(-1, 1).astype(self.program.dtype, copy=False)
-            plan.env[id] = self.backend.asarray(shares)
-            return float(numbers[TOTAL])
-        if id is None or self.block.weights is None:
-            if id is not None:
-                plan.env[id] = plan.even
+        if id is None:
             return float(rows)
-        total, shares = self._weighted(start, rows)
-        plan.env[id] = self.backend.asarray(shares)
+        total, shares = self._shares(control, number, start, rows)
+        plan.env[id] = plan.even if shares is None else self.backend.asarray(shares)
         return total
 
     def _columns(self, plan: WalkPlan, start: int, rows: int) -> None:
@@ -300,12 +294,22 @@ class WalkerBinding(Binding):
                 indices = block.device_order[start : start + rows]
                 plan.env[id] = call(out, column, indices)[0]
 
-    def _weighted(self, start: int, rows: int) -> tuple[float, np.ndarray]:
-        """The sum of the weights of these rows, and the share of each, (rows, 1)."""
-        batch = self.block.batch_weights(start, rows)
-        assert batch is not None
-        total = float(batch.sum(dtype=np.float64))
-        scaled = batch * (1.0 / total if total else 0.0)
+    def _shares(
+        self, control: Control, number: int, start: int, rows: int
+    ) -> tuple[float, np.ndarray | None]:
+        """The sum of a batch's weights, and the share of each of these rows, (rows, 1).
+
+        None where all rows weigh the same, and are all there are.
+        """
+        batch, part = self.block.batch_weights(start, rows), control.part
+        if part is not None:
+            total, scale = (float(part.table[number, at]) for at in (TOTAL, SCALE))
+            scaled = np.full(rows, scale) if batch is None else batch * scale
+        elif batch is None:
+            return float(rows), None
+        else:
+            total = float(batch.sum(dtype=np.float64))
+            scaled = batch * (1.0 / total if total else 0.0)
         return total, scaled.reshape(-1, 1).astype(self.program.dtype, copy=False)
 
     def _walk(self, launches: list[Launch], env: list[Any]) -> None:
@@ -377,18 +381,21 @@ class WalkerBinding(Binding):
 
 
 def examine(
-    walk: WalkerBinding, control: Control, number: int, cursor: int, rows: int, at_loss: bool
-) -> None:
+    walk: WalkerBinding, control: Control, number: int, cursor: int, rows: int, at_loss: bool,
+    together: bool = False,
+) -> None:  # fmt: skip
     """Says in `control` what was not finite in a step that was not taken, by walking it.
 
     walk: on the state as it was before the step. number: of the step in its run. cursor: its first
-    row. at_loss: whether the loss was not finite, else the gradient.
+    row. at_loss: whether the loss was not finite, else the gradient. together: all processes walk
+    it, and one whose own loss is finite says nothing of an instruction.
     """
     probe = Control(control.batch, cursor, learning_rates=control.learning_rates, part=control.part)
-    walk.examine(probe, number, rows)
+    walk.examine(probe, number, rows, together)
     control.stop, control.nonfinite_step = True, number
     control.nonfinite_layer = probe.nonfinite_layer
-    if at_loss:  # a walk may round to a number what was none
+    control.nonfinite_instruction = probe.nonfinite_instruction if together else -1
+    if at_loss and not together:  # a walk may round to a number what was none
         forward, found = walk.program.forward, probe.nonfinite_instruction
         control.nonfinite_instruction = found if found >= 0 else len(forward) - 1
         control.nonfinite_layer = guard.layer_at(forward, control.nonfinite_instruction)

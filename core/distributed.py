@@ -25,6 +25,7 @@ from ..backends.parts import Reducer
 from ..backends.state import Control
 from ..kernels.errors import BadInput, LaminaError
 from .callbacks import Callback, Told
+from .device_sums import placed, summing
 from .examples import Examples
 from .heartbeat import TIMEOUT, Heartbeat
 from .history import History
@@ -70,6 +71,8 @@ class Distributed(Team, Reducer):
     Raises: BadInput where mpi4py or an MPI is missing, or for what is no communicator.
     """
 
+    way = ""  # how the devices of a fit sum, in words
+
     def __init__(self, communicator: Any = None, timeout: float = TIMEOUT) -> None:
         self.communicator = mpi.communicator(communicator)
         self.heartbeat = Heartbeat(self.communicator, timeout)
@@ -85,10 +88,12 @@ class Distributed(Team, Reducer):
         return self
 
     def brief(self) -> str:
-        """In words: how many processes there are, and on how many threads each computes."""
+        """In words: how many processes there are, on how many threads each computes, and how GPUs
+        sum gradients."""
         found = threads.chosen() or self.threads
         word = "thread" if found == 1 else "threads"
-        return f"{self.ranks} over MPI, {self.here} on this host, {found} {word} each"
+        way = f"; {self.way}" if self.way else ""
+        return f"{self.ranks} over MPI, {self.here} on this host, {found} {word} each{way}"
 
     def __repr__(self) -> str:
         return f"<rank {self.rank} of {self.brief()}>"
@@ -221,9 +226,13 @@ class Distributed(Team, Reducer):
                         warnings.simplefilter("ignore")
                     yield
             except BaseException as error:
-                if error is not self._known and self.ranks > 1:
+                if self.ends(error) and self.ranks > 1:
                     self.abort(error)
                 raise
+
+    def ends(self, error: BaseException) -> bool:
+        """Whether an error is this process's alone, and so ends all. error: what was raised."""
+        return error is not self._known
 
     def abort(self, error: BaseException) -> None:
         """Says what went wrong here, and ends all processes. error: what was raised."""
@@ -275,9 +284,13 @@ def fit(model: Sequential, distributed: Any, prepare: Callable[[Team], Fit]) -> 
     """`Sequential.fit` of several processes. prepare: what makes the training ready in each."""
     team = of(distributed)
     with team.working():
-        if isinstance(team, Distributed):
-            team.together(model)
-        return train(team.checked(lambda: prepare(team)))
+        if not isinstance(team, Distributed):
+            return train(prepare(team))
+        placed(team, model.session)
+        team.together(model)
+        made = team.checked(lambda: prepare(team))
+        with summing(team, model.session):
+            return train(made)
 
 
 def evaluate(
@@ -286,6 +299,8 @@ def evaluate(
     """`Sequential.evaluate` of several processes. prepare: what checks the examples in each."""
     team = of(distributed)
     with team.working():
+        if isinstance(team, Distributed):
+            placed(team, model.session)
         return evaluated(model, team.checked(prepare), team=team)
 
 

@@ -111,6 +111,11 @@ class Session:
         with self.right_to_train:
             self.adopt(select_for(self.dtype, choice, self.precision))
 
+    @property
+    def chosen(self) -> Selection:
+        """The device as it was chosen."""
+        return Selection(self.backend, self.backend_reason, self._undecided)
+
     def adopt(self, chosen: Selection) -> None:
         """Takes a backend, and moves to it what there is."""
         if chosen.backend is not self.backend:

@@ -69,7 +69,10 @@ class SharedArrays(ArraySource):
         """Sets the order of this process's rows of the next epochs; what it needs of each step."""
         found = [self._one(self.state.epoch + number) for number in range(count)]
         self.block.reorder(np.concatenate([order for order, _ in found]))
-        return Part(np.concatenate([table for _, table in found]), self.team)
+        sizes = np.full(self.steps, self.whole_batch)
+        sizes[self.full :] = self.last
+        table = np.concatenate([table for _, table in found])
+        return Part(table, self.team, np.tile(sizes, count))
 
     def _one(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """The order of an epoch's rows, and the table of its steps."""
@@ -120,7 +123,7 @@ class SharedArrays(ArraySource):
         while done < self.steps and not control.stop and not interrupt.asked:
             steps = 1 if told is not None else min(self.binding.pace, self.steps - done)
             run = Control(self.batch, control.cursor, steps)
-            run.part = Part(part.table[done : done + steps], team)
+            run.part = part.cut(done, done + steps)
             run.learning_rates = self.session.optimizer.rates(state.step, steps)
             start = time.perf_counter()
             with state.turn:

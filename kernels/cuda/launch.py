@@ -7,6 +7,7 @@ of a captured step is given as an array of rank 0 (`number`), which the kernel r
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -40,6 +41,7 @@ class Recorder(Protocol):
         """Memory for what lives during a call."""
 
 
+_turn = threading.Lock()
 _recorder: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
 
 
@@ -96,8 +98,13 @@ def load(where: Source, kernel: str, shared: int) -> None:
     _function(cupy, where, kernel).max_dynamic_shared_size_bytes = shared
 
 
-@cache
 def _function(cupy: Any, where: Source, kernel: str) -> Any:
+    with _turn:  # two threads that made one each would load the second where it may be captured
+        return _found(cupy, where, kernel)
+
+
+@cache
+def _found(cupy: Any, where: Source, kernel: str) -> Any:
     return _module(cupy, where).get_function(kernel)
 
 

@@ -252,9 +252,9 @@ class OwnCursor(CapturedBinding):
 
     at = 0
 
-    def _ask(self, control: Control, kind: Kind) -> list[Any]:
+    def _ask(self, control: Control, number: int, kind: Kind) -> list[Any]:
         self.at = control.cursor
-        return super()._ask(control, kind)
+        return super()._ask(control, number, kind)
 
     def _gathered(self, ready: Prepared, at: Any, count: int) -> dict[int, Any]:
         found = super()._gathered(ready, at, count)
@@ -337,10 +337,10 @@ def test_a_capture_holds_all_that_it_touches() -> None:
 class AnyRows(CapturedBinding):
     """The first capture, whatever the number of rows."""
 
-    def _ask(self, control: Control, kind: Kind) -> list[Any]:
+    def _ask(self, control: Control, number: int, kind: Kind) -> list[Any]:
         for first in list(self.captures):
             self.captures[kind], _ = self.captures[first], self.warm.add(kind)
-        return super()._ask(control, kind)
+        return super()._ask(control, number, kind)
 
 
 def blocks(binding: Any, *rows: int) -> np.ndarray:

@@ -26,7 +26,7 @@ import cupy as real
 import numpy as np
 from lamina.backends import cublas, registry
 
-from . import array, functions, kernels, library, machine, memory
+from . import array, functions, kernels, library, machine, memory, nccl
 from .machine import CUDARuntimeError, Freed, Race, counts, log
 
 __all__ = ["CUDARuntimeError", "Freed", "Race", "counts", "installed", "log", "module"]
@@ -105,7 +105,7 @@ def module() -> Any:
         using_allocator=memory.using_allocator, get_current_stream=machine.stream,
         alloc=memory.alloc, get_elapsed_time=machine.elapsed,
         runtime=_runtime(), is_available=lambda: True, get_local_runtime_version=lambda: 13000,
-        memory=types.SimpleNamespace(OutOfMemoryError=memory.OutOfMemoryError),
+        memory=types.SimpleNamespace(OutOfMemoryError=memory.OutOfMemoryError), nccl=nccl,
     )  # fmt: skip
     return made
 
@@ -134,19 +134,22 @@ _probes = Probes()
 @contextmanager
 def installed() -> Iterator[Any]:
     """The fake in the place of CuPy, for lamina as well; gives the module."""
-    before, known, found = sys.modules.get("cupy"), registry._probed, cublas.library
+    before = {name: sys.modules.get(name) for name in ("cupy", "cupy.cuda", "cupy.cuda.nccl")}
+    known, found = registry._probed, cublas.library
     _probes.known = known
-    sys.modules["cupy"] = module()
+    made = module()
+    sys.modules |= {"cupy": made, "cupy.cuda": made.cuda, "cupy.cuda.nccl": nccl}
     registry._probed = _probes  # type: ignore[assignment]
     cublas.library = library.library
     registry.instance.cache_clear()
     kernels.loaded.clear()
     try:
-        yield module()
+        yield made
     finally:
         registry._probed, cublas.library = known, found
         registry.instance.cache_clear()
-        if before is None:
-            del sys.modules["cupy"]
-        else:
-            sys.modules["cupy"] = before
+        for name, one in before.items():
+            if one is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = one

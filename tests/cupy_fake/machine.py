@@ -82,6 +82,10 @@ class Device:
         host_waits([s for s in _streams if s.device_id in (-1, self.id)])
 
     @property
+    def pci_bus_id(self) -> str:
+        return f"0000:{self.id + 1:02X}:00.0"
+
+    @property
     def compute_capability(self) -> str:
         return "90"
 
@@ -235,11 +239,13 @@ def ordered(before: Stream, ticket: int, after: Stream) -> bool:
 class Recording:
     """What a stream was asked while it was captured.
 
-    nodes: (name, work, memory that it names). frees: what lets go of memory meanwhile.
+    nodes: (name, work, memory that it names). named_by: sets of graphs that name something, which
+    the graph joins.
     """
 
     def __init__(self) -> None:
         self.nodes: list[tuple[str, Callable[[], Any], list[Any]]] = []
+        self.named_by: list[weakref.WeakSet[Any]] = []
 
 
 class Graph:
@@ -249,6 +255,8 @@ class Graph:
         self.nodes = recording.nodes
         if not self.nodes:
             raise CUDARuntimeError("an empty capture")
+        for one in recording.named_by:
+            one.add(self)
 
     @property
     def names(self) -> list[str]:

@@ -22,6 +22,7 @@ FENCE, UNIT = 256, 512
 LIMIT = 2**34  # bytes of one device
 held = [0] * machine.DEVICES  # of them, by the pools
 _local = threading.local()
+_lock = threading.RLock()  # of what threads share, each with a device of its own
 _chunks: dict[int, weakref.ref[Chunk]] = {}
 _starts: list[int] = []
 
@@ -41,9 +42,10 @@ class Chunk:
         self.inside = self.bytes[begin : begin + size]
         self.fences = self.bytes[:begin], self.bytes[begin + size :]
         self.ptr = self.inside.ctypes.data
-        held[device] += size
-        insort(_starts, self.ptr)
-        _chunks[self.ptr] = weakref.ref(self)
+        with _lock:
+            held[device] += size
+            insort(_starts, self.ptr)
+            _chunks[self.ptr] = weakref.ref(self)
         weakref.finalize(self, _gone, self.ptr, device, size)
 
     def check(self, name: str) -> None:
@@ -55,8 +57,9 @@ class Chunk:
 
 
 def _gone(start: int, device: int, size: int) -> None:
-    _starts.remove(start)
-    held[device] -= size
+    with _lock:
+        _starts.remove(start)
+        held[device] -= size
 
 
 class Piece:
@@ -231,8 +234,9 @@ def alloc(size: int) -> MemoryPointer:
 
 def at(address: int, size: int, name: str) -> Piece:
     """The piece that somebody holds at an address. Raises: CUDARuntimeError where none is."""
-    place = bisect_right(_starts, address) - 1
-    chunk = _chunks[_starts[place]]() if place >= 0 else None
+    with _lock:
+        place = bisect_right(_starts, address) - 1
+        chunk = _chunks[_starts[place]]() if place >= 0 else None
     if chunk is None or address + size > chunk.ptr + chunk.size:
         raise CUDARuntimeError(
             f"[{name}] cudaErrorIllegalAddress: {size} bytes at {address:#x} are no device memory"
