@@ -30,7 +30,7 @@ def placed(team: Distributed, session: Session) -> None:
     other = backend.beside(number)
     if other is not backend:
         why = f"{session.backend_reason}; {other.name}:{other.index} for rank {team.rank}"
-        with session.training:
+        with session.right_to_train:
             session.adopt(session.chosen._replace(backend=other, why=why))
 
 

@@ -73,7 +73,7 @@ class InPython(Distributed):
         number = ctypes.c_float if dtype == "float32" else ctypes.c_double
 
         def call(send: int, place: int, count: int, *handles: int) -> int:
-            self.add(np.frombuffer((number * count).from_address(place), dtype))
+            self.add(np.ctypeslib.as_array((number * count).from_address(place)))
             return 0
 
         self.call = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int64] * 6)(call)

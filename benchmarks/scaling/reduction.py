@@ -60,7 +60,7 @@ def main() -> None:
     from threadpoolctl import threadpool_limits
 
     communicator = world(int(sys.argv[1]))
-    add = partial(mpi.add, communicator)
+    add: Callable[[np.ndarray], None] = partial(mpi.add, communicator)
     if sys.argv[3] == "numba":
         add = compiled(communicator)
     with threadpool_limits(1):
