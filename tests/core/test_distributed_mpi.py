@@ -134,9 +134,8 @@ def test_a_file_of_each_rank_is_a_part_of_one_table(tmp_path: Path) -> None:
     found = {}
     for ranks, name, more in ((3, "part-{rank}.csv", ["--distributed"]), (1, "one.csv", [])):
         train = ["-m", "lamina", "train", tmp_path / name, "--recipe", "simple", "--epochs", 2]
-        code, said = several(
-            ranks, *train, "--dtype", "float64", "--backend", "numpy", "--json", more
-        )
+        train += ["--dtype", "float64", "--backend", "numpy", "--json", *more]
+        code, said = several(ranks, *train)
         assert code == 0, said
         found[ranks] = json.loads(said)
     np.testing.assert_allclose(found[3]["history"]["loss"], found[1]["history"]["loss"], rtol=1e-10)
