@@ -70,7 +70,7 @@ class InPython(Distributed):
 
     def native(self, dtype: str) -> np.ndarray:
         """A function of Python in the place of MPI's, which gets all of a gradient at once."""
-        number = ctypes.c_float if dtype == "float32" else ctypes.c_double
+        number: Any = ctypes.c_float if dtype == "float32" else ctypes.c_double
 
         def call(send: int, place: int, count: int, *handles: int) -> int:
             self.add(np.ctypeslib.as_array((number * count).from_address(place)))

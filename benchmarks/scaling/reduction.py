@@ -60,9 +60,8 @@ def main() -> None:
     from threadpoolctl import threadpool_limits
 
     communicator = world(int(sys.argv[1]))
-    add: Callable[[np.ndarray], None] = partial(mpi.add, communicator)
-    if sys.argv[3] == "numba":
-        add = compiled(communicator)
+    native = sys.argv[3] == "numba"
+    add = compiled(communicator) if native else partial(mpi.add, communicator)
     with threadpool_limits(1):
         found = [Sum(communicator, add, *case).rounds() for case in json.loads(sys.argv[2])]
     if communicator.rank == 0:

@@ -119,3 +119,25 @@ def test_the_command_line_trains_and_says_what_is_wrong_once(tmp_path: Path) -> 
     assert code != 0
     assert said.count("is there already") == 1
     assert "Traceback" not in said
+
+
+def test_a_file_of_each_rank_is_a_part_of_one_table(tmp_path: Path) -> None:
+    """Three ranks; the word "far" is in the last file alone."""
+    rng = np.random.default_rng(0)
+    lines = [
+        f"{a:.3f},{'far' if row >= 50 else 'near'},{'yes' if a > 0 else 'no'}\n"
+        for row, a in enumerate(rng.normal(size=60))
+    ]
+    for rank, (start, stop) in enumerate([(0, 20), (20, 50), (50, 60)]):
+        (tmp_path / f"part-{rank}.csv").write_text("".join(["a,b,label\n", *lines[start:stop]]))
+    (tmp_path / "one.csv").write_text("".join(["a,b,label\n", *lines]))
+    found = {}
+    for ranks, name, more in ((3, "part-{rank}.csv", ["--distributed"]), (1, "one.csv", [])):
+        train = ["-m", "lamina", "train", tmp_path / name, "--recipe", "simple", "--epochs", 2]
+        train += ["--dtype", "float64", "--backend", "numpy", "--json", *more]
+        code, said = several(ranks, *train)
+        assert code == 0, said
+        found[ranks] = json.loads(said)
+    np.testing.assert_allclose(found[3]["history"]["loss"], found[1]["history"]["loss"], rtol=1e-10)
+    assert found[3]["columns"] == found[1]["columns"]
+    assert found[3]["test"] == pytest.approx(found[1]["test"], rel=1e-10)
