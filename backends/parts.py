@@ -76,11 +76,13 @@ class Collectives(Protocol):
 class Reducer(ABC):
     """Sums arrays over the processes.
 
-    ranks: how many there are. on_device: how their devices sum by themselves, or None.
+    ranks: how many there are. on_device: how their devices sum by themselves, or None. way: how
+    devices sum, in words, "" where nothing is to be said.
     """
 
     ranks: int
     on_device: DeviceSum | None = None
+    way = ""
 
     @abstractmethod
     def add(self, flat: np.ndarray) -> None:
