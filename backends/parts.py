@@ -76,11 +76,13 @@ class Collectives(Protocol):
 class Reducer(ABC):
     """Sums arrays over the processes.
 
-    ranks: how many there are. on_device: how their devices sum by themselves, or None.
+    ranks: how many there are. on_device: how their devices sum by themselves, or None. way: how
+    devices sum, in words, "" where nothing is to be said.
     """
 
     ranks: int
     on_device: DeviceSum | None = None
+    way = ""
 
     @abstractmethod
     def add(self, flat: np.ndarray) -> None:
@@ -136,6 +138,11 @@ def summed(device: Device, flat: Array, reducer: Reducer, finite: bool) -> Array
 
     finite: whether this one's loss is; else the sum is not.
     """
+    if reducer.on_device is not None:
+        if not finite:
+            device.assign(flat[:1], device.asarray(np.full(1, np.nan, str(flat.dtype))))
+        reducer.on_device.add(flat)
+        return flat
     host = flat if isinstance(flat, np.ndarray) else np.array(device.to_numpy(flat))
     if not finite:
         host[:1] = np.nan

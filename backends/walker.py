@@ -222,9 +222,9 @@ class WalkerBinding(Binding):
     def _step(
         self, control: Control, number: int, rows: int, taken: bool = True, together: bool = True
     ) -> list[Any]:
-        program, state = self.program, self.state
+        program, state, rate = self.program, self.state, rate_of(control, number)
         plan = self.plans.get(rows) or self.plans.keep(rows, partial(self._plan, rows))
-        env, rate = plan.env, rate_of(control, number)
+        env = plan.env
         reducer = control.part.reducer if control.part and program.reduced and together else None
         weight, first = self._load(plan, control, rows, number), first_row(control, number)
         for id, source in plan.control:
@@ -294,9 +294,7 @@ class WalkerBinding(Binding):
                 indices = block.device_order[start : start + rows]
                 plan.env[id] = call(out, column, indices)[0]
 
-    def _shares(
-        self, control: Control, number: int, start: int, rows: int
-    ) -> tuple[float, np.ndarray | None]:
+    def _shares(self, control: Control, number: int, start: int, rows: int) -> tuple[float, Array]:
         """The sum of a batch's weights, and the share of each of these rows, (rows, 1).
 
         None where all rows weigh the same, and are all there are.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..backends.contract import Backend
 from ..backends.parts import Collectives, DeviceSum
+from ..backends.selection import Selection
 from .session import Session
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def placed(team: Distributed, session: Session) -> None:
     if other is not backend:
         why = f"{session.backend_reason}; {other.name}:{other.index} for rank {team.rank}"
         with session.right_to_train:
-            session.adopt(session.chosen._replace(backend=other, why=why))
+            session.adopt(Selection(other, why, session.chosen.open))
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def summing(team: Distributed, session: Session) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        over = not team.ends(error)
+        over = not team.alone(error)
         raise
     finally:
         ended, team.on_device = team.on_device, None

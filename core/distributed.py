@@ -71,8 +71,6 @@ class Distributed(Team, Reducer):
     Raises: BadInput where mpi4py or an MPI is missing, or for what is no communicator.
     """
 
-    way = ""  # how the devices of a fit sum, in words
-
     def __init__(self, communicator: Any = None, timeout: float = TIMEOUT) -> None:
         self.communicator = mpi.communicator(communicator)
         self.heartbeat = Heartbeat(self.communicator, timeout)
@@ -88,8 +86,7 @@ class Distributed(Team, Reducer):
         return self
 
     def brief(self) -> str:
-        """In words: how many processes there are, on how many threads each computes, and how GPUs
-        sum gradients."""
+        """In words: how many processes there are, their threads, and how GPUs sum gradients."""
         found = threads.chosen() or self.threads
         word = "thread" if found == 1 else "threads"
         way = f"; {self.way}" if self.way else ""
@@ -226,12 +223,12 @@ class Distributed(Team, Reducer):
                         warnings.simplefilter("ignore")
                     yield
             except BaseException as error:
-                if self.ends(error) and self.ranks > 1:
+                if self.alone(error) and self.ranks > 1:
                     self.abort(error)
                 raise
 
-    def ends(self, error: BaseException) -> bool:
-        """Whether an error is this process's alone, and so ends all. error: what was raised."""
+    def alone(self, error: BaseException) -> bool:
+        """Whether no other process raises an error, so that it ends all. error: raised here."""
         return error is not self._known
 
     def abort(self, error: BaseException) -> None:
@@ -284,8 +281,7 @@ def fit(model: Sequential, distributed: Any, prepare: Callable[[Team], Fit]) -> 
     """`Sequential.fit` of several processes. prepare: what makes the training ready in each."""
     team = of(distributed)
     with team.working():
-        if not isinstance(team, Distributed):
-            return train(prepare(team))
+        assert isinstance(team, Distributed)  # else `Sequential.fit` comes not here
         placed(team, model.session)
         team.together(model)
         made = team.checked(lambda: prepare(team))

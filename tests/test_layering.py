@@ -30,6 +30,7 @@ CIRCLES = {  # modules that import each other -> why they may
 TYPES = {  # imports for types only that close a circle -> why the type is named
     ("lamina.core.callbacks", "lamina.core.model"): "a callback is told the model that trains",
     ("lamina.core.checkpoint", "lamina.core.model"): "what is saved",
+    ("lamina.core.device_sums", "lamina.core.distributed"): "whose devices sum",
     ("lamina.core.distributed", "lamina.core.model"): "which several processes train",
     ("lamina.core.fitting", "lamina.core.model"): "whose fit is made ready",
     ("lamina.core.inspection", "lamina.core.model"): "what is looked at",

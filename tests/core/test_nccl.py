@@ -337,3 +337,28 @@ def test_nothing_is_said_of_gradients_where_no_gpu_is() -> None:
         return model.session.shared_by
 
     assert all(said.endswith("1 thread each") for said in right(together(2, work)))
+
+
+def computed(y: Any, p: Any) -> Any:
+    """`far`, with indices that are looked at, so that its steps are walked."""
+    return 10.0 * abs(lm.ops.pick(p, lm.ops.cast(y * 0.0, "int32")) - y)
+
+
+def test_steps_that_are_walked_are_summed_by_devices_as_well() -> None:
+    x, y, w = data()
+
+    def work(team: Any, backend: str = "cupy") -> Any:
+        model = lm.Sequential(
+            [lm.Dense(5, "tanh"), lm.Dense(1)], computed, lm.SGD(0.1), backend=backend,
+            dtype="float64", seed=3,
+        )  # fmt: skip
+        found = model.fit(x, y, 3, 16, sample_weight=w, distributed=team, verbose=0)
+        return told(model, found), getattr(team, "sums", 0)
+
+    wanted, _ = work(None, "numpy")
+    for found, sums in right(together(2, work)):
+        near(found, wanted)
+        assert sums <= 3 * 4  # of losses, after each run, and none of gradients
+    stopped = diverges(None, "numpy", computed, 147, 8)
+    for found in right(together(2, lambda t: diverges(t, "cupy", computed, 147, 8))):
+        assert found[:4] == stopped[:4]
