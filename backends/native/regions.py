@@ -60,8 +60,8 @@ def lower(low: Lowering, region: Region) -> list[Shares]:
         tuple(chain.at[o] for o in outputs), width, lanes,
     ))  # fmt: skip
     if _past(low, fused, columns, [o for o in outputs if extents[o] == "full"]):
-        block = FEW_BYTES // (columns * low.item)
-        fused = replace(fused, past=True, lanes=min(lanes, max(2, 1 << block.bit_length() - 1)))
+        block = max(2, FEW_BYTES // (columns * low.item))
+        fused = replace(fused, past=True, lanes=min(lanes, 1 << block.bit_length() - 1))
     return list(_tasks(low, region, fused, chain, inputs, outputs))
 
 
