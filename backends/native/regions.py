@@ -14,6 +14,7 @@ from ...kernels.llvm.code import Chained
 from ...kernels.llvm.combine import Combine
 from ...kernels.llvm.flat import wide_of
 from ...kernels.llvm.fused import Fused
+from ...kernels.llvm.layout import Layout
 from ...kernels.llvm.quotients import with_reciprocals
 from ...kernels.spec import ITEMSIZE, Extent, length
 from ..chains import Chain, chain_of
@@ -23,7 +24,7 @@ from .spans import ByteCount, Span, moved, span
 from .tasks import Shares, Task
 
 LARGE = 8 * 2**20  # bytes of a result that is not expected to be in a cache when it is read next
-FEW_BYTES = 8192  # of a block's rows, where memory is to be read all the time
+FEW_BYTES = 8192  # of a block's rows, in all walks: the nearest cache holds the next ones as well
 
 
 def possible(low: Lowering, region: Region) -> bool:
@@ -60,7 +61,7 @@ def lower(low: Lowering, region: Region) -> list[Shares]:
         tuple(chain.at[o] for o in outputs), width, lanes,
     ))  # fmt: skip
     if _past(low, fused, columns, [o for o in outputs if extents[o] == "full"]):
-        block = max(2, FEW_BYTES // (columns * low.item))
+        block = max(1, FEW_BYTES // Layout(fused).walks // (columns * low.item))
         fused = replace(fused, past=True, lanes=min(lanes, 1 << block.bit_length() - 1))
     return list(_tasks(low, region, fused, chain, inputs, outputs))
 

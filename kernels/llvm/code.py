@@ -252,6 +252,8 @@ class Blocks(Flat):
         """Some columns of the row where the walk stands."""
         b = self.builder
         self.column, self.mask, self.values = at, mask, {}
+        if self.fused.past and self.layout.walks > 1:
+            self._fetch_ahead(at)
         for operand in self._wanted(self.walk):
             value = self.full_value(operand)
             if operand in self.layout.stored:
@@ -271,6 +273,19 @@ class Blocks(Flat):
                 value, place = self.full_value(one.inputs[0]), self.own["sum", one.output]
                 old = self.load(place, at, value.dtype, value.width)
                 self.store(old + value, place, at)
+
+    def _fetch_ahead(self, at: Any) -> None:
+        """Asks for what the next block reads, one matrix a walk, when the first walk is over.
+
+        That one finds it in a cache; without, memory would rest during all other walks.
+        """
+        b, operands = self.builder, self.fused.operands
+        full = [i for i in self.fused.inputs if operands[i].extent == "full"]
+        block = b.mul(self.columns, I64(self.fused.lanes))
+        place = b.add(b.add(self.row_start, at), block)
+        for number, operand in enumerate(full):
+            if self.walk == 1 + number % (self.layout.walks - 1):
+                self.fetch(self.address["in", operand], place, operands[operand].dtype)
 
     def _reduced(self, one: Statement) -> Lanes:
         """What a reduction along the columns takes of the columns where the walk stands."""
