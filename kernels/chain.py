@@ -49,7 +49,8 @@ class Chain:
 
     inputs, outputs: operands that lie in memory, in the order of a record's addresses. An output
     that is summed down the rows is a partial sum there, see `llvm/code.py`. width: columns in a
-    vector. lanes: rows in a block. past: outputs go to memory past the caches.
+    vector. lanes: rows in a block. past: outputs go to memory past the caches, and what the next
+    block reads is asked for ahead.
     """
 
     operands: tuple[Operand, ...]

@@ -14,6 +14,7 @@ from ...kernels.chain import Chain
 from ...kernels.llvm.code import Chained
 from ...kernels.llvm.combine import Combine
 from ...kernels.llvm.flat import wide_of
+from ...kernels.llvm.layout import Layout
 from ...kernels.llvm.quotients import with_reciprocals
 from ...kernels.spec import ITEMSIZE, Extent, length
 from ..chains import Draft, draft_of
@@ -23,7 +24,7 @@ from .spans import ByteCount, Span, moved, span
 from .tasks import Shares, Task
 
 LARGE = 8 * 2**20  # bytes of a result that is not expected to be in a cache when it is read next
-FEW_BYTES = 8192  # of a block's rows, where memory is to be read all the time
+FEW_BYTES = 8192  # of a block's rows, in all walks: the nearest cache holds the next ones as well
 
 
 def possible(low: Lowering, region: Region) -> bool:
@@ -60,8 +61,8 @@ def lower(low: Lowering, region: Region) -> list[Shares]:
         tuple(draft.at[o] for o in outputs), width, lanes,
     ))  # fmt: skip
     if _past(low, chain, columns, [o for o in outputs if extents[o] == "full"]):
-        block = FEW_BYTES // (columns * low.item)
-        chain = replace(chain, past=True, lanes=min(lanes, max(2, 1 << block.bit_length() - 1)))
+        block = max(1, FEW_BYTES // Layout(chain).walks // (columns * low.item))
+        chain = replace(chain, past=True, lanes=min(lanes, 1 << block.bit_length() - 1))
     return list(_tasks(low, region, chain, draft, inputs, outputs))
 
 

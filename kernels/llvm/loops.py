@@ -11,6 +11,7 @@ from llvmlite import ir
 from ..spec import ITEMSIZE
 from .lanes import I8, I32, I64, TYPES, Lanes, Writer
 
+NEAREST = 3  # of LLVM's localities: into every cache
 STORED = {**TYPES, "bool": I8}
 _LETTERS = {ir.FloatType(): "f32", ir.DoubleType(): "f64"}
 
@@ -110,6 +111,13 @@ class Function:
             return
         name = f"llvm.masked.store.{_suffix(stored, width)}.p0"
         self.writer.call(name, ir.VoidType(), given, place, I32(ITEMSIZE[value.dtype]), mask)
+
+    def fetch(self, address: Any, elements: Any, dtype: str) -> None:
+        """Asks memory for the line of an element, which may lie behind the end: nobody waits."""
+        b = self.builder
+        place = b.bitcast(self.pointer(address, elements, dtype), I8.as_pointer())
+        arguments = [place, I32(0), I32(NEAREST), I32(1)]  # to be read; data, not code
+        self.writer.call("llvm.prefetch.p0", ir.VoidType(), *arguments)
 
     def settle(self) -> None:
         """Waits until what went past the caches can be seen by all cores."""

@@ -175,6 +175,20 @@ def test_a_loss_of_ones_own_runs_in_native_code() -> None:
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("columns", [512, 2048, 4096])
+def test_large_results_of_wide_rows(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few rows of such a width are a block."""
+    monkeypatch.setattr(regions, "LARGE", 0)
+    x = np.random.default_rng(0).standard_normal((5, columns))
+
+    def predicted(backend: str) -> Any:
+        layers = [lm.LayerNorm(), lm.Activation("softmax")]
+        model = lm.Sequential(layers, loss="cross_entropy", backend=backend, dtype="float64")
+        return model.build(columns).predict(x)
+
+    np.testing.assert_allclose(predicted("numba"), predicted("numpy"), rtol=1e-12)
+
+
 def test_an_operation_without_a_step_is_walked_between_native_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -126,7 +126,7 @@ def test_chains_with_reductions(rows: int, columns: int, dtype: str) -> None:
     expected = normed(x, scale, shift)
     given = [v.astype(dtype) for v in (x, scale, shift)]
     least = {"float32": (1e-4, 2e-4), "float64": (1e-11, 1e-11)}[dtype]
-    for width, lanes in ((0, 0), (4, 2), (2, 8)):
+    for width, lanes in ((0, 0), (4, 2), (2, 8), (0, 1)):
         chain = norm(dtype, width, lanes)
         forms = [chain, with_reciprocals(chain)]
         if columns % chain.width == 0:
@@ -137,6 +137,15 @@ def test_chains_with_reductions(rows: int, columns: int, dtype: str) -> None:
                 np.testing.assert_allclose(one, np.ravel(other), *least)
             again = run(fused, rows, columns, given)
             assert all(a.tobytes() == b.tobytes() for a, b in zip(found, again, strict=True))
+
+
+def test_the_next_rows_are_fetched_where_results_go_past_the_caches() -> None:
+    def fetches(one: Any) -> int:
+        text: str = library._compile(Chained(one)).get_llvm_str()
+        return text.count("call void @llvm.prefetch")
+
+    assert fetches(norm("float32")) == 0
+    assert fetches(replace(norm("float32"), past=True)) > 0
 
 
 def test_labels() -> None:
