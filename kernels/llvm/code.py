@@ -274,57 +274,14 @@ class Blocks(Flat):
                 old = self.load(place, at, value.dtype, value.width)
                 self.store(old + value, place, at)
 
-    def _reduced_line(self, one: Statement) -> Any:
-        stored = STORED[self.chain.operands[one.output].dtype]
-        place = self.variable(("reduced", one.output), ir.ArrayType(stored, self.chain.lanes))
-        return self.builder.ptrtoint(place, I64)
-
-    def _sum_dtype(self, one: Statement) -> str:
-        return self.chain.operands[one.inputs[0]].dtype
-
-    def _accumulator(self, one: Statement) -> tuple[Any, Lanes]:
-        """The kind and the first value of what a reduction along the columns adds up in."""
-        dtype = self._sum_dtype(one)
-        first: Any = 0
-        if one.op == "max":
-            first = -math.inf if dtype.startswith("float") else np.iinfo(dtype).min
-        made = self.writer.constant(first, dtype, self.chain.width)
-        return made.ir.type, made
-
-    def _columns(self, at: Any, mask: Any, number: int = 0) -> None:
-        """Some columns of the row where the walk stands."""
-        b = self.builder
-        self.column, self.mask, self.values = at, mask, {}
-        if self.chain.past and self.layout.walks > 1:
-            self._fetch_ahead(at)
-        for operand in self._wanted(self.walk):
-            value = self.full_value(operand)
-            if operand in self.layout.stored:
-                self._put(operand, value, b.add(self.row_start, at))
-            else:
-                self.store(value, self.own["kept", operand], b.add(self.kept_start, at))
-        for one in self._reductions(self.walk):
-            if one.over == "columns":
-                kind, first = self._accumulator(one)
-                place = self.variable(("sum", one.output, number), kind)
-                old = Lanes(self.writer, b.load(place), first.dtype, first.width)
-                more = self._only(self._reduced(one), mask, first)
-                b.store(_combiner(one)(old, more).ir, place)
-            elif one.over == "all":
-                self._total(one, self.full_value(one.inputs[0]), mask)
-            else:
-                value, place = self.full_value(one.inputs[0]), self.own["sum", one.output]
-                old = self.load(place, at, value.dtype, value.width)
-                self.store(old + value, place, at)
-
     def _fetch_ahead(self, at: Any) -> None:
         """Asks for what the next block reads, one matrix a walk, when the first walk is over.
 
         That one finds it in a cache; without, memory would rest during all other walks.
         """
-        b, operands = self.builder, self.fused.operands
-        full = [i for i in self.fused.inputs if operands[i].extent == "full"]
-        block = b.mul(self.columns, I64(self.fused.lanes))
+        b, operands = self.builder, self.chain.operands
+        full = [i for i in self.chain.inputs if operands[i].extent == "full"]
+        block = b.mul(self.columns, I64(self.chain.lanes))
         place = b.add(b.add(self.row_start, at), block)
         for number, operand in enumerate(full):
             if self.walk == 1 + number % (self.layout.walks - 1):
