@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -43,6 +45,25 @@ def communicator(given: Any = None) -> Any:
     if not isinstance(given, module.Intracomm) or given == module.COMM_NULL:
         raise BadInput(f"Distributed takes an mpi4py intracommunicator, not {given!r}")
     return given
+
+
+@cache
+def end_all_with_errors() -> None:
+    """Has an error that nobody catches end all processes, which would wait for this one for ever.
+
+    That is how Python ends: it says what was raised, and MPI then waits for all to be done.
+    """
+    module, told = _mpi(), sys.excepthook
+
+    def hook(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:  # fmt: skip
+        told(kind, error, trace)
+        sys.stderr.flush()
+        if module.COMM_WORLD.Get_size() > 1 and not module.Is_finalized():
+            module.COMM_WORLD.Abort(1)
+
+    sys.excepthook = hook
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from .heartbeat import TIMEOUT, Heartbeat
 from .history import History
 from .interrupt import Interrupt
 from .metrics import of_rows
+from .moments import Moment, apply, write
 from .session import Session
 from .team import ALONE, Team
 from .training import Fit, evaluated, train
@@ -78,6 +79,7 @@ class Distributed(Team, Reducer):
         self.here, self.threads = mpi.cores(self.communicator)
         self._interrupt = _InterruptOfAll()
         self._known: BaseException | None = None  # an error that all processes raise
+        mpi.end_all_with_errors()
 
     def __copy__(self) -> Distributed:
         return self
@@ -161,7 +163,7 @@ class Distributed(Team, Reducer):
 
         model: whose changes count. action: what only one may do. Its error is raised by all.
         """
-        before = _Moment(model)
+        before = Moment(model)
         changes: dict[str, Any] = {}
         error: BaseException | None = None
         if self.rank == 0:
@@ -174,7 +176,7 @@ class Distributed(Team, Reducer):
         if sent is not None:
             raise self.raised(error if error is not None else sent)
         if self.rank:
-            _apply(model, changes)
+            apply(model, changes)
 
     def told(self, model: Sequential, hooked: tuple[Callback, ...]) -> Told:
         """Who is told of every batch. model: it trains. hooked: the callbacks that want it."""
@@ -209,7 +211,7 @@ class Distributed(Team, Reducer):
                 if rates != session.rates:
                     session.set_rates(rates)
                 assert moment is not None
-                _write(model, moment)
+                write(model, moment)
 
     # Work
 
@@ -337,48 +339,6 @@ def _sent(error: BaseException | None) -> BaseException | None:
     except Exception:
         return RuntimeError(f"{type(error).__name__}: {error}")
     return bare
-
-
-class _Moment:
-    """What a model was before an action."""
-
-    def __init__(self, model: Sequential) -> None:
-        self.state, self.optimizer = model.state if model.built else None, model.optimizer
-        self.version = self._version(model)
-
-    def changes(self, model: Sequential) -> dict[str, Any]:
-        """What the action changed. Raises: BadInput for what cannot be told to others."""
-        if self.state is not None and model.state is not self.state:
-            raise BadInput(
-                "a callback moved the model or froze some of it, which several processes cannot"
-                " follow: do it before fit"
-            )
-        found: dict[str, Any] = {"stop": model.stop_training}
-        if model.optimizer is not self.optimizer:
-            found["optimizer"] = model.optimizer
-        if self._version(model) != self.version:
-            found["state"] = model.state.numbers()
-        return found
-
-    @staticmethod
-    def _version(model: Sequential) -> tuple[int, ...]:
-        return (*model.state.version, model.state.epoch) if model.built else ()
-
-
-def _apply(model: Sequential, changes: dict[str, Any]) -> None:
-    model.stop_training = changes["stop"]
-    if "optimizer" in changes:
-        model.optimizer = changes["optimizer"]
-    if "state" in changes:
-        _write(model, changes["state"])
-
-
-def _write(model: Sequential, numbers: Any) -> None:
-    """Makes the numbers of a model's state those."""
-    state = model.state
-    _, _, state.seed, (state.step, state.epoch), segments = numbers
-    for name, flat in segments.items():
-        state.write(name, flat)
 
 
 class _InterruptOfAll(Interrupt):

@@ -52,9 +52,8 @@ class Session:
     learned: whether layers with statistics have seen the training data. shift: what the host does
     to features before they are rounded, or None. rates: by array, factors on the learning rate
     that are not the layers' own. shared_by: the processes that trained it last. backend,
-    backend_reason: the device, and why. right_to_train: of one thread, which may move it, too.
-    Copies and pickles have memory of their own; these come back on another device where this cannot
-    run.
+    backend_reason: the device, and why. right_to_train: of one thread at a time. Copies and pickles
+    have memory of their own; these come back on another device where this cannot run.
     """
 
     def __init__(
@@ -230,9 +229,9 @@ class Session:
         return self.graph().names
 
     def set_weights(self, given: Sequence[Any]) -> None:
-        """Replaces the arrays of layers, given in the order of `names`; a bias may be (n_out,).
+        """Replaces the arrays of layers, in the order of `names`, all or none; a bias may be (n,).
 
-        All or nothing. Raises: ShapeError, DtypeError, BadInput.
+        Raises: ShapeError, DtypeError, BadInput.
         """
         replace_all(self.state, self.names, given)
 
@@ -269,10 +268,7 @@ class Session:
         return examples
 
     def gradients(self, examples: Examples) -> list[dict[str, np.ndarray]]:
-        """The training cost's gradient, per layer and by name, each of its array's shape.
-
-        What is frozen is left out.
-        """
+        """The training cost's gradient, per layer and by name; what is frozen is left out."""
         state = self.state
         with state.turn:
             self.cost(examples)

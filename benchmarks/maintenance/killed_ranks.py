@@ -19,7 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +64,7 @@ class Job:
         )  # fmt: skip
 
     def processes(self) -> list[int]:
-        """The ranks' processes, once all have begun to train."""
+        """The ranks' processes, once all have begun to work together."""
         until = time.monotonic() + LONGEST
         while time.monotonic() < until:
             found = [self.folder / f"rank-{rank}" for rank in range(self.ranks)]
@@ -85,15 +86,22 @@ def lives(process: int) -> bool:
 def as_rank(folder: Path, words: Sequence[str]) -> None:
     """What a rank runs: lamina's command, which a signal makes raise."""
     from lamina.__main__ import main
-    from mpi4py import MPI
 
     def raise_it(number: int, frame: object) -> None:
         raise RuntimeError(PLANTED)
 
+    working = lm.Distributed.working
+
+    @contextmanager
+    def begun(team: lm.Distributed) -> Iterator[None]:
+        with working(team):
+            own = folder / f"rank-{team.rank}"
+            own.with_suffix(".new").write_text(str(os.getpid()))
+            own.with_suffix(".new").rename(own)
+            yield
+
     signal.signal(signal.SIGUSR1, raise_it)
-    own = folder / f"rank-{MPI.COMM_WORLD.rank}"
-    own.with_suffix(".new").write_text(str(os.getpid()))
-    own.with_suffix(".new").rename(own)
+    lm.Distributed.working = begun  # type: ignore[method-assign]
     sys.argv[:] = ["lamina", *words]
     main()
 

@@ -106,6 +106,25 @@ def test_one_that_raises_ends_all_with_its_reason() -> None:
     assert "rank 1 of 2 ends the job: the disk of rank 1 is gone" in said
 
 
+BEFORE = """
+import lamina as lm
+import numpy as np
+
+team = lm.Distributed()
+if team.rank == 1:
+    raise OSError("rank 1 cannot read its table")
+model = lm.Sequential([lm.Dense(1)], "mean_squared_error", lm.SGD(1e-3), backend="numpy")
+model.fit(np.ones((4, 2)), np.ones(4), distributed=team)
+"""
+
+
+def test_one_that_raises_before_its_training_ends_all() -> None:
+    """The others wait for it in theirs."""
+    code, said = several(2, "-c", BEFORE)
+    assert code != 0
+    assert "OSError: rank 1 cannot read its table" in said
+
+
 def test_the_command_line_trains_and_says_what_is_wrong_once(tmp_path: Path) -> None:
     train = ["-m", "lamina", "train", "planar", "--distributed", "--backend", "numpy", "--json"]
     model, log = tmp_path / "m.safetensors", tmp_path / "log.csv"
