@@ -101,7 +101,7 @@ def as_rank(folder: Path, words: Sequence[str]) -> None:
             yield
 
     signal.signal(signal.SIGUSR1, raise_it)
-    lm.Distributed.working = begun  # type: ignore[method-assign]
+    lm.Distributed.working = begun  # type: ignore[assignment, method-assign]
     sys.argv[:] = ["lamina", *words]
     main()
 
