@@ -207,6 +207,7 @@ def test_the_clock_ends_what_takes_too_long() -> None:
     assert np.isfinite(trained.model.predict(x)).all()
 
 
+@pytest.mark.usefixtures("default_interrupt")
 def test_interrupted_it_gives_the_best_so_far() -> None:
     recipe = Recipe(hidden=(8,), members=2, epochs=10**5, patience=10**5)
     x, score, columns = table()
