@@ -35,6 +35,7 @@ TYPES = {  # imports for types only that close a circle -> why the type is named
     ("lamina.core.fitting", "lamina.core.model"): "whose fit is made ready",
     ("lamina.core.inspection", "lamina.core.model"): "what is looked at",
     ("lamina.core.model", "lamina.core.callbacks"): "what fit takes, loaded by those who train",
+    ("lamina.core.moments", "lamina.core.model"): "what an action of one process changes",
     ("lamina.core.team", "lamina.core.model"): "which one process trains, or several",
     ("lamina.core.training", "lamina.core.model"): "whose history is written, and for callbacks",
 }
