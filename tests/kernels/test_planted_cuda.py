@@ -153,13 +153,13 @@ def planted(old: str, new: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         found = real(file, dtype)
         return Source(found.name, found.dtype, found.text.replace(old, new))
 
-    for cached in (launch._function, launch._module):
+    for cached in (launch._found, launch._module):
         cached.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(launch, "source", source)
         patch.setattr(sources, "common", lambda: common.replace(old, new))
         yield
-    for cached in (launch._function, launch._module):
+    for cached in (launch._found, launch._module):
         cached.cache_clear()
 
 
