@@ -24,7 +24,7 @@ from ..optimizers import AdamW
 from .columns import Columns
 
 EMBED_FROM = 20  # words of a category from which on they are embedded, and not one-hot
-LEAST_EPOCHS, MOST_EPOCHS = 12, 96  # of a schedule; 128 gain 0.001 at most
+LEAST_EPOCHS, MOST_EPOCHS = 12, 96  # of a schedule; 128 and eight members gain 0.001 in the mean
 MOST_BINS = 1024  # of all columns of numbers: beyond, each has fewer
 MOST_STEPS = 16_000  # of a member: beyond, tables are large enough to be seen fewer times
 LARGE = (20_000, 100_000, 500_000)  # rows from which on batches are twice as large, each
@@ -161,7 +161,7 @@ class Recipe:
 
 
 def patience_of(epochs: int) -> int:
-    """Epochs that a member waits for a better one: more than a fifth of all gain nothing."""
+    """Epochs that a member waits for a better one: of 128, more than 32 gained nothing."""
     return max(epochs // 5, 16)
 
 
