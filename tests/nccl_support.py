@@ -8,16 +8,9 @@ import cupy_fake
 import lamina as lm
 import numpy as np
 import pytest
+import team_support
 from lamina.backends.fused_steps import FusedStepsBinding
-from team_support import right, together
-
-ROWS, FEATURES, CLASSES = 61, 6, 3
-
-
-def data(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(ROWS, FEATURES)) * 3.0 + 1.0
-    return x, rng.integers(0, CLASSES, ROWS), rng.uniform(0.0, 2.0, ROWS)
+from team_support import CLASSES, data, right, together
 
 
 def network(backend: Any = "cupy", **settings: Any) -> lm.Sequential:
@@ -32,15 +25,8 @@ def network(backend: Any = "cupy", **settings: Any) -> lm.Sequential:
     return lm.Sequential(layers, "cross_entropy", backend=backend, **settings)
 
 
-def told(model: lm.Sequential, history: lm.History) -> dict[str, np.ndarray]:
-    found = {name: np.array(values) for name, values in history.history.items()}
-    return {**found, "weights": np.concatenate([w.ravel() for w in model.get_weights()])}
-
-
 def near(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray], by: float = 1e-9) -> None:
-    assert found.keys() == wanted.keys()
-    for name, value in wanted.items():
-        np.testing.assert_allclose(found[name], value, rtol=by, atol=by, err_msg=name)
+    team_support.near(found, wanted, by, by)
 
 
 class Asked:

@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any
 
+import lamina as lm
 import numpy as np
 from lamina.core.distributed import Distributed
 from lamina.kernels.memory import address, aligned
 from support import PATIENCE
 
 PIECE, BARRIER = 64, 512  # bytes
+ROWS, FEATURES, CLASSES = 61, 6, 3
 CALL = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int64] * 6)
 
 
@@ -142,3 +144,25 @@ def right(found: list[Any]) -> list[Any]:
         if isinstance(one, BaseException):
             raise one
     return found
+
+
+def data(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features, classes and weights of rows."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(ROWS, FEATURES)) * 3.0 + 1.0
+    return x, rng.integers(0, CLASSES, ROWS), rng.uniform(0.0, 2.0, ROWS)
+
+
+def told(model: lm.Sequential, history: lm.History) -> dict[str, np.ndarray]:
+    """What a training told, and the weights that it came to."""
+    found = {name: np.array(values) for name, values in history.history.items()}
+    return {**found, "weights": np.concatenate([w.ravel() for w in model.get_weights()])}
+
+
+def near(
+    found: dict[str, np.ndarray], wanted: dict[str, np.ndarray], rtol: float, atol: float
+) -> None:
+    """Asserts that two trainings came to the same."""
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        np.testing.assert_allclose(found[name], value, rtol=rtol, atol=atol, err_msg=name)

@@ -11,20 +11,12 @@ import numpy as np
 import pytest
 from lamina.core.distributed import share
 from support import CPU
-from team_support import Threads, right, together
-
-ROWS, FEATURES, CLASSES = 61, 6, 3
+from team_support import CLASSES, FEATURES, ROWS, Threads, data, near, right, together, told
 
 
 @pytest.fixture(autouse=True)
 def _quiet(recwarn: pytest.WarningsRecorder) -> None:
     """Threads do not share what `catch_warnings` keeps."""
-
-
-def data(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(ROWS, FEATURES)) * 3.0 + 1.0
-    return x, rng.integers(0, CLASSES, ROWS), rng.uniform(0.0, 2.0, ROWS)
 
 
 def network(backend: str = "numpy", **settings: Any) -> lm.Sequential:
@@ -41,15 +33,8 @@ def network(backend: str = "numpy", **settings: Any) -> lm.Sequential:
     )  # fmt: skip
 
 
-def told(model: lm.Sequential, history: lm.History) -> dict[str, np.ndarray]:
-    found = {name: np.array(values) for name, values in history.history.items()}
-    return {**found, "weights": np.concatenate([w.ravel() for w in model.get_weights()])}
-
-
 def assert_same(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
-    assert found.keys() == wanted.keys()
-    for name, value in wanted.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-11, atol=1e-13, err_msg=name)
+    near(found, wanted, rtol=1e-11, atol=1e-13)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 5, 12])

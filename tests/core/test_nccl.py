@@ -22,20 +22,15 @@ from lamina.core import device_sums, sources
 
 cupy_fake = pytest.importorskip("cupy_fake", reason="CuPy's package is not installed")
 from nccl_support import (  # noqa: E402
-    CLASSES,
-    FEATURES,
-    ROWS,
     Asked,
     asked_of,
-    data,
     diverges,
     far,
     in_order,
     near,
     network,
-    told,
 )  # fmt: skip
-from team_support import right, together  # noqa: E402
+from team_support import CLASSES, FEATURES, ROWS, data, right, together, told  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

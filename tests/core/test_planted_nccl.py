@@ -21,15 +21,13 @@ import team_support  # noqa: E402
 from nccl_support import (  # noqa: E402
     Asked,
     asked_of,
-    data,
     diverges,
     far,
     in_order,
     near,
     network,
-    told,
 )
-from team_support import right, together  # noqa: E402
+from team_support import data, right, together, told  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
