@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -46,40 +47,48 @@ FOREIGN = {  # floor -> libraries that are not its business
 }
 
 
-def nodes(tree: ast.AST, types: bool = True) -> Iterator[ast.AST]:
-    """All nodes; without `types`, those under `if TYPE_CHECKING` are left out."""
-    yield tree
-    below = ast.iter_child_nodes(tree)
-    if not types and isinstance(tree, ast.If) and "TYPE_CHECKING" in ast.unparse(tree.test):
-        below = iter(tree.orelse)
-    for node in below:
-        yield from nodes(node, types)
+def nodes(tree: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
+    """All nodes, and whether they are for types only: under `if TYPE_CHECKING`."""
+    left = [(tree, False)]
+    while left:
+        node, types = left.pop()
+        yield node, types
+        only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        running = node.orelse if only and isinstance(node, ast.If) else ()
+        left += [(one, types or (only and one not in running)) for one in ast.iter_child_nodes(node)]
 
 
-def targets(path: Path, root: Path, types: bool = True) -> Iterator[tuple[int, str]]:
-    """(line, absolute dotted name) of all that a file imports, wherever in it."""
-    package = ("lamina", *path.relative_to(root).parent.parts)
-    for node in nodes(ast.parse(path.read_text(), str(path)), types):
+@cache  # the tree is read many times, with a line planted in one file of it
+def imported(text: str, package: tuple[str, ...]) -> tuple[tuple[int, str, bool], ...]:
+    """(line, absolute dotted name, for types only) of all that a text imports, wherever in it."""
+    found = []
+    for node, types in nodes(ast.parse(text)):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield node.lineno, alias.name
+            found += [(node.lineno, alias.name, types) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = list(package[: len(package) - node.level + 1]) if node.level else []
             base += (node.module or "").split(".") if node.module else []
-            for alias in node.names:
-                yield node.lineno, ".".join([*base, alias.name])
+            found += [(node.lineno, ".".join([*base, a.name]), types) for a in node.names]
         elif isinstance(node, ast.Call) and node.args:
             name = (
                 node.func.attr
                 if isinstance(node.func, ast.Attribute)
                 else getattr(node.func, "id", "")
             )
-            text = node.args[0]
-            if name in ("import_module", "__import__") and isinstance(text, ast.Constant):
-                dotted = str(text.value)
+            told = node.args[0]
+            if name in ("import_module", "__import__") and isinstance(told, ast.Constant):
+                dotted = str(told.value)
                 level = len(dotted) - len(dotted.lstrip("."))
                 base = list(package[: len(package) - level + 1]) if level else []
-                yield node.lineno, ".".join([*base, dotted.lstrip(".")])
+                found.append((node.lineno, ".".join([*base, dotted.lstrip(".")]), types))
+    return tuple(found)
+
+
+def targets(path: Path, root: Path, types: bool = True) -> list[tuple[int, str]]:
+    """(line, absolute dotted name) of all that a file imports; with those for types, or without."""
+    package = ("lamina", *path.relative_to(root).parent.parts)
+    every = imported(path.read_text(), package)
+    return [(line, name) for line, name, only in every if types or not only]
 
 
 def violations(root: Path) -> list[str]:
@@ -160,23 +169,32 @@ def circles_of_types(root: Path) -> list[tuple[str, str]]:
     )
 
 
+@cache
+def private(text: str) -> tuple[tuple[int, str], ...]:
+    """(line, name) of every use of another object's or another module's private name."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        names = []
+        if isinstance(node, ast.Attribute):
+            own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            names = [] if own else [node.attr]
+        elif isinstance(node, ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+        found += [
+            (getattr(node, "lineno", 0), name)
+            for name in names
+            if name.startswith("_") and not name.endswith("__")
+        ]
+    return tuple(found)
+
+
 def intrusions(folder: Path) -> list[str]:
     """Every use of another object's or another module's private name."""
-    found = []
-    for path in sorted(folder.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(), str(path))):
-            names = []
-            if isinstance(node, ast.Attribute):
-                own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
-                names = [] if own else [node.attr]
-            elif isinstance(node, ast.ImportFrom):
-                names = [alias.name for alias in node.names]
-            found += [
-                f"{path.relative_to(folder)}:{getattr(node, 'lineno', 0)} uses {name}"
-                for name in names
-                if name.startswith("_") and not name.endswith("__")
-            ]
-    return found
+    return [
+        f"{path.relative_to(folder)}:{line} uses {name}"
+        for path in sorted(folder.rglob("*.py"))
+        for line, name in private(path.read_text())
+    ]
 
 
 def test_imports_run_down_only() -> None:
@@ -196,7 +214,7 @@ def test_core_leaves_private_what_is_private() -> None:
 def test_the_checker_sees_every_floor() -> None:
     for floor in ("kernels", "backends", "core"):
         files = list((ROOT / floor).rglob("*.py"))
-        assert sum(len(list(targets(f, ROOT))) for f in files) > 20, floor
+        assert sum(len(targets(f, ROOT)) for f in files) > 20, floor
 
 
 def copied(folder: Path, *floors: str) -> None:
