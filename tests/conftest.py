@@ -20,14 +20,20 @@ FEW = 4  # sets of parameters of a test that are in the quick run
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--sweeps`: tests that are quick by themselves are in the quick run with all parameters."""
-    parser.addoption("--sweeps", action="store_true", help="all parameters of quick tests")
+    """`--all`: the long tests as well, and all parameters of those that are quick."""
+    parser.addoption("--all", action="store_true", help="long tests, all parameters of quick ones")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is slow: the tests on a GPU's fake but for some, and most members of a sweep."""
+    """What is slow, and without `--all` most members of a sweep; long tests are left out then.
+
+    A long test runs nevertheless where it is asked for, by its name or by `-m`.
+    """
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.slow)
     _mark_slow(items)
-    if config.getoption("--sweeps"):
+    if config.getoption("--all"):
         return
     tests: dict[str, list[pytest.Item]] = {}
     for item in items:
@@ -40,6 +46,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for number, item in enumerate(in_order):
             if number not in kept:
                 item.add_marker(pytest.mark.slow)
+    if "long" in config.getoption("-m") or any("::" in told for told in config.args):
+        return
+    left_out = [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not item.get_closest_marker("long")]
 
 
 def _mark_slow(items: list[pytest.Item]) -> None:

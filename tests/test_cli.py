@@ -29,6 +29,7 @@ def lamina(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 def test_train_prints_what_it_does(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     done = lamina(
@@ -45,6 +46,7 @@ def test_train_prints_what_it_does(tmp_path: Path) -> None:
     assert model.evaluate(data.x_test, data.y_test)["accuracy"] == pytest.approx(accuracy, abs=1e-4)
 
 
+@pytest.mark.long
 def test_train_json_is_one_object() -> None:
     words = ["train", "planar", "--hidden", "4", "--activation", "tanh", "--epochs", "3"]
     done = lamina(*words, "--backend", "numpy", "--json")
@@ -57,7 +59,7 @@ def test_train_json_is_one_object() -> None:
     assert again["history"] == report["history"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_train_with_a_loss_of_choice(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     rows = np.random.default_rng(0).normal(size=(40, 2))
@@ -111,7 +113,7 @@ def test_wrong_words(words: list[str], code: int, says: str) -> None:
     assert done.stdout == ""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_devices_lists_all_four() -> None:
     found = json.loads(lamina("devices", "--json").stdout)
     names = [row["name"] for row in found]
@@ -122,6 +124,7 @@ def test_devices_lists_all_four() -> None:
     assert all(name in plain for name in names)
 
 
+@pytest.mark.long
 def test_an_unavailable_backend_fails_honestly() -> None:
     if lm.get_backend("auto").name == "cupy":
         pytest.skip("this machine has a GPU")
@@ -131,6 +134,7 @@ def test_an_unavailable_backend_fails_honestly() -> None:
     assert "To mend it" in done.stderr
 
 
+@pytest.mark.long
 def test_the_environment_chooses_where_auto_stands() -> None:
     done = lamina("train", "planar", "--epochs", "1", "--json", LAMINA_BACKEND="numpy")
     report = json.loads(done.stdout)
@@ -141,7 +145,7 @@ def test_the_environment_chooses_where_auto_stands() -> None:
     assert "did you mean 'numpy'" in wrong.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_devices_check_runs_the_table() -> None:
     done = lamina("devices", "--check", "numpy", "--json")
     report = json.loads(done.stdout)
@@ -150,7 +154,7 @@ def test_devices_check_runs_the_table() -> None:
     assert done.returncode == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_table_from_file_to_prediction(tmp_path: Path) -> None:
     table, model, new = (tmp_path / name for name in ("t.csv", "m.safetensors", "n.csv"))
     rows = [f"{i % 7},{'ab'[i % 2]},{'yes' if i % 2 else 'no'}" for i in range(60)]
@@ -198,6 +202,7 @@ def test_a_table_from_file_to_prediction(tmp_path: Path) -> None:
         assert "Traceback" not in wrong.stderr
 
 
+@pytest.mark.long
 def test_a_run_is_repeated_from_its_report(tmp_path: Path) -> None:
     report = tmp_path / "run.json"
     words = ["moons", "--hidden", "8", "--epochs", "3", "--seed", "4", "--backend", "numpy"]
@@ -208,7 +213,7 @@ def test_a_run_is_repeated_from_its_report(tmp_path: Path) -> None:
     assert again["settings"] == first["settings"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path, default_interrupt: None) -> None:
     file, log = tmp_path / "m.safetensors", tmp_path / "log.csv"
@@ -238,7 +243,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, default_interrupt: None) -> No
     assert f"{epochs} epochs done" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_regression_in_its_own_units(tmp_path: Path) -> None:
     table, model = tmp_path / "t.csv", tmp_path / "m.safetensors"
     rows = [f"{i % 31},{'ab'[i % 2]},{1000 * (i % 31) + 5000 * (i % 2) + 0.5}" for i in range(200)]
@@ -264,6 +269,7 @@ def test_a_regression_in_its_own_units(tmp_path: Path) -> None:
     assert float(second) == pytest.approx(12_000, abs=8000)  # as the one row without a size has
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", "predict", "devices"])
 def test_help_has_examples(command: str) -> None:
     done = lamina(command, "--help")

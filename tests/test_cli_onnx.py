@@ -35,6 +35,7 @@ def flowers(path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("recipe", ["simple", "tabular"])
 def test_a_table_s_model_predicts_the_same_from_its_onnx_file(recipe: str, tmp_path: Path) -> None:
     table, saved, made = (
@@ -74,6 +75,7 @@ def test_a_table_s_model_predicts_the_same_from_its_onnx_file(recipe: str, tmp_p
     assert run("predict", made, new, *options) == run("predict", saved, new, *options)
 
 
+@pytest.mark.slow
 def test_a_model_of_arrays(tmp_path: Path) -> None:
     saved, made, rows = tmp_path / "m.safetensors", tmp_path / "m.onnx", tmp_path / "x.npy"
     classifier().build(4).save(saved)

@@ -36,6 +36,7 @@ def begun(folder: Path) -> tuple[Path, Path]:
     return data, model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "told"),
     [
@@ -66,6 +67,7 @@ def test_resume_refuses_what_contradicts_the_file(
     assert model.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_resume_says_what_it_takes_from_the_file_and_reports_what_was_used(tmp_path: Path) -> None:
     data, model = begun(tmp_path)
     done = run("train", "--save", model, "--resume", "--epochs", "5", "--label", "y")
@@ -86,6 +88,7 @@ def test_resume_says_what_it_takes_from_the_file_and_reports_what_was_used(tmp_p
     assert "counts from the beginning" in over.stdout
 
 
+@pytest.mark.slow
 def test_resume_takes_another_rate_and_other_batches(tmp_path: Path) -> None:
     data, model = begun(tmp_path)
     given = ["--learning-rate", "0.5", "--batch-size", "16", "--epochs", "4", "--json"]
@@ -100,6 +103,7 @@ def test_resume_takes_another_rate_and_other_batches(tmp_path: Path) -> None:
     assert report["settings"]["batch_size"] == 16
 
 
+@pytest.mark.slow
 def test_resume_keeps_the_rows_that_were_held_out(tmp_path: Path) -> None:
     data, model = tmp_path / "t.csv", tmp_path / "m.safetensors"
     table(data)
@@ -119,6 +123,7 @@ def test_resume_keeps_the_rows_that_were_held_out(tmp_path: Path) -> None:
     assert told == [0, 60]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["more rows", "another order", "another value"])
 def test_resume_refuses_other_rows(tmp_path: Path, change: str) -> None:
     data, model = begun(tmp_path)
@@ -151,6 +156,7 @@ def test_resume_of_a_model_that_python_saved(tmp_path: Path) -> None:
     assert "does not say how it was trained" in done.stderr
 
 
+@pytest.mark.slow
 def test_no_file_is_lost(tmp_path: Path) -> None:
     data, model = begun(tmp_path)
     before = model.read_bytes()
@@ -174,6 +180,7 @@ def test_no_file_is_lost(tmp_path: Path) -> None:
     assert lm.load(model, backend="numpy").layers[1] == lm.Dense(4, "relu")
 
 
+@pytest.mark.long
 def test_training_on_every_row(tmp_path: Path) -> None:
     words, numbers, npz = table(tmp_path / "w.csv"), tmp_path / "n.csv", tmp_path / "a.npz"
     numbers.write_text("a,b\n" + "".join(f"{i},{i / 7}\n" for i in range(50)))
@@ -248,6 +255,7 @@ def test_messages_in_the_words_of_the_shell(
     assert not any(name in done.stderr for name in ("test_size", "learning_rate", "clip_norm"))
 
 
+@pytest.mark.slow
 def test_advice_about_tables_in_the_words_of_the_shell(tmp_path: Path) -> None:
     data, model = tmp_path / "d.csv", tmp_path / "m.safetensors"
     for text, given, told in (

@@ -30,6 +30,7 @@ def table(path: Path, numbers: bool = False) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_table_is_learned_by_its_recipe(tmp_path: Path) -> None:
     data, model = table(tmp_path / "t.csv"), tmp_path / "m.safetensors"
     done = run("train", data, *SMALL, "--members", 6, "--save", model)
@@ -45,6 +46,7 @@ def test_a_table_is_learned_by_its_recipe(tmp_path: Path) -> None:
     assert len(lines) == 91
 
 
+@pytest.mark.slow
 def test_the_same_again_from_a_report(tmp_path: Path) -> None:
     data, report = table(tmp_path / "t.csv", numbers=True), tmp_path / "r.json"
     first = run("train", data, *SMALL, "--json")
@@ -74,6 +76,7 @@ def test_reports(tmp_path: Path, suffix: str, recipe: str) -> None:
     assert text.startswith("<!doctype html>") == (suffix == "html")
 
 
+@pytest.mark.slow
 def test_a_log_has_a_line_for_each_epoch_of_each_member(tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     done = run("train", table(tmp_path / "t.csv"), *SMALL, "--log", log)
@@ -83,6 +86,7 @@ def test_a_log_has_a_line_for_each_epoch_of_each_member(tmp_path: Path) -> None:
     assert rows == [(str(m), str(e)) for m in (0, 1) for e in (1, 2, 3, 4)]
 
 
+@pytest.mark.slow
 def test_it_is_not_gone_on_with(tmp_path: Path) -> None:
     data, model = table(tmp_path / "t.csv"), tmp_path / "m.safetensors"
     run("train", data, *SMALL, "--save", model)
@@ -123,6 +127,7 @@ def test_what_no_table_can_have(
     assert told in " ".join(done.stderr.split())
 
 
+@pytest.mark.slow
 def test_the_recipe_learns_arrays_too(tmp_path: Path) -> None:
     done = run("train", "moons", *SMALL, "--recipe", "tabular")
     assert done.exit_code == 0, done.output
@@ -131,6 +136,7 @@ def test_the_recipe_learns_arrays_too(tmp_path: Path) -> None:
     assert "i.npz has images" in images.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_small_network_has_defaults_of_its_own(seed: int) -> None:
     words = ["--hidden", "4", "--activation", "tanh", "--backend", "numba", "--seed", seed]

@@ -37,7 +37,7 @@ def test_there_are_two_stories_with_code() -> None:
     assert [name for name, _ in FILES] == ["pyproject.toml", "lamina_mine.py", "lamina_mine.py"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(len(MODULES)), ids=["plug-in", "executor"])
 def test_the_plug_in(number: int, tmp_path: Path) -> None:
     project = tomllib.loads(FILES[0][1])["project"]

@@ -29,6 +29,7 @@ def test_import_loads_nothing_heavy() -> None:
     assert loaded.isdisjoint(HEAVY)
 
 
+@pytest.mark.slow
 def test_the_names_of_a_model_load_no_library_that_only_others_need() -> None:
     found = loaded_after("import lamina as lm; lm.Sequential, lm.Dense, lm.Adam")
     more = found - loaded_after("import numpy")
@@ -52,6 +53,7 @@ def test_a_bad_environment_does_not_break_the_import() -> None:
     assert "lamina" in loaded_after("import lamina", **bad)
 
 
+@pytest.mark.slow
 def test_training_on_numpy_loads_no_compiler_and_no_gpu() -> None:
     code = """
 import lamina as lm
@@ -63,6 +65,7 @@ model.fit([[0.0], [1.0]], [0, 1], batch_size=2, verbose=0)
     assert loaded.isdisjoint({"numba", "cupy", "scipy", "rich", "typer", "safetensors"})
 
 
+@pytest.mark.slow
 def test_importing_starts_no_probe() -> None:
     code = """
 import threading

@@ -55,7 +55,8 @@ def nodes(tree: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
         yield node, types
         only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         running = node.orelse if only and isinstance(node, ast.If) else ()
-        left += [(one, types or (only and one not in running)) for one in ast.iter_child_nodes(node)]
+        for one in ast.iter_child_nodes(node):
+            left.append((one, types or (only and one not in running)))
 
 
 @cache  # the tree is read many times, with a line planted in one file of it

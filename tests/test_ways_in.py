@@ -37,7 +37,7 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_on_a_table_beside_which_modules_lie(mark: Path, tmp_path: Path) -> None:
     """As an installed command does: the folder of a script is first on its path."""
     rows = [f"{i},{'ab'[i % 2]}" for i in range(40)]
@@ -73,7 +73,7 @@ def test_a_peer_s_process(mark: Path) -> None:
     assert not mark.exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_repeated_runs_of_the_suite(
     mark: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,8 +67,8 @@ def parts(out: Path, root: Path, rehearsed: bool = False) -> list[Part]:
         command = module("beside", who, str(file))
         return Part(f"beside-{who}", command, seconds, estimate=estimate)
 
-    def pytest(name: str, marks: str, seconds: float, estimate: float) -> Part:
-        command = [sys.executable, "-m", "pytest", "-q", "-rs", "-m", marks]
+    def pytest(name: str, marks: str, seconds: float, estimate: float, *more: str) -> Part:
+        command = [sys.executable, "-m", "pytest", "-q", "-rs", "-m", marks, *more]
         own = ["-p", "no:randomly", "-p", "no:cacheprovider", f"--basetemp={out / 'tmp' / name}"]
         return Part(name, [*command, *own, *cuda_tests(root)], seconds, estimate=estimate)
 
@@ -93,7 +93,7 @@ def parts(out: Path, root: Path, rehearsed: bool = False) -> list[Part]:
         one("ways", 15, 8),
         one("ceilings", 15, 12),
         one("epoch", 20, 10),
-        pytest("more-cuda-tests", "cuda and slow", 90, 120),
+        pytest("more-cuda-tests", "cuda and slow", 90, 120, "--all"),
     ]
 
 

@@ -36,7 +36,7 @@ def test_blocks_of_rows_compute_the_same(seed: int, everywhere: int) -> None:
     hold_to_plain(Drawn(seed))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("backend", support.CPU)
 def test_walked_programs_with_regions_compute_the_same(backend: str) -> None:
     """Values in between share memory, which shows only where it is used."""
@@ -94,7 +94,7 @@ def test_who_is_not_finite_is_found_in_a_block(everywhere: int) -> None:
     assert found[0] == found[1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_explain_and_profile_in_blocks(everywhere: int) -> None:
     model = lm.Sequential([lm.Dense(3)], loss=support.huber, backend="numpy", seed=0)
     x, y = np.ones((6, 2)), np.zeros((6, 3))

@@ -55,7 +55,7 @@ STATES: dict[str, tuple[str, list[str], str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("state", STATES)
 def test_the_cpu_is_unharmed(state: str, tmp_path: Path) -> None:
     text, packages, reason, fix = STATES[state]

@@ -47,6 +47,7 @@ def agree(one: Any, other: Any, near: float = 1e-12) -> None:
         np.testing.assert_allclose(a, b, rtol=near, atol=near)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "optimizer",
     [lm.SGD(RATES), lm.SGD(RATES, momentum=0.9), lm.RMSprop(RATES), lm.AdamW(RATES, clip_norm=1.0)],
@@ -80,6 +81,7 @@ def test_there_is_one_capture_for_a_number_of_rows() -> None:
     assert (len(device.recordings), device.replays) == (4, 15)
 
 
+@pytest.mark.slow
 def test_small_steps_are_captured_by_eights(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = support.classes(8 * 21 + 3)
     found = []
@@ -320,6 +322,7 @@ def test_a_replay_on_state_that_was_replaced_is_found() -> None:
         run(binding, (8,))
 
 
+@pytest.mark.slow
 def test_a_capture_holds_all_that_it_touches() -> None:
     device = NullBackend()
     binding = bound(device, steps_of=6)

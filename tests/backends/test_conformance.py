@@ -35,7 +35,7 @@ def test_every_op(backend: str, op: str, dtype: str, layout: str) -> None:
     assert not failures, "\n".join(map(str, failures))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_every_program_on_several_threads(name, many_threads):
     many_threads(2)
@@ -74,7 +74,7 @@ def test_layouts_are_made_on_the_device(layout):
 
 
 @pytest.mark.cuda
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_block_trains_as_captured_steps_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """A persistent kernel on a GPU, or on its fake; `test_persistent.py` says more of it."""
     monkeypatch.setattr(thresholds, "PERSISTENT_FLOPS", np.inf)

@@ -167,7 +167,7 @@ class Functional(Recording):
         raise AssertionError("a functional device was written to")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [Recording, Functional])
 def test_core_reaches_a_device_only_through_the_contract(kind: type[Recording]) -> None:
     seen.clear()
@@ -226,6 +226,7 @@ def test_the_recording_backend_does_catch() -> None:
     eval("backend.compile", namespace)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [Recording, Functional])
 def test_the_kit_s_operations_pass_without_kernels(kind: type[lm.Backend]) -> None:
     failed = [str(f) for _, failures in check_operations(kind()) for f in failures]

@@ -24,6 +24,7 @@ def network(backend: Any, **changes: Any) -> lm.Sequential:
     return support.classifier(backend, layers=layers, optimizer=optimizer, **changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 def test_training_has_the_same_bits_in_every_order(cuda: Any, dtype: str) -> None:  # noqa: F811
     x, y = support.classes(101, features=5)
@@ -79,6 +80,7 @@ def test_a_step_that_diverges_is_not_taken(cuda: Any) -> None:  # noqa: F811
     assert told[0] == told[1]
 
 
+@pytest.mark.slow
 def test_a_file_goes_on_where_it_ended(cuda: Any, tmp_path: Path) -> None:  # noqa: F811
     x, y = support.classes(60, features=5)
     whole, first = network(cuda), network(cuda)
@@ -122,6 +124,7 @@ def test_a_squared_error_is_one_launch(cuda: Any) -> None:  # noqa: F811
     ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_layer_norm_and_a_loss_of_one_s_own_are_a_few_launches(
     cuda: Any,  # noqa: F811
 ) -> None:
@@ -133,7 +136,7 @@ def test_a_layer_norm_and_a_loss_of_one_s_own_are_a_few_launches(
 
 
 @pytest.mark.parametrize("order", [3, 6, 11])
-@pytest.mark.slow
+@pytest.mark.long
 def test_generated_kernels_train_as_numpy_does(cuda: Any, order: int) -> None:  # noqa: F811
     """Norms, a layer and a loss of one's own; the same bits in each order."""
     x, y = support.regression(70, features=5, outputs=3)
@@ -155,7 +158,7 @@ def test_generated_kernels_train_as_numpy_does(cuda: Any, order: int) -> None:  
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_while_it_is_watched_instructions_go_one_by_one(cuda: Any) -> None:  # noqa: F811
     """The profile names each; the numbers are the same."""
     x, y = support.classes(60, features=5)

@@ -54,6 +54,7 @@ class Gain(lm.Layer):
         return x * (parameters["gain"] * 2.0 + 1.0)
 
 
+@pytest.mark.slow
 def test_an_array_of_rank_0_stays_one(device: Any) -> None:
     assert device.asarray(np.array(2.0)).shape == ()
     x, y = support.regression(12, 3, 1)
@@ -77,7 +78,7 @@ def test_the_kit_makes_its_layouts_on_the_device(layout: str, device: Any) -> No
     assert (device.to_numpy(made).tolist(), flat.shape) == (host.tolist(), ())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_kit_where_there_are_only_expressions(expressions: Any) -> None:
     found = [str(one) for _, failures in lm.check_backend(expressions) for one in failures]
     assert found == []
@@ -166,6 +167,7 @@ def test_the_second_device_has_arrays_of_its_own(device: Any) -> None:
 # What "auto" takes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("units", "taken"), [(8, "numba"), (4000, "cupy")])
 def test_auto_goes_by_the_work_of_a_step(units: int, taken: str, device: Any) -> None:
     x, y = support.classes(640)

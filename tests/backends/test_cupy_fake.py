@@ -198,6 +198,7 @@ def recorded(stream: Any, work: Callable[[], Any]) -> tuple[Any, Any]:
         return stream.end_capture(), pool
 
 
+@pytest.mark.slow
 def test_a_graph_does_what_was_recorded_when_it_is_launched(stream: Any) -> None:
     x, y = ones(3), cp.zeros(3, dtype=cp.float32)
     graph, pool = recorded(stream, lambda: cp.add(x, x * 2.0, out=y))
@@ -257,6 +258,7 @@ def test_a_product_by_address_stays_in_its_memory(stream: Any) -> None:
             products.matmul(ones(2, 2), ones(2, 2))
 
 
+@pytest.mark.long
 def test_programs_run_with_it_from_the_shell() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "cupy_fake", "lamina", "devices"], cwd=ROOT / "tests",

@@ -45,6 +45,7 @@ def expressions(device: Any) -> Any:
     return Expressions()
 
 
+@pytest.mark.slow
 def test_digits_are_at_most_70_launches_of_expressions_a_step(expressions: Any) -> None:
     binding, _ = training(dense(64, 10), 64, 32, backend=expressions, metrics=())
     assert nodes(binding)[8] <= 70
@@ -57,6 +58,7 @@ def test_a_larger_step_is_captured_alone(expressions: Any) -> None:
     assert nodes(binding)[1] <= 85
 
 
+@pytest.mark.slow
 def test_inside_a_run_nothing_goes_to_the_host_or_comes_from_it(
     device: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,7 +103,7 @@ def everything(backend: Any, rule: Any, path: Path) -> list[Any]:
     return told + [w.tobytes() for w in model.get_weights()]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "rule", [lm.AdamW(RATES, clip_norm=1.0), lm.NAdam(RATES, average=lm.EMA(0.9))],
     ids=lambda rule: type(rule).__name__,
@@ -116,13 +118,14 @@ def test_captured_and_not_captured_agree_bit_for_bit(
     assert cupy_fake.counts["graphs"] > before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_expressions_agree_bit_for_bit_as_well(expressions: Any, tmp_path: Path) -> None:
     rule, launching = lm.AdamW(RATES, clip_norm=1.0), type(expressions)(0, graphs=False)
     wanted = everything(launching, rule, tmp_path / "x.npy")
     assert everything(expressions, rule, tmp_path / "x.npy") == wanted
 
 
+@pytest.mark.slow
 def test_captured_passes_are_numpys(device: Any, tmp_path: Path) -> None:
     x, y = support.classes(48)
     found = []
@@ -133,6 +136,7 @@ def test_captured_passes_are_numpys(device: Any, tmp_path: Path) -> None:
     np.testing.assert_allclose(found[0], found[1], rtol=1e-9)
 
 
+@pytest.mark.long
 def test_a_graph_owns_all_that_it_touches(device: Any) -> None:
     binding, model = training(dense(8, 10), 8, 4)
     captures = list(binding.captures.values())
@@ -173,6 +177,7 @@ def test_divergence_is_numpys_at_the_same_step_in_its_words(rate: float, device:
         np.testing.assert_allclose(got, wanted, rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoilt", [3, 90])
 def test_what_follows_a_step_that_is_not_finite_changes_nothing(spoilt: int, device: Any) -> None:
     ends = []
@@ -197,6 +202,7 @@ def test_what_follows_a_step_that_is_not_finite_changes_nothing(spoilt: int, dev
         np.testing.assert_allclose(got, wanted, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_step_that_cannot_be_captured_is_launched_with_a_warning(
     device: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +217,7 @@ def test_a_step_that_cannot_be_captured_is_launched_with_a_warning(
     assert model.history.history["loss"][1] < model.history.history["loss"][0]
 
 
+@pytest.mark.long
 def test_unrolled_or_not_the_bits_are_the_same(
     device: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +235,7 @@ def test_unrolled_or_not_the_bits_are_the_same(
     assert found[0][2] < found[1][2] / 3
 
 
+@pytest.mark.long
 def test_other_threads_predict_while_one_captures(device: Any) -> None:
     x, y = support.classes(8 * 30)
     ends = []
@@ -254,6 +262,7 @@ def test_other_threads_predict_while_one_captures(device: Any) -> None:
 # Memory, and planted faults
 
 
+@pytest.mark.long
 def test_out_of_memory_says_what_would_fit_and_that_does(
     device: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,6 +327,7 @@ def steps_of(device: Any, kind: Any, rates: list[float]) -> bytes:
     return bytes(model.state.read("parameters").tobytes())
 
 
+@pytest.mark.slow
 def test_a_number_of_the_host_in_a_graph_is_found(device: Any) -> None:
     same, falling = [0.1] * 6, [0.1, 0.09, 0.08, 0.07, 0.06, 0.05]
     near = np.frombuffer(steps_of(device, BakedRate, same))
@@ -328,6 +338,7 @@ def test_a_number_of_the_host_in_a_graph_is_found(device: Any) -> None:
     assert not np.allclose(far, wanted, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_graph_whose_memory_went_is_found(device: Any) -> None:
     with pytest.raises(cupy_fake.Freed):
         steps_of(device, LosesMemory, [0.1] * 6)

@@ -34,6 +34,7 @@ def device() -> Iterator[Any]:
 # Counted
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("sizes", "features", "batch", "most"),
     [
@@ -65,6 +66,7 @@ def regression(layers: list[Any], loss: Any) -> dict[int, float]:
     return nodes(binding)
 
 
+@pytest.mark.slow
 def test_a_layer_norm_and_a_loss_of_one_s_own_are_a_few_nodes() -> None:
     plain = regression([lm.Dense(64, "relu"), lm.Dense(10)], "mean_squared_error")
     for norm in (lm.LayerNorm(), lm.Activation(own_norm)):
@@ -97,6 +99,7 @@ def shared(y: Any, p: Any) -> Any:
     return lm.ops.mean(p * y, axis=-1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("many", [False, True])
 def test_sums_by_one_launch_or_by_expressions(many: bool) -> None:
     """With decay, so that two norms are looked at; weights of rows, and a last partial batch."""
@@ -189,6 +192,7 @@ def run(binding: Any, count: int = 5) -> np.ndarray:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [GivenRate, GivenStep, UncountedStep])
 def test_a_value_baked_into_a_graph_is_found(kind: type[CapturedBinding]) -> None:
     wanted = run(bound(FusedStepsBinding))
@@ -196,6 +200,7 @@ def test_a_value_baked_into_a_graph_is_found(kind: type[CapturedBinding]) -> Non
     assert not np.allclose(run(bound(kind)), wanted, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_an_update_without_the_flag_is_found() -> None:
     ends = []
     for kind in (FusedStepsBinding, NoFlag):
@@ -212,6 +217,7 @@ def test_two_streams_mixed_are_found() -> None:
         run(bound(OtherStream))
 
 
+@pytest.mark.long
 def test_a_graph_replayed_after_its_memory_went_is_found() -> None:
     for kind, gone in ((FusedStepsBinding, False), (Forgetful, True)):
         binding = bound(kind)
@@ -249,6 +255,7 @@ def filler() -> tuple[Any, Any]:
     return cupy, module
 
 
+@pytest.mark.slow
 def test_a_kernel_that_is_loaded_in_a_capture_is_refused(device: Any) -> None:
     _, module = filler()
     with device.active():

@@ -89,6 +89,7 @@ def test_weights_carry_over_exactly(plant: Plant, way: str) -> None:
         assert left.state.read(slot).tobytes() == given.state.read(slot).tobytes()
 
 
+@pytest.mark.slow
 def test_the_choice_is_made_once(plant: Plant) -> None:
     plant()
     model = train(support.classifier("auto"))

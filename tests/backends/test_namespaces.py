@@ -80,6 +80,7 @@ def test_digits_train_on_a_namespace_alone(namespace: lm.Backend) -> None:
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_everything_else_works_on_a_namespace_alone(namespace: lm.Backend) -> None:
     pairs = zip(
         support.everything(namespace, inspected=False),
@@ -107,6 +108,7 @@ def test_the_kit_s_programs_pass_on_a_namespace_alone(namespace: lm.Backend, nam
         assert check_program(namespace, name, dtype) == []
 
 
+@pytest.mark.long
 def test_the_kit_s_operations_pass_on_a_namespace_alone() -> None:
     failed = [str(f) for _, failures in check_operations(Strict()) for f in failures]
     assert failed == []
@@ -150,7 +152,7 @@ def test_a_dtype_that_the_device_lacks_is_refused_at_once() -> None:
     assert model.predict(support.classes(4)[0]).shape == (4, 3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_device_with_one_dtype_passes_the_kit() -> None:
     found = [str(f) for _, failures in lm.check_backend(Single()) for f in failures]
     assert found == []

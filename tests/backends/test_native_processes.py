@@ -52,7 +52,7 @@ os._exit(os.waitstatus_to_exitcode(status))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("parent", ["idle", "busy"])
 def test_a_forked_child_trains_on(parent: str) -> None:
@@ -64,7 +64,7 @@ def test_a_forked_child_trains_on(parent: str) -> None:
     assert done.returncode == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_without_the_guard_the_child_is_alone() -> None:
     # One that is awake while the process forks would be waited for by the child, for ever.
@@ -100,7 +100,7 @@ assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident < 4_000
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ten_thousand_steps_keep_their_memory() -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     subprocess.run([sys.executable, "-c", MEMORY], check=True, timeout=support.PATIENCE, env=env)
@@ -115,7 +115,7 @@ print(sum(map(float, model.get_weights()[0].ravel())))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_damaged_and_unwritable_caches(tmp_path: Path) -> None:
     def run(folder: Path) -> tuple[str, str]:
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -162,7 +162,7 @@ print(out[0])
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_machine_code_is_made_anew_when_a_file_that_it_calls_changed(tmp_path: Path) -> None:
     source = Path(lm.__file__).parent
     package = tmp_path / "lamina"
@@ -189,6 +189,7 @@ def test_machine_code_is_made_anew_when_a_file_that_it_calls_changed(tmp_path: P
     assert printed() == pytest.approx(2.0 * np.tanh(1.0))
 
 
+@pytest.mark.slow
 def test_warmup() -> None:
     done = CliRunner().invoke(app, ["warmup", "--backend", "numpy"])
     assert done.exit_code == 0

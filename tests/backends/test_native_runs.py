@@ -206,6 +206,7 @@ def test_an_operation_without_a_step_is_walked_between_native_ones(
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_two_models_in_two_threads(many_threads: Any) -> None:
     from threadpoolctl import threadpool_info
 

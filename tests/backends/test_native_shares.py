@@ -34,7 +34,7 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_shares_change_nothing_but_rounding(count: int, many_threads: Any) -> None:
     alone = trained()
@@ -46,6 +46,7 @@ def test_shares_change_nothing_but_rounding(count: int, many_threads: Any) -> No
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.long
 def test_fewer_threads_than_shares_give_the_same_bits(
     many_threads: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,6 +57,7 @@ def test_fewer_threads_than_shares_give_the_same_bits(
     assert support.same(together.get_weights(), one_thread.get_weights())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3])
 def test_long_batches_in_shares_agree_with_the_walker(
     many_threads: Any, ways: list[str], count: int
@@ -98,6 +100,7 @@ class Twice(lm.Layer):
         return x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_gradients_that_are_summed_in_the_step_are_whole_there(
     many_threads: Any, ways: list[str], count: int
@@ -269,6 +272,7 @@ class Scaled(lm.Layer):
         return lm.ops.relu(product + parameters["b"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2])
 def test_weights_that_a_step_computes_are_those_of_the_step(many_threads: Any, count: int) -> None:
     many_threads(count)
@@ -289,6 +293,7 @@ def test_weights_that_a_step_computes_are_those_of_the_step(many_threads: Any, c
     np.testing.assert_allclose(model.predict(x), twin.predict(x), rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_without_helpers_that_do_not_come(
     many_threads: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

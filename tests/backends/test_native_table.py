@@ -221,6 +221,7 @@ def test_empty_arrays_are_no_work(op: str, dtype: str, many_threads: Any) -> Non
         assert not differences(op, Sample(arrays, attrs), dtype)
 
 
+@pytest.mark.slow
 def test_numbers_of_the_host_and_of_the_program_meet() -> None:
     """A rate that the host gives and a step that stands in the program; so seed and counter."""
     arrays = [np.random.default_rng(n).random(40) for n in range(4)]

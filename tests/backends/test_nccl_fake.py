@@ -62,6 +62,7 @@ def parameters(line: str) -> list[str]:
     return [name for name in names if name != "self"]
 
 
+@pytest.mark.slow
 def test_names_signatures_and_numbers_are_those_of_the_package(tmp_path: Path) -> None:
     if compiling.compiler() is None:
         pytest.skip(compiling.MISSING)
@@ -224,6 +225,7 @@ def test_graphs_sum_when_they_are_replayed() -> None:
     assert several(captured) == [[12.0] * 5] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("work", "said"),
     [(in_another_order, "asks for"), (of_another_dtype, "asks for"), (once_only, "1 of 2 ranks")],

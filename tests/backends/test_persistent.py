@@ -78,6 +78,7 @@ TRAININGS = {one.__name__: one for one in (plain, own_layer_and_loss,
                                            two_classes, squares)}  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", [n if n == "plain" else pytest.param(n, marks=pytest.mark.slow) for n in TRAININGS]
 )
@@ -102,7 +103,7 @@ def agree(found: list[Any], wanted: list[Any]) -> None:
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_float32_to_its_rounding(device: Any, capturing: Any) -> None:
     for one, other in zip(
         plain(device, dtype="float32"), plain(capturing, dtype="float32"), strict=True
@@ -119,6 +120,7 @@ def program(**changes: Any) -> Any:
     )
 
 
+@pytest.mark.slow
 def test_bits_do_not_depend_on_how_a_run_is_cut(
     device: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +138,7 @@ def test_bits_do_not_depend_on_how_a_run_is_cut(
     assert max(seen) > 1
 
 
+@pytest.mark.long
 def test_inside_a_run_there_is_one_launch(device: Any) -> None:
     from cupy_steps import again, dense, training
 
@@ -151,6 +154,7 @@ def test_inside_a_run_there_is_one_launch(device: Any) -> None:
     assert (spent["uploads"], spent["downloads"]) == (2, 2)
 
 
+@pytest.mark.slow
 def test_divergence_stops_at_numpys_step_with_its_words(device: Any) -> None:
     x, y = support.classes(42)
     told = []
@@ -187,6 +191,7 @@ def with_dropout(backend: Any) -> list[Any]:
     return [*found, model.state.read("parameters")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "fault", [f if f in QUICK else pytest.param(f, marks=pytest.mark.slow) for f in FAULTS]
 )
@@ -233,6 +238,7 @@ def test_what_one_block_cannot_do_is_captured(device: Any) -> None:
     assert persistent.written(wide, 8, False, MOST) is None
 
 
+@pytest.mark.slow
 def test_a_kernel_that_the_device_refuses_is_told(
     device: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +270,7 @@ GATE = [
 ]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("dtype", "architecture"), GATE)
 def test_a_persistent_kernel_compiles(dtype: str, architecture: str) -> None:
     """With the signature that its launch is held to, and so much memory of its own.

@@ -75,7 +75,7 @@ def test_factors_are_rounded_and_sums_are_not(precision: str, device: Any) -> No
     assert norm == pytest.approx(float(a[0].astype(np.float64) @ a[0]), rel=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("precision", ROUNDING)
 def test_training_in_less_than_float32(precision: str, device: Any) -> None:
     """Near float32, in float32 weights; captured as launched, to the bit."""
@@ -95,6 +95,7 @@ def test_training_in_less_than_float32(precision: str, device: Any) -> None:
         assert 0 < off < 40 * ROUNDING[precision] * np.abs(other).max()
 
 
+@pytest.mark.slow
 def test_a_captured_step_rounds_by_kernels_of_its_own(device: Any) -> None:
     binding, _ = training(dense(64, 10), 64, 32, metrics=(), backend=device, precision="bfloat16")
     assert nodes(binding)[8] == 12 + 10  # two factors of each of five products

@@ -17,7 +17,7 @@ GROUPS = [tuple(ops.OPS)[at : at + 13] for at in range(0, len(ops.OPS), 13)]  # 
 CALLS = {"numba": 10, "numpy": 20, "loops": 8}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("names", GROUPS, ids=lambda names: f"{names[0]} to {names[-1]}")
 @pytest.mark.parametrize("backend", CPU)
 def test_random_calls_give_a_value_or_an_error_in_words(

@@ -324,6 +324,7 @@ def test_device_numbers(plugins: None) -> None:
     assert lm.get_backend("plugged:2,plugged:1") is one
 
 
+@pytest.mark.slow
 def test_a_plug_in_is_a_backend_like_any_other(
     plugins: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

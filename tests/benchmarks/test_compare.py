@@ -54,6 +54,7 @@ def calibrated() -> Spread:
     return Spread.of([result(1000 + i) for i in range(6)])
 
 
+@pytest.mark.long
 def test_a_tree_against_itself_shows_nothing(calibrated: Spread) -> None:
     for trial in range(10):
         found = compare([result(2 * trial)], [result(2 * trial + 1)], calibrated)
@@ -66,6 +67,7 @@ def test_rounds_alone_would_call_most_rows_changed(calibrated: Spread) -> None:
     assert sum(c.rank < 0.05 for c in found.changes) > 30  # why the spread is asked as well
 
 
+@pytest.mark.slow
 def test_a_planted_change_is_found_every_time(calibrated: Spread) -> None:
     for trial in range(10):
         slowed = result(2 * trial + 1, factors={7: 1.3, 9: 1 / 1.3})
@@ -139,6 +141,7 @@ def test_other_machines_are_refused_without_force(calibrated: Spread) -> None:
     assert "processor: Z80 in OLD, 6502 in NEW" in compare(old, new, force=True).notes
 
 
+@pytest.mark.slow
 def test_other_versions_and_a_foreign_spread_are_noted(calibrated: Spread) -> None:
     packages = {"lamina": "2", "numpy": "2.5"}
     found = compare([result(0)], [result(1, packages=packages)], calibrated)
@@ -194,6 +197,7 @@ def run(*arguments: object) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
+@pytest.mark.long
 def test_exit_codes_and_the_table(cache: Path) -> None:
     files = [cache / f"{i}.json" for i in range(8)]
     for number, file in enumerate(files):
@@ -234,6 +238,7 @@ def test_baselines_and_folders(cache: Path) -> None:
     assert "lamina bench compare --calibrate" in text
 
 
+@pytest.mark.slow
 def test_bad_input(cache: Path) -> None:
     result(0).write(cache / "a.json")
     (cache / "empty").mkdir()
@@ -256,6 +261,7 @@ def test_bad_input(cache: Path) -> None:
         assert said in text
 
 
+@pytest.mark.slow
 def test_a_damaged_spread_says_what_to_do(cache: Path) -> None:
     result(0).write(cache / "a.json")
     spreads.path().parent.mkdir()

@@ -75,6 +75,7 @@ def test_a_wrong_kernel_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None
         crossover.op_point(ops.get("relu"), 10, ["numpy"])
 
 
+@pytest.mark.long
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAMINA_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(crossover, "SAMPLE_ROWS", (2, 20))

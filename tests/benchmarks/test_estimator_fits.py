@@ -22,6 +22,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(estimators.CASES, "table", lambda on: replace(table(on), rounds=2))
 
 
+@pytest.mark.slow
 def test_figures_of_both(tmp_path: Path) -> None:
     file = tmp_path / "fits.json"
     done = CliRunner().invoke(
@@ -34,6 +35,7 @@ def test_figures_of_both(tmp_path: Path) -> None:
     assert "lamina" in done.output
 
 
+@pytest.mark.slow
 def test_other_answers_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimators, "SAME_WEIGHTS", -1.0)
     done = CliRunner().invoke(app, ["bench", "estimators", "table", "--backend", "numpy"])

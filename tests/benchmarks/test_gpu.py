@@ -24,6 +24,7 @@ def part(name: str, code: str, seconds: float = 60.0, needs: str = "") -> Part:
     return Part(name, [sys.executable, "-c", code], seconds, needs)
 
 
+@pytest.mark.long
 def test_every_part_is_told_and_none_outlasts_the_clock(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -47,6 +48,7 @@ def test_every_part_is_told_and_none_outlasts_the_clock(
     assert capsys.readouterr().out.count("\n") == 5
 
 
+@pytest.mark.slow
 def test_all_that_is_wanted_is_a_part(tmp_path: Path) -> None:
     found = parts(tmp_path, ROOT)
     names = [one.name for one in found]
@@ -62,6 +64,7 @@ def test_all_that_is_wanted_is_a_part(tmp_path: Path) -> None:
             assert (ROOT / "benchmarks" / "gpu" / f"{name}.py").exists()
 
 
+@pytest.mark.slow
 def test_test_files_that_cannot_be_imported_are_left_out() -> None:
     found = cuda_tests(ROOT)
     assert "tests/backends/test_conformance.py" in found
@@ -71,6 +74,7 @@ def test_test_files_that_cannot_be_imported_are_left_out() -> None:
     assert missing(text, ROOT / "tests" / "core") == ["no_such_module"]
 
 
+@pytest.mark.slow
 def test_a_contender_writes_what_it_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +107,7 @@ def test_a_contender_writes_what_it_measured(
     assert told["left out"] == "no_such_library is not installed"
 
 
+@pytest.mark.slow
 def test_hot_operations_are_measured_in_every_way(tmp_path: Path) -> None:
     cupy_fake = pytest.importorskip("cupy_fake", reason="CuPy's package is not installed")
     needed()

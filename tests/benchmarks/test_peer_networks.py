@@ -273,7 +273,7 @@ def test_another_constant_is_noticed(
     assert "off by" in verdict(PEERS[0], task)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_command(tmp_path: Path) -> None:
     target = tmp_path / "peers.json"
     line = ["bench", "peers", "3-4-2:8", "3-4-4-1:8", "--peer", "numpy", "--backend", "numpy"]
@@ -319,6 +319,7 @@ def test_a_part_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) ->
             networks.check(changed(SEVERAL, [word]))
 
 
+@pytest.mark.slow
 def test_a_process_computes_with_dropout() -> None:
     with Processes() as processes:
         (row,) = measurement.measure_peers(
@@ -327,6 +328,7 @@ def test_a_process_computes_with_dropout() -> None:
     assert (row.status, len(row.seconds)) == ("ok", 1)
 
 
+@pytest.mark.slow
 def test_masks_that_are_odd_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(masks, "oddity", lambda masks, task: "odd")
     with Processes() as processes:

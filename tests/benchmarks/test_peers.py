@@ -60,7 +60,7 @@ def test_lamina_agrees_with_its_reference(mode: str, backend: str) -> None:
 LIBRARIES = {peer.file: peer.modules for peer in PEERS if peer.modules}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("file", LIBRARIES)
 def test_every_installed_library_agrees(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, _ in LIBRARIES[file]:
@@ -97,6 +97,7 @@ def test_another_beta_is_noticed(network: Network, dtype: str) -> None:
     assert "off by" in wrong
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_not_timed(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
     task = Task("training", DEEP)
     expected = {name: [2.0 * v for v in vs] for name, vs in measurement.reference(task).items()}
@@ -126,6 +127,7 @@ def test_a_library_that_fails_is_told_and_the_next_task_runs(processes: Processe
     assert process.start(Task("training", DEEP))["losses"]
 
 
+@pytest.mark.slow
 def test_a_dead_process_is_told_and_started_again(processes: Processes) -> None:
     first = processes[PEERS[0]]
     first.process.kill()
@@ -134,6 +136,7 @@ def test_a_dead_process_is_told_and_started_again(processes: Processes) -> None:
     assert processes[PEERS[0]].start(Task("training", DEEP))["losses"]
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_between_rounds_costs_only_its_own_row(
     processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,7 +191,7 @@ def test_an_epoch_needs_a_network_that_fits_the_data(monkeypatch: pytest.MonkeyP
         measurement.tasks("epoch", [DEEP])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_command(tmp_path: Path) -> None:
     target = tmp_path / "peers.json"
     line = ["bench", "peers", "3-4-2:8", "--peer", "numpy", "--backend", "numpy", "--rounds", "2"]

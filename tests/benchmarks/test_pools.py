@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import support
 
 CODE = """
@@ -14,6 +15,7 @@ print(os.environ.get("OPENBLAS_THREAD_TIMEOUT"), "numpy" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_before_numpy() -> None:
     assert support.run_python(CODE, OPENBLAS_THREAD_TIMEOUT="7").split() == ["7", "False"]
     code = "import os; os.environ.pop('OPENBLAS_THREAD_TIMEOUT', None)\n" + CODE

@@ -22,6 +22,8 @@ from lamina.kernels.errors import BadInput
 from sample_result import ENVIRONMENT, rounds, sample
 from typer.testing import CliRunner
 
+pytestmark = pytest.mark.slow
+
 
 class Page(HTMLParser):
     """Reads a page strictly: an end tag must close the tag that was opened last."""
@@ -161,6 +163,7 @@ def test_an_empty_result_says_how_to_measure(environment: dict[str, Any]) -> Non
     assert "0 rows: none" in found.text
 
 
+@pytest.mark.long
 def test_few_rows_make_a_page() -> None:
     whole = sample()
     for each in (*whole.rows, replace(whole.rows[0], size=0, flops=0.0, seconds=(0.0,))):

@@ -36,6 +36,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [320, 390, 1280])
 def test_the_page_is_quiet_and_as_wide_as_the_screen(
     width: int, browser: Browser, report: Path
@@ -46,6 +47,7 @@ def test_the_page_is_quiet_and_as_wide_as_the_screen(
     assert browser.evaluate("getComputedStyle(document.body).backgroundColor") != light
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("body", "told"),
     [
@@ -70,6 +72,7 @@ def key(browser: Browser, name: str) -> None:
         browser.ask("Input.dispatchKeyEvent", type=kind, key=name)
 
 
+@pytest.mark.long
 def test_keys_walk_along_the_marks_and_the_line_below_names_them(
     browser: Browser, report: Path
 ) -> None:
@@ -89,6 +92,7 @@ def test_keys_walk_along_the_marks_and_the_line_below_names_them(
     assert browser.evaluate(stops) == 1
 
 
+@pytest.mark.long
 def test_one_crossing_is_shown_and_all_are_without_the_script(
     browser: Browser, report: Path
 ) -> None:
@@ -117,6 +121,7 @@ def tap(browser: Browser, x: float, y: float) -> None:
     browser.ask("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
 
+@pytest.mark.long
 def test_the_first_tap_names_a_mark_and_the_second_goes_to_its_row(
     browser: Browser, report: Path
 ) -> None:
@@ -138,6 +143,7 @@ def test_the_first_tap_names_a_mark_and_the_second_goes_to_its_row(
     assert browser.evaluate("document.querySelectorAll('tr:target').length") == 1
 
 
+@pytest.mark.long
 def test_the_command_writes_a_picture_for_each_width_and_scheme(
     report: Path, tmp_path: Path
 ) -> None:

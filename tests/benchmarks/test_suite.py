@@ -79,7 +79,7 @@ def test_samples_have_the_size_that_was_asked_for() -> None:
             assert 0.8 * elements <= largest <= 1.25 * elements, op.name
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_all_ways_are_right_in_float64() -> None:  # `.ci/run` verifies float32
     found = suite.measure_suite(
         suite.Options("verify", backends=("numpy", "numba"), dtypes=("float64",))
@@ -141,6 +141,7 @@ def test_a_plugged_in_backend_appears(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "planted" in [backend.name for backend in suite.devices(())]
 
 
+@pytest.mark.slow
 def test_slow_ways_are_measured_on_fewer_elements_and_say_so() -> None:
     case = cases.Case(ops.get("tanh"), 3_000_000, "float32")
     (way,) = cases.ways(get_backend("loops"), case.op, case.sample(100))
@@ -151,6 +152,7 @@ def test_slow_ways_are_measured_on_fewer_elements_and_say_so() -> None:
     assert row.flops == pytest.approx(3e7, rel=1e-3)  # of the whole, not of what was measured
 
 
+@pytest.mark.long
 def test_updates_run_in_place_without_running_away() -> None:
     for op in cases.hot_ops():
         if not op.name.endswith("_update"):
@@ -238,7 +240,7 @@ def test_rounds_are_interleaved_and_sized(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(turns) >= 5  # and not all rounds of one, then all of the other
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_result_follows_the_schema_and_comes_back(tmp_path: Path) -> None:
     target = tmp_path / "result.json"
     arguments = ["bench", "--op", "relu", "--op", "adam_update", "--size", "2000", "--json"]
@@ -261,7 +263,7 @@ def test_a_result_follows_the_schema_and_comes_back(tmp_path: Path) -> None:
         jsonschema.validate(document, schema)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_baselines_of_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAMINA_CACHE_DIR", str(tmp_path))
     done = CliRunner().invoke(app, ["bench", "--op", "relu", "--size", "900", "--save", "before"])

@@ -34,6 +34,7 @@ def test_nothing_is_cut(width: int) -> None:
         assert any(case in line for line in lines), case
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("width", "there", "hidden"),
     [
@@ -59,6 +60,7 @@ def test_the_least_important_numbers_go_first(
         assert gone == set(hidden.split(", "))
 
 
+@pytest.mark.long
 def test_a_work_of_several_rows_is_named_once() -> None:
     for width in WIDTHS:
         named = [line for line in shown(width) if "784-128-10, batch 64" in line]

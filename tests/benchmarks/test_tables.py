@@ -51,6 +51,7 @@ def run(*words: object) -> Any:
     return CliRunner().invoke(tables.app, [str(word) for word in words])
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_not_measured_again(tmp_path: Path, contest: list[str]) -> None:
     file = tmp_path / "r.json"
     done = run(file, "--table", "iris", "--splits", 2)

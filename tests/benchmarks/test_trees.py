@@ -136,6 +136,7 @@ def test_answers_that_disagree_are_not_timed(
         assert "the trees' answers differ" in done.output
 
 
+@pytest.mark.slow
 def test_the_exit_code_is_of_lamina_and_not_of_its_peers(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,7 +160,7 @@ def test_an_unknown_part() -> None:
     assert "did you mean 'import'" in done.output
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_slow_import_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trees, "IMPORTS", 3)
     slow = tmp_path / "slow"

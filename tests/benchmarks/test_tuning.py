@@ -199,6 +199,7 @@ def test_ways_differ_in_what_they_are_asked_about() -> None:
             assert [task.record[-1] for task in made] == [0, 0, 1, 1]
 
 
+@pytest.mark.slow
 def test_steps_are_split_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
     support.decided(monkeypatch)
     monkeypatch.setattr(tuning.threads, "_chosen", [2])
@@ -212,6 +213,7 @@ def test_steps_are_split_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
     assert explained == [1, 2]
 
 
+@pytest.mark.slow
 def test_warmup_measures_where_nothing_was(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("LAMINA_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("LAMINA_THRESHOLDS", "measured")
@@ -252,6 +254,7 @@ def test_warmup_measures_where_nothing_was(tmp_path: Path, monkeypatch: Any) -> 
     assert len(times) == 2
 
 
+@pytest.mark.slow
 def test_a_table_of_a_network_s_products(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dense_products, "SIDE", 64)
     network = parse("40-70-600-3:96")

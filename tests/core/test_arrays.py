@@ -172,7 +172,7 @@ def soft_labels(rows: int = 30) -> tuple[Any, Any]:
     return rng.normal(size=(rows, 4)), y / y.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @every_backend
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rows_of_probabilities_are_targets(backend: str, dtype: str) -> None:
@@ -191,6 +191,7 @@ def test_rows_of_probabilities_are_targets(backend: str, dtype: str) -> None:
     assert np.isfinite(model.train_on_batch(x * 1e4, y)["loss"])  # where a probability is 0
 
 
+@pytest.mark.slow
 @every_backend
 def test_rows_that_are_sure_are_class_numbers(backend: str) -> None:
     x, y = support.classes(20)

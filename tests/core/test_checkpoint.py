@@ -91,7 +91,7 @@ def own(optimizer: Any, backend: str) -> tuple[lm.Sequential, Any, Any]:
     return model, *support.regression(37)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize(
     ("make", "optimizer"),

@@ -29,7 +29,7 @@ def test_every_program(backend: str, name: str, dtype: str) -> None:
     assert not failures, "\n".join(map(str, failures))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", [Plain, Whole])
 def test_an_executor_without_a_fault_passes(kind: type[Plain], dtype: str) -> None:
@@ -51,6 +51,7 @@ def test_a_planted_fault_is_found(
         raise AssertionError(found)
 
 
+@pytest.mark.slow
 def test_a_broken_compile_fails_every_program_and_no_operation() -> None:
     found = dict(check_programs(Uncompiled()))
     assert set(found) == set(PROGRAMS)
@@ -66,7 +67,7 @@ def few_operations(backend: lm.Backend) -> Iterator[tuple[str, list[Any]]]:
         yield name, check(backend, name, "float32", "contiguous")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_kit_as_a_function(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lamina.core.conformance.check_operations", few_operations)
     names = ["relu", "dense", *PROGRAMS]
@@ -77,7 +78,7 @@ def test_the_kit_as_a_function(monkeypatch: pytest.MonkeyPatch) -> None:
         next(lm.check_backend("nunpy"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("broken", [False, True])
 def test_the_command_tells_of_both(
     broken: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -157,6 +157,7 @@ class Own(Functional):
         self.methods = [self.kernels]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Functional, Own])
 def test_a_backend_of_one_s_own_pickles_by_itself(
     kind: type[lm.Backend], monkeypatch: pytest.MonkeyPatch
@@ -272,7 +273,7 @@ def test_functions_of_one_s_own() -> None:
 # Other processes
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @BACKENDS
 def test_other_processes_go_on_bit_for_bit(backend: str) -> None:
     model, x, y = support.variety(backend)
@@ -290,7 +291,7 @@ def test_other_processes_go_on_bit_for_bit(backend: str) -> None:
     assert going_on(back, x, y) == going_on(model, x, y)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @BACKENDS
 def test_joblib_dumps_hashes_and_sends_to_two_workers(backend: str, tmp_path: Path) -> None:
     joblib = pytest.importorskip("joblib")
@@ -325,6 +326,7 @@ EVERY = [
 ]
 
 
+@pytest.mark.slow
 @BACKENDS
 @pytest.mark.parametrize("optimizer", EVERY, ids=lambda o: type(o).__name__)
 def test_copies_with_every_optimizer_go_on(backend: str, optimizer: Any) -> None:

@@ -123,6 +123,7 @@ def test_bad_npz(tmp_path: Path) -> None:
         lm.datasets.load(path)
 
 
+@pytest.mark.long
 def test_fashion_mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("LAMINA_DATA_DIR", raising=False)
     if not lm.datasets.FASHION_FOLDER.is_dir():

@@ -45,6 +45,7 @@ def test_parts_of_a_batch_are_all_of_it_and_never_grow_with_fewer_rows(rows: int
     assert all(b - a <= stop - start for (a, b), (start, stop) in zip(fewer, parts, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "ranks", "batch"),
     [
@@ -71,6 +72,7 @@ def test_processes_come_to_what_one_comes_to(backend: str, ranks: int, batch: in
         assert_same(found, wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hosts", [(2,), (3,), (2, 1), (1, 2, 1)])
 def test_gradients_are_added_up_in_memory_that_a_host_shares(hosts: tuple[int, ...]) -> None:
     """In pieces of eight numbers; the same bits in all, whatever the order on other hosts."""
@@ -88,6 +90,7 @@ def test_gradients_are_added_up_in_memory_that_a_host_shares(hosts: tuple[int, .
         np.testing.assert_array_equal(one["weights"], found[0]["weights"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_short_epochs_go_many_in_one_run(backend: str) -> None:
     x, y, _ = data()

@@ -76,6 +76,7 @@ def weights_after(backend: str, x: Any, y: Any = Y, dtype: str = "float64") -> l
     return [*made.get_weights(), made.predict(x)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", support.EVERY)
 def test_any_layout_of_x_gives_the_same_bits(backend: str) -> None:
     wanted = weights_after(backend, X)
@@ -83,6 +84,7 @@ def test_any_layout_of_x_gives_the_same_bits(backend: str) -> None:
         assert support.same(weights_after(backend, x), wanted), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", support.EVERY)
 def test_any_dtype_of_numbers_gives_the_same_bits(backend: str) -> None:
     whole = np.round(X * 3.0)
@@ -98,6 +100,7 @@ def test_any_dtype_of_numbers_gives_the_same_bits(backend: str) -> None:
     assert support.same(weights_after(backend, flags), weights_after(backend, flags.astype(float)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", support.EVERY)
 def test_any_shape_and_dtype_of_labels_gives_the_same_bits(backend: str) -> None:
     wanted = weights_after(backend, X)

@@ -17,7 +17,7 @@ NEED = {  # what an installation lacks, or an estimator of this kind has not
 }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(
     not hasattr(checks, "estimator_checks_generator"),
     reason="scikit-learn lists what its checks found from 1.6 on",

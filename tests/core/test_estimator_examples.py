@@ -65,6 +65,7 @@ def training_curves(kind: Any, name: str, settings: dict[str, Any]) -> tuple[flo
     return mlp.score(x, y), mlp.loss_curve_
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("row", ROWS)
 def test_training_curves_on_digits(row: str) -> None:
     settings, published = ROWS[row]
@@ -136,6 +137,7 @@ def varied(kind: Any) -> list[float]:
     return scores
 
 
+@pytest.mark.long
 def test_alphas() -> None:
     ours, theirs = varied(lm.MLPClassifier), varied(neural_network.MLPClassifier)
     # hundreds of iterations of lbfgs make much of a rounding: a row of forty more or less

@@ -114,6 +114,7 @@ def test_sparse_rows_are_made_dense_a_batch_at_a_time(
     assert 0 < max(made) <= 64
 
 
+@pytest.mark.long
 def test_searches_and_scores() -> None:
     search = GridSearchCV(classifier(), GRID, cv=3).fit(X, LABEL)
     again = GridSearchCV(classifier(), GRID, cv=3).fit(X, LABEL)
@@ -127,6 +128,7 @@ def test_searches_and_scores() -> None:
     assert cross_val_score(classifier(), X, LABEL, cv=3).mean() > 0.5
 
 
+@pytest.mark.slow
 def test_weights_are_routed() -> None:
     with sklearn.config_context(enable_metadata_routing=True):
         one = classifier().set_fit_request(sample_weight=True)
@@ -158,7 +160,7 @@ print(Parallel(n_jobs=2)(delayed(limit)() for _ in range(2)), threads.count())
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_workers_find_the_same_on_half_the_cores_each(tmp_path: Path) -> None:
     script = tmp_path / "parallel.py"
     script.write_text(PARALLEL)
@@ -338,6 +340,7 @@ def test_a_network_of_its_own(tmp_path: Path) -> None:
     assert (classifier().fit(X, LABEL).predict_proba(X) == one.predict_proba(X)).all()
 
 
+@pytest.mark.long
 def test_networks_are_borrowed_and_hold_no_rows() -> None:
     import gc
     import weakref
@@ -365,6 +368,7 @@ def test_threads_train_different_estimators_at_once() -> None:
     assert all(same(a, b) for a, b in zip(wanted, found, strict=True))
 
 
+@pytest.mark.slow
 def test_without_scikit_learn_the_names_say_what_to_install() -> None:
     program = (
         "import sys; sys.modules['sklearn'] = None\n"

@@ -13,6 +13,7 @@ import support
 every_backend = pytest.mark.parametrize("backend", support.EVERY)
 
 
+@pytest.mark.slow
 @every_backend
 def test_frozen_arrays_stay_bit_for_bit(backend: str) -> None:
     x, y = support.classes(30)

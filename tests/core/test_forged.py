@@ -54,7 +54,7 @@ def rewritten(path: Path, told: dict[str, Any], **metadata: str) -> None:
     save_file(tensors, path, {**words, "digest": digest(tensors, words["model"])})
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @linux
 @pytest.mark.parametrize(
     "optimizer",

@@ -370,6 +370,7 @@ def test_the_drawing_has_every_value_derivative_and_arrow() -> None:
     assert drawn.count(" -> ") == 6  # two inputs for each of three operations
 
 
+@pytest.mark.long
 def test_an_argument_s_number_is_in_no_code(tmp_path: Path) -> None:
     """A function asked at many places is compiled once, not once for every place."""
     code = """

@@ -85,7 +85,7 @@ def test_explain(backend: str) -> None:
         assert one in ran
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("backend", support.CPU)  # it measures the machine
 def test_profile(backend: str) -> None:
     x, y = support.classes(16)

@@ -137,6 +137,7 @@ def test_flatten() -> None:
         support.classifier(layers=[lm.Dense(3, activation="softmax")]).fit(images, y, batch_size=4)
 
 
+@pytest.mark.slow
 @every_backend
 def test_a_layer_and_a_loss_of_one_s_own(backend: str) -> None:
     x, y = support.regression(24)
@@ -156,6 +157,7 @@ def test_a_layer_and_a_loss_of_one_s_own(backend: str) -> None:
     assert lm.check_gradients(model, x, y).passed
 
 
+@pytest.mark.slow
 @every_backend
 def test_an_activation_of_one_s_own(backend: str) -> None:
     def swish(x: Any) -> Any:

@@ -102,6 +102,7 @@ def test_a_model_is_freed_at_once(backend: Any, use: int) -> None:
     assert [part() for part in (*parts, bound)] == [None] * (len(parts) + 1)
 
 
+@pytest.mark.slow
 def test_a_saved_and_loaded_model_too(tmp_path: Path) -> None:
     model, x, y = support.variety("numba")
     model.fit(x, y, batch_size=5, verbose=0)

@@ -39,6 +39,7 @@ def model_of(case: dict[str, Any], backend: str, dtype: str = "float64") -> lm.S
     return lm.Sequential([layer], loss_of(case["loss"]), lm.SGD(0.1), backend=backend, dtype=dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", support.EVERY)
 @pytest.mark.parametrize("name", GOLDEN)
 def test_torchs_numbers(name: str, backend: str) -> None:
@@ -66,7 +67,7 @@ def test_gradients_and_float32(name: str) -> None:
     assert lm.check_gradients(model, x, y, sample_weight=case["weights"], tolerance=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("backend", support.EVERY)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_saturated_rows_stay_finite(backend: str, dtype: str) -> None:
@@ -90,6 +91,7 @@ def test_saturated_rows_stay_finite(backend: str, dtype: str) -> None:
         assert np.isfinite(model.get_weights()[0]).all(), loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["huber", lm.Quantile(0.2), "poisson", "hinge", "binary_focal"])
 def test_every_backend_trains_alike(loss: Any) -> None:
     x, y = support.binary(37)

@@ -282,6 +282,7 @@ def test_without_scikit_learn_the_name_says_what_to_install(
 # In training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", support.EVERY)
 def test_fit_measures_after_the_epoch(backend: str) -> None:
     names = ("f1", "accuracy", "roc_auc")

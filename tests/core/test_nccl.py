@@ -43,6 +43,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         assert not cupy_fake.nccl.abandoned
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("ranks", "batch"), [(1, 16), (2, 16), (2, 17), (2, 3)])
 def test_ranks_come_to_what_one_process_comes_to(ranks: int, batch: int) -> None:
     """Over 50 steps and more: dropout, row weights, decay, clipping, a partial batch."""
@@ -72,12 +73,14 @@ def test_ranks_come_to_what_one_process_comes_to(ranks: int, batch: int) -> None
 # What is asked of a device
 
 
+@pytest.mark.slow
 def test_a_step_sums_gradients_and_loss_once_between_backward_and_guard(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     in_order(asked_of(monkeypatch))
 
 
+@pytest.mark.long
 def test_a_step_is_one_node_more_than_without(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y, w = data()
     asked = Asked(monkeypatch)
@@ -90,6 +93,7 @@ def test_a_step_is_one_node_more_than_without(monkeypatch: pytest.MonkeyPatch) -
     assert set(shared) == {1, 8}
 
 
+@pytest.mark.long
 def test_inside_a_run_nothing_goes_to_the_host_or_comes_from_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -114,6 +118,7 @@ def test_inside_a_run_nothing_goes_to_the_host_or_comes_from_it(
     assert all(set(one) == {"graphs", "nodes"} for one in inside)  # no upload, no allocation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [16, 17, 15])
 def test_all_ranks_launch_record_and_replay_the_same_sums_at_once(
     batch: int, monkeypatch: pytest.MonkeyPatch
@@ -127,6 +132,7 @@ def test_all_ranks_launch_record_and_replay_the_same_sums_at_once(
     assert {"launched", "recorded"} < set(asked.ways[0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("expressions", [False, True])
 def test_captured_and_launched_agree_bit_for_bit(expressions: bool) -> None:
     from cupy_fake.expressions import Expressions
@@ -158,6 +164,7 @@ def test_captured_and_launched_agree_bit_for_bit(expressions: bool) -> None:
 # Divergence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [far, "mean_squared_error"])
 @pytest.mark.parametrize("spoilt", [5, 147, 319])  # of the first rank, of the second
 def test_a_loss_that_is_not_finite_on_one_rank_stops_all_at_numpys_step(
@@ -188,6 +195,7 @@ def test_a_rate_that_is_too_large_stops_all_at_numpys_step() -> None:
     assert right(together(2, work)) == [wanted, wanted]
 
 
+@pytest.mark.long
 def test_short_epochs_go_many_in_one_run() -> None:
     x, y, _ = data()
 
@@ -203,6 +211,7 @@ def test_short_epochs_go_many_in_one_run() -> None:
         near(found, wanted)
 
 
+@pytest.mark.slow
 def test_a_memory_map_and_iterables_are_summed_as_well(tmp_path: Any) -> None:
     """What comes from an iterable is launched: each rank's batches have sizes of their own."""
     x, y, w = data()
@@ -226,6 +235,7 @@ def test_a_memory_map_and_iterables_are_summed_as_well(tmp_path: Any) -> None:
             near(one, other)
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_and_evaluates_on_the_same_devices() -> None:
     """Each fit has sums of its own, which end with it: no graph that names them is left."""
     x, y, w = data()
@@ -268,6 +278,7 @@ def test_ranks_of_a_host_take_its_devices_in_turn(
     assert models[3].session.backend_reason == "asked for 'cuda'; cupy:1 for rank 3"
 
 
+@pytest.mark.slow
 def test_devices_that_were_chosen_are_kept() -> None:
     x, y, _ = data()
 
@@ -285,6 +296,7 @@ def fails(*given: Any) -> None:
     raise cupy_fake.nccl.NcclError(2, "no network")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -342,6 +354,7 @@ def computed(y: Any, p: Any) -> Any:
     return 10.0 * abs(lm.ops.pick(p, lm.ops.cast(y * 0.0, "int32")) - y)
 
 
+@pytest.mark.long
 def test_steps_that_are_walked_are_summed_by_devices_as_well() -> None:
     x, y, w = data()
 

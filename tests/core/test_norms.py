@@ -69,6 +69,7 @@ def test_torchs_numbers(name: str, backend: str) -> None:
         np.testing.assert_allclose(running(model), wanted, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 def test_every_backend_alike(weighted: bool) -> None:
     x, y = support.classes(37)
@@ -83,6 +84,7 @@ def test_every_backend_alike(weighted: bool) -> None:
             np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_finite_differences() -> None:
     x, y = support.classes(9)
     model = norms()
@@ -97,6 +99,7 @@ def test_finite_differences() -> None:
     assert np.array_equal(before, running(model))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", support.EVERY)
 def test_a_row_of_weight_0_is_not_there(backend: str) -> None:
     x, y = support.classes(12)
@@ -151,6 +154,7 @@ def test_a_step_that_is_not_taken_moves_nothing(backend: str, where: str) -> Non
     assert support.same(model.get_weights(), weights)
 
 
+@pytest.mark.slow
 def test_several_passes_in_one_run_move_them_as_one_by_one() -> None:
     x, y = support.classes(32)
     for backend in ("numpy", "numba"):
@@ -207,6 +211,7 @@ def test_a_group_of_batches_that_fails_moves_nothing() -> None:
     assert np.array_equal(running(model), before)
 
 
+@pytest.mark.slow
 def test_files_copies_and_pickles(tmp_path: Path) -> None:
     x, y = support.classes(24)
     model = norms()
@@ -249,6 +254,7 @@ def test_early_stopping_brings_the_statistics_of_the_best_epoch_back() -> None:
     assert np.array_equal(running(model), best[1])
 
 
+@pytest.mark.slow
 def test_frozen_it_trains_by_the_running_statistics() -> None:
     x, y = support.classes(24)
     model = norms()
@@ -289,6 +295,7 @@ def test_a_frozen_model_goes_on_from_its_file(tmp_path: Path) -> None:
     assert not loaded.state.layout.length("observed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", support.EVERY)
 def test_without_a_parameter(backend: str) -> None:
     x, y = support.classes(24)
@@ -328,6 +335,7 @@ def test_a_standardize_in_front_and_batches_from_an_iterable() -> None:
     straight.train_on_batch(x, y)  # nothing has to be learned before
 
 
+@pytest.mark.slow
 def test_threads_that_evaluate_while_one_trains() -> None:
     x, y = support.classes(64)
     model = norms("numpy")
@@ -355,6 +363,7 @@ def test_threads_that_evaluate_while_one_trains() -> None:
     assert np.array_equal(running(model), running(alone))  # who looks moves nothing
 
 
+@pytest.mark.slow
 def test_the_search_for_a_rate_leaves_them() -> None:
     x, y = support.classes(64)
     model = norms()

@@ -110,6 +110,7 @@ def test_float64(backend: str, variant: str, run: Any) -> None:
     agree(run(variant, backend, "float64"), wanted, losses=1e-10, weights=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("backend", support.EVERY)
 def test_float32(backend: str, variant: str) -> None:
@@ -130,6 +131,7 @@ def test_initial_weights_are_the_same_bits(variant: str, dtype: str) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.cuda
 @pytest.mark.parametrize("run", [step_by_step, fitted])
 @pytest.mark.parametrize("variant", VARIANTS)

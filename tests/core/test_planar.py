@@ -41,6 +41,7 @@ def course_model(backend: str, units: int = 4) -> lm.Sequential:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_all_published_costs(backend: str) -> None:
     x, y = flower()
@@ -51,7 +52,7 @@ def test_all_published_costs(backend: str) -> None:
     assert model.evaluate(x, y)["accuracy"] == pytest.approx(0.9, abs=0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_first_costs_on_loops() -> None:
     x, y = flower()
     history = course_model("loops").fit(x, y, epochs=1001, batch_size=400, shuffle=False, verbose=0)
@@ -66,6 +67,7 @@ def test_the_embedded_flower_is_the_course_s() -> None:
     np.testing.assert_array_equal(np.reshape(data.y_train, (-1, 1)), y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("units", "accuracy"), [(1, 67.5), (2, 67.25), (3, 90.75), (4, 90.5), (5, 91.25)]
 )

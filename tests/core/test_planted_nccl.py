@@ -187,11 +187,13 @@ FAULTS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_without_a_fault_nothing_is_found(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     check(monkeypatch)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.kind.__name__)
 def test_a_planted_fault_is_found(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FusedSteps, "binding", fault.kind)

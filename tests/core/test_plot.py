@@ -84,6 +84,7 @@ def test_activations_and_derivatives_are_those_of_the_field() -> None:
     np.testing.assert_array_equal(right.lines[1].get_ydata(), (z > 0).astype(float))
 
 
+@pytest.mark.slow
 def test_a_graph_has_a_box_for_each_node_and_an_arrow_for_each_input() -> None:
     trace = lm.trace(lambda a, b, c: 3 * (a + b * c), 5.0, 3.0, 2.0, backend="numpy")
     axes = lm.plot.graph(trace)
@@ -134,6 +135,7 @@ def test_pictures_of_predictions_are_scikit_learn_s(trained: Any) -> None:
     assert "share of class 1" in words(lm.plot.calibration(model, x, y, bins=5))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*hasn't converged")
 def test_estimators_are_asked_for_their_probabilities() -> None:
     metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
@@ -202,6 +204,7 @@ def test_colours_stay_apart_for_every_eye(missing: str, scheme: dict[str, str]) 
             assert np.linalg.norm(one - other) > 15.0, (series[number], missing)
 
 
+@pytest.mark.slow
 def test_the_svg_keeps_words_and_takes_the_page_s_colours() -> None:
     axes = figures.axes()
     axes.plot([0, 1], [0, 1])
@@ -214,6 +217,7 @@ def test_the_svg_keeps_words_and_takes_the_page_s_colours() -> None:
     assert "http" not in made.replace("http://www.w3.org", "")
 
 
+@pytest.mark.long
 def test_objects_show_themselves(trained: Any) -> None:
     model, history, x, y = trained
     shown = model._repr_html_()

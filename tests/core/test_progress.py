@@ -151,6 +151,7 @@ class Slow(lm.Callback):
         model.backend.compile = compile_now  # type: ignore[method-assign]
 
 
+@pytest.mark.slow
 def test_compilation_is_no_training_time(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

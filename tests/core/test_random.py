@@ -79,7 +79,7 @@ MODELS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("backend", support.CPU)
 def test_nothing_but_our_own_errors(backend: str) -> None:
     end = time.monotonic() + SECONDS

@@ -49,13 +49,13 @@ def findings(cases: range, *tried: Any, **options: Any) -> list[str]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_random_graphs_give_the_numbers_of_the_oracle(way: Any) -> None:
     assert findings(range(20) if way.backend == "numpy" else range(20, 24), way) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("backend", support.CPU)
 def test_more_random_graphs_give_the_numbers_of_the_oracle(backend: str) -> None:
     cases = range(100, 115 if backend == "loops" else 140)
@@ -65,7 +65,7 @@ def test_more_random_graphs_give_the_numbers_of_the_oracle(backend: str) -> None
 # Drawing
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_drawn_graphs_are_of_every_operation_depth_and_rank() -> None:
     seen: Counter[str] = Counter()
     depths, ranks = set(), set()
@@ -121,6 +121,7 @@ def first_found(way: Any, op: str = "", kind: str = "") -> tuple[Any, Any, Any]:
 NUMPY = tool.Way("numpy", "float64")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["maximum", "mean", "matmul", "softmax", "where"])
 def test_a_wrong_sign_in_a_derivative_is_found(name: str, monkeypatch: Any) -> None:
     right = derivatives.RULES[name]
@@ -133,6 +134,7 @@ def test_a_wrong_sign_in_a_derivative_is_found(name: str, monkeypatch: Any) -> N
     assert found.where == "derivatives"
 
 
+@pytest.mark.slow
 def test_a_loss_that_counts_other_rows_is_found() -> None:
     for executor in (planted.StaleRows, planted.FullNormaliser, planted.NoWeights):
         device = planted.device(executor)
@@ -154,7 +156,7 @@ class Broadcast(NumpyBackend):
         return {**super()._kernels, "multiply": Kernel("multiply", multiply)}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_kernel_that_is_wrong_for_a_broadcast_is_found_and_shrunk() -> None:
     checker, case, found = first_found(tool.Way(Broadcast(), "float64"), "multiply")
     small = checker.shrink(case, found)
@@ -163,6 +165,7 @@ def test_a_kernel_that_is_wrong_for_a_broadcast_is_found_and_shrunk() -> None:
     assert any(other.kind == found.kind for other in checker.check(small))
 
 
+@pytest.mark.slow
 def test_a_fusion_that_loses_a_bias_is_found_in_float32_too(monkeypatch: Any) -> None:
     right = fusion._dense
 
@@ -179,6 +182,7 @@ def test_a_fusion_that_loses_a_bias_is_found_in_float32_too(monkeypatch: Any) ->
 # Shrinking
 
 
+@pytest.mark.slow
 def test_the_shrinker_leaves_what_the_failure_needs() -> None:
     drawn = (tool.drawn(0, number) for number in range(1000))
     case = next(
@@ -204,6 +208,7 @@ def test_a_process_that_dies_is_a_finding(monkeypatch: Any, capsys: Any) -> None
     assert "signal 11" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_the_command_tries_graphs_and_says_what_it_tried(monkeypatch: Any, tmp_path: Any) -> None:
     def here(*arguments: Any) -> int:
         monkeypatch.setattr(tool.sys, "argv", ["", *map(str, arguments)])

@@ -290,6 +290,7 @@ def test_regions_of_random_programs(seed: int) -> None:
     assert check_regions(drawn.program, drawn.values) == []
 
 
+@pytest.mark.slow
 def test_random_programs_have_regions_of_all_kinds() -> None:
     programs = [Drawn(seed).program for seed in range(20)]
     regions = [(p, r) for p in programs for r in p.regions if len(r) > 1]

@@ -40,7 +40,7 @@ model.fit(data.x_train, data.y_train, epochs=100_000, verbose=0, callbacks=[lm.C
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_killed_at_any_moment(backend: str, tmp_path: Path) -> None:
     def untrained() -> lm.Sequential:
@@ -103,6 +103,7 @@ def test_killed_at_any_moment(backend: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(killed.state.read(segment), unbroken.state.read(segment))
 
 
+@pytest.mark.slow
 def test_damaged_files(tmp_path: Path) -> None:
     x, y = support.classes(12)
     model = support.classifier()
@@ -131,6 +132,7 @@ def test_damaged_files(tmp_path: Path) -> None:
     assert refused > 950
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     code = """

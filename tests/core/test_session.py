@@ -49,6 +49,7 @@ def test_a_lease_of_another_device_is_not_lent_again() -> None:
     assert model.evaluate(x, y)["loss"] == pytest.approx(before["loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 @BACKENDS
 def test_evaluation_from_many_threads(backend: str) -> None:
     model = support.classifier(backend).build(4)

@@ -48,6 +48,7 @@ def read(source: str, team: Any) -> Dataset:
         return load(place, embed_from=None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_parts_of_a_table_are_the_whole_table(ranks: int, tmp_path: Path) -> None:
     table(tmp_path, ranks)
@@ -71,6 +72,7 @@ def test_parts_of_arrays_are_the_whole_arrays(ranks: int, tmp_path: Path) -> Non
         assert found.class_names == ("0", "1", "2")
 
 
+@pytest.mark.slow
 def test_training_is_that_on_the_whole_file(tmp_path: Path) -> None:
     table(tmp_path, 2)
     chosen: dict[str, Any] = {

@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 every_backend = pytest.mark.parametrize("backend", support.EVERY)
 
 
+@pytest.mark.slow
 @every_backend
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(
@@ -149,6 +150,7 @@ def test_weights_of_any_size_accumulate(scale: float, dtype: str) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-5 if dtype == "float32" else 1e-10, atol=1e-6)
 
 
+@pytest.mark.slow
 @every_backend
 def test_accumulations_within_each_other_do_not_mix(backend: str) -> None:
     """What a callback accumulates is another sum; here it puts all else back as it was."""
@@ -280,6 +282,7 @@ def test_accumulate_is_a_count() -> None:
         support.classifier().fit(x, y, accumulate=0)
 
 
+@pytest.mark.slow
 @every_backend
 def test_a_rate_is_found_and_the_model_put_back(backend: str) -> None:
     x, y = support.classes(200)

@@ -86,6 +86,7 @@ def network(backend: str, layers: Any = ()) -> lm.Sequential:
     return lm.Sequential(body, "binary_cross_entropy", lm.Adam(0.05), backend=backend, seed=1)
 
 
+@pytest.mark.slow
 @every_backend
 def test_every_way_in_agrees(backend: str, tmp_path: Path) -> None:
     pytest.importorskip("safetensors")
@@ -265,7 +266,7 @@ def test_wrong_targets_build_nothing() -> None:
     model.fit(SECONDS, (np.arange(60) >= 30).astype(float), verbose=0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_profile_of_a_new_model_learns_first() -> None:
     model = network("numpy")
     lm.profile(model, SECONDS, (np.arange(60) >= 30).astype(float), steps=1)

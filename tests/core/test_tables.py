@@ -205,6 +205,7 @@ def test_unseen_words_are_zeros_and_noted(tmp_path: Path) -> None:
     assert "'green' in 1 row, which training never saw; 1 missing cell" in told[1]
 
 
+@pytest.mark.long
 def test_seldom_words_do_not_stop_the_training(tmp_path: Path) -> None:
     lines = [f"{i},{'pq'[i % 2]},{'no' if i % 3 else 'yes'}" for i in range(30)] + ["5,seldom,yes"]
     path = write(tmp_path / "s.csv", "a,c,y\n" + "\n".join(lines))
@@ -314,6 +315,7 @@ def quiet(text: str) -> None:
     """Nowhere to say it."""
 
 
+@pytest.mark.long
 def test_jobs_on_a_table_of_words(tmp_path: Path) -> None:
     assert jobs.predict is predictions.predict  # scripts look for it beside `train`
     path, model_file = flowers(tmp_path), tmp_path / "m.safetensors"

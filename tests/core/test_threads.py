@@ -103,6 +103,7 @@ def test_a_training_that_raised_leaves_the_model_free(backend: str) -> None:
     assert isinstance(elsewhere(lambda: model.fit(x, y, batch_size=16, verbose=0)), lm.History)
 
 
+@pytest.mark.slow
 @BACKENDS
 def test_three_threads_that_fit_are_one_after_the_other(backend: str) -> None:
     x, y = support.classes(320)
@@ -120,6 +121,7 @@ def test_three_threads_that_fit_are_one_after_the_other(backend: str) -> None:
     assert support.same(model.get_weights(), plain.get_weights())
 
 
+@pytest.mark.long
 @BACKENDS
 def test_two_models_on_eight_threads(backend: str) -> None:
     sets = [support.classes(200 + 17 * n, seed=n) for n in range(4)]
@@ -163,6 +165,7 @@ def test_two_models_on_eight_threads(backend: str) -> None:
             np.testing.assert_array_equal(one[1], p)
 
 
+@pytest.mark.slow
 @BACKENDS
 def test_gradients_of_four_threads_are_each_one_s_own(
     backend: str, monkeypatch: pytest.MonkeyPatch
@@ -187,7 +190,7 @@ def test_gradients_of_four_threads_are_each_one_s_own(
     assert together(*(lambda n=n: often(n) for n in range(4))) == [True] * 4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_models_that_are_made_ready_by_many_threads_at_once() -> None:
     x, _ = support.classes(600)
     layers = [lm.Dense(64, "relu"), lm.Dense(64, "relu"), lm.Dense(3, "softmax")]
@@ -217,6 +220,7 @@ def test_weights_written_while_another_thread_predicts(monkeypatch: pytest.Monke
     np.testing.assert_array_equal(model.predict(x), other.predict(x))
 
 
+@pytest.mark.slow
 @BACKENDS
 def test_six_threads_save_to_one_path(backend: str, tmp_path: Path) -> None:
     model = support.classifier(backend).build(4)

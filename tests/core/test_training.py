@@ -79,6 +79,7 @@ def test_training_is_the_same_bits_each_time_and_another_seed_is_not() -> None:
         assert not support.same(weights[0], weights[2])
 
 
+@pytest.mark.slow
 def test_the_history_does_not_depend_on_how_many_steps_a_run_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

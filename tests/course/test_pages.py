@@ -54,6 +54,7 @@ def done() -> list[Performance]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_page_is_whole_and_fetches_nothing(language: str, done: list[Performance]) -> None:
     text = pages.page(done, language, "other.html")
@@ -99,6 +100,7 @@ def test_the_command_lists_the_sections() -> None:
     assert "计算图" in CliRunner().invoke(app, ["course", "--language", "zh"]).stdout
 
 
+@pytest.mark.slow
 def test_the_command_runs_one_and_writes_its_pictures(tmp_path: Path) -> None:
     command = ["course", "2.6", "--backend", "numpy", "--out", str(tmp_path)]
     done = CliRunner().invoke(app, command)
@@ -133,6 +135,7 @@ def test_a_missing_package_is_told_with_what_mends_it(monkeypatch: pytest.Monkey
         assert 'pip install "lamina[course]"' in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_notebooks_have_no_outputs_and_are_the_same_again(language: str, tmp_path: Path) -> None:
     command = ["course", "all", "--notebook", "--language", language, "--out", str(tmp_path)]
@@ -177,7 +180,7 @@ def test_a_notebook_runs_from_top_to_bottom(name: str, language: str, tmp_path: 
     assert "image/svg+xml" in kinds
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_browser_finds_no_fault_with_the_page(
     language: str, done: list[Performance], tmp_path: Path

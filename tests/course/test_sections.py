@@ -80,6 +80,7 @@ def test_a_section_can_be_handed_out(section: Section) -> None:
     assert not re.search(r"\._[a-z]", text)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("section", marked(QUICK))
 def test_it_runs_in_a_reduced_size_in_both_languages(section: Section) -> None:
     done = perform(section, "numpy", ("en", "zh"), small=True)
@@ -99,7 +100,7 @@ def test_it_runs_in_a_reduced_size_in_both_languages(section: Section) -> None:
     assert done.printed.strip()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "section",
     [one for one in SECTIONS if one.name not in (*ROUGH, *ELSEWHERE)],
@@ -115,7 +116,7 @@ def test_numbers_agree_between_backends(section: Section) -> None:
             assert abs(float(told) - float(wanted)) <= 1.01 * last_digit(wanted), (told, wanted)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_published_results_come_out() -> None:
     done = perform(named("hidden_layer"), "numba")
     rows = [line.split("\t") for line in done.printed.splitlines() if line.count("\t") == 2]
@@ -131,7 +132,7 @@ def test_the_course_s_graph_comes_out() -> None:
     assert "J = 33, dJ/da = 3, dJ/db = 6, dJ/dc = 9" in done.printed
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "line", "told", "then"),
     [
@@ -168,6 +169,7 @@ def test_sizes_are_reduced_where_a_line_says_so() -> None:
     assert any(SIZE.search(one.path.read_text()) for one in SECTIONS)
 
 
+@pytest.mark.slow
 def test_plain_loops_take_reduced_sizes_and_say_so() -> None:
     done = perform(named("gradient_descent"), "loops")
     assert done.changed["epochs"] == ("200", "30")

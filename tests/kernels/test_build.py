@@ -36,7 +36,7 @@ def ready() -> bool:
     return all(compiled._made[piece].address for piece in PIECES)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_another_process_compiles_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make, end = compiled.make, time.monotonic() + support.PATIENCE
 
@@ -55,6 +55,7 @@ def test_another_process_compiles_some(tmp_path: Path, monkeypatch: pytest.Monke
     assert "lamina-compiler" not in {thread.name for thread in threading.enumerate()}
 
 
+@pytest.mark.slow
 def test_what_is_on_disk_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     build.prepare(PIECES, cores=1)
     assert ready()
@@ -66,6 +67,7 @@ def test_what_is_on_disk_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> Non
     assert loaded() == len(PIECES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", ["", "import sys; sys.stdin.readline()"])
 def test_a_process_that_ends(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "SERVE", code)
@@ -74,6 +76,7 @@ def test_a_process_that_ends(code: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert loaded() == 0
 
 
+@pytest.mark.slow
 def test_no_process_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     build.prepare(PIECES, cores=2)
@@ -110,6 +113,7 @@ def weighed(x: Any, y: Any, out: Any) -> None:
         out[i] = 3.0 * x[i] + y[i]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kernel", "wanted"), [(doubled, [2.0, 4.0]), (weighed, [13.0, 26.0])])
 def test_an_elementwise_kernel_gives_its_step(
     kernel: Any, wanted: list[float], monkeypatch: pytest.MonkeyPatch

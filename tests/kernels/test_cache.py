@@ -128,12 +128,12 @@ def copied(tmp_path: Path) -> Path:
     return package
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_compiled_sources_import_lies_under_the_digest(copied: Path) -> None:
     assert beyond(copied) == set()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("file", "line", "found"),
     [
@@ -151,6 +151,7 @@ def test_a_planted_source_elsewhere_is_found(
     assert Path(found) in beyond(copied)
 
 
+@pytest.mark.slow
 def test_every_file_counts(copied: Path) -> None:
     root = copied / "kernels"
     files = sorted(root.rglob("*.py"))
@@ -202,7 +203,7 @@ print(int("".join(str(int(x > 0)) for x in out[0]), 2))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("file", "old", "new", "script"),
     [

@@ -55,6 +55,7 @@ def test_nothing_is_said_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_what_a_kernel_needs_is_compiled_in_its_time(capsys: pytest.CaptureFixture[str]) -> None:
     with compilation.compiling("outer"):
         compile_pieces("inner", seconds=0.1)
@@ -63,6 +64,7 @@ def test_what_a_kernel_needs_is_compiled_in_its_time(capsys: pytest.CaptureFixtu
     assert "compiled 1 kernel in 0.2 s: outer" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_clock_stands_still_in_the_thread_that_compiles() -> None:
     start, here = time.perf_counter(), compilation.clock()
     compile_pieces("one", seconds=0.1)
@@ -126,7 +128,7 @@ def told(cache: Path, script: str, *words: str) -> list[str]:
     return done.stderr.splitlines()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_process_tells_at_its_end(tmp_path: Path) -> None:
     first, last = told(tmp_path, SCRIPT)
     assert first == "lamina: compiling kernels for this processor: activate_flat, ..."
@@ -135,7 +137,7 @@ def test_a_process_tells_at_its_end(tmp_path: Path) -> None:
     assert told(tmp_path, SCRIPT, "fail")[-1] == "ValueError: the last line"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_compiled_loops_are_told_of_like_kernels(tmp_path: Path) -> None:
     first, last = told(tmp_path, LOOPS)
     assert first == "lamina: compiling kernels for this processor: copy, ..."

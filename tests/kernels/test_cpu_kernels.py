@@ -99,7 +99,7 @@ def test_oracle(table: str, name: str, dtype: str, layout: str) -> None:
     assert count, "the kernel takes none of its row's samples"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_read_only_inputs() -> None:
     for table, name in ROWS:
         op = OPS[name]

@@ -102,6 +102,7 @@ def elements(dtype: str, names: Sequence[str]) -> tuple[Chain, list[Any], list[t
     return chain.built(ids, outputs, 1, 1), inputs, expected
 
 
+@pytest.mark.slow
 @dtypes
 def test_operations_on_elements(cuda: Any, dtype: str) -> None:  # noqa: F811
     """The samples of the table, in the row's tolerance; what is not finite is so in both."""
@@ -121,6 +122,7 @@ def test_operations_on_elements(cuda: Any, dtype: str) -> None:  # noqa: F811
             assert off.max(initial=0.0) <= allowed.absolute + allowed.relative * size, name
 
 
+@pytest.mark.slow
 @on_the_cpu
 def test_labels(cuda: Any) -> None:  # noqa: F811
     rng = np.random.default_rng(0)
@@ -136,6 +138,7 @@ def test_labels(cuda: Any) -> None:  # noqa: F811
         np.testing.assert_array_equal(found[1], np.eye(37)[labels[:, 0]])
 
 
+@pytest.mark.slow
 @dtypes
 def test_casts(cuda: Any, dtype: str) -> None:  # noqa: F811
     kinds = ("float32", "float64", "int32", "int64", "bool")
@@ -148,6 +151,7 @@ def test_casts(cuda: Any, dtype: str) -> None:  # noqa: F811
         np.testing.assert_array_equal(np.ravel(one), x[a].astype(b), f"{a} to {b}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", [
     "sm_90", *(pytest.param(a, marks=pytest.mark.slow) for a in ("sm_75", "sm_80", "sm_100")),
 ])  # fmt: skip
@@ -177,6 +181,7 @@ def test_what_generated_code_lacks_is_said() -> None:
         Namespace().linspace  # noqa: B018
 
 
+@pytest.mark.slow
 @on_the_cpu
 def test_an_array_that_is_not_row_major_is_copied(cuda: Any) -> None:  # noqa: F811
     chain = Builder("float32")

@@ -92,6 +92,7 @@ def test_rows(dtype: str, shape: tuple[int, int]) -> None:
     check(TABLE["one_hot"], dtype, labels, classes=shape[1], dtype=dtype, orders=FEW)
 
 
+@pytest.mark.long
 @dtypes
 def test_losses_of_more_than_a_block(dtype: str) -> None:
     """Parts of a sum by block, and what joins them."""

@@ -53,6 +53,7 @@ def faults(source: Source, architecture: str) -> str:
     return nvrtc.faults(code, architecture, source.options, threads)
 
 
+@pytest.mark.long
 @needs_compiler
 @pytest.mark.parametrize(("dtype", "architecture", "files"), SWEEP)
 def test_every_source_compiles(dtype: str, architecture: str, files: tuple[str, ...]) -> None:
@@ -142,6 +143,7 @@ def test_activations_are_written_once() -> None:
         assert text.count(f"real {name}_of(") == text.count(f"real {name}_backward_of(") == 1
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 def test_flat_segments_are_read_and_written_as_vectors(dtype: str) -> None:

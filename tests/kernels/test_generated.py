@@ -139,6 +139,7 @@ def test_chains_with_reductions(rows: int, columns: int, dtype: str) -> None:
             assert all(a.tobytes() == b.tobytes() for a, b in zip(found, again, strict=True))
 
 
+@pytest.mark.slow
 def test_the_next_rows_are_fetched_where_results_go_past_the_caches() -> None:
     def fetches(one: Any) -> int:
         text: str = library._compile(Chained(one)).get_llvm_str()

@@ -90,7 +90,7 @@ def test_a_folder_that_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert isolated.path()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_process_that_compiles(tmp_path: Path) -> None:
     table = tmp_path / "table"
     table.mkdir()

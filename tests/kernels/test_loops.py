@@ -157,6 +157,7 @@ def test_integers(name: str, variant: str) -> None:
         np.testing.assert_array_equal(out[0], op.reference(np, *inputs, **attrs))
 
 
+@pytest.mark.slow
 @variants
 def test_saturated_losses_are_finite(variant: str) -> None:
     table = VARIANTS[variant]()
@@ -172,6 +173,7 @@ def test_saturated_losses_are_finite(variant: str) -> None:
     assert total == 1600.0
 
 
+@pytest.mark.slow
 def test_float32_stays_float32() -> None:
     """Python and the compiler round alike where only sums and products are involved."""
     rng = np.random.default_rng(3)

@@ -86,6 +86,7 @@ def plant(files: list[Path], mark: Path) -> None:
         file.chmod(stat.S_IMODE(before.st_mode))
 
 
+@pytest.mark.long
 def test_the_plant_would_run(place: Path) -> None:
     """What the other tests plant does its work where the owner plants it."""
     given = str(place / "cache")
@@ -95,6 +96,7 @@ def test_the_plant_would_run(place: Path) -> None:
     assert (place / "mark").exists()
 
 
+@pytest.mark.long
 def test_folders_and_files_are_private(place: Path) -> None:
     made = place / "new" / "cache"
     assert "not loaded" not in run(place, str(made))
@@ -133,6 +135,7 @@ GIVEN = (
 )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", GIVEN)
 def test_planted_in_the_folder_that_is_given(how: str, place: Path) -> None:
     if how == "group" and os.getuid() != 0:
@@ -148,6 +151,7 @@ def test_planted_in_the_folder_that_is_given(how: str, place: Path) -> None:
     assert not (place / "mark").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["everybody", "files of everybody", "owner", "files of another"])
 @pytest.mark.parametrize("where", ["beside the module", "of the user"])
 def test_planted_in_a_default_folder(where: str, how: str, place: Path) -> None:
@@ -162,6 +166,7 @@ def test_planted_in_a_default_folder(where: str, how: str, place: Path) -> None:
     assert "is not loaded" in told
 
 
+@pytest.mark.long
 def test_a_link_to_another_s_folder(place: Path) -> None:
     real, link = place / "real", place / "link"
     real.mkdir(0o700)
@@ -173,12 +178,14 @@ def test_a_link_to_another_s_folder(place: Path) -> None:
     assert not (place / "mark").exists()
 
 
+@pytest.mark.long
 def test_a_folder_that_is_not_absolute(place: Path) -> None:
     assert "not absolute" in run(place, "cache")
     assert kept(place / "cache") == []
     assert len(kept(place / "code" / "__pycache__")) == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("folder", ["", "relative"])
 def test_a_user_s_folder_that_is_not_absolute(folder: str, place: Path) -> None:
     """Numba would take one in the current folder."""
@@ -189,6 +196,7 @@ def test_a_user_s_folder_that_is_not_absolute(folder: str, place: Path) -> None:
     assert not (place / "relative").exists()
 
 
+@pytest.mark.long
 def test_nothing_is_believed(place: Path) -> None:
     """Work goes on without the disk."""
     (place / "code" / "__pycache__").mkdir()

@@ -163,6 +163,7 @@ def planted(old: str, new: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         cached.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault", [f if f in QUICK else pytest.param(f, marks=pytest.mark.slow) for f in FAULTS]
 )

@@ -74,7 +74,7 @@ print(asdict(thresholds.current()))
     assert support.run_python(code).strip() == str(OTHERS)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_nothing_is_read_or_measured_by_an_import_or_a_first_fit() -> None:
     thresholds.path().write_text("{")  # a warning is an error in the process
     code = """
@@ -167,6 +167,7 @@ def test_files_of_other_processors_lie_side_by_side(monkeypatch: pytest.MonkeyPa
     assert thresholds.path().name.endswith("-4096.json")
 
 
+@pytest.mark.slow
 def test_several_writers_and_a_reader() -> None:
     """Whoever comes last wins, and nobody ever sees half a file."""
     values = [replace(thresholds.defaults(), packed_rows=n, whole_block=n) for n in range(1, 5)]

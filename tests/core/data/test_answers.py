@@ -93,6 +93,7 @@ SOURCES: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", ["kind", "price"], indirect=True)
 @pytest.mark.parametrize("source", SOURCES)
 def test_the_same_numbers(
@@ -114,6 +115,7 @@ def test_the_same_numbers(
     assert classes.tolist() == [row[0] for row in shell[1:]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", ["kind"], indirect=True)
 def test_paths_queries_and_options(made: tuple[lm.Sequential, Path]) -> None:
     model, new = made
@@ -144,6 +146,7 @@ def test_paths_queries_and_options(made: tuple[lm.Sequential, Path]) -> None:
         model.predict("SELECT * FROM 'nowhere.csv'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", ["kind"], indirect=True)
 def test_arrays_stay_as_they_were(made: tuple[lm.Sequential, Path]) -> None:
     model, new = made

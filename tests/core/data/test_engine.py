@@ -19,6 +19,8 @@ from lamina.core.data.database import Chunked, Database, Stored, quoted
 from lamina.kernels import memory
 from lamina.kernels.memory import forget
 
+pytestmark = pytest.mark.slow
+
 duckdb = pytest.importorskip("duckdb")
 
 QUERY = """
@@ -71,7 +73,6 @@ SOURCES: dict[str, Callable[[Path], Any]] = {  # the same table in all formats
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", SOURCES)
 def test_the_same_table_in_all_formats(folder: Path, name: str) -> None:
     csv, source = made(folder, "table.csv"), SOURCES[name](folder)
@@ -133,7 +134,6 @@ def test_files_of_two_formats(folder: Path) -> None:
         lm.datasets.load(str(folder / "t.*"))
 
 
-@pytest.mark.slow
 def test_arrow_files(folder: Path) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     from pyarrow import feather, parquet
@@ -145,7 +145,6 @@ def test_arrow_files(folder: Path) -> None:
         np.testing.assert_allclose(found, array)
 
 
-@pytest.mark.slow
 def test_a_job_on_a_query(folder: Path) -> None:
     path = made(folder, "t.parquet", 200)
     query, file = f"SELECT * EXCLUDE (id) FROM {quoted(str(path))}", folder / "m.safetensors"
@@ -213,7 +212,6 @@ def test_words_among_numbers_far_down(folder: Path) -> None:
     assert data.x_train[[0, 2999, 3000, 6000], 0].tolist() == [0, 2999, 0, 1499]
 
 
-@pytest.mark.slow
 def test_lines_longer_than_usual(folder: Path) -> None:
     path = folder / "long.csv"
     path.write_text(
@@ -259,6 +257,7 @@ def test_whole_numbers_as_words() -> None:
             assert words == ("0", str(step), str(2 * step))
 
 
+@pytest.mark.long
 def test_a_parquet_of_numbers_is_not_kept(folder: Path) -> None:
     path = folder / "t.parquet"
     cells = "CASE WHEN i % 7 > 0 THEN i * 0.5 END AS a, i * 1.5 AS b, i % 3 AS y"
@@ -345,7 +344,6 @@ def test_spilled_arrays(folder: Path) -> None:
     assert 1 << 20 < spill.room() <= spill.MOST
 
 
-@pytest.mark.slow
 def test_reading_imports_duckdb_and_constructing_does_not() -> None:
     import subprocess
     import sys

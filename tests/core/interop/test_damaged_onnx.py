@@ -12,7 +12,7 @@ from maintenance import script
 pytest.importorskip("onnx")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_damaged_files_are_refused_in_words() -> None:
     tool = script("damaged_onnx")
     assert list(tool.try_files(400, seed=7)) == []

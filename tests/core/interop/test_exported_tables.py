@@ -186,6 +186,7 @@ def test_a_seldom_word_counts_with_the_other_seldom_ones(tmp_path: Path) -> None
     agrees(model, tmp_path / "model.onnx", {**columns, "colour": [*words[:-3], "a", "z", None]})
 
 
+@pytest.mark.slow
 def test_the_recipe_s_ensemble(tmp_path: Path) -> None:
     words = [f"town {at % 30}" for at in range(ROWS)]
     columns = {**{n: table()[n] for n in ("size", "gift", "when")}, "town": words}

@@ -226,6 +226,7 @@ def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_without_onnx_the_names_say_what_to_install(tmp_path: Path) -> None:
     code = """
 import sys

@@ -71,7 +71,7 @@ def failing(backend: str, some: list[Any]) -> Iterator[tuple[str, str]]:
             yield case.name, what
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_node_cases_whose_operators_lamina_has() -> None:
     known = [case for case in cases() if supported(case.model)]
     found = dict(failing("numpy", known))

@@ -64,6 +64,7 @@ class Looker(HTMLParser):
         self.text.append(data)
 
 
+@pytest.mark.slow
 def test_classes() -> None:
     found = made("classification")
     names = [one.name for one in found.contestants]
@@ -88,6 +89,7 @@ def test_classes() -> None:
     assert found.worst[0].wanted == data.class_names[data.y_test[at]]
 
 
+@pytest.mark.long
 def test_numbers_are_in_their_own_units() -> None:
     found = made("regression")
     scores = found.contestants[0].scores

@@ -38,6 +38,7 @@ def features(table: dict[str, list[Any]]) -> dict[str, list[Any]]:
     return {name: table[name] for name in ("size", "colour")}
 
 
+@pytest.mark.slow
 def test_classes_by_their_names() -> None:
     table = shop()
     model = lm.TabularClassifier(**SMALL).fit(features(table), table["kind"])
@@ -50,6 +51,7 @@ def test_classes_by_their_names() -> None:
     assert model.feature_names_in_.tolist() == ["size", "colour"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [[3, 7], [True, False], ["b", "a"]])
 def test_labels_of_any_kind_come_back(labels: list[Any]) -> None:
     table = shop()
@@ -60,6 +62,7 @@ def test_labels_of_any_kind_come_back(labels: list[Any]) -> None:
     assert model.score(features(table), y) > 0.8
 
 
+@pytest.mark.long
 def test_more_than_ten_classes_keep_their_order() -> None:
     y = np.repeat(np.arange(12), 6)
     x = np.column_stack([y + 0.0, -y]) + np.random.default_rng(0).normal(0, 0.05, (72, 2))
@@ -67,6 +70,7 @@ def test_more_than_ten_classes_keep_their_order() -> None:
     assert model.score(x, y) > 0.8
 
 
+@pytest.mark.slow
 def test_numbers_in_their_own_units() -> None:
     table = shop()
     y = 1e6 + 1e4 * np.array(table["score"])
@@ -77,6 +81,7 @@ def test_numbers_in_their_own_units() -> None:
     assert y.min() - 1 <= found.min() <= found.max() <= y.max() + 1
 
 
+@pytest.mark.slow
 def test_columns_in_another_order_new_words_and_missing_cells() -> None:
     pandas = pytest.importorskip("pandas")
     table = shop()
@@ -91,6 +96,7 @@ def test_columns_in_another_order_new_words_and_missing_cells() -> None:
         model.predict(frame[["colour"]])
 
 
+@pytest.mark.slow
 def test_the_model_that_is_saved_predicts_in_the_shell(tmp_path: Path) -> None:
     from lamina.core.command.predictions import predict
 
@@ -105,6 +111,7 @@ def test_the_model_that_is_saved_predicts_in_the_shell(tmp_path: Path) -> None:
     assert [line.split(",")[0] for line in lines[1:]] == model.predict(features(table)).tolist()
 
 
+@pytest.mark.slow
 def test_scikit_learns_tools() -> None:
     x = np.random.default_rng(0).normal(size=(90, 3))
     y = (x[:, 0] > 0).astype(int)
@@ -117,6 +124,7 @@ def test_scikit_learns_tools() -> None:
     np.testing.assert_array_equal(same.predict_proba(x), chain.predict_proba(x))
 
 
+@pytest.mark.slow
 def test_the_same_for_the_same_random_state() -> None:
     x = np.random.default_rng(0).normal(size=(60, 3))
     first, again, other = (
@@ -127,6 +135,7 @@ def test_the_same_for_the_same_random_state() -> None:
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.slow
 def test_arrays_with_missing_numbers_and_with_words() -> None:
     x = np.random.default_rng(0).normal(size=(80, 2))
     y = x[:, 0] > 0
@@ -187,6 +196,7 @@ def test_settings_that_they_refuse(kind: str, settings: dict[str, Any], told: st
         made(**{**SMALL, **settings}).fit(np.eye(8), np.arange(8) % 2)
 
 
+@pytest.mark.slow
 def test_one_hidden_layer_is_a_number() -> None:
     x, y = np.eye(8), np.arange(8) % 2
     one, listed = (
@@ -195,6 +205,7 @@ def test_one_hidden_layer_is_a_number() -> None:
     np.testing.assert_array_equal(one.predict_proba(x), listed.predict_proba(x))
 
 
+@pytest.mark.slow
 def test_columns_go_by_place_where_only_one_table_had_names() -> None:
     x = np.random.default_rng(0).normal(size=(60, 2))
     y = x[:, 0] > 0

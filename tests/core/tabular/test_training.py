@@ -35,6 +35,7 @@ def table(rows: int = 160, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Colum
     return x, score, Columns(2, 2, (6,))
 
 
+@pytest.mark.slow
 def test_classes(tmp_path: Path) -> None:
     x, score, columns = table()
     y = np.digitize(score, [-1, 1])
@@ -53,6 +54,7 @@ def test_classes(tmp_path: Path) -> None:
     assert (said.argmax(1) == y[rows]).mean() > 0.7
 
 
+@pytest.mark.slow
 def test_numbers_stay_between_those_that_were_taught() -> None:
     x, score, columns = table()
     y = (score - score.mean()) / score.std()
@@ -64,6 +66,7 @@ def test_numbers_stay_between_those_that_were_taught() -> None:
     assert trained.temperature == 1.0
 
 
+@pytest.mark.slow
 def test_the_model_is_the_mean_of_its_members() -> None:
     x, score, columns = table()
     trained = train(
@@ -85,6 +88,7 @@ def test_the_model_is_the_mean_of_its_members() -> None:
     assert len(rows) == 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["numpy", pytest.param("numba", marks=pytest.mark.slow)])
 def test_the_same_twice(backend: str) -> None:
     x, score, columns = table(60)
@@ -105,6 +109,7 @@ def test_a_member_that_no_longer_gets_better_ends() -> None:
     assert all(m.epochs == m.best_epoch + 5 for m in trained.members)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 2, 3, 7])
 def test_few_rows(rows: int) -> None:
     x, score, columns = table(rows)
@@ -113,6 +118,7 @@ def test_few_rows(rows: int) -> None:
     assert len(trained.members) == min(rows, 3)
 
 
+@pytest.mark.slow
 def test_weights_of_rows_count() -> None:
     x, _, columns = table(100)
     y, weights = np.arange(100) % 2, np.where(np.arange(100) % 2, 9.0, 1.0)
@@ -120,6 +126,7 @@ def test_weights_of_rows_count() -> None:
     assert found.model.predict(x)[:, 1].mean() > 0.75
 
 
+@pytest.mark.long
 def test_a_memory_map_is_not_copied(tmp_path: Path) -> None:
     x, score, columns = table(200)
     file = np.memmap(tmp_path / "x", "float32", "w+", shape=x.shape)
@@ -132,6 +139,7 @@ def test_a_memory_map_is_not_copied(tmp_path: Path) -> None:
     assert isinstance(second, lm.PiecewiseLinear)
 
 
+@pytest.mark.long
 def test_what_grows_too_large_is_scaled_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     x, score, columns = table(200)
     y = (score - score.mean()) / score.std()
@@ -141,6 +149,7 @@ def test_what_grows_too_large_is_scaled_batch_by_batch(monkeypatch: pytest.Monke
     assert trained.model.evaluate(x, y)["loss"] < 0.3
 
 
+@pytest.mark.long
 def test_a_step_of_one_column_is_learned() -> None:
     rng = np.random.default_rng(0)
     x = rng.uniform(size=(600, 1))
@@ -154,6 +163,7 @@ def test_a_step_of_one_column_is_learned() -> None:
     assert losses[1] < 0.1 < losses[0]
 
 
+@pytest.mark.long
 def test_temperature_lowers_the_loss_of_rows_held_out() -> None:
     x, score, columns = table(300)
     y = (score + np.random.default_rng(1).normal(0, 2, 300) > 0).astype(int)
@@ -207,6 +217,7 @@ def test_the_clock_ends_what_takes_too_long() -> None:
     assert np.isfinite(trained.model.predict(x)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("default_interrupt")
 def test_interrupted_it_gives_the_best_so_far() -> None:
     recipe = Recipe(hidden=(8,), members=2, epochs=10**5, patience=10**5)
