@@ -129,6 +129,7 @@ def test_every_other_choice_wins(plant: Plant, monkeypatch: pytest.MonkeyPatch) 
     assert (model.backend.name, model.backend_reason) == ("numpy", "LAMINA_BACKEND 'numpy'")
 
 
+@pytest.mark.slow  # compiles for an empty folder
 def test_priority_is_the_default(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant()
     ordinary = lm.get_backend("auto").name
