@@ -28,11 +28,12 @@ from .buffers import Plans, first_row
 from .contract import Backend
 from .control_block import REALS, STEPS
 from .device import Array
+from .examination import examine
 from .measured import step_flops
 from .program import Program
 from .recorded import UNROLLED, Capture, Graphs, Kind, Prepared, RecordedSteps
 from .state import Control, DataBlock, State
-from .walker import Walker, WalkerBinding, WalkPlan, examine
+from .walker import Walker, WalkerBinding, WalkPlan
 
 # There is memory for the rows of so many steps of a run, at least, but for no more rows than that.
 LINES, SOME_ROWS = 64, 1 << 18

@@ -7,17 +7,17 @@ and optimizer slots, at the same step on every backend, and nobody keeps copies 
 Who looks, and when the host learns of it, is the executor's choice. The walker waits for every sum
 and norm and stops at once. A device that computes while the host runs on sets a flag of its own,
 without which nothing of a step is done, and the host reads it once a run: the state is the same,
-and `WalkerBinding.examine` then finds the instruction and the layer, by walking that one step.
+and `examination.py` then finds the instruction and the layer, by walking that one step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 
-from .program import Instruction, Program, ValueId
+from .program import Instruction, Program
 from .state import Control, State
 
 
@@ -45,23 +45,18 @@ def watched(program: Program) -> tuple[str, ...]:
 
 
 def layer_at(forward: Sequence[Instruction], position: int) -> str:
-    """The layer of an instruction; the loss belongs to none, then it is the last layer's."""
-    layers = [one.layer for one in forward[: position + 1] if one.layer.isdigit()]
-    return layers[-1] if layers else ""
+    """The layer of an instruction: up to its last one, a layer's instructions may say no number.
 
-
-def stop_at_loss(control: Control, program: Program, read: Callable[[ValueId], np.ndarray]) -> None:
-    """Asks for a stop, and says which forward instruction first made what is not finite.
-
-    read: gives the host what a value holds. The last instruction is named where none is found: the
-        memory may hold something else by now.
+    The loss belongs to none; then it is the last layer's.
     """
-    position = len(program.forward) - 1
-    for at, one in enumerate(program.forward):
-        made = [read(id) for id in one.outputs]
-        if not all(np.isfinite(array).all() for array in made if array.dtype.kind == "f"):
-            position = at
-            break
+    numbers = [(at, one.layer) for at, one in enumerate(forward) if one.layer.isdigit()]
+    after = [layer for at, layer in numbers if at >= position]
+    before = [layer for at, layer in numbers if at < position]
+    return after[0] if after else before[-1] if before else ""
+
+
+def stop_at_loss(control: Control, program: Program, position: int) -> None:
+    """Asks for a stop. position: the forward instruction that first made what is not finite."""
     control.stop = True
     control.nonfinite_instruction = position
     control.nonfinite_layer = layer_at(program.forward, position)

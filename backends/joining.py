@@ -1,7 +1,7 @@
 """Regions as launches: where several instructions of a walked program are one call.
 
-A walker joins the launches of a region to one when a plan is made. While it is watched, or looks
-for what is not finite, it walks the instructions one by one: then each value is there.
+A walker joins the launches of a region to one when a plan is made. While it is watched, it walks
+the instructions one by one; what is not finite is looked for by one that joins none.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any
 
 from .dispatch import Call
 from .program import Instruction, Region, ValueId
-from .state import Control
 from .walker import Launch, WalkerBinding, WalkPlan
 
 Run = Callable[..., Any]
@@ -59,11 +58,6 @@ class JoinedBinding(WalkerBinding):
         if self.watch is not None:
             launches = apart(launches)
         super()._walk(launches, env)
-
-    def _blame(self, plan: WalkPlan, control: Control) -> None:
-        """As the walker, after all that the forward pass makes is there."""
-        self._walk(apart(plan.segments["forward"]), plan.env)
-        super()._blame(plan, control)
 
 
 def joint(

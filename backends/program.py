@@ -41,7 +41,8 @@ class Instruction:
     """One operation: values in (None for an optional input left out), values out, attributes.
 
     op: its name in the table. inputs, outputs: ids of values. attrs: all its attributes by name.
-    layer: the number of the layer that it is part of, in digits, or "".
+    layer: the number of the layer that it is the end of, or whose parameters it reads, in digits;
+        "" of others (`guard.layer_at` tells of all).
     """
 
     op: str

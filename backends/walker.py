@@ -223,21 +223,15 @@ class WalkerBinding(Binding):
         self, control: Control, number: int, rows: int, taken: bool = True, together: bool = True
     ) -> list[Any]:
         program, state, rate = self.program, self.state, rate_of(control, number)
-        plan = self.plans.get(rows) or self.plans.keep(rows, partial(self._plan, rows))
+        plan, weight = self._filled(control, number, rows)
         env = plan.env
         reducer = control.part.reducer if control.part and program.reduced and together else None
-        weight, first = self._load(plan, control, rows, number), first_row(control, number)
-        for id, source in plan.control:
-            env[id] = control_number(source, state, rate, first)
-        if self.backend.functional:
-            for value in program.values:
-                if value.kind == "parameter":
-                    env[value.id] = self.buffers.array(value.id, rows)
         try:
             self._walk(plan.segments["forward"], env)
             finite = self._account(plan, control, weight)
             if not finite:
-                self._blame(plan, control)
+                alone = WalkerBinding(self.backend, program, state, self.block)
+                guard.stop_at_loss(control, program, alone.first_nonfinite(control, number, rows))
                 control.stop = reducer is None  # else the gradient tells the others
                 if control.stop:
                     return env
@@ -257,6 +251,31 @@ class WalkerBinding(Binding):
                         state.flats[program.values[id].source] = env[id]
             state.step += 1
         return env
+
+    def _filled(self, control: Control, number: int, rows: int) -> tuple[WalkPlan, float]:
+        """The plan of a step with all that its forward pass reads; the sum of the weights."""
+        plan = self.plans.get(rows) or self.plans.keep(rows, partial(self._plan, rows))
+        weight, first = self._load(plan, control, rows, number), first_row(control, number)
+        for id, source in plan.control:
+            plan.env[id] = control_number(source, self.state, rate_of(control, number), first)
+        if self.backend.functional:
+            for value in self.program.values:
+                if value.kind == "parameter":
+                    plan.env[value.id] = self.buffers.array(value.id, rows)
+        return plan, weight
+
+    def first_nonfinite(self, control: Control, number: int, rows: int) -> int:
+        """Which forward instruction first makes what is not finite; the last one if none does.
+
+        Each is looked at before the next one runs, which may write where an earlier one wrote.
+        """
+        plan, _ = self._filled(control, number, rows)
+        for position, launch in enumerate(plan.segments["forward"]):
+            self._walk([launch], plan.env)
+            made = [self.backend.to_numpy(plan.env[id]) for id in launch.outputs]
+            if not all(np.isfinite(array).all() for array in made if array.dtype.kind == "f"):
+                return position
+        return len(self.program.forward) - 1
 
     def _guarded(self, control: Control, rate: float) -> bool:
         """Whether the update leaves finite numbers; else it asks for a stop. See `guard`."""
@@ -350,10 +369,7 @@ class WalkerBinding(Binding):
                 env[value.id] = self.state.flats[value.source]
 
     def _account(self, plan: WalkPlan, control: Control, weight: float) -> bool:
-        """Adds the batch's sums to `control`, in float64; whether the loss is finite.
-
-        If not, the layer is looked for at once, while what the forward pass made is still there.
-        """
+        """Adds the batch's sums to `control`, in float64; whether the loss is finite."""
         finite = True
         for name, id in self.program.sums.items():
             value = float(self.backend.to_numpy(plan.env[id]))
@@ -364,10 +380,6 @@ class WalkerBinding(Binding):
             control.weight_sum += weight
         return finite
 
-    def _blame(self, plan: WalkPlan, control: Control) -> None:
-        """Says which instruction made what is not finite."""
-        guard.stop_at_loss(control, self.program, lambda id: self.backend.to_numpy(plan.env[id]))
-
     def use(self, block: DataBlock) -> None:
         """Exchanges the data; see `Binding.use`."""
         bounds.check(self.program, block)
@@ -376,24 +388,3 @@ class WalkerBinding(Binding):
     def read(self, name: str) -> np.ndarray:
         """An output of the last run."""
         return self.results[name]
-
-
-def examine(
-    walk: WalkerBinding, control: Control, number: int, cursor: int, rows: int, at_loss: bool,
-    together: bool = False,
-) -> None:  # fmt: skip
-    """Says in `control` what was not finite in a step that was not taken, by walking it.
-
-    walk: on the state as it was before the step. number: of the step in its run. cursor: its first
-    row. at_loss: whether the loss was not finite, else the gradient. together: all processes walk
-    it, and one whose own loss is finite says nothing of an instruction.
-    """
-    probe = Control(control.batch, cursor, learning_rates=control.learning_rates, part=control.part)
-    walk.examine(probe, number, rows, together)
-    control.stop, control.nonfinite_step = True, number
-    control.nonfinite_layer = probe.nonfinite_layer
-    control.nonfinite_instruction = probe.nonfinite_instruction if together else -1
-    if at_loss and not together:  # a walk may round to a number what was none
-        forward, found = walk.program.forward, probe.nonfinite_instruction
-        control.nonfinite_instruction = found if found >= 0 else len(forward) - 1
-        control.nonfinite_layer = guard.layer_at(forward, control.nonfinite_instruction)

@@ -21,10 +21,11 @@ from ...kernels.numba.native import compiled, interpreter, slots
 from .. import batching, bounds, guard, parts, threads
 from ..buffers import Plans, control_number, rate_of, signed
 from ..contract import Backend, Binding, Executable
+from ..examination import examine
 from ..program import Program, Region, ValueId
 from ..state import Control, DataBlock, State
 from ..threads import crew
-from ..walker import WalkerBinding, examine
+from ..walker import WalkerBinding
 from . import looks
 from .estimates import estimate
 from .spans import ByteCount, moved
@@ -320,13 +321,11 @@ class NativeBinding(Binding):
                 raise RuntimeError(f"MPI_Allreduce failed with the code {c[slots.FAULT]}")
             if c[slots.STOP] % 2 == 0 and not c[slots.LOST]:  # the gradient, not the loss
                 guard.stop_at_gradient(control, self.state, rate_of(control, done))
-            elif plan.together or c[slots.LOST]:  # the values in between have no memory any more
+            else:  # the memory of values in between holds others by now
                 walk = WalkerBinding(self.backend, self.program, self.state, self.block)
                 cursor, every = control.cursor - rows, self.block.rows
                 first = cursor % every if self.block.order is None else cursor
                 examine(walk, control, done, first, rows, at_loss=True)
-            else:
-                guard.stop_at_loss(control, self.program, plan.arrays.__getitem__)
         return done
 
     def _parts(self, plan: NativePlan, rate: float) -> None:

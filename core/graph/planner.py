@@ -76,7 +76,10 @@ class _Builder:
             name = f"{node.name}{suffix}" if node.name else ""
             outs.append(self.new(name, spec, "temporary"))
             self.ids[node, index] = outs[-1]
-        layer = node.name.split(".")[0] if node.name else ""
+        # A layer's output has its number in its name, and so have the parameters it reads.
+        read = (i.source for i in node.inputs if i is not None and i.op == "parameter")
+        named = [node.name, *read]
+        layer = next((name.split(".")[0] for name in named if name), "")
         return Instruction(node.op, ins, tuple(outs), node.attrs, layer)
 
     def update(self, update: Update) -> Instruction:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import support
 from lamina.backends import guard
-from lamina.backends.program import Program, ValueId
+from lamina.backends.program import Instruction, Program
 from lamina.backends.state import Control, DataBlock, State
 from lamina.backends.walker import Walker, WalkerBinding
 
@@ -18,25 +18,34 @@ def program() -> Program:
     return support.classifier("numpy").build(4).session.program("train", 8, 1)
 
 
-@pytest.mark.parametrize("position", range(len(program().forward)))
-def test_the_first_instruction_that_made_it_is_named(position: int) -> None:
-    one, control = program(), Control(8)
-    later = {id for made in one.forward[position:] for id in made.outputs}
-
-    def read(id: ValueId) -> np.ndarray:
-        return np.array([1.0, np.nan if id in later else 2.0])
-
-    guard.stop_at_loss(control, one, read)
-    assert control.stop
-    assert control.nonfinite_instruction == position
-    assert control.nonfinite_layer == guard.layer_at(one.forward, position)
+def test_layers_are_numbered_from_their_last_instruction_back() -> None:
+    layers = ["0", "", "", "1", "2", "", "2", "", ""]
+    forward = [Instruction("exp", (), (), {}, layer) for layer in layers]
+    found = [guard.layer_at(forward, position) for position in range(len(layers))]
+    assert found == ["0", "1", "1", "1", "2", "2", "2", "2", "2"]
+    assert guard.layer_at(forward[1:3], 0) == ""
 
 
-def test_where_nothing_is_found_it_is_the_last_one() -> None:
-    one, control = program(), Control(8)
-    guard.stop_at_loss(control, one, lambda id: np.zeros(1))
-    assert control.nonfinite_instruction == len(one.forward) - 1
-    assert control.nonfinite_layer == guard.layer_at(one.forward, len(one.forward))
+class Broken(lm.Layer):
+    """The logarithm of what is below zero, among instructions that are fine."""
+
+    def forward(self, x: Any, parameters: Any, context: Any) -> Any:
+        return 1.0 + lm.ops.tanh(x) * lm.ops.log(lm.ops.tanh(x) - 2.0) * 2.0
+
+
+@pytest.mark.parametrize("backend", support.EVERY)
+@pytest.mark.parametrize("place", range(4))
+def test_the_layer_that_made_it_is_named(backend: str, place: int) -> None:
+    """Wherever it stands: before and behind layers of many instructions, and inside of one."""
+    layers: list[Any] = [lm.Dense(5, "silu"), lm.LayerNorm(), lm.Dense(3, "softmax")]
+    layers.insert(place, Broken() if place < 3 else lm.Residual([lm.LayerNorm(), Broken()]))
+    if place == 3:
+        layers.append(lm.Dense(3, "softmax"))
+    model = lm.Sequential(layers, "cross_entropy", backend=backend, seed=0)
+    x, y = support.classes(16)
+    with pytest.raises(lm.DivergenceError, match=f"first in layer {place}") as caught:
+        model.fit(x, y, epochs=1, batch_size=8, verbose=0)
+    assert caught.value.layer == place
 
 
 def test_a_rate_from_one_on_narrows_the_limit() -> None:
