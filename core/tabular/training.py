@@ -90,7 +90,8 @@ def train(
     whole = Whole(recipe, columns, outputs, last, tuple(metrics), dtype, seed)
     front = whole.model(1, backend)
     every = max(-(-len(x) // MOST_ROWS), 1)  # more rows change no quantile that matters
-    front.fit(x[::every], y[::every], epochs=0, batch_size=len(y), verbose=0)  # checks, and learns
+    some = y[::every]
+    front.fit(x[::every], some, epochs=0, batch_size=len(some), verbose=0)  # checks, and learns
     # A memory map stays where it is, and what would grow too large is made batch by batch.
     inside = isinstance(x, np.memmap) or len(x) * _width(front) > MOST_SCALED
     job = Job(

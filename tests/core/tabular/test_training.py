@@ -126,6 +126,16 @@ def test_weights_of_rows_count() -> None:
     assert found.model.predict(x)[:, 1].mean() > 0.75
 
 
+def test_of_very_many_rows_some_are_learned_from_without_a_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Scales are learned from some; a warning would be an error here."""
+    monkeypatch.setattr(training, "MOST_ROWS", 50)
+    x, score, columns = table(200)
+    trained = train(x, score, columns, "regression", 1, SMALL, backend="numpy")
+    assert len(trained.members) == SMALL.members
+
+
 @pytest.mark.long
 def test_a_memory_map_is_not_copied(tmp_path: Path) -> None:
     x, score, columns = table(200)
