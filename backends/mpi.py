@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..kernels.errors import BadInput
 from ..kernels.memory import address
+
+T = TypeVar("T")
 
 INSTALL = (
     'pip install "lamina[mpi]" brings mpi4py and an MPI; with an MPI of its own a cluster needs'
@@ -37,9 +41,29 @@ def _mpi() -> Any:
     return MPI
 
 
-def communicator(given: Any = None) -> Any:
-    """An intracommunicator; None is COMM_WORLD. Raises: BadInput."""
-    module = _mpi()
+def wait_for_all_ranks_to_start(seconds: float) -> Any:
+    """The module, once all processes are there.
+
+    In `MPI_Init` no thread of Python runs. So where it takes long, because another process ended or
+    hangs before its own, the interpreter says on the error stream where this one waits: here.
+
+    seconds: after which it says so, 0 for never. Raises: BadInput as `communicator`.
+    """
+    if not seconds or "mpi4py.MPI" in sys.modules or sys.__stderr__ is None:
+        return _mpi()
+    faulthandler.dump_traceback_later(seconds, file=sys.__stderr__)
+    try:
+        return _mpi()
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def communicator(given: Any = None, seconds: float = 0.0) -> Any:
+    """An intracommunicator; None is COMM_WORLD.
+
+    seconds: of waiting for the others, after which it is said. Raises: BadInput.
+    """
+    module = wait_for_all_ranks_to_start(seconds)
     if given is None:
         return module.COMM_WORLD
     if not isinstance(given, module.Intracomm) or given == module.COMM_NULL:
@@ -88,21 +112,32 @@ class Host:
         return np.frombuffer(self.window.Shared_query(0)[0], np.uint8)
 
 
-def host(communicator: Any) -> Host:
-    """The processes on this host; all of the communicator call it together, at first."""
-    found = communicator.Get_attr(_key())
+def running() -> bool:
+    """Whether MPI was started and has not ended."""
+    module = _mpi()
+    return bool(module.Is_initialized() and not module.Is_finalized())
+
+
+def kept(communicator: Any, name: str, make: Callable[[], T]) -> T:
+    """What belongs to a communicator, and is made once. make: makes it, in all of its processes."""
+    found = communicator.Get_attr(_key(name))
     if found is None:
-        found = _meet(communicator)
-        communicator.Set_attr(_key(), found)
+        found = make()
+        communicator.Set_attr(_key(name), found)
     return found  # type: ignore[no-any-return]
 
 
 @cache
-def _key() -> int:
+def _key(name: str) -> int:
     return int(_mpi().Comm.Create_keyval())
 
 
-def _meet(communicator: Any) -> Host:
+def host(communicator: Any) -> Host:
+    """The processes on this host; all of the communicator call it together, at first."""
+    return kept(communicator, "host", lambda: _host(communicator))
+
+
+def _host(communicator: Any) -> Host:
     """Makes what `host` keeps."""
     module = _mpi()
     here = communicator.Split_type(module.COMM_TYPE_SHARED)

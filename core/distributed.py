@@ -27,9 +27,10 @@ from ..kernels.errors import BadInput, LaminaError
 from .callbacks import Callback, Told
 from .device_sums import placed, summing
 from .examples import Examples
-from .heartbeat import TIMEOUT, Heartbeat
+from .heartbeat import TIMEOUT, Heartbeat, checked
 from .history import History
 from .interrupt import Interrupt
+from .meeting import meeting
 from .metrics import of_rows
 from .moments import Moment, apply, write
 from .session import Session
@@ -68,18 +69,21 @@ class Distributed(Team, Reducer):
         processes this is, from 0, and how many there are. threads: the cores that each computes
         with, those of its host divided by the processes there, unless `set_threads` or
         LAMINA_THREADS says otherwise.
-    timeout: seconds without a sign of life from a process after which all are ended, 0 for none.
+    timeout: seconds without a sign of life from a process after which all are ended, 0 for none; in
+        a training. Before it, a process that waits so long for another says so.
     Raises: BadInput where mpi4py or an MPI is missing, or for what is no communicator.
     """
 
     def __init__(self, communicator: Any = None, timeout: float = TIMEOUT) -> None:
-        self.communicator = mpi.communicator(communicator)
-        self.heartbeat = Heartbeat(self.communicator, timeout)
+        seconds = checked(timeout)
+        self.communicator = mpi.communicator(communicator, seconds)
+        mpi.end_all_with_errors()
+        met = meeting(self.communicator, seconds)
+        self.heartbeat = Heartbeat(self.communicator, seconds, met)
         self.rank, self.ranks = self.communicator.Get_rank(), self.communicator.Get_size()
         self.here, self.threads = mpi.cores(self.communicator)
         self._interrupt = _InterruptOfAll()
         self._known: BaseException | None = None  # an error that all processes raise
-        mpi.end_all_with_errors()
 
     def __copy__(self) -> Distributed:
         return self
