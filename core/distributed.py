@@ -24,6 +24,7 @@ from ..backends import mpi, threads
 from ..backends.parts import Reducer
 from ..backends.state import Control
 from ..kernels.errors import BadInput, LaminaError
+from ..kernels.spec import ITEMSIZE
 from .callbacks import Callback, Told
 from .device_sums import placed, summing
 from .examples import Examples
@@ -110,6 +111,15 @@ class Distributed(Team, Reducer):
     def native(self, dtype: str) -> np.ndarray:
         """The same for compiled code; see `Reducer`. dtype: of the array."""
         return mpi.native(self.communicator, dtype)
+
+    def window(self, dtype: str, count: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Memory that the processes of a host share; see `Reducer`. count: of the numbers."""
+        return mpi.window(self.communicator, dtype, count)
+
+    def make_room(self, session: Session) -> None:
+        """Has the processes of each host share memory for a session's gradient; all call it."""
+        parameters = session.state.layout.length("gradients")
+        mpi.make_room(self.communicator, parameters * ITEMSIZE[session.dtype])
 
     def gathered(self, value: T) -> list[T]:
         """What each process has, in the order of their ranks. value: this one's."""
@@ -291,6 +301,8 @@ def fit(model: Sequential, distributed: Any, prepare: Callable[[Team], Fit]) -> 
         placed(team, model.session)
         team.together(model)
         made = team.checked(lambda: prepare(team))
+        if model.built:
+            team.make_room(model.session)
         with summing(team, model.session):
             return train(made)
 
