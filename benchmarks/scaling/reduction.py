@@ -7,8 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -60,43 +59,63 @@ def main() -> None:
     from threadpoolctl import threadpool_limits
 
     communicator = world(int(sys.argv[1]))
-    native = sys.argv[3] == "numba"
-    add = compiled(communicator) if native else partial(mpi.add, communicator)
+    adder = (Compiled if sys.argv[3] == "numba" else Adder)(communicator)
     with threadpool_limits(1):
-        found = [Sum(communicator, add, *case).rounds() for case in json.loads(sys.argv[2])]
+        found = [Sum(adder, *case).rounds() for case in json.loads(sys.argv[2])]
     if communicator.rank == 0:
         sys.stdout.write(json.dumps(found) + "\n")
         sys.stdout.flush()
 
 
-def compiled(communicator: Any) -> Callable[[np.ndarray], None]:
-    """The step of compiled code that makes a float32 array the sum of those of all ranks."""
-    from ...kernels.numba.native import compiled as pieces
-    from ...kernels.numba.native import slots
+class Adder:
+    """Sums of float32 arrays over the ranks of a communicator, from Python."""
 
-    step = pieces.step("all_reduce", "float32")
-    call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(step)
-    control, how = aligned(slots.CONTROL_SLOTS, "int64"), mpi.native(communicator, "float32")
-    control[slots.REDUCTION] = address(how)
+    def __init__(self, communicator: Any) -> None:
+        self.communicator = communicator
 
-    def add(flat: np.ndarray, how: np.ndarray = how) -> None:
-        record = np.array([address(control), address(flat), len(flat)])
-        call(address(record), None)
+    def place(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where so many numbers lie that are added up, and where their sum is then: there."""
+        held = np.empty(count, np.float32)
+        return held, held
 
-    return add
+    def add(self, held: np.ndarray, total: np.ndarray) -> None:
+        """Makes the sum. held, total: what `place` gave last."""
+        mpi.add(self.communicator, held)
+
+
+class Compiled(Adder):
+    """The same by the step of compiled code, in memory that ranks share as in training."""
+
+    def __init__(self, communicator: Any) -> None:
+        from ...kernels.numba.native import compiled, slots
+
+        super().__init__(communicator)
+        step = compiled.step("all_reduce", "float32")
+        self.call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(step)
+        self.control, self.slot = aligned(slots.CONTROL_SLOTS, "int64"), slots.REDUCTION
+
+    def place(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """See `Adder`."""
+        mpi.make_room(self.communicator, 4 * count)
+        self.how = mpi.native(self.communicator, "float32")
+        self.control[self.slot] = address(self.how)
+        return mpi.window(self.communicator, "float32", count) or super().place(count)
+
+    def add(self, held: np.ndarray, total: np.ndarray) -> None:
+        """See `Adder`."""
+        record = np.array([address(self.control), address(held), len(held), address(total)])
+        self.call(address(record), None)
 
 
 class Sum:
-    """Sums in place of one size, each behind some seconds of work. add: makes one."""
+    """Sums of one size, each behind some seconds of work. adder: makes them."""
 
-    def __init__(
-        self, communicator: Any, add: Callable[[np.ndarray], None], size: int, work: float
-    ) -> None:
+    def __init__(self, adder: Adder, size: int, work: float) -> None:
         from mpi4py import MPI
 
-        self.communicator, self.maximum, self.add = communicator, MPI.MAX, add
+        self.communicator, self.maximum, self.add = adder.communicator, MPI.MAX, adder.add
         self.part = np.arange(max(size // 4, 1), dtype=np.float32) % 7
-        self.held = np.empty_like(self.part)
+        self.held, self.total = adder.place(len(self.part))
         self.passed = [np.ones_like(self.part) for _ in range(3)] if work else []
         self.factors = [np.ones((SIDE, SIDE), np.float32) for _ in range(3)]
         self.products = 0
@@ -116,16 +135,16 @@ class Sum:
                 np.dot(a, b, out=c)
             np.copyto(self.held, self.part)
             if adding:
-                self.add(self.held)
-            for one in self.passed:
-                np.multiply(one, np.float32(1.0), out=one)
+                self.add(self.held, self.total)
+            for source, one in zip((self.total, *self.passed[1:]), self.passed, strict=False):
+                np.multiply(source, np.float32(1.0), out=one)
         took = time.perf_counter() - start
         return float(self.communicator.allreduce(took, self.maximum))
 
     def rounds(self) -> list[float]:
         """Seconds of a sum: loops with it less loops without it. Raises: RanksFailed if wrong."""
         self.loop(2, True)
-        if not np.array_equal(self.held, self.part * self.communicator.size):
+        if not np.array_equal(self.total, self.part * self.communicator.size):
             raise RanksFailed(
                 f"a sum of {self.part.nbytes} bytes over {self.communicator.size} ranks is wrong"
             )
