@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
+import mmap
 import os
 import sys
+import tempfile
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..kernels.errors import BadInput
 from ..kernels.memory import address
+from ..kernels.numba.native import slots
+
+T = TypeVar("T")
 
 INSTALL = (
     'pip install "lamina[mpi]" brings mpi4py and an MPI; with an MPI of its own a cluster needs'
@@ -23,7 +31,10 @@ INSTALL = (
 # were summed in 34 ms, in such pieces in 13, by MPICH 5.0 and by Open MPI 5.0 (2026-11-30, EPYC).
 PIECE = 1 << 20
 LOOKS = 2000  # at the barrier, before a core is given away: some ten microseconds
-BARRIER = 512  # bytes before the pieces of shared memory, for the barrier of compiled code
+BARRIER = 4096  # bytes before the pieces of shared memory, for the barrier of compiled code
+LARGEST = 1 << 28  # bytes of a piece; of larger gradients many are summed, one after the other
+# Where memory that processes share has its file; containers have little there.
+SHARED = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 def _mpi() -> Any:
@@ -37,9 +48,29 @@ def _mpi() -> Any:
     return MPI
 
 
-def communicator(given: Any = None) -> Any:
-    """An intracommunicator; None is COMM_WORLD. Raises: BadInput."""
-    module = _mpi()
+def wait_for_all_ranks_to_start(seconds: float) -> Any:
+    """The module, once all processes are there.
+
+    In `MPI_Init` no thread of Python runs. So where it takes long, because another process ended or
+    hangs before its own, the interpreter says on the error stream where this one waits: here.
+
+    seconds: after which it says so, 0 for never. Raises: BadInput as `communicator`.
+    """
+    if not seconds or "mpi4py.MPI" in sys.modules or sys.__stderr__ is None:
+        return _mpi()
+    faulthandler.dump_traceback_later(seconds, file=sys.__stderr__)
+    try:
+        return _mpi()
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def communicator(given: Any = None, seconds: float = 0.0) -> Any:
+    """An intracommunicator; None is COMM_WORLD.
+
+    seconds: of waiting for the others, after which it is said. Raises: BadInput.
+    """
+    module = wait_for_all_ranks_to_start(seconds)
     if given is None:
         return module.COMM_WORLD
     if not isinstance(given, module.Intracomm) or given == module.COMM_NULL:
@@ -72,37 +103,50 @@ class Host:
 
     communicator: theirs. cores: those that each may use. hosts: how many hosts there are. leaders:
     the communicator of one process of each. window: memory that the processes here share, with
-    their barrier, a piece for each and one for the sum; None where it is of no use, or not to be
-    had.
+    their barrier, a piece of so many bytes for each and one for the sum; None where it is of no
+    use, or not to be had.
     """
 
     communicator: Any
     cores: list[list[int]]
     hosts: int
     leaders: Any
-    window: Any
+    window: mmap.mmap | None
+    piece: int
 
     @property
     def memory(self) -> np.ndarray:
         """The shared memory, as bytes."""
-        return np.frombuffer(self.window.Shared_query(0)[0], np.uint8)
+        assert self.window is not None
+        return np.frombuffer(self.window, np.uint8)
 
 
-def host(communicator: Any) -> Host:
-    """The processes on this host; all of the communicator call it together, at first."""
-    found = communicator.Get_attr(_key())
+def running() -> bool:
+    """Whether MPI was started and has not ended."""
+    module = _mpi()
+    return bool(module.Is_initialized() and not module.Is_finalized())
+
+
+def kept(communicator: Any, name: str, make: Callable[[], T]) -> T:
+    """What belongs to a communicator, and is made once. make: makes it, in all of its processes."""
+    found = communicator.Get_attr(_key(name))
     if found is None:
-        found = _meet(communicator)
-        communicator.Set_attr(_key(), found)
+        found = make()
+        communicator.Set_attr(_key(name), found)
     return found  # type: ignore[no-any-return]
 
 
 @cache
-def _key() -> int:
+def _key(name: str) -> int:
     return int(_mpi().Comm.Create_keyval())
 
 
-def _meet(communicator: Any) -> Host:
+def host(communicator: Any) -> Host:
+    """The processes on this host; all of the communicator call it together, at first."""
+    return kept(communicator, "host", lambda: _host(communicator))
+
+
+def _host(communicator: Any) -> Host:
     """Makes what `host` keeps."""
     module = _mpi()
     here = communicator.Split_type(module.COMM_TYPE_SHARED)
@@ -111,17 +155,58 @@ def _meet(communicator: Any) -> Host:
     cores = here.allgather(mine)
     leaders = communicator.Split(module.UNDEFINED if here.rank else 0, communicator.rank)
     hosts = communicator.allreduce(int(here.rank == 0))
-    window, size = None, BARRIER + (here.size + 1) * PIECE
-    if hosts < communicator.size:
-        with suppress(module.Exception):  # a system without shared memory adds up by messages
-            window = module.Win.Allocate_shared(0 if here.rank else size, 1, comm=here)
-    if not communicator.allreduce(window is not None, op=module.LAND):
-        window = None
-    found = Host(here, cores, hosts, leaders, window)
-    if window is not None and here.rank == 0:
-        found.memory[:BARRIER] = 0
-    here.Barrier()
-    return found
+    found = Host(here, cores, hosts, leaders, None, 0)
+    return found if hosts == communicator.size else _with_window(communicator, found, PIECE)
+
+
+def _with_window(communicator: Any, here: Host, piece: int) -> Host:
+    """The same with pieces of so many bytes of shared memory, where all hosts have that."""
+    made = _mapped(here.communicator, BARRIER + (here.communicator.size + 1) * piece)
+    if not communicator.allreduce(made is not None, op=_mpi().LAND):
+        return here
+    return replace(here, window=made, piece=piece)
+
+
+def _mapped(here: Any, size: int) -> mmap.mmap | None:
+    """So many bytes, zero at first, that the processes of a host share; None if not to be had.
+
+    MPI's own (`MPI_Win_allocate_shared`) stays behind as a file where a process is killed, and ends
+    it where the system has too little. This file has no name any more once all have opened it.
+    """
+    path, made = "", None
+    try:
+        if here.rank == 0:
+            with suppress(OSError):
+                file, path = tempfile.mkstemp(prefix="lamina-", dir=SHARED)
+                made = _map(file, size, new=True)
+        path = here.bcast(path)
+        if here.rank:
+            with suppress(OSError):
+                made = _map(os.open(path, os.O_RDWR), size)
+        return made if here.allreduce(made is not None, op=_mpi().LAND) else None
+    finally:
+        if here.rank == 0 and path:
+            Path(path).unlink()
+
+
+def _map(file: int, size: int, new: bool = False) -> mmap.mmap:
+    """A file's memory, and the file closed. new: it is to be so long. Raises: OSError."""
+    try:
+        if new and hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file, 0, size)  # all of it, or an error
+        elif new:
+            os.ftruncate(file, size)
+        return mmap.mmap(file, size)
+    finally:
+        os.close(file)
+
+
+def make_room(communicator: Any, size: int) -> None:
+    """Has `window` hold gradients of so many bytes, where hosts can; all processes call it."""
+    here = host(communicator)
+    piece = -(-size // PIECE) * PIECE
+    if here.window is not None and here.piece < piece <= LARGEST:
+        communicator.Set_attr(_key("host"), _with_window(communicator, here, piece))
 
 
 def cores(communicator: Any) -> tuple[int, int]:
@@ -146,16 +231,31 @@ def add(communicator: Any, flat: np.ndarray) -> None:
 def native(communicator: Any, dtype: str) -> np.ndarray:
     """See `Reducer.native`."""
     module, here = _mpi(), host(communicator)
-    datatype = module.FLOAT if dtype == "float32" else module.DOUBLE
-    among = communicator if here.window is None else here.leaders
-    handles = (_handle(module, one) for one in (datatype, module.SUM, among))
-    barrier = 0 if here.window is None else address(here.memory)
-    ranks, cores = here.communicator.size, set().union(*here.cores)
-    meeting = here.communicator.rank, ranks, here.hosts, LOOKS if ranks <= len(cores) else 0
-    return np.array(
-        [_function(), int(module.IN_PLACE), *handles, PIECE, barrier, barrier + BARRIER, *meeting],
-        dtype=np.int64,
-    )  # fmt: skip
+    made = np.zeros(slots.SUM_SLOTS, np.int64)
+    made[slots.CALL], made[slots.IN_PLACE] = _function(), int(module.IN_PLACE)
+    made[slots.DATATYPE] = _handle(module, module.FLOAT if dtype == "float32" else module.DOUBLE)
+    made[slots.OPERATION] = _handle(module, module.SUM)
+    made[slots.COMMUNICATOR] = _handle(
+        module, communicator if here.window is None else here.leaders
+    )
+    made[slots.MOST_BYTES] = PIECE
+    if here.window is not None:
+        made[slots.MEETING] = barrier = address(here.memory)
+        made[slots.PIECES], made[slots.PIECE] = barrier + BARRIER, here.piece
+    made[slots.RANK], made[slots.RANKS] = here.communicator.rank, here.communicator.size
+    made[slots.HOSTS] = here.hosts
+    if here.communicator.size <= len(set().union(*here.cores)):
+        made[slots.LOOKS] = LOOKS
+    return made
+
+
+def window(communicator: Any, dtype: str, count: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """See `Reducer.window`."""
+    here = host(communicator)
+    if here.window is None or count * np.dtype(dtype).itemsize > here.piece:
+        return None
+    pieces = here.memory[BARRIER:].view(dtype).reshape(here.communicator.size + 1, -1)
+    return pieces[here.communicator.rank, :count], pieces[-1, :count]
 
 
 def _handle(module: Any, one: Any) -> int:

@@ -90,15 +90,20 @@ class Reducer(ABC):
 
     @abstractmethod
     def native(self, dtype: str) -> np.ndarray:
-        """How compiled code does the same: what it calls and with what, (12,) int64.
+        """How compiled code does the same: what it calls and with what, (SUM_SLOTS,) int64.
 
-        The address of `MPI_Allreduce`, then MPI_IN_PLACE and the handles of the datatype, the
-        operation and the communicator, as MPI's C interface takes them, and the most bytes a call.
-        Then where the processes of this host meet: the address of a barrier, or 0 where they share
-        no memory; that of a piece of so many bytes for each, and one more; which of them this is,
-        and how many there are; how many hosts there are; how often one looks at the barrier before
-        it gives its core away. The communicator is then of one process of each host.
+        What stands in which slot is said in `kernels/numba/native/slots.py`. Handles are as MPI's C
+        interface takes them. Where processes of this host meet in shared memory, the communicator
+        is of one process of each host.
         """
+
+    def window(self, dtype: str, count: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Memory that the processes of this host share: this one's piece, and that of the sum.
+
+        Each is (count,) of the dtype; compiled code whose gradient lies there copies nothing. None
+        where there is too little of it.
+        """
+        return None
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,14 @@ from ..backends import mpi, threads
 from ..backends.parts import Reducer
 from ..backends.state import Control
 from ..kernels.errors import BadInput, LaminaError
+from ..kernels.spec import ITEMSIZE
 from .callbacks import Callback, Told
 from .device_sums import placed, summing
 from .examples import Examples
-from .heartbeat import TIMEOUT, Heartbeat
+from .heartbeat import TIMEOUT, Heartbeat, checked
 from .history import History
 from .interrupt import Interrupt
+from .meeting import meeting
 from .metrics import of_rows
 from .moments import Moment, apply, write
 from .session import Session
@@ -68,18 +70,21 @@ class Distributed(Team, Reducer):
         processes this is, from 0, and how many there are. threads: the cores that each computes
         with, those of its host divided by the processes there, unless `set_threads` or
         LAMINA_THREADS says otherwise.
-    timeout: seconds without a sign of life from a process after which all are ended, 0 for none.
+    timeout: seconds without a sign of life from a process after which all are ended, 0 for none; in
+        a training. Before it, a process that waits so long for another says so.
     Raises: BadInput where mpi4py or an MPI is missing, or for what is no communicator.
     """
 
     def __init__(self, communicator: Any = None, timeout: float = TIMEOUT) -> None:
-        self.communicator = mpi.communicator(communicator)
-        self.heartbeat = Heartbeat(self.communicator, timeout)
+        seconds = checked(timeout)
+        self.communicator = mpi.communicator(communicator, seconds)
+        mpi.end_all_with_errors()
+        met = meeting(self.communicator, seconds)
+        self.heartbeat = Heartbeat(self.communicator, seconds, met)
         self.rank, self.ranks = self.communicator.Get_rank(), self.communicator.Get_size()
         self.here, self.threads = mpi.cores(self.communicator)
         self._interrupt = _InterruptOfAll()
         self._known: BaseException | None = None  # an error that all processes raise
-        mpi.end_all_with_errors()
 
     def __copy__(self) -> Distributed:
         return self
@@ -106,6 +111,15 @@ class Distributed(Team, Reducer):
     def native(self, dtype: str) -> np.ndarray:
         """The same for compiled code; see `Reducer`. dtype: of the array."""
         return mpi.native(self.communicator, dtype)
+
+    def window(self, dtype: str, count: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Memory that the processes of a host share; see `Reducer`. count: of the numbers."""
+        return mpi.window(self.communicator, dtype, count)
+
+    def make_room(self, session: Session) -> None:
+        """Has the processes of each host share memory for a session's gradient; all call it."""
+        parameters = session.state.layout.length("gradients")
+        mpi.make_room(self.communicator, parameters * ITEMSIZE[session.dtype])
 
     def gathered(self, value: T) -> list[T]:
         """What each process has, in the order of their ranks. value: this one's."""
@@ -287,6 +301,8 @@ def fit(model: Sequential, distributed: Any, prepare: Callable[[Team], Fit]) -> 
         placed(team, model.session)
         team.together(model)
         made = team.checked(lambda: prepare(team))
+        if model.built:
+            team.make_room(model.session)
         with summing(team, model.session):
             return train(made)
 

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from ..kernels.errors import BadInput
+from .meeting import Meeting
 
 TIMEOUT = 10.0  # seconds of silence
 TICK = 0.5  # seconds between two signs of life
@@ -34,24 +35,19 @@ class Heartbeat:
     timeout: seconds without a sign of life from a rank after which all are ended, 0 for no watch.
     They are counted in this process's own waking ticks: what stops all ranks for a while, such as a
     suspended machine, is no rank's fault. Without MPI's support for several threads there is no
-    watch. Raises: BadInput for a timeout that is none.
+    watch. meeting: where the ranks wait for each other before the block.
     """
 
-    def __init__(self, communicator: Any, timeout: float) -> None:
-        if (
-            isinstance(timeout, bool)
-            or not isinstance(timeout, int | float)
-            or not (timeout == 0.0 or timeout >= 2 * TICK)
-        ):
-            raise BadInput(
-                f"timeout is in seconds, {2 * TICK:g} or more, or 0 for none, not {timeout!r}"
-            )
+    def __init__(self, communicator: Any, timeout: float, meeting: Meeting | None = None) -> None:
         self.communicator, self.timeout, self.depth = communicator, timeout, 0
+        self.meeting = meeting
         self.thread: threading.Thread | None = None
         self.over = threading.Event()
 
     def __enter__(self) -> Heartbeat:
         self.depth += 1
+        if self.depth == 1 and self.meeting is not None:
+            self.meeting.work()
         alone = self.communicator.Get_size() < 2
         if self.depth > 1 or alone or not self.timeout or not _several_threads():
             return self
@@ -113,6 +109,19 @@ class Heartbeat:
         )
         sys.stderr.flush()
         self.communicator.Abort(FAILED)
+
+
+def checked(timeout: Any) -> float:
+    """Seconds of silence that are allowed. Raises: BadInput for a timeout that is none."""
+    if (
+        isinstance(timeout, bool)
+        or not isinstance(timeout, int | float)
+        or not (timeout == 0.0 or timeout >= 2 * TICK)
+    ):
+        raise BadInput(
+            f"timeout is in seconds, {2 * TICK:g} or more, or 0 for none, not {timeout!r}"
+        )
+    return timeout
 
 
 def _several_threads() -> bool:

@@ -56,7 +56,9 @@ class SharedStream(StreamSource):
                 break
             if examples is None:
                 raise BadInput("the iterable has no batches")
-            check_shared(self.session)
+            if not seen:
+                check_shared(self.session)
+                self.team.make_room(self.session)
             one = self.joined(examples, every, self.team.rank)
             self.team.slowest(0.0)  # all come to know of Ctrl-C
             whole = Control(1, weight_sum=one.weight_sum, sums=self.team.total(one.sums))

@@ -14,6 +14,7 @@ import lamina as lm
 import numpy as np
 from lamina.core.distributed import Distributed
 from lamina.kernels.memory import address, aligned
+from lamina.kernels.numba.native import slots
 from support import PATIENCE
 
 PIECE, BARRIER = 64, 512  # bytes
@@ -24,15 +25,16 @@ CALL = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int64] * 6)
 class Exchange:
     """Where the threads meet.
 
-    hosts: how many of them are on each host that they are said to be on, where they share memory.
+    hosts: how many of them are on each host that they are said to be on, where they share memory,
+    so many bytes for each.
     """
 
-    def __init__(self, ranks: int, hosts: Sequence[int] = ()) -> None:
-        self.ranks, self.barrier = ranks, threading.Barrier(ranks)
+    def __init__(self, ranks: int, hosts: Sequence[int] = (), piece: int = PIECE) -> None:
+        self.ranks, self.barrier, self.piece = ranks, threading.Barrier(ranks), piece
         self.slots: list[Any] = [None] * ranks
-        self.hosts = [Exchange(count) for count in hosts]
+        self.hosts = [Exchange(count, piece=piece) for count in hosts]
         self.leaders = Exchange(len(hosts)) if hosts else None
-        self.memory = aligned(BARRIER + (ranks + 1) * PIECE, "uint8")
+        self.memory = aligned(BARRIER + (ranks + 1) * piece, "uint8")
 
     def place(self, rank: int) -> tuple[int, int]:
         """The host of a thread, and which of those there it is."""
@@ -84,14 +86,29 @@ class Threads(Distributed):
 
     def native(self, dtype: str) -> np.ndarray:
         place = ctypes.cast(self.calls[dtype], ctypes.c_void_p).value
-        meeting = [0, 0, 0, 1, 1, 0]
+        made = np.zeros(slots.SUM_SLOTS, np.int64)
+        made[slots.CALL], made[slots.IN_PLACE], made[slots.MOST_BYTES] = place, -1, PIECE
         if self.exchange.leaders is not None:
-            number, here = self.exchange.place(self.rank)
+            number, made[slots.RANK] = self.exchange.place(self.rank)
             host = self.exchange.hosts[number]
-            barrier = address(host.memory)
-            meeting = [barrier, barrier + BARRIER, here, host.ranks]
-            meeting += [len(self.exchange.hosts), 0]
-        return np.array([place, -1, 0, 0, 0, PIECE, *meeting], np.int64)
+            made[slots.MEETING] = address(host.memory)
+            made[slots.PIECES] = made[slots.MEETING] + BARRIER
+            made[slots.PIECE], made[slots.RANKS] = host.piece, host.ranks
+            made[slots.HOSTS] = len(self.exchange.hosts)
+        return made
+
+    def window(self, dtype: str, count: int) -> tuple[np.ndarray, np.ndarray] | None:
+        if self.exchange.leaders is None:
+            return None
+        number, here = self.exchange.place(self.rank)
+        host = self.exchange.hosts[number]
+        if count * np.dtype(dtype).itemsize > host.piece:
+            return None
+        pieces = host.memory[BARRIER:].view(dtype).reshape(host.ranks + 1, -1)
+        return pieces[here, :count], pieces[-1, :count]
+
+    def make_room(self, session: Any) -> None:
+        """`Exchange` has it, or has not."""
 
     def gathered(self, value: Any) -> list[Any]:
         return self.exchange.all(self.rank, value)
@@ -113,12 +130,15 @@ class Threads(Distributed):
         self.exchange.barrier.abort()
 
 
-def together(ranks: int, work: Callable[[Threads], Any], hosts: Sequence[int] = ()) -> list[Any]:
+def together(
+    ranks: int, work: Callable[[Threads], Any], hosts: Sequence[int] = (), piece: int = PIECE
+) -> list[Any]:  # fmt: skip
     """What `work` gives in each of so many threads; an error in place of what one raised.
 
-    hosts: how many of them are on each host, where they add up in memory that they share.
+    hosts: how many of them are on each host, where they add up in memory that they share, so many
+    bytes for each.
     """
-    exchange, found = Exchange(ranks, hosts), [None] * ranks
+    exchange, found = Exchange(ranks, hosts, piece), [None] * ranks
 
     def one(rank: int) -> None:
         team = Threads(exchange, rank)

@@ -29,7 +29,7 @@ from ..walker import WalkerBinding
 from . import looks
 from .estimates import estimate
 from .spans import ByteCount, moved
-from .tables import NativePlan, Stretch, Tables, Walked
+from .tables import NativePlan, Tables, Walked
 from .traces import means_of, tell
 
 COPIED = 8192  # elements of an input that are copied sooner than found
@@ -144,6 +144,8 @@ class NativeBinding(Binding):
 
     def run(self, control: Control) -> None:
         """Runs up to `control.steps` batches; see `Binding.run`."""
+        if self.tables.gradients.moved(control.part):
+            self.plans.clear()
         total, batch = self.block.rows, control.batch
         left = min(control.steps, batching.count(total, batch, control.cursor))
         if left <= 0:
@@ -224,6 +226,8 @@ class NativeBinding(Binding):
 
     def passes(self, control: Control, count: int) -> list[dict[str, float]] | None:
         """See `Binding.passes`: one native call, or two a pass with a smaller last batch."""
+        if self.tables.gradients.moved(control.part):
+            self.plans.clear()
         rows, batch = self.block.rows, control.batch
         full, rest = batching.cut(rows, batch)
         pieces = [(size, number) for size, number in ((batch, full), (rest, 1)) if size * number]
@@ -320,6 +324,7 @@ class NativeBinding(Binding):
             if c[slots.FAULT]:
                 raise RuntimeError(f"MPI_Allreduce failed with the code {c[slots.FAULT]}")
             if c[slots.STOP] % 2 == 0 and not c[slots.LOST]:  # the gradient, not the loss
+                self.tables.gradients.keep()
                 guard.stop_at_gradient(control, self.state, rate_of(control, done))
             else:  # the memory of values in between holds others by now
                 walk = WalkerBinding(self.backend, self.program, self.state, self.block)
@@ -343,14 +348,10 @@ class NativeBinding(Binding):
                 self._prepared(plan)
             self._lead(plan, part.address, PATIENCE)
             if ticks is not None:
-                self._tell(part, ticks, time.perf_counter() - begun)
+                assert self.watch is not None
+                tell(self.watch, self.program, part, ticks, time.perf_counter() - begun)
             if self.control[slots.STOP] or looks.outside(self.control):
                 return
-
-    def _tell(self, part: Stretch, ticks: np.ndarray, seconds: float) -> None:
-        """Tells the watcher what each instruction took."""
-        assert self.watch is not None
-        tell(self.watch, self.program, part, ticks, seconds)
 
     def _walk(self, plan: NativePlan, part: Walked, rate: float) -> None:
         one = part.instruction

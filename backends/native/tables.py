@@ -24,6 +24,7 @@ from ..program import Instruction, Program, Region, ValueId
 from ..state import State
 from .instructions import lower
 from .lowering import Lowering, Memory, bits
+from .shared_gradients import Gradients
 from .spans import ByteCount, moved, span
 from .tasks import Look, Shares, Task, stretches
 
@@ -137,6 +138,7 @@ class Tables:
         self.control_address = control_address
         self.buffers = Buffers(backend, program, state)
         self.columns = [name for name in program.columns if name != "weights"]
+        self.gradients = Gradients(program, state, self.buffers.given)
 
     def plan(self, rows: int, weighted: bool, shares: int) -> NativePlan:
         """The tables for batches of so many rows."""
@@ -276,17 +278,18 @@ class Tables:
         """A step that sums the gradients of several processes."""
         if not self.program.reduced:
             return []
-        flat = self.state.flats["gradients"]
-        whole = span(address(flat), low.bytes(len(flat)))
-        record = [low.memory.control, whole.start, len(flat)]
-        return [low.first("all_reduce", record, [whole], [whole])]
+        flat, size = self.gradients.flat, low.bytes(len(self.gradients.flat))
+        whole, total = span(address(flat), size), span(address(self.gradients.total), size)
+        record = [low.memory.control, whole.start, len(flat), total.start]
+        return [low.first("all_reduce", record, [whole], [total])]
 
     def _guard(self, low: Lowering) -> list[Shares]:
         """Steps that look at what the update is to work on."""
         found = []
         limit = bits(guard.largest_norm(self.program.dtype))
         for name in guard.watched(self.program):
-            base = address(self.state.flats[name])
+            watched = self.gradients.total if name == "gradients" else self.state.flats[name]
+            base = address(watched)
             for cuts in low.owned():
                 row: Shares = []
                 for share, (start, stop) in enumerate(cuts):

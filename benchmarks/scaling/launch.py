@@ -23,6 +23,7 @@ SETTINGS = {
     "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_hwloc_base_binding_policy": "none",
     "OMPI_MCA_mpi_yield_when_idle": "1",
 }  # fmt: skip
+NUMBERS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
 
 
 def mpiexec() -> str:
@@ -42,6 +43,11 @@ def mpiexec() -> str:
 def ranks(count: int, command: list[str]) -> list[str]:
     """What starts a command as so many ranks on this host. Raises: BadInput."""
     return [mpiexec(), "-n", str(count), *command]
+
+
+def rank() -> int:
+    """The number of this process among those that mpiexec started, before MPI itself knows."""
+    return int(next(os.environ[name] for name in NUMBERS if name in os.environ))
 
 
 def environment() -> dict[str, str]:

@@ -73,9 +73,13 @@ def test_processes_come_to_what_one_comes_to(backend: str, ranks: int, batch: in
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("piece", [64, 4096])
 @pytest.mark.parametrize("hosts", [(2,), (3,), (2, 1), (1, 2, 1)])
-def test_gradients_are_added_up_in_memory_that_a_host_shares(hosts: tuple[int, ...]) -> None:
-    """In pieces of eight numbers; the same bits in all, whatever the order on other hosts."""
+def test_gradients_are_added_up_in_memory_that_a_host_shares(
+    hosts: tuple[int, ...], piece: int
+) -> None:
+    """In pieces of eight numbers, or where all of them lie; the same bits in all, whatever the
+    order on other hosts."""
     x, y, w = data()
 
     def work(team: Any) -> dict[str, np.ndarray]:
@@ -84,10 +88,35 @@ def test_gradients_are_added_up_in_memory_that_a_host_shares(hosts: tuple[int, .
         return told(model, model.fit(x, y, **settings, distributed=team))
 
     wanted = work(None)
-    found = right(together(sum(hosts), work, hosts))
+    found = right(together(sum(hosts), work, hosts, piece))
     for one in found:
         assert_same(one, wanted)
         np.testing.assert_array_equal(one["weights"], found[0]["weights"])
+
+
+@pytest.mark.slow
+def test_models_share_memory_one_after_the_other() -> None:
+    """Gradients of each lie there, other in number; the update reads their sum where it is."""
+    x, y, _ = data()
+
+    def work(team: Any) -> dict[str, np.ndarray]:
+        settings: dict[str, Any] = {"epochs": 2, "batch_size": 16, "verbose": 0}
+        models = [
+            lm.Sequential(
+                [lm.Dense(width, "tanh"), lm.Dense(CLASSES, "softmax")], "cross_entropy",
+                lm.Adam(1e-2), backend="numba", dtype="float64", seed=width,
+            )
+            for width in (5, 9)
+        ]  # fmt: skip
+        found = {}
+        for turn, model in enumerate(2 * models):
+            history = model.fit(x, y, **settings, distributed=team)
+            found |= {f"{turn} {name}": v for name, v in told(model, history).items()}
+        return found
+
+    wanted = work(None)
+    for found in right(together(3, work, (2, 1), 4096)):
+        assert_same(found, wanted)
 
 
 @pytest.mark.slow

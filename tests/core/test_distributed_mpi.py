@@ -83,6 +83,46 @@ def test_two_processes_come_to_what_one_comes_to(backend: str, tmp_path: Path) -
     np.testing.assert_array_equal(found["resumed"], found["weights"])
 
 
+LARGE = """
+import sys
+import numpy as np
+import lamina as lm
+from lamina.backends import mpi
+
+mpi.LARGEST, mpi.SHARED = int(sys.argv[2]), sys.argv[4]
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(24, 500)), rng.integers(0, 3, 24)
+team = lm.Distributed() if sys.argv[3] == "several" else None
+layers = [lm.Dense(600, "tanh"), lm.Dense(3, "softmax")]
+model = lm.Sequential(layers, "cross_entropy", dtype="float64", backend="numba", seed=1)
+model.build(500)
+if team is not None:
+    assert team.window("float64", 300_000) is None
+model.fit(x, y, epochs=3, batch_size=8, verbose=0, distributed=team)
+weights = np.concatenate([a.ravel() for a in model.get_weights()])
+if team is not None:
+    assert (team.window("float64", 300_000) is None) == (mpi.LARGEST == 0)
+    assert len(set(team.gathered(weights.tobytes()))) == 1
+if team is None or team.rank == 0:
+    np.save(sys.argv[1], weights)
+"""
+
+
+def test_gradients_of_more_than_one_piece(tmp_path: Path) -> None:
+    """In more memory, or piece by piece; no file is left behind."""
+    shared, found = tmp_path / "shared", {}
+    shared.mkdir()
+    for name, ranks, largest in (("alone", 1, 0), ("several", 2, 0), ("several", 2, 1 << 30)):
+        path = tmp_path / f"{name}{len(found)}.npy"
+        code, said = several(ranks, "-c", LARGE, path, largest, name, shared)
+        assert code == 0, said
+        found[path] = np.load(path)
+    alone, pieces, whole = found.values()
+    np.testing.assert_allclose(pieces, alone, atol=1e-9)
+    np.testing.assert_array_equal(pieces, whole)
+    assert not list(shared.iterdir())
+
+
 FAIL = """
 import lamina as lm
 import numpy as np

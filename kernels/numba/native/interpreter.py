@@ -11,7 +11,7 @@ from __future__ import annotations
 from ..jit import jit
 from .machine import (
     MASK_WORDS,
-    add_atomic,
+    arrive,
     call,
     change_atomic,
     doubles,
@@ -27,7 +27,6 @@ from .machine import (
     ticks,
 )
 from .slots import (
-    BARRIER,
     BATCHES,
     CURSOR,
     EARLY,
@@ -68,13 +67,8 @@ def wait(control: int, threads: int, mailbox: int) -> None:
     A scheduler can leave two threads on one core while another is idle: each then waits while the
     other one works. The one that has waited in vain moves away.
     """
-    phase = load_atomic(control + 8 * PHASE)
-    if add_atomic(control + 8 * BARRIER, 1) == threads - 1:
-        store_atomic(control + 8 * BARRIER, 0)
-        store_atomic(control + 8 * PHASE, phase + 1)
-        return
-    spins = 0
-    while load_atomic(control + 8 * PHASE) == phase:
+    phase, spins = arrive(control, threads), 0
+    while phase >= 0 and load_atomic(control + 8 * PHASE) == phase:
         spins += 1
         if spins <= SPINS:
             pause()

@@ -14,6 +14,8 @@ from llvmlite import ir
 from numba import carray, extending, types
 from numba.core import cgutils
 
+from .slots import BARRIER, PHASE
+
 intrinsic: Any = extending.intrinsic  # its type says nothing of what it makes
 register_jitable: Any = extending.register_jitable
 
@@ -197,6 +199,20 @@ def change_atomic(context: Any, address: Any, expected: Any, value: Any) -> Any:
         return builder.extract_value(found, 1)
 
     return types.boolean(types.int64, types.int64, types.int64), build
+
+
+@register_jitable
+def arrive(control: int, count: int) -> Any:
+    """Comes to the barrier at a control record: the phase until whose end to wait, or -1.
+
+    count: of those that meet; the last one lets all go.
+    """
+    phase = load_atomic(control + 8 * PHASE)
+    if add_atomic(control + 8 * BARRIER, 1) < count - 1:
+        return phase
+    store_atomic(control + 8 * BARRIER, 0)
+    store_atomic(control + 8 * PHASE, phase + 1)
+    return -1
 
 
 @intrinsic

@@ -30,5 +30,15 @@ PARTS, LOST, FAULT, REDUCTION = 34, 35, 36, 37
 SUMS, RESULTS, COLUMNS = 40, 72, 104  # from there on; of a column its address and its order's
 MOST = 32  # sums, results or columns of one program
 CONTROL_SLOTS = COLUMNS + 2 * MOST
+# What is at the address REDUCTION (`backends/parts.py`, `Reducer.native`). CALL: of
+# `MPI_Allreduce`; then what it is called with, and the most bytes a call. MEETING: the barrier of
+# the processes of this host, or 0; PIECES: their pieces of memory, of PIECE bytes each, and one
+# more for the sum. RANK: which of them this is, of RANKS. LOOKS: at the barrier, before a core is
+# given away.
+(
+    CALL, IN_PLACE, DATATYPE, OPERATION, COMMUNICATOR, MOST_BYTES, MEETING, PIECES, PIECE, RANK,
+    RANKS, HOSTS, LOOKS,
+) = range(13)  # fmt: skip
+SUM_SLOTS = 13
 NUMBER, ROW, STEP, RATE = range(4)
 NOW_SLOTS = 8

@@ -9,7 +9,7 @@ import numpy as np
 from .. import updates
 from ..jit import jit
 from .machine import (
-    add_atomic,
+    arrive,
     bytes_at,
     call,
     call_mpi,
@@ -23,20 +23,31 @@ from .machine import (
     real,
     register_jitable,
     singles,
-    store_atomic,
     unsigned,
     words,
 )
 from .slots import (
-    BARRIER,
+    CALL,
     COLUMNS,
+    COMMUNICATOR,
+    DATATYPE,
     FAILED,
     FAULT,
+    HOSTS,
+    IN_PLACE,
+    LOOKS,
     LOST,
+    MEETING,
+    MOST_BYTES,
     NUMBER,
+    OPERATION,
     ORDER,
     PARTS,
     PHASE,
+    PIECE,
+    PIECES,
+    RANK,
+    RANKS,
     RATE,
     REDUCTION,
     RESULTS,
@@ -53,6 +64,8 @@ from .slots import (
     Record,
 )
 from .steps import step
+
+BLOCK = 2048  # numbers of a sum that stay in the nearest cache
 
 
 @step
@@ -145,75 +158,85 @@ def account(a: Record, like: Like) -> None:
 
 @step
 def all_reduce(a: Record, like: Like) -> None:
-    """Makes a gradient the sum of those of all processes; NaN, where a loss is not finite.
+    """Makes the sum of the gradients of all processes; not finite, where a loss is not.
 
-    0 control, 1 gradient, 2 how many. The control record has the address of the numbers that
-    `backends/parts.py` tells of.
+    0 control, 1 gradient, 2 how many, 3 out, which may be the gradient, and is where this host's
+    processes share no memory. Nothing is copied where both are in that memory.
     """
-    control, gradient = integers(a[0]), line(a[1], a[2], like)
-    mpi = integers(control[REDUCTION])
+    control, width = integers(a[0]), line(a[1], 1, like).itemsize
+    sums = integers(control[REDUCTION])
     if control[LOST] != 0:
-        gradient[0] = np.nan
-    each = mpi[5] // gradient.itemsize
+        pointer(a[1], like)[0] = np.nan
+    each, fault = (sums[PIECE] if sums[MEETING] != 0 else sums[MOST_BYTES]) // width, 0
     for first in range(0, a[2], each):
-        place, count = a[1] + first * gradient.itemsize, min(each, a[2] - first)
-        if mpi[6] != 0:
-            fault = add_on_host(mpi, place, count, like)
+        place, out, count = a[1] + first * width, a[3] + first * width, min(each, a[2] - first)
+        if sums[MEETING] != 0:
+            fault = add_on_host(sums, place, out, count, like)
         else:
-            fault = call_mpi(mpi[0], mpi[1], place, count, mpi[2], mpi[3], mpi[4])
+            fault = add_over_mpi(sums, out, count, like)
         if fault != 0:
             control[FAULT] = fault
-            gradient[0] = np.nan  # which ends the run
+            pointer(a[3], like)[0] = np.nan  # which ends the run
             break
 
 
 @register_jitable
-def meet(barrier: int, ranks: int, looks: int) -> None:
-    """Returns when all processes of this host have come here. looks: before the core is given away.
+def add_over_mpi(sums: Any, place: int, count: int, like: Like) -> int:
+    """Has MPI make some numbers the sum of those of all processes; what it answers."""
+    width = line(place, 1, like).itemsize
+    each, fault = sums[MOST_BYTES] // width, 0
+    for first in range(0, count, each):
+        if fault == 0:
+            fault = call_mpi(
+                sums[CALL], sums[IN_PLACE], place + first * width, min(each, count - first),
+                sums[DATATYPE], sums[OPERATION], sums[COMMUNICATOR],
+            )  # fmt: skip
+    return fault
+
+
+@register_jitable
+def meet(sums: Any) -> None:
+    """Returns when all processes of this host have come here.
 
     Where there are more processes than cores, who waits keeps others from coming.
     """
-    phase = load_atomic(barrier + 8 * PHASE)
-    if add_atomic(barrier + 8 * BARRIER, 1) == ranks - 1:
-        store_atomic(barrier + 8 * BARRIER, 0)
-        store_atomic(barrier + 8 * PHASE, phase + 1)
-        return
-    looked = 0
-    while load_atomic(barrier + 8 * PHASE) == phase:
+    phase, looked = arrive(sums[MEETING], sums[RANKS]), 0
+    while phase >= 0 and load_atomic(sums[MEETING] + 8 * PHASE) == phase:
         looked += 1
-        if looked <= looks:
+        if looked <= sums[LOOKS]:
             pause()
         else:
             give_way()
 
 
 @register_jitable
-def add_on_host(mpi: Any, place: int, count: int, like: Like) -> int:
-    """Makes some numbers the sum of those of all processes, through memory that those here share.
+def add_on_host(sums: Any, place: int, out: int, count: int, like: Like) -> int:
+    """Makes the sum of some numbers of all processes, through memory that those here share.
 
-    Each process adds up its part of what all here have written, in the order of their ranks; the
+    Each process adds up its part of what all here have there, in the order of their ranks; the
     first one adds what other hosts have.
     """
-    rank, ranks = mpi[8], mpi[9]
-    own, result = mpi[7] + mpi[5] * rank, mpi[7] + mpi[5] * ranks
-    updates.copy(line(place, count, like), line(own, count, like))
-    meet(mpi[6], ranks, mpi[11])
-    width = line(place, 1, like).itemsize
-    size = -(-count // (16 * ranks)) * 16  # whole cache lines
-    start = min(rank * size, count)
-    size = min(size, count - start)
-    total = line(result + width * start, size, like)
-    first = mpi[7] + width * start
-    updates.copy(line(first, size, like), total)
-    for other in range(1, ranks):
-        updates.add(line(first + mpi[5] * other, size, like), total)
-    meet(mpi[6], ranks, mpi[11])
+    rank, ranks, width = sums[RANK], sums[RANKS], line(place, 1, like).itemsize
+    own, result = sums[PIECES] + sums[PIECE] * rank, sums[PIECES] + sums[PIECE] * ranks
+    if place != own:
+        updates.copy(line(place, count, like), line(own, count, like))
+    meet(sums)
+    part = -(-count // (16 * ranks)) * 16  # whole cache lines
+    stop = min((rank + 1) * part, count)
+    for start in range(rank * part, stop, BLOCK):
+        size, first = min(BLOCK, stop - start), sums[PIECES] + width * start
+        total = line(result + width * start, size, like)
+        updates.copy(line(first, size, like), total)
+        for other in range(1, ranks):
+            updates.add(line(first + sums[PIECE] * other, size, like), total)
+    meet(sums)
     fault = 0
-    if mpi[10] > 1:
+    if sums[HOSTS] > 1:
         if rank == 0:
-            fault = call_mpi(mpi[0], mpi[1], result, count, mpi[2], mpi[3], mpi[4])
-        meet(mpi[6], ranks, mpi[11])
-    updates.copy(line(result, count, like), line(place, count, like))
+            fault = add_over_mpi(sums, result, count, like)
+        meet(sums)
+    if out != result:
+        updates.copy(line(result, count, like), line(out, count, like))
     return fault
 
 
