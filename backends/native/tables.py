@@ -110,10 +110,10 @@ class NativePlan:
         return len(self.parts) == 1 and isinstance(self.parts[0], Stretch)
 
     def told(self, program: Program) -> list[tuple[str, str, str]]:
-        """(segment, operation, how it is run) for every instruction."""
+        """(stage, operation, how it is run) for every instruction."""
         later = {at for one in self.together for at in range(one.start + 1, one.stop)}
         lines = []
-        for at, (segment, one) in enumerate(program.instructions()):
+        for at, (stage, one) in enumerate(program.instructions()):
             rows, how = self.lowered[at], "walked: no native step"
             if at in later:
                 how = "native: with the one before"
@@ -122,7 +122,7 @@ class NativePlan:
                 shares = max((sum(t is not None for t in row) for row in rows), default=1)
                 split = f", in {shares} shares" if shares > 1 else ""
                 how = f"native: {' + '.join(names) or 'no work'}{split}"
-            lines.append((segment, one.op, how))
+            lines.append((stage, one.op, how))
         return lines
 
 
@@ -285,7 +285,7 @@ class Tables:
         """Steps that look at what the update is to work on."""
         found = []
         limit = bits(guard.largest_norm(self.program.dtype))
-        for name in guard.watched(self.program):
+        for name in guard.normed(self.program):
             base = address(self.state.flats[name])
             for cuts in low.owned():
                 row: Shares = []

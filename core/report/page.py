@@ -122,8 +122,8 @@ def _importance(report: Report) -> Markup | None:
     ]
     return _section(
         "Which columns matter",
-        f"How much {lost(report)} gets worse where a column's cells are shuffled among the rows held"
-        " out. Columns that say the same share what they are worth.",
+        f"How much {lost(report)} gets worse where a column's cells are shuffled among the rows"
+        " held out. Columns that say the same share what they are worth.",
         charts.bars(rows),
     )
 
