@@ -33,8 +33,7 @@ class Launch:
     out: the memory that the results go to; None where the call makes new arrays, of all results or
         of single ones. pinned: they must go there, whether or not the call can write. bound: where
         it writes into memory that never changes: the call with its attributes and outputs. fixed:
-        that with its inputs too, where those never change. parts: of several instructions as one,
-        the launches of each.
+        that with its inputs too, where those never change. parts: the launches that it joins.
     """
 
     __slots__ = (
