@@ -60,12 +60,12 @@ class Blocked(Walker):
         return [r for r in program.regions if in_blocks(program, r, program.capacity)]
 
     def explain(self) -> list[tuple[str, str, str]]:
-        """(segment, operation, kernel or reference, and whether in blocks of rows)."""
+        """(stage, operation, kernel or reference, and whether in blocks of rows)."""
         lines = super().explain()
         for region in self.regions():
             for at in range(region.start, region.stop):
-                segment, op, how = lines[at]
-                lines[at] = (segment, op, how.replace("walked", "walked in blocks of rows"))
+                stage, op, how = lines[at]
+                lines[at] = (stage, op, how.replace("walked", "walked in blocks of rows"))
         return lines
 
 

@@ -63,7 +63,7 @@ class Captured(Walker):
         return self.binding(self.backend, self.program, state, block, self.graphs)
 
     def explain(self) -> list[tuple[str, str, str]]:
-        """(segment, operation, kernel or reference) for every instruction."""
+        """(stage, operation, kernel or reference) for every instruction."""
         word = "walked" if self.walked else "captured"
         return [(s, op, how.replace("walked", word)) for s, op, how in super().explain()]
 

@@ -92,7 +92,7 @@ class Executable(ABC):
 
     @abstractmethod
     def explain(self) -> list[tuple[str, str, str]]:
-        """(segment, operation, how it is run) for every instruction."""
+        """(stage, operation, how it is run) for every instruction."""
 
     def regions(self) -> Sequence[Region]:
         """The program's regions that it runs as such, each over memory once; by default none."""
@@ -116,8 +116,8 @@ class Backend(Device):
 
     contract_version: the version of this contract that it was written for.
 
-    Copies of a model are on the same object. Pickles name a backend that was chosen by name; any
-    other is pickled as Python does it, its class by name.
+    A copied model keeps this very backend object. Pickles name a backend that was chosen by name;
+    any other is pickled as Python does it, its class by name.
     """
 
     contract_version: int = CONTRACT_VERSION

@@ -17,12 +17,14 @@ from .device import Array, Device
 class Call:
     """An operation resolved for one device, input specs and attributes.
 
-    kernel: whether a kernel of the backend runs it; else it is the vectorised reference.
-    writes: it writes into the arrays it is given as `out`; else it returns new ones.
+    by_kernel: whether a kernel of the backend runs it; else it is the vectorised reference.
+    writes: it writes into the arrays it is given as `out`; else it returns new ones. prefix: what
+    goes before the inputs of one that does not write: the namespace for the reference, None for the
+    `out` of a kernel.
     """
 
     op: str
-    kernel: bool
+    by_kernel: bool
     writes: bool
     outputs: tuple[Spec, ...]
     function: Callable[..., Any]

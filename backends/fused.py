@@ -43,12 +43,12 @@ class FusedRegions(Walker):
         return [r for r in program.regions if compiled(program, r, program.capacity)]
 
     def explain(self) -> list[tuple[str, str, str]]:
-        """(segment, operation, kernel or reference, and whether it is part of a generated one)."""
+        """(stage, operation, kernel or reference, and whether it is part of a generated one)."""
         lines = super().explain()
         for region in self.regions():
             for at in range(region.start, region.stop):
-                segment, op, how = lines[at]
-                lines[at] = (segment, op, f"{how.split(':')[0]}: in a generated CUDA kernel")
+                stage, op, how = lines[at]
+                lines[at] = (stage, op, f"{how.split(':')[0]}: in a generated CUDA kernel")
         return lines
 
 
@@ -65,7 +65,7 @@ class FusedBinding(JoinedBinding):
 
     def _joined(self, plan: WalkPlan, rows: int) -> None:
         super()._joined(plan, rows)
-        for loss in tuple(plan.segments["forward"]):
+        for loss in tuple(plan.stages["forward"]):
             if loss.instruction.op in LOSSES and loss.out is not None:
                 self._loss(plan, loss, rows)
             elif loss.instruction.op == "mean_squared_error":
@@ -73,7 +73,7 @@ class FusedBinding(JoinedBinding):
 
     def _loss(self, plan: WalkPlan, loss: Launch, rows: int) -> None:
         """A loss with its gradient, and with the bias before it."""
-        forward = plan.segments["forward"]
+        forward = plan.stages["forward"]
         gradient, out = self._gradient(plan, loss, loss.instruction.outputs[0], rows)
         layer = self._layer(forward, loss)
         bias = layer.instruction.inputs[2:] if layer else ()
@@ -88,7 +88,7 @@ class FusedBinding(JoinedBinding):
 
     def _squared_error(self, plan: WalkPlan, loss: Launch, rows: int) -> None:
         """The squared error of rows with their sum and its gradient, if rows are only summed."""
-        forward, (each,) = plan.segments["forward"], loss.outputs
+        forward, (each,) = plan.stages["forward"], loss.outputs
         readers = self._readers(each)
         sums = [one for one in forward if one.instruction.op == "sum" and each in one.inputs]
         if len(sums) != 1 or len(readers) != 1 or sums[0].out is None:
@@ -110,7 +110,7 @@ class FusedBinding(JoinedBinding):
 
         at: the value that the derivative is computed from. Empty where there is none.
         """
-        backward, one = plan.segments["backward"], loss.instruction
+        backward, one = plan.stages["backward"], loss.instruction
         for launch in backward:
             other = launch.instruction
             pair = other.op == f"{one.op}_backward" and other.inputs == (at, *one.inputs[1:])
@@ -133,7 +133,7 @@ class FusedBinding(JoinedBinding):
         for one in forward:
             layer, attrs = one.instruction, one.instruction.attrs
             plain = layer.op == "dense" and attrs["activation"] == "linear"
-            if plain and layer.outputs == (z,) and layer.inputs[2:] and one.call.kernel:
+            if plain and layer.outputs == (z,) and layer.inputs[2:] and one.call.by_kernel:
                 return one if len(self._readers(z)) == 1 else None
         return None
 

@@ -49,7 +49,7 @@ class FusedSteps(FusedRegions, Captured):
         return self._ready.get(key)
 
     def explain(self) -> list[tuple[str, str, str]]:
-        """(segment, operation, kernel or reference) for every instruction."""
+        """(stage, operation, kernel or reference) for every instruction."""
         lines, program = super().explain(), self.program
         if self.walked or not self.persistent:
             return lines

@@ -160,7 +160,7 @@ class FusedStepsBinding(FusedBinding, CapturedBinding):
         sums = self._sums(plan.env, xp.reshape(row[:, len(REALS) :], (-1,)))
         if self._counted:
             self._judge(sums, known["squared_limit"])
-        for launch in plan.segments["update"]:
+        for launch in plan.stages["update"]:
             self._keep(launch, plan.env)
 
     def _sums(self, env: list[Array], factors: Array) -> Sums | None:
@@ -181,7 +181,7 @@ class FusedStepsBinding(FusedBinding, CapturedBinding):
         """Looks at what must be finite, and counts the step."""
         from ..kernels.cuda.control import Norm, judge
 
-        flats = [self.state.flats[name] for name in self.watched if self.program.update]
+        flats = [self.state.flats[name] for name in self.normed if self.program.update]
         norms: list[Norm | None] = [Norm(flat, limit, *self._parts) for flat in flats]
         *before, last = norms or [None]
         going, counters, trained = self.memory.going, self.memory.counters, bool(norms)

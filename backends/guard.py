@@ -1,8 +1,9 @@
 """Steps that must not be taken: after them a number would not be finite.
 
-Every executor looks at the loss before the backward pass and at the gradient before the update, and
-stops with the state as it was before the step. So a training that diverges keeps finite parameters
-and optimizer slots, at the same step on every backend, and nobody keeps copies to go back to.
+Every executor looks at the loss and at the gradient before the update, the walker of one process at
+the loss before the backward pass already, and leaves the state's parameters, statistics and slots
+as they were. So a training that diverges keeps finite parameters and optimizer slots, at the same
+step on every backend, and nobody keeps copies to go back to.
 
 Who looks, and when the host learns of it, is the executor's choice. The walker waits for every sum
 and norm and stops at once. A device that computes while the host runs on sets a flag of its own,
@@ -17,6 +18,7 @@ from functools import cache
 
 import numpy as np
 
+from ..kernels import ops
 from .program import Instruction, Program
 from .state import Control, State
 
@@ -35,12 +37,9 @@ def limit(dtype: str, rate: float) -> float:
     return largest_norm(dtype) / max(rate, 1.0)
 
 
-def watched(program: Program) -> tuple[str, ...]:
-    """The flat segments whose norm is looked at before an update.
-
-    Decay multiplies parameters, which too large a rate makes grow without any gradient.
-    """
-    decays = any(one.op in ("add_decay", "adamw_update", "shrink") for one in program.update)
+def normed(program: Program) -> tuple[str, ...]:
+    """The flat segments whose norm is looked at before an update; see `Op.decays`."""
+    decays = any(ops.get(one.op).decays for one in program.update)
     return ("gradients", "parameters") if decays else ("gradients",)
 
 

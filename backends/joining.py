@@ -33,7 +33,7 @@ class JoinedBinding(WalkerBinding):
         joined: set[int] = set()
         chosen = {r.start: r for r in self.chosen(rows)}
         for name in ("forward", "backward"):
-            launches = plan.segments[name]
+            launches = plan.stages[name]
             found: list[Launch] = []
             for at, launch in enumerate(launches, start):
                 region = chosen.get(at)
@@ -48,7 +48,7 @@ class JoinedBinding(WalkerBinding):
                 elif at not in joined:
                     found.append(launch)
             start += len(launches)
-            plan.segments[name] = found
+            plan.stages[name] = found
 
     def _launch(self, region: Region, rows: int) -> Launch:
         out = [self.buffers.array(id, rows) for id in region.outputs]

@@ -149,7 +149,7 @@ class BlockBinding(FusedStepsBinding):
             one = instructions[region.start][1]
             specs = [None if s is None else s.at(rows) for s in program.specs(one)]
             attrs = concrete_attrs(one.attrs, rows)
-            return not resolve(self.backend, one.op, specs, attrs, trusted=True).kernel
+            return not resolve(self.backend, one.op, specs, attrs, trusted=True).by_kernel
 
         return [
             r for r in program.regions

@@ -22,11 +22,12 @@ ValueKind = Literal["batch", "parameter", "constant", "control", "flat", "tempor
 class Value(NamedTuple):
     """One named array of a program, assigned once.
 
-    kind: "batch" (rows of a data column), "parameter" (one array of the model), "constant",
-        "control" (a host number that changes from step to step), "flat" (a whole segment of the
-        state; an update that assigns it anew writes the same memory), "temporary".
-    source: which column, parameter entry, control number or segment it is; of a constant, which
-        argument of a function, whose number is another at the next call.
+    kind: "batch" (rows of a data column), "parameter" (one array of the model, statistics among
+        them), "constant", "control" (a host number that changes from step to step), "flat" (a whole
+        segment of the state; an update that assigns it anew writes the same memory), "temporary".
+    source: which column, parameter entry, control number or segment it is; of a constant that is an
+        argument of a traced function (`lm.grad`), which one, for its number is another at the next
+        call.
     """
 
     id: ValueId
@@ -176,7 +177,7 @@ class Region:
     """Instructions that go over memory once, a block of rows at a time.
 
     start, stop: its instructions are those at the positions start .. stop - 1 of
-        `Program.instructions()`: consecutive, all of one segment (forward or backward).
+        `Program.instructions()`: consecutive, all of one stage (forward or backward).
     rows, columns: every value of it is seen as a matrix (rows, columns), row-major: "full" has
         rows * columns elements, "row" one for each row, "column" one for each column, "scalar" one.
     extents: of every value that its instructions read or write.
@@ -209,7 +210,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Program:
-    """Instructions in three segments, the values they name, and what comes out.
+    """Instructions in three stages, the values they name, and what comes out.
 
     forward, backward, update: between backward and update lies the reduction point.
     reduced: whether the gradients of several processes are summed there. Then a loss that is not
@@ -256,10 +257,10 @@ class Program:
     reduced: bool = False
 
     def instructions(self) -> Iterator[tuple[str, Instruction]]:
-        """Every instruction with the name of its segment, in order."""
-        for segment in ("forward", "backward", "update"):
-            for instruction in getattr(self, segment):
-                yield segment, instruction
+        """Every instruction with the name of its stage, in order."""
+        for stage in ("forward", "backward", "update"):
+            for instruction in getattr(self, stage):
+                yield stage, instruction
 
     def literal(self, id: ValueId) -> Any:
         """A constant's number, which may stand in code; None of what may be another next time."""
@@ -276,10 +277,10 @@ class Program:
         lines = [f"program {self.name}, {self.dtype}, up to {self.capacity} rows"]
         fused = {region.start: region for region in self.regions if len(region) > 1}
         last, inside = "", range(0)
-        for position, (segment, one) in enumerate(self.instructions()):
-            if segment != last:
-                lines.append(f"{segment}:")
-                last = segment
+        for position, (stage, one) in enumerate(self.instructions()):
+            if stage != last:
+                lines.append(f"{stage}:")
+                last = stage
             if position in fused:
                 region = fused[position]
                 inside = range(region.start, region.stop)

@@ -103,7 +103,7 @@ class RecordedSteps(WalkerBinding):
         self.sum: DeviceSum | None = None
         if program.reduced:
             (self.lost,) = (program.sums[name] for name in program.watched)
-            self.buffers.given[self.lost] = self.backend.xp.reshape(state.summed[-1:], ())
+            self.buffers.given[self.lost] = self.backend.xp.reshape(state.with_loss[-1:], ())
 
     @property
     def weighs(self) -> bool:
@@ -140,7 +140,7 @@ class RecordedSteps(WalkerBinding):
 
     def _done(self, plan: WalkPlan) -> dict[Launch, tuple[int, ...]]:
         kept = {*self.program.outputs.values(), *self.program.sums.values()}
-        launches = list(chain.from_iterable(plan.segments.values()))
+        launches = list(chain.from_iterable(plan.stages.values()))
         left: set[int] = set()
         for launch in launches:
             out = launch.out or (None,) * len(launch.outputs)
@@ -207,7 +207,7 @@ class RecordedSteps(WalkerBinding):
             self._add_up(plan.env, xp.reshape(row[:, len(REALS) :], (-1,)))
         if program.update:
             self._look(known["squared_limit"])
-            for launch in plan.segments["update"]:
+            for launch in plan.stages["update"]:
                 self._keep(launch, plan.env)
 
     def _numbers(self, row: Array, counters: Array) -> dict[str, Any]:
@@ -230,11 +230,11 @@ class RecordedSteps(WalkerBinding):
         if env[self.lost] is not place:  # an expression made it elsewhere
             self.backend.assign(place, self.backend.xp.reshape(env[self.lost], ()))
             env[self.lost] = place
-        self.sum.add(self.state.summed)
+        self.sum.add(self.state.with_loss)
 
-    def _compute(self, ready: Prepared, segment: str) -> None:
+    def _compute(self, ready: Prepared, stage: str) -> None:
         env = ready.plan.env
-        for launch in ready.plan.segments[segment]:
+        for launch in ready.plan.stages[stage]:
             self._walk([launch], env)
             for id in ready.done[launch]:
                 env[id] = None
@@ -272,6 +272,6 @@ class RecordedSteps(WalkerBinding):
     def _look(self, limit: Array) -> None:
         """Looks at the norms before an update."""
         xp, memory = self.backend.xp, self.memory
-        for name in self.watched:
+        for name in self.normed:
             flat = self.state.flats[name]
             memory.going &= xp.reshape(xp.matmul(flat, flat), (1,)) < limit

@@ -21,11 +21,12 @@ MAPPED = 1 << 30  # bytes of a file that may lie in memory while its rows are re
 class State:
     """Parameters, gradients, statistics and optimizer slots of one model on one device.
 
-    All programs of a model share it. Each segment is one flat array of that dtype on the backend;
-    `layout` says what lies where. `seed` keys the random words of a run.
+    All programs of a model share it. `flats`: each segment by name, one flat array of `dtype` on
+    the backend; `layout` says what lies where. `seed` keys the random words of a run.
     `step` counts optimizer updates and `epoch` passes over the data, both over the model's life.
     `turn` is held by a run that writes a segment, and by who wants all of one moment.
-    `summed` are the gradients and one number behind them, which processes sum together.
+    `with_loss`: the gradients and one number behind them, for the loss: what recorded steps of
+    several processes sum together.
 
     Copies and pickles have memory of their own, and the same numbers.
     """
@@ -45,8 +46,8 @@ class State:
             name: backend.zeros(layout.length(name) + (name == "gradients"), dtype)
             for name in layout.segments
         }
-        self.summed: Array = self.flats["gradients"]
-        self.flats["gradients"] = self.summed[:-1]
+        self.with_loss: Array = self.flats["gradients"]
+        self.flats["gradients"] = self.with_loss[:-1]
 
     def write(self, segment: str, host: np.ndarray) -> None:
         """Replaces a whole segment by host numbers (cast to the state's dtype)."""
@@ -119,6 +120,8 @@ class DataBlock:
     order: row numbers to visit, or None for 0, 1, 2, ...
     casts: by a memory-mapped column's name what makes its rows numbers of the dtype, in place of a
         plain cast.
+
+    Attributes: `columns`, those in memory, on the device; `streamed`, the others, on the host.
     """
 
     def __init__(
@@ -190,7 +193,7 @@ class Control:
     stop: the run ended before an update, because a watched sum or the gradient was not finite: the
         state is as it was before that step, and the cursor behind its rows, whenever the executor
         came to know. nonfinite_step: which step of the run.
-        nonfinite_instruction: which instruction of the forward segment made the first value that
+        nonfinite_instruction: which instruction of the forward stage made the first value that
         was not finite; -1 where it was the gradient. nonfinite_layer: the layer's number, or "".
     """
 

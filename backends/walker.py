@@ -31,14 +31,13 @@ class Launch:
     """One instruction, resolved: what to call, which values go in, where the results go.
 
     out: the memory that the results go to; None where the call makes new arrays, of all results or
-        of single ones. pinned: they must go there, whether or not the call can write. kernel: where
+        of single ones. pinned: they must go there, whether or not the call can write. bound: where
         it writes into memory that never changes: the call with its attributes and outputs. fixed:
-        that with its inputs too, where those never change. parts: of several instructions as one,
-        the launches of each.
+        that with its inputs too, where those never change. parts: the launches that it joins.
     """
 
     __slots__ = (
-        "call", "fixed", "inputs", "instruction", "kernel", "out", "outputs", "parts", "pinned",
+        "bound", "call", "fixed", "inputs", "instruction", "out", "outputs", "parts", "pinned",
     )  # fmt: skip
 
     def __init__(self, instruction: Instruction, call: Call) -> None:
@@ -49,7 +48,7 @@ class Launch:
         self.out: tuple[Array | None, ...] | None = None
         self.pinned = False
         self.parts: Sequence[Launch] = ()
-        self.kernel: Callable[..., Any] | None = None
+        self.bound: Callable[..., Any] | None = None
         self.fixed: Callable[[], Any] | None = None
 
 
@@ -58,7 +57,7 @@ class WalkPlan:
 
     def __init__(self, values: int) -> None:
         self.env: list[Any] = [None] * (values + 1)  # the last one is a left-out optional input
-        self.segments: dict[str, list[Launch]] = {"forward": [], "backward": [], "update": []}
+        self.stages: dict[str, list[Launch]] = {"forward": [], "backward": [], "update": []}
         self.gather: list[tuple[ValueId, str, Call, tuple[Array, ...] | None]] = []
         self.control: list[tuple[ValueId, str]] = []  # values that are numbers of the step
         self.even: Array = None  # the weights when all rows weigh the same
@@ -77,14 +76,14 @@ class Walker(Executable):
         return WalkerBinding(self.backend, self.program, state, block)
 
     def explain(self) -> list[tuple[str, str, str]]:
-        """(segment, operation, kernel or reference) for every instruction."""
+        """(stage, operation, kernel or reference) for every instruction."""
         program, rows = self.program, self.program.capacity
         lines = []
-        for segment, one in program.instructions():
+        for stage, one in program.instructions():
             specs = [None if s is None else s.at(rows) for s in program.specs(one)]
             call = resolve(self.backend, one.op, specs, concrete_attrs(one.attrs, rows))
-            how = f"{self.backend.name} kernel" if call.kernel else "vectorised reference"
-            lines.append((segment, one.op, f"walked: {how}"))
+            how = f"{self.backend.name} kernel" if call.by_kernel else "vectorised reference"
+            lines.append((stage, one.op, f"walked: {how}"))
         return lines
 
 
@@ -99,7 +98,7 @@ class WalkerBinding(Binding):
         self.plans: Plans[int, WalkPlan] = Plans()
         self.results: dict[str, np.ndarray] = {}
         self.buffers = Buffers(backend, program, state)
-        self.watched = guard.watched(program)
+        self.normed = guard.normed(program)
 
     # Preparing
 
@@ -112,7 +111,7 @@ class WalkerBinding(Binding):
             if value.kind == "constant" or (writable and value.kind in ("parameter", "flat")):
                 plan.env[value.id] = buffers.array(value.id, rows)
         gradients = {*program.gradients.values(), *program.observed.values()}
-        for position, (segment, one) in enumerate(program.instructions()):
+        for position, (stage, one) in enumerate(program.instructions()):
             inputs = [None if i is None else specs[i] for i in one.inputs]
             attrs, trusted = concrete_attrs(one.attrs, rows), position not in program.computed
             call = resolve(backend, one.op, inputs, attrs, trusted=trusted)
@@ -124,7 +123,7 @@ class WalkerBinding(Binding):
                     buffers.array(o, rows) if call.writes or flat or o in gradients else None
                     for o in one.outputs
                 )
-            plan.segments[segment].append(launch)
+            plan.stages[stage].append(launch)
         self._joined(plan, rows)
         for name, id in program.columns.items():
             if name == "weights" or name in self.block.streamed:
@@ -148,7 +147,7 @@ class WalkerBinding(Binding):
         """Gives launches the arrays that are the same in every batch, once."""
         changing: set[int] = set(self.program.columns.values())
         changing.update(id for id, _ in plan.control)
-        joined = list(chain.from_iterable(plan.segments.values()))
+        joined = list(chain.from_iterable(plan.stages.values()))
         launches = [part for launch in joined for part in (launch, *launch.parts)]
         for launch in launches:
             for id, array in zip(launch.outputs, launch.out or repeat(None), strict=False):
@@ -159,9 +158,9 @@ class WalkerBinding(Binding):
         for launch in launches:
             if not launch.call.writes:
                 continue
-            launch.kernel = partial(launch.call.function, launch.out, **launch.call.attrs)
+            launch.bound = partial(launch.call.function, launch.out, **launch.call.attrs)
             if not changing.intersection(launch.inputs):
-                launch.fixed = partial(launch.kernel, *[plan.env[i] for i in launch.inputs])
+                launch.fixed = partial(launch.bound, *[plan.env[i] for i in launch.inputs])
 
     # Running
 
@@ -169,8 +168,7 @@ class WalkerBinding(Binding):
         """Runs up to `control.steps` batches; see `Binding.run`."""
         stacks: dict[str, list[np.ndarray]] = {name: [] for name in self.program.stacked}
         env: list[Any] = []
-        # what is not finite is found in the sums and the gradient
-        with self.backend.active(), np.errstate(all="ignore"):
+        with self.backend.active(), np.errstate(all="ignore"):  # sums and gradient are looked at
             for number in range(control.steps):
                 rows = batching.size(self.block.rows, control.batch, control.cursor)
                 if not rows:
@@ -222,12 +220,16 @@ class WalkerBinding(Binding):
     def _step(
         self, control: Control, number: int, rows: int, taken: bool = True, together: bool = True
     ) -> list[Any]:
+        """One batch: forward, backward, the sum over processes, the update; gives the values.
+
+        taken: False computes all but the update. together: whether the other processes do so too.
+        """
         program, state, rate = self.program, self.state, rate_of(control, number)
         plan, weight = self._filled(control, number, rows)
         env = plan.env
         reducer = control.part.reducer if control.part and program.reduced and together else None
         try:
-            self._walk(plan.segments["forward"], env)
+            self._walk(plan.stages["forward"], env)
             finite = self._account(plan, control, weight)
             if not finite:
                 alone = WalkerBinding(self.backend, program, state, self.block)
@@ -235,18 +237,18 @@ class WalkerBinding(Binding):
                 control.stop = reducer is None  # else the gradient tells the others
                 if control.stop:
                     return env
-            self._walk(plan.segments["backward"], env)
+            self._walk(plan.stages["backward"], env)
         except OutOfRange as error:
             raise bounds.in_data(error, self.block, control.cursor, rows) from None
         if program.gradients or program.update or program.observed:
             self._flatten(env)
         if reducer is not None:  # the reduction point
-            flats = state.flats
-            flats["gradients"] = summed(self.backend, flats["gradients"], reducer, finite)
+            own = state.flats["gradients"]
+            state.flats["gradients"] = summed(self.backend, own, reducer, finite)
         if program.update and self._guarded(control, rate) and taken:
-            self._walk(plan.segments["update"], env)
+            self._walk(plan.stages["update"], env)
             if self.backend.functional:
-                for launch in plan.segments["update"]:
+                for launch in plan.stages["update"]:
                     for id in launch.outputs:
                         state.flats[program.values[id].source] = env[id]
             state.step += 1
@@ -270,7 +272,7 @@ class WalkerBinding(Binding):
         Each is looked at before the next one runs, which may write where an earlier one wrote.
         """
         plan, _ = self._filled(control, number, rows)
-        for position, launch in enumerate(plan.segments["forward"]):
+        for position, launch in enumerate(plan.stages["forward"]):
             self._walk([launch], plan.env)
             made = [self.backend.to_numpy(plan.env[id]) for id in launch.outputs]
             if not all(np.isfinite(array).all() for array in made if array.dtype.kind == "f"):
@@ -280,12 +282,11 @@ class WalkerBinding(Binding):
     def _guarded(self, control: Control, rate: float) -> bool:
         """Whether the update leaves finite numbers; else it asks for a stop. See `guard`."""
         limit, backend = guard.limit(self.program.dtype, rate), self.backend
-        at_loss = control.nonfinite_instruction >= 0
-        for name in self.watched:
+        for name in self.normed:
             flat = self.state.flats[name]
             if not float(backend.to_numpy(backend.xp.matmul(flat, flat))) < limit * limit:
                 control.stop = True
-                if not at_loss:
+                if control.nonfinite_instruction < 0:  # else it was the loss
                     guard.stop_at_gradient(control, self.state, rate)
                 return False
         return True
@@ -336,8 +337,8 @@ class WalkerBinding(Binding):
                 if launch.fixed is not None:
                     launch.fixed()
                     continue
-                if launch.kernel is not None:
-                    launch.kernel(*[env[i] for i in launch.inputs])
+                if launch.bound is not None:
+                    launch.bound(*[env[i] for i in launch.inputs])
                     continue
             start = time.perf_counter() if watch else 0.0
             made = launch.call(launch.out, *[env[i] for i in launch.inputs])

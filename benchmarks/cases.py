@@ -73,9 +73,9 @@ def ways(backend: Backend, op: Op, sample: Sample) -> Iterator[Way]:
     seen_reference = False
     for variant, kernels in backend.variants().items():
         call = resolve(backend, op.name, conformance.specs(sample), sample.attrs, kernels)
-        if not call.kernel and (seen_reference or (len(backend.variants()) > 1 and kernels)):
+        if not call.by_kernel and (seen_reference or (len(backend.variants()) > 1 and kernels)):
             continue
-        seen_reference = seen_reference or not call.kernel
+        seen_reference = seen_reference or not call.by_kernel
         yield Way(backend, variant, kernels)
 
 

@@ -12,11 +12,11 @@ import numpy as np
 from ..backends import batching
 from ..backends.contract import Binding
 from ..backends.state import Control, DataBlock
-from .callbacks import Told
+from .callbacks import Listeners
 from .examples import Examples
 from .graph.planner import plan
 from .graph.update import Update
-from .history import Silent
+from .history import Reporter
 from .interrupt import Interrupt
 from .programs import moves
 from .session import Kind, Session
@@ -143,7 +143,7 @@ class AccumulatedArrays(ArraySource):
             self.accumulator.close()
         self.accumulator = Accumulator(self.session, self.accumulate)
 
-    def epoch(self, interrupt: Interrupt, reporter: Silent, told: Told | None) -> Control:
+    def epoch(self, interrupt: Interrupt, reporter: Reporter, told: Listeners | None) -> Control:
         """One pass over the rows; the last step takes what is left."""
         self.follow()
         self.order()

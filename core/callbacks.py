@@ -1,4 +1,4 @@
-"""Callbacks: what may happen between the epochs of a training."""
+"""Callbacks: what may happen between the epochs of a training, and between its batches."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def watch_batches(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
     return tuple(c for c in callbacks if getattr(c.on_batch_end, "__func__", None) is not nothing)
 
 
-class Told:
-    """Who is told of every batch."""
+class Listeners:
+    """The callbacks that are told of every batch."""
 
     def __init__(self, model: Sequential, callbacks: Sequence[Callback]) -> None:
         self.model, self.callbacks = model, callbacks
         self.batch = 0
 
-    def begin(self) -> Told:
+    def begin(self) -> Listeners:
         """Counts the batches of the next epoch."""
         self.batch = 0
         return self

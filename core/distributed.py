@@ -25,7 +25,7 @@ from ..backends.parts import Reducer
 from ..backends.state import Control
 from ..kernels.errors import BadInput, LaminaError
 from ..kernels.spec import ITEMSIZE
-from .callbacks import Callback, Told
+from .callbacks import Callback, Listeners
 from .device_sums import placed, summing
 from .examples import Examples
 from .heartbeat import TIMEOUT, Heartbeat, checked
@@ -192,9 +192,9 @@ class Distributed(Team, Reducer):
         if self.rank:
             apply(model, changes)
 
-    def told(self, model: Sequential, hooked: tuple[Callback, ...]) -> Told:
+    def told(self, model: Sequential, hooked: tuple[Callback, ...]) -> Listeners:
         """Who is told of every batch. model: it trains. hooked: the callbacks that want it."""
-        return _ToldTogether(model, hooked, self)
+        return _ListenersTogether(model, hooked, self)
 
     def interrupt(self) -> Interrupt:
         """Ctrl-C, of whichever process notes it."""
@@ -370,7 +370,7 @@ class _InterruptOfAll(Interrupt):
         self.noted = True
 
 
-class _ToldTogether(Told):
+class _ListenersTogether(Listeners):
     """Callbacks of the first process are told; whether they end the epoch holds for all."""
 
     def __init__(
@@ -382,5 +382,5 @@ class _ToldTogether(Told):
     def ends(self, one: Control) -> bool:
         """Tells of a batch; returns whether a callback ended the epoch here."""
         whole = replace(one, sums=self.team.total(one.sums))
-        self.team.act(self.model, lambda: super(_ToldTogether, self).ends(whole))
+        self.team.act(self.model, lambda: super(_ListenersTogether, self).ends(whole))
         return self.model.stop_training

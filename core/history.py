@@ -60,8 +60,8 @@ def describe(values: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.4f}" for name, value in values.items())
 
 
-class Silent:
-    """Says nothing."""
+class Reporter:
+    """What shows a training while it runs; this one, the base of the others, shows nothing."""
 
     def batches(self, seen: int, values: Mapping[str, float]) -> None:
         """Some batches of an epoch are done."""
@@ -73,7 +73,7 @@ class Silent:
         """The training is done."""
 
 
-class Lines(Silent):
+class Lines(Reporter):
     """Plain lines, for files and pipes: every epoch of a short training, some of a long one.
 
     before: epochs of the model's life that are done; epochs: how many are to come.
@@ -125,7 +125,7 @@ def minutes(seconds: float) -> str:
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 
-class Progress(Silent):
+class Progress(Reporter):
     """How far a training is, and the words for it; what shows them derives from it."""
 
     def __init__(self, epochs: int, rows: int, before: int = 0) -> None:
@@ -252,13 +252,13 @@ def check_verbose(verbose: object) -> None:
         raise BadInput(f'verbose is "auto", True or False, not {verbose!r}')
 
 
-def reporter(verbose: bool | int | str, epochs: int, rows: int, before: int) -> Silent:
+def reporter(verbose: bool | int | str, epochs: int, rows: int, before: int) -> Reporter:
     """What shows the training: "auto" is a line on a terminal and plain lines elsewhere.
 
     before: the epochs that the model has behind it; they are counted over its life.
     """
     if verbose is False or verbose == 0 or epochs == 0 or sys.stdout is None:
-        return Silent()
+        return Reporter()
     if in_notebook():
         return Cell(epochs, rows, before)
     drawn = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")

@@ -87,7 +87,7 @@ def explain(model: Sequential, batch_size: int = 32) -> Explanation:
     columns = 1 if model.loss.labels else model.n_outputs  # of the targets
     program = model.session.program("train", batch_size, columns)
     executable = model.backend.compile(program)
-    rows: list[tuple[str, ...]] = [("segment", "operation", "runs as"), *executable.explain()]
+    rows: list[tuple[str, ...]] = [("stage", "operation", "runs as"), *executable.explain()]
     plan, by = program.memory, model.session.shared_by
     memory = ", ".join(f"{n:,} {kind}" for kind, n in plan.arenas.items())
     return Explanation.of(
@@ -120,7 +120,7 @@ class Profile:
     """Seconds per instruction over some training steps.
 
     backend: its name. steps: how many were timed.
-    rows: (segment, operation, seconds a step, GFLOP/s, GB/s), in program order. product, copy: the
+    rows: (stage, operation, seconds a step, GFLOP/s, GB/s), in program order. product, copy: the
         machine's ceilings in GFLOP/s and GB/s, measured beside it.
     """
 
@@ -137,15 +137,15 @@ class Profile:
 
     def _told(self) -> tuple[list[tuple[str, ...]], str]:
         """A row for each instruction under their head, and what is said below."""
-        head = ("segment", "operation", "µs", "share", "GFLOP/s", "GB/s", "of the ceiling")
+        head = ("stage", "operation", "µs", "share", "GFLOP/s", "GB/s", "of the ceiling")
         rows: list[tuple[str, ...]] = [head]
-        for segment, op, seconds, flops, traffic in self.rows:
+        for stage, op, seconds, flops, traffic in self.rows:
             share = seconds / self.seconds if self.seconds else 0.0
             product, copy = flops / self.product, traffic / self.copy
             bound = f"{product:.0%} product" if product > copy else f"{copy:.0%} copy"
             rows.append(
                 (
-                    segment, op, f"{seconds * 1e6:.1f}", f"{share:.0%}", f"{flops:.2f}",
+                    stage, op, f"{seconds * 1e6:.1f}", f"{share:.0%}", f"{flops:.2f}",
                     f"{traffic:.2f}", bound,
                 )
             )  # fmt: skip
@@ -198,7 +198,7 @@ def profile(model: Sequential, x: Any, y: Any, steps: int = 20) -> Profile:
     regions = {region.start: region for region in executable.regions()}
     again = {id for r in regions.values() for p in r.again for id in every[p][1].outputs}
     while at < len(every):
-        segment, first = every[at]
+        stage, first = every[at]
         region = regions.get(at)
         if region is None or any(id(one) in times for _, one in every[at + 1 : region.stop]):
             region = None  # each by itself, while it is watched
@@ -210,7 +210,7 @@ def profile(model: Sequential, x: Any, y: Any, steps: int = 20) -> Profile:
             moved = _traffic(program, region, again, rows)
         rate = 1e-9 / seconds if seconds else 0.0
         names = ", ".join(one.op for one in own)
-        result.rows.append((segment, names, seconds, flops * rate, moved * rate))
+        result.rows.append((stage, names, seconds, flops * rate, moved * rate))
     return result
 
 

@@ -35,7 +35,7 @@ Activator = str | Callable[[Node], Node] | None
 
 @dataclass(frozen=True)
 class Parameter:
-    """One array of a layer.
+    """One array of a layer, trained or (of `statistics`) not.
 
     shape: fixed numbers, such as (n_in, n_out) or (1, n_out).
     initializer: a name or an object of `lm.initializers`.

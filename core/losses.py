@@ -1,7 +1,8 @@
 """Losses: functions on nodes that give one value a row.
 
 The *loss* belongs to one example; the *cost*, what training lowers, is its weighted mean over rows
-(and over outputs where there are several), as in course section 2.2.
+(and over outputs where there are several), as in course section 2.2. What programs, histories and
+errors call "loss" is the cost. `Cost` of an operation is something else: its work.
 """
 
 from __future__ import annotations
@@ -59,7 +60,11 @@ class Loss:
         raise NotImplementedError
 
     def total(self, y: Node, p: Node, weights: Node) -> Node:
-        """The weighted sum over rows, of shape (). y, p: as in `rows`. weights: (n, 1)."""
+        """The weighted sum over rows, of shape (). y, p: as in `rows`.
+
+        weights: (n, 1), each row's share of the whole batch: they add up to 1, so the sum is a
+            mean.
+        """
         return weighted_sum(f"loss {self.name}", self.rows(y, p), weights)
 
     def told(self) -> str:

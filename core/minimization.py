@@ -8,8 +8,8 @@ import numpy as np
 
 from ..backends.state import Control
 from ..kernels.errors import BadInput
-from .callbacks import Told
-from .history import Silent
+from .callbacks import Listeners
+from .history import Reporter
 from .interrupt import Interrupt
 from .optimizers import LBFGS
 from .session import Kind, means
@@ -34,7 +34,7 @@ class FullBatch(ArraySource):
             )
         super().bind()
 
-    def epoch(self, interrupt: Interrupt, reporter: Silent, told: Told | None) -> Control:
+    def epoch(self, interrupt: Interrupt, reporter: Reporter, told: Listeners | None) -> Control:
         """One minimisation. The loss that the `Control` tells is that of the weights before it."""
         from scipy.optimize import minimize
 

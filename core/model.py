@@ -233,7 +233,7 @@ class Sequential:
     ) -> History:
         """Trains; a second call goes on with the same optimizer state and epoch counter.
 
-        epochs: passes over the rows, from 0. batch_size: rows a step, from 1.
+        epochs: passes over the rows, from 0. batch_size: rows a batch, from 1.
         shuffle: take the rows in another order every epoch, drawn by the seed.
         sample_weight: (n,) from 0; the loss is the weighted mean. callbacks: see `lm.Callback`.
         x: (n, features); y: (n,) or (n, outputs). The last, smaller batch is trained on as well.
@@ -253,7 +253,8 @@ class Sequential:
         accumulate: batches whose gradients are joined to one step, as if they were one batch; the
             last step of an epoch takes what is left. Callbacks are told of every batch.
         distributed: True, or an `lm.Distributed`: processes share the rows of every batch.
-        A callback may train the same model, in the same thread; its steps come between two epochs.
+        A callback may train the same model, in the same thread; its steps come where it is called:
+            between two epochs, or from `on_batch_end` between two batches.
         Raises: BadInput, ShapeError, DtypeError, DivergenceError; ModelBusy while another thread
         trains the model.
         """

@@ -1,8 +1,8 @@
-"""Optimizers: frozen settings, and the operations of the update segment that they stand for.
+"""Optimizers: frozen settings, and the operations of the update stage that they stand for.
 
 The formulas are those of torch.optim. `clip_norm` shortens the whole gradient to that Euclidean
 norm first; then layers' weight decay is added; then the rule is applied to all parameters at once,
-its step is shortened where a layer has a rate of its own, and the average follows.
+its step is scaled where a layer has a rate of its own, and the average follows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Optimizer:
     """The common part.
 
     learning_rate: a number from 0, or a schedule: a function of the step number (from 0).
-    clip_norm: the largest Euclidean norm of the whole gradient, above 0, or None.
+    clip_norm, where a class has it: the largest Euclidean norm of the whole gradient, above 0, or
+        None.
     average: an `lm.EMA` or `lm.SWA` of the weights to keep beside them, or None.
     """
 
@@ -85,7 +86,7 @@ class Optimizer:
         return 0.0
 
     def updates(self, layout: Layout) -> list[Update]:
-        """The update segment for that layout: norm clipped, layers' decay added, the rule."""
+        """The update stage for that layout: norm clipped, layers' decay added, the rule."""
         found = []
         clip = getattr(self, "clip_norm", None)
         if clip is not None:

@@ -11,10 +11,10 @@ from ..backends import batching
 from ..backends.parts import Part
 from ..backends.state import Control
 from ..kernels.errors import BadInput
-from .callbacks import Told
+from .callbacks import Listeners
 from .distributed import Distributed, check_shared, refuse_accumulation
 from .examples import Examples
-from .history import Silent
+from .history import Reporter
 from .interrupt import Interrupt
 from .session import Session, means
 from .sources import Account, StreamSource
@@ -42,7 +42,7 @@ class SharedStream(StreamSource):
         super().__init__(session, stream, epochs, steps)
         self.team = team
 
-    def epoch(self, interrupt: Interrupt, reporter: Silent, told: Told | None) -> Control:
+    def epoch(self, interrupt: Interrupt, reporter: Reporter, told: Listeners | None) -> Control:
         """One pass over the batches of all processes."""
         account, seen, examples = Account(), 0, None
         batches = self.batches()

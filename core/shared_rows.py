@@ -10,10 +10,10 @@ import numpy as np
 from ..backends.parts import COLUMNS, FIRST, SCALE, TOTAL, Part
 from ..backends.state import Control
 from ..kernels.errors import BadInput
-from .callbacks import Told
+from .callbacks import Listeners
 from .distributed import Distributed, check_shared, refuse_accumulation, share
 from .examples import Examples
-from .history import Silent
+from .history import Reporter
 from .interrupt import Interrupt
 from .optimizers import LBFGS
 from .session import Kind, Session, means
@@ -115,7 +115,7 @@ class SharedArrays(ArraySource):
         self.team.blame(control)
         return [self.team.total(one) for one in found], control
 
-    def epoch(self, interrupt: Interrupt, reporter: Silent, told: Told | None) -> Control:
+    def epoch(self, interrupt: Interrupt, reporter: Reporter, told: Listeners | None) -> Control:
         """One pass over the rows."""
         part, control, done = self.parts(1), Control(batch=self.batch), 0
         state, team = self.state, self.team

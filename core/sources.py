@@ -12,9 +12,9 @@ import numpy as np
 from ..backends import batching
 from ..backends.state import Control
 from ..kernels.errors import BadInput
-from .callbacks import Told
+from .callbacks import Listeners
 from .examples import Examples
-from .history import Silent
+from .history import Reporter
 from .interrupt import Interrupt
 from .session import Kind, Session, means
 
@@ -91,7 +91,7 @@ class ArraySource:
         self._adapt(count * steps, time.perf_counter() - start)
         return found, control
 
-    def epoch(self, interrupt: Interrupt, reporter: Silent, told: Told | None) -> Control:
+    def epoch(self, interrupt: Interrupt, reporter: Reporter, told: Listeners | None) -> Control:
         """One pass over the rows; batch by batch where somebody is told of each."""
         self.follow()
         self.order()
@@ -109,7 +109,7 @@ class ArraySource:
             reporter.batches(control.cursor, means(control))
         return control
 
-    def singly(self, interrupt: Interrupt, reporter: Silent, told: Told | None) -> Control:
+    def singly(self, interrupt: Interrupt, reporter: Reporter, told: Listeners | None) -> Control:
         """The rest of an epoch batch by batch."""
         account = Account(self.batch)
         whole = account.whole
@@ -222,7 +222,7 @@ class StreamSource:
                 )
             yield batch
 
-    def epoch(self, interrupt: Interrupt, reporter: Silent, told: Told | None) -> Control:
+    def epoch(self, interrupt: Interrupt, reporter: Reporter, told: Listeners | None) -> Control:
         """One pass over the batches; each is checked when it comes."""
         account, seen = Account(), 0
         for batch in self.batches():

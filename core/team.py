@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from ..backends.state import Control
-from .callbacks import Callback, Told
+from .callbacks import Callback, Listeners
 from .examples import Examples
 from .interrupt import Interrupt
 
@@ -56,9 +56,9 @@ class Team:
         """Does what only one process may do, such as to write; what it changed changes for all."""
         action()
 
-    def told(self, model: Sequential, hooked: tuple[Callback, ...]) -> Told:
+    def told(self, model: Sequential, hooked: tuple[Callback, ...]) -> Listeners:
         """Who is told of every batch."""
-        return Told(model, hooked)
+        return Listeners(model, hooked)
 
     def measured(self, model: Sequential, examples: Examples) -> Control:
         """The sums of loss and metrics over all rows."""

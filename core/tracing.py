@@ -1,4 +1,4 @@
-"""From layers to programs: a model's graph for training, evaluating and predicting."""
+"""From layers to a graph, for training and for the rest, and where the arrays lie."""
 
 from __future__ import annotations
 

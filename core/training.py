@@ -10,9 +10,9 @@ from ..backends.state import Control
 from ..kernels.compilation import clock
 from ..kernels.errors import DivergenceError
 from . import metrics
-from .callbacks import Callback, Told, watch_batches
+from .callbacks import Callback, Listeners, watch_batches
 from .examples import Examples
-from .history import History, Silent, numbers
+from .history import History, Reporter, numbers
 from .interrupt import Interrupt
 from .session import means
 from .sources import ArraySource, StreamSource
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 class Fit:
     """One call of `fit`, made ready.
 
-    held: the validation examples, or None. team: the processes that train together.
+    held: the validation examples, or None. reporter: what shows how far it is. team: the processes
+    that train together; of one, `same` and `raised` give back what they are given, and `told`
+    wraps the callbacks.
     """
 
     model: Sequential
@@ -34,7 +36,7 @@ class Fit:
     epochs: int
     held: Examples | None
     callbacks: Sequence[Callback]
-    reporter: Silent
+    reporter: Reporter
     team: Team = ALONE
 
 
@@ -93,9 +95,9 @@ def _each(fit: Fit, tell: Callable[[Callback], None]) -> None:
 def _several_epochs(fit: Fit, history: History) -> bool:
     """Short epochs that nobody watches, in one run; False where there are none."""
     source, left = fit.source, fit.epochs - len(history.epochs)
-    watched = fit.callbacks or fit.held is not None or type(fit.reporter) is not Silent
-    watched = fit.team.same(bool(watched))
-    if watched or metrics.of_all(fit.model.metrics) or not isinstance(source, ArraySource):
+    seen = fit.callbacks or fit.held is not None or type(fit.reporter) is not Reporter
+    seen = fit.team.same(bool(seen))
+    if seen or metrics.of_all(fit.model.metrics) or not isinstance(source, ArraySource):
         return False
     start = clock()
     found, control = source.several(left)
@@ -109,7 +111,7 @@ def _several_epochs(fit: Fit, history: History) -> bool:
     return bool(found)
 
 
-def _one_epoch(fit: Fit, history: History, interrupt: Interrupt, told: Told | None) -> None:
+def _one_epoch(fit: Fit, history: History, interrupt: Interrupt, told: Listeners | None) -> None:
     model, team = fit.model, fit.team
     start = clock()
     control = fit.source.epoch(interrupt, fit.reporter, told)

@@ -82,11 +82,13 @@ class Op(NamedTuple):
         rows; an output of rank 0 is the sum of what the rows give.
     derivative: of an activation, the value, "x" or "y", that the row `NAME_backward` takes beside
         the gradient. With "y" alone the input need not be kept. "zero": of what is constant
-        wherever it has a derivative, so that no gradient is passed on. None: `derivatives.py` of
-        the graph has a rule, or there is no derivative.
+        wherever it has a derivative, so that no gradient is passed on. None: `derivatives.py`
+        or `loss_derivatives.py` of the graph has a rule, or there is no derivative.
     in_dense: an activation, of elements and with the derivative "y", that `dense` computes itself.
     ufunc: the name of NumPy's universal function that computes it, if there is one.
     indices: which input says where, and up to where it may; no kernel looks at that itself.
+    decays: an update that takes a share of the parameters off them: at too large a rate they grow
+        without any gradient, so that their norm is looked at as well.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Op(NamedTuple):
     in_dense: bool = False
     ufunc: str | None = None
     indices: Indices | None = None
+    decays: bool = False
 
     @property
     def required(self) -> int:

@@ -54,18 +54,20 @@ def dense_backward_cost(inputs: Specs, outputs: Specs, attrs: Attrs) -> Cost:
 def row(
     signature: str,
     infer: Rule,
-    make: Maker,
+    draw: Maker,
     *,
     attrs: dict[str, Any] | None = None,
     cost: Any = None,
     tolerance: dict[str, Tolerance] = ROUNDED,
-    formula: str | None = None,
+    expression: str | None = None,
     **facts: Any,
 ) -> None:
     """Adds a row; `signature` reads `name: input, optional? -> output`.
 
-    formula: what the reference is called where it is not called like the operation. facts: the
-    fields of `Op` that have defaults.
+    infer: the specs of the outputs, from those of the inputs. draw: its `Op.samples`. cost: see
+    `Op`; None is one floating-point operation for each element.
+    expression: the reference's name where it is not the operation's. facts: the fields of `Op` that
+    have defaults.
     """
     name, rest = signature.split(": ")
     inputs, outputs = (tuple(part.split(", ")) for part in rest.split(" -> "))
@@ -75,10 +77,10 @@ def row(
         outputs=outputs,
         attrs=attrs or {},
         infer=infer,
-        reference=reference(formula or name),
+        reference=reference(expression or name),
         cost=cost or per_element(1.0),
         tolerance=tolerance,
-        samples=make,
+        samples=draw,
         **facts,
     )
 
@@ -103,10 +105,10 @@ def _arithmetic() -> None:
         cost=product_cost, tolerance=SUMMED, measured=samples.square_matmul, hot=True,
     )  # fmt: skip
     for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum"):
-        make = samples.elementwise(normal, samples.positive if name == "divide" else normal)
+        draw = samples.elementwise(normal, samples.positive if name == "divide" else normal)
         row(
             f"{name}: a, b -> y",
-            rules.elementwise(name, pair, floats=name == "divide"), make,
+            rules.elementwise(name, pair, floats=name == "divide"), draw,
             overwrites=((0, 1),), hot=name in ("add", "multiply"),
             independent="elements", ufunc=name,
         )  # fmt: skip
@@ -135,7 +137,7 @@ def _arithmetic() -> None:
         row(
             f"{name}: x -> y", rules.elementwise(name, ("x",), floats=not exact),
             samples.elementwise(draws.get(name, normal)),
-            formula="absolute" if name == "abs" else None,
+            expression="absolute" if name == "abs" else None,
             tolerance=EXACT if exact else SMOOTH, cost=per_element(1.0 if exact else 10.0),
             overwrites=((0,),), hot=name == "exp", independent="elements",
             ufunc=None if name == "erf" else name,  # NumPy has no error function
@@ -212,7 +214,7 @@ def _activations() -> None:
     def activation(
         name: str,
         derivative: Literal["x", "y"],
-        outputs: samples.Draw = samples.unit,
+        points: samples.Draw = samples.unit,
         independent: Literal["elements", "rows"] = "elements",
         ufunc: str | None = None,
         in_dense: bool = False,
@@ -220,14 +222,14 @@ def _activations() -> None:
     ) -> None:
         """Two rows: the activation, and its derivative times the gradient.
 
-        outputs: draws what the derivative is tested at. in_dense: see `Op`; kernels that have a
+        points: draws what the derivative is tested at. in_dense: see `Op`; kernels that have a
         number for each activation of a layer have one for it then.
         """
         whole = independent == "rows"
         rule = rules.along_last if whole else rules.like_first
-        make = samples.rowwise if whole else samples.elementwise
+        draw = samples.rowwise if whole else samples.elementwise
         row(
-            f"{name}: x -> y", rule(name, ("x",)), make(samples.wide, **attrs),
+            f"{name}: x -> y", rule(name, ("x",)), draw(samples.wide, **attrs),
             attrs=attrs, tolerance=SMOOTH, cost=per_element(10.0), overwrites=((0,),), hot=True,
             independent=independent, derivative=derivative, ufunc=ufunc, in_dense=in_dense,
         )  # fmt: skip
@@ -235,7 +237,7 @@ def _activations() -> None:
         row(
             f"{name}_backward: gradient, {derivative} -> x",
             rule(f"{name}_backward", ("gradient", derivative)),
-            samples.rowwise(samples.normal, outputs, **attrs), attrs=attrs, tolerance=SMOOTH,
+            samples.rowwise(samples.normal, points, **attrs), attrs=attrs, tolerance=SMOOTH,
             cost=per_element(4.0), overwrites=((0, 1),), hot=True, independent=independent,
         )  # fmt: skip
 
@@ -258,14 +260,14 @@ def _activations() -> None:
 
 
 def _losses() -> None:
-    def loss(name: str, make: Maker, labels: bool, result: str, **more: Any) -> None:
+    def loss(name: str, draw: Maker, labels: bool, result: str, **more: Any) -> None:
         target = "labels" if labels else "targets"
         first, out = {
             "rows": ("p", "loss"), "like": ("p", "gradient"), "total": ("z", "p, loss"),
         }[result]  # fmt: skip
         rule = network_rules.row_loss(name, labels=labels, result=result)
         row(
-            f"{name}: {first}, {target}, weights? -> {out}", rule, make,
+            f"{name}: {first}, {target}, weights? -> {out}", rule, draw,
             tolerance=SUMMED, cost=per_element(10.0), hot=True, independent="rows",
             indices=Indices(1, "columns", axis=-1) if labels else None, **more,
         )  # fmt: skip
@@ -316,15 +318,15 @@ def _updates() -> None:
         inputs = ["parameter", "gradient", *slots.split(), "learning_rate"] + ["step"] * stepped
         outputs = ["parameter", *slots.split()]
         places = tuple((inputs.index(o),) for o in outputs)
-        make = samples.update(len(slots.split()), stepped, **attrs)
+        draw = samples.update(len(slots.split()), stepped, **attrs)
         defaults = dict.fromkeys(attrs, REQUIRED)
         row(
             f"{name}: {', '.join(inputs)} -> {', '.join(outputs)}",
-            network_rules.update(name, tuple(inputs), tuple(outputs)), make, attrs=defaults,
+            network_rules.update(name, tuple(inputs), tuple(outputs)), draw, attrs=defaults,
             cost=per_element(flops),
             tolerance=SMOOTH, overwrites=places, hot=True,
             # the planner lays the parameters that decay before the others: there a place counts
-            independent=None if "decayed" in attrs else "elements",
+            independent=None if "decayed" in attrs else "elements", decays="decayed" in attrs,
         )  # fmt: skip
 
     adam = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
@@ -343,7 +345,7 @@ def _updates() -> None:
         network_rules.update("shrink", ("parameter", "learning_rate"), ("parameter",)),
         samples.flat(1, 0.01, weight_decay=0.3, decayed=3),
         attrs={"weight_decay": REQUIRED, "decayed": REQUIRED}, overwrites=((0,),),
-        cost=per_element(1.0),
+        cost=per_element(1.0), decays=True,
     )  # fmt: skip
     averaged = ("average", "parameter", "step")
     row(
@@ -377,7 +379,7 @@ def _updates() -> None:
         rules.flat("add_decay", ("gradient", "parameter")),
         samples.flat(2, coefficient=0.3, start=2, stop=9),
         attrs={"coefficient": REQUIRED, "start": REQUIRED, "stop": REQUIRED},
-        overwrites=((0,),), cost=per_element(2.0),
+        overwrites=((0,),), cost=per_element(2.0), decays=True,
     )  # fmt: skip
 
 

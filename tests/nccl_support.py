@@ -68,7 +68,7 @@ def asked_of(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
         def work(team: Any) -> Any:
             model.fit(x, y, 6, 4, sample_weight=w, distributed=team, verbose=0)
-            flat = model.state.summed
+            flat = model.state.with_loss
             place, library = flat.data.ptr, cupy_fake.nccl
             return (
                 0, place, place, flat.size, library.NCCL_FLOAT64, library.NCCL_SUM,
@@ -76,7 +76,7 @@ def asked_of(monkeypatch: pytest.MonkeyPatch) -> Asked:
             )  # fmt: skip
 
         (wanted,) = right(together(1, work))
-    assert model.state.summed.size == model.state.layout.length("parameters") + 1
+    assert model.state.with_loss.size == model.state.layout.length("parameters") + 1
     assert set(asked.sums) == {wanted}
     return asked
 

@@ -268,7 +268,7 @@ class Made(lm.Executable):
         return self.kind(self.program, state, block)
 
     def explain(self) -> list[tuple[str, str, str]]:
-        return [(segment, one.op, "plainly") for segment, one in self.program.instructions()]
+        return [(stage, one.op, "plainly") for stage, one in self.program.instructions()]
 
 
 class OneState(Made):

@@ -41,19 +41,19 @@ def check_regions(program: Program, values: Values | None = None) -> list[str]:
 
 
 def _order(program: Program) -> Iterator[str]:
-    """Regions one after the other, each in one segment; every value made before it is read."""
+    """Regions one after the other, each in one stage; every value made before it is read."""
     forward = len(program.forward)
     ends = forward + len(program.backward)
     before = 0
     for region in program.regions:
         if not before <= region.start < region.stop <= ends:
-            yield f"region at {region.start}: out of order, or beyond the backward segment"
+            yield f"region at {region.start}: out of order, or beyond the backward stage"
         if region.start < forward < region.stop:
-            yield f"region at {region.start}: of two segments"
+            yield f"region at {region.start}: of two stages"
         before = region.stop
     made = {v.id for v in program.values if v.kind != "temporary"}
-    for position, (segment, one) in enumerate(program.instructions()):
-        if segment == "update":
+    for position, (stage, one) in enumerate(program.instructions()):
+        if stage == "update":
             break
         for id in one.inputs:
             if id is not None and id not in made:
@@ -96,7 +96,7 @@ def _reach(program: Program) -> Iterator[str]:
 
 def _memory(program: Program) -> Iterator[str]:
     """No two values that live at once lie in the same memory; a region is one moment."""
-    every = [one for segment, one in program.instructions() if segment != "update"]
+    every = [one for stage, one in program.instructions() if stage != "update"]
     moment = list(range(len(every)))
     for region in program.regions:
         for position in range(region.start, region.stop):

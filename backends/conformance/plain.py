@@ -134,7 +134,7 @@ class Plain(Binding):
     def may_update(self, control: Control, rate: float) -> bool:
         """Whether the update leaves finite numbers; else it asks for a stop."""
         limit = self.limit / max(rate, 1.0)
-        for name in guard.watched(self.program):
+        for name in guard.normed(self.program):
             if not float(np.linalg.norm(self.state.flats[name].astype(np.float64))) < limit:
                 control.stop = True
                 control.nonfinite_layer = guard.layer_beyond(self.state, limit)

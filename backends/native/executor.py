@@ -58,7 +58,7 @@ class Native(Executable):
         return self._planned().together
 
     def explain(self) -> list[tuple[str, str, str]]:
-        """(segment, operation, how it is run) for every instruction."""
+        """(stage, operation, how it is run) for every instruction."""
         return self._planned().told(self.program)
 
 

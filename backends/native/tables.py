@@ -111,10 +111,10 @@ class NativePlan:
         return len(self.parts) == 1 and isinstance(self.parts[0], Stretch)
 
     def told(self, program: Program) -> list[tuple[str, str, str]]:
-        """(segment, operation, how it is run) for every instruction."""
+        """(stage, operation, how it is run) for every instruction."""
         later = {at for one in self.together for at in range(one.start + 1, one.stop)}
         lines = []
-        for at, (segment, one) in enumerate(program.instructions()):
+        for at, (stage, one) in enumerate(program.instructions()):
             rows, how = self.lowered[at], "walked: no native step"
             if at in later:
                 how = "native: with the one before"
@@ -123,7 +123,7 @@ class NativePlan:
                 shares = max((sum(t is not None for t in row) for row in rows), default=1)
                 split = f", in {shares} shares" if shares > 1 else ""
                 how = f"native: {' + '.join(names) or 'no work'}{split}"
-            lines.append((segment, one.op, how))
+            lines.append((stage, one.op, how))
         return lines
 
 
@@ -287,9 +287,9 @@ class Tables:
         """Steps that look at what the update is to work on."""
         found = []
         limit = bits(guard.largest_norm(self.program.dtype))
-        for name in guard.watched(self.program):
-            watched = self.gradients.total if name == "gradients" else self.state.flats[name]
-            base = address(watched)
+        for name in guard.normed(self.program):
+            flat = self.gradients.total if name == "gradients" else self.state.flats[name]
+            base = address(flat)
             for cuts in low.owned():
                 row: Shares = []
                 for share, (start, stop) in enumerate(cuts):

@@ -389,6 +389,6 @@ def _explain(backend: Backend, dtype: str) -> Iterator[str]:
     for name, network in NETWORKS.items():
         made = network.program("train", dtype, BATCH)
         lines = [line[:2] for line in backend.compile(made).explain()]
-        wanted = [(segment, one.op) for segment, one in made.instructions()]
+        wanted = [(stage, one.op) for stage, one in made.instructions()]
         if lines != wanted:
             yield f"{name}: it tells of {lines} instead of {wanted}"

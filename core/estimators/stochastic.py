@@ -11,9 +11,9 @@ import numpy as np
 from ...backends.state import Control
 from ...kernels.compilation import clock
 from ...kernels.errors import BadInput
-from ..callbacks import Checkpoint, Told, check_callbacks, watch_batches
+from ..callbacks import Checkpoint, Listeners, check_callbacks, watch_batches
 from ..examples import Examples
-from ..history import History, Silent
+from ..history import History, Reporter
 from ..interrupt import Interrupt
 from ..model import Sequential
 from ..session import Session, means
@@ -92,7 +92,7 @@ class Epochs:
         model, one = self.model, self.estimator
         model.stop_training = False
         one.n_iter_ = 0
-        told = Told(model, self.hooked) if self.hooked else None
+        told = Listeners(model, self.hooked) if self.hooked else None
         with Interrupt() as interrupt:
             try:
                 for callback in self.callbacks:
@@ -132,8 +132,8 @@ class Epochs:
         self._passed(len(found), control)
         return [self._loss(values) for values in found]
 
-    def _one(self, interrupt: Interrupt, told: Told | None) -> list[float]:
-        control = self.source.epoch(interrupt, Silent(), told and told.begin())
+    def _one(self, interrupt: Interrupt, told: Listeners | None) -> list[float]:
+        control = self.source.epoch(interrupt, Reporter(), told and told.begin())
         self._passed(1, control)
         return [self._loss(means(control))] if control.sums else []  # none after Ctrl-C
 

@@ -212,7 +212,7 @@ _unary("erf", lambda g, x, y: g * (2.0 / math.sqrt(math.pi)) * make("exp", -(x *
 
 
 def _activation(g: Node, x: Node, y: Node) -> Node:
-    """The row `NAME_backward`, at the value that the activation's row names."""
+    """Of each activation, by `_unary` below: `NAME_backward`, at the value that its row names."""
     return make(f"{y.op}_backward", g, x if OPS[y.op].derivative == "x" else y, **y.attrs)
 
 

@@ -1,6 +1,7 @@
 """From graph to program: values and instructions in order, and where each value may lie.
 
-The steps before, fusion and differentiation, are `programs.py`'s and `autodiff.py`'s to call.
+Simplification, fusion and differentiation come before: `programs.py` and, for functions,
+`autodiff.py` call them.
 """
 
 from __future__ import annotations
@@ -125,6 +126,8 @@ def plan(
     sums that must be finite for a run to go on. classes: column -> the number that its class
     numbers, which were checked, are below. observed: what moving statistics are after the step.
     reduced: whether several processes each run a part of the batch's rows.
+    updates: the update's instructions, over segments by name. stacked: outputs that collect rows
+    over a run. layout, capacity: as in `Program`.
     Raises: BadInput for constant indices that are out of range.
     """
     outputs, sums, gradients = outputs or {}, sums or {}, gradients or {}

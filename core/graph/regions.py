@@ -223,8 +223,8 @@ class _Group:
 
 
 @dataclass
-class _Segment:
-    """The groups of one segment's instructions, as far as they have been looked at."""
+class _Stage:
+    """The groups of one stage's instructions, as far as they have been looked at."""
 
     instructions: Sequence[Instruction]
     groups: dict[_Group, None] = field(default_factory=dict)
@@ -330,11 +330,11 @@ def reads_of(one: Instruction) -> list[ValueId]:
 
 def form(
     values: Sequence[Value],
-    segments: Sequence[Sequence[Instruction]],
+    stages: Sequence[Sequence[Instruction]],
     kept: Collection[ValueId],
     trusted: Callable[[Instruction], bool],
 ) -> tuple[list[list[Instruction]], tuple[Region, ...]]:
-    """The instructions of each segment with those of a region side by side, and the regions.
+    """The instructions of each stage with those of a region side by side, and the regions.
 
     kept: values that are read after the program. trusted: whether the indices that an instruction
     takes are known to be in range; else it is in no region, for it must look at them.
@@ -342,13 +342,13 @@ def form(
     ordered: list[list[Instruction]] = []
     found: list[tuple[int, _Group]] = []
     start = 0
-    for instructions in segments:
-        segment = _Segment(instructions)
+    for instructions in stages:
+        stage = _Stage(instructions)
         for one in instructions:
-            segment.add(values, views(one, values) if trusted(one) else {})
+            stage.add(values, views(one, values) if trusted(one) else {})
         own: list[Instruction] = []
-        for group in segment.ordered():
-            if group.views and group.positions[0] not in segment.waiting:
+        for group in stage.ordered():
+            if group.views and group.positions[0] not in stage.waiting:
                 found.append((start + len(own), group))
             own += [instructions[p] for p in group.positions]
         ordered.append(own)

@@ -1,4 +1,4 @@
-"""What a region of the backward segment makes again, instead of reading it from memory.
+"""What a region of the backward stage makes again, instead of reading it from memory.
 
 A chain forward leaves values in between that its derivative reads: of a layer norm, the numbers
 without their mean and those scaled to unit variance. As arrays they would be written and read once
@@ -28,9 +28,9 @@ def with_remakes(
     instructions: Sequence[Instruction], regions: Sequence[Region], forward: int,
     kept: Collection[ValueId],
 ) -> tuple[Region, ...]:  # fmt: skip
-    """The regions, those of the backward segment with what they make again.
+    """The regions, those of the backward stage with what they make again.
 
-    forward: how many instructions the forward segment has. kept: values that are read after the
+    forward: how many instructions the forward stage has. kept: values that are read after the
     program.
     """
     where = {at: region for region in regions for at in range(region.start, region.stop)}

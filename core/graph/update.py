@@ -8,7 +8,7 @@ CONTROLS = {"learning_rate": "float64", "step": "int64", "first_row": "int64"}
 
 
 class Update(NamedTuple):
-    """One operation of the update segment, on flat segments and control numbers by name."""
+    """One operation of the update stage, on flat segments and control numbers by name."""
 
     op: str
     inputs: tuple[str, ...]

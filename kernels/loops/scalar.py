@@ -2,7 +2,8 @@
 
 A formula runs as plain Python and compiled alike. Its constants are made in the type of its
 argument: beside a float32, Python takes a bare 1.0 for a float32 and a compiler for a float64. The
-exponentials are NumPy's because those return inf and nan where `math` raises.
+exponentials are NumPy's because those return inf and nan where `math` raises. Activations all take
+alpha, so that a loop can call any; only leaky_relu and elu look at it.
 """
 
 from __future__ import annotations
@@ -157,8 +158,7 @@ def safe_log(p: Number, floor: Number) -> Number:
     return np.log(one if raised > one else raised)
 
 
-# Activations, each followed by its derivative times the gradient that comes from above. All of them
-# take alpha, so that a loop can call any; only leaky_relu and elu look at it.
+# Activations, each followed by its derivative times the gradient that comes from above.
 
 
 def linear(x: Number, alpha: Number) -> Number:

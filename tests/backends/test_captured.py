@@ -297,7 +297,7 @@ def forget(binding: CapturedBinding) -> None:
     for ready in binding.prepared.values():
         ready.done.clear()
         ready.plan.env = [None] * len(ready.plan.env)
-        ready.plan.segments.clear()
+        ready.plan.stages.clear()
     for capture in binding.captures.values():
         object.__setattr__(capture, "holds", ())
 

@@ -253,7 +253,7 @@ def test_one_dispatch() -> None:
     for dtype, kernel in (("float32", True), ("float64", False)):
         x = np.array([[-1.0, 2.0]], dtype=dtype)
         call = resolve(backend, "relu", [Spec((1, 2), dtype)], {})
-        assert (call.kernel, call.writes) == (kernel, kernel)
+        assert (call.by_kernel, call.writes) == (kernel, kernel)
         out = (np.empty_like(x),)
         result = call(out, x)
         np.testing.assert_array_equal(result[0], [[0.0, 2.0]])

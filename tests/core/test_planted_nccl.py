@@ -101,7 +101,7 @@ class LateSum(FusedStepsBinding):
     def _judge(self, sums: Any, limit: Any) -> None:
         super()._judge(sums, limit)
         assert self.sum is not None
-        self.sum.add(self.state.summed)
+        self.sum.add(self.state.with_loss)
 
 
 class OtherStream(FusedStepsBinding):
@@ -126,7 +126,7 @@ class ItsOwnStream(FusedStepsBinding):
         import cupy
 
         self.aside = self.aside or cupy.cuda.Stream(non_blocking=True)
-        backend, flat = self.backend, self.state.summed
+        backend, flat = self.backend, self.state.with_loss
         with self.aside:
             inside, place, library = self.sum._inside, flat.data.ptr, cupy_fake.nccl  # type: ignore
             inside.allReduce(
@@ -141,14 +141,14 @@ class FreedMemory(FusedStepsBinding):
     aside: Any = None
 
     def _begin(self, control: Any, first: int, steps: int) -> list[float]:
-        self.aside = self.backend.zeros(self.state.summed.size, "float64")
+        self.aside = self.backend.zeros(self.state.with_loss.size, "float64")
         return super()._begin(control, first, steps)
 
     def _sum(self, env: list[Any]) -> None:
         assert self.sum is not None
-        self.backend.assign(self.aside, self.state.summed)
+        self.backend.assign(self.aside, self.state.with_loss)
         self.sum.add(self.aside)
-        self.backend.assign(self.state.summed, self.aside)
+        self.backend.assign(self.state.with_loss, self.aside)
 
 
 class NoLoss(FusedStepsBinding):

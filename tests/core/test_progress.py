@@ -12,7 +12,7 @@ from typing import Any
 import lamina as lm
 import pytest
 from lamina.core import history
-from lamina.core.history import Bar, Lines, Silent, fitted, reporter
+from lamina.core.history import Bar, Lines, Reporter, fitted, reporter
 from lamina.kernels import compilation
 
 from .. import support
@@ -124,7 +124,7 @@ def test_a_terminal_that_cannot_draw_has_plain_lines(
     terminal(monkeypatch, TERM=term)
     assert isinstance(reporter("auto", 3, 10, 0), Lines)
     monkeypatch.setattr(sys, "stdout", None)
-    assert type(reporter("auto", 3, 10, 0)) is Silent
+    assert type(reporter("auto", 3, 10, 0)) is Reporter
 
 
 def test_epochs_are_counted_over_the_models_life(capsys: pytest.CaptureFixture[str]) -> None:

@@ -342,7 +342,7 @@ def lost_output(program: Program) -> Program:
     )
 
 
-def two_segments(program: Program) -> Program:
+def two_stages(program: Program) -> Program:
     region = program.regions[-1]
     return replace(
         program, forward=program.forward[:-1], backward=(program.forward[-1], *program.backward),
@@ -358,7 +358,7 @@ def two_segments(program: Program) -> Program:
         (inner_over_inner, "was written over"),
         (other_extent, "is no row"),
         (lost_output, "outputs are"),
-        (two_segments, "of two segments"),
+        (two_stages, "of two stages"),
     ],
 )
 def test_a_planted_fault_is_found(fault: Callable[[Program], Program], what: str) -> None:
