@@ -29,7 +29,7 @@ from ..walker import WalkerBinding
 from . import looks
 from .estimates import estimate
 from .spans import ByteCount, moved
-from .tables import NativePlan, Tables, Walked
+from .tables import NativePlan, Stretch, Tables, Walked
 from .traces import means_of, tell
 
 COPIED = 8192  # elements of an input that are copied sooner than found
@@ -150,8 +150,7 @@ class NativeBinding(Binding):
         left = min(control.steps, batching.count(total, batch, control.cursor))
         if left <= 0:
             return
-        results = self._results(control, left)
-        done = 0
+        results, done = self._results(control, left), 0
         while left and not control.stop:
             rows = batching.size(total, batch, control.cursor)
             number = min(left, batching.full(total, batch, control.cursor) or 1)
@@ -339,19 +338,21 @@ class NativeBinding(Binding):
             if isinstance(part, Walked):
                 self._walk(plan, part, rate)
                 continue
-            ticks = None
-            if self.watch:
-                ticks = np.zeros(len(part.tasks) or 1, dtype=np.int64)
-                begun = time.perf_counter()
+            ticks = np.zeros(len(part.tasks) or 1, dtype=np.int64) if self.watch else None
+            begun = time.perf_counter()
             part.table[interpreter.TICKS] = 0 if ticks is None else address(ticks)
             if plan.prepares:
                 self._prepared(plan)
             self._lead(plan, part.address, PATIENCE)
             if ticks is not None:
-                assert self.watch is not None
-                tell(self.watch, self.program, part, ticks, time.perf_counter() - begun)
+                self._tell(part, ticks, time.perf_counter() - begun)
             if self.control[slots.STOP] or looks.outside(self.control):
                 return
+
+    def _tell(self, part: Stretch, ticks: np.ndarray, seconds: float) -> None:
+        """Tells the watcher what each instruction took."""
+        if self.watch:
+            tell(self.watch, self.program, part, ticks, seconds)
 
     def _walk(self, plan: NativePlan, part: Walked, rate: float) -> None:
         one = part.instruction
