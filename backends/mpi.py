@@ -8,6 +8,7 @@ import mmap
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -32,6 +33,8 @@ INSTALL = (
 PIECE = 1 << 20
 LOOKS = 2000  # at the barrier, before a core is given away: some ten microseconds
 BARRIER = 4096  # bytes before the pieces of shared memory, for the barrier of compiled code
+CARRIED = 0.3  # seconds for a launcher to carry what was said
+FAILED = 1  # the exit code of all processes, where one ends them
 LARGEST = 1 << 28  # bytes of a piece; of larger gradients many are summed, one after the other
 # Where memory that processes share has its file; containers have little there.
 SHARED = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -90,11 +93,20 @@ def end_all_with_errors() -> None:
         kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:  # fmt: skip
         told(kind, error, trace)
-        sys.stderr.flush()
         if module.COMM_WORLD.Get_size() > 1 and not module.Is_finalized():
-            module.COMM_WORLD.Abort(1)
+            abort(module.COMM_WORLD)
 
     sys.excepthook = hook
+
+
+def abort(communicator: Any) -> None:
+    """Ends all processes, once what this one said has come through.
+
+    Launchers carry what processes print through pipes, and some drop what is still in them.
+    """
+    sys.stderr.flush()
+    time.sleep(CARRIED)
+    communicator.Abort(FAILED)
 
 
 @dataclass(frozen=True)

@@ -252,8 +252,7 @@ class Distributed(Team, Reducer):
         told = "" if isinstance(error, (LaminaError, OSError, KeyboardInterrupt)) else trace(error)
         what = str(error) or type(error).__name__
         sys.stderr.write(f"{told}lamina: rank {self.rank} of {self.ranks} ends the job: {what}\n")
-        sys.stderr.flush()
-        self.communicator.Abort(1)
+        mpi.abort(self.communicator)
 
     def measured(self, model: Sequential, examples: Examples) -> Control:
         """Sums of loss and metrics, each process taking some of the examples of the model."""

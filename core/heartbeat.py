@@ -17,6 +17,7 @@ import time
 from types import TracebackType
 from typing import Any
 
+from ..backends import mpi
 from ..kernels.errors import BadInput
 from .meeting import Meeting
 
@@ -25,7 +26,6 @@ TICK = 0.5  # seconds between two signs of life
 BRIEF = 0.001  # seconds between two looks for the last one
 SHORT = 1.0  # seconds that a rank with an error waits for the others'
 ALIVE, LAST = 1, 2  # tags: a sign of life, and the last one
-FAILED = 1  # the exit code of all ranks
 
 
 class Heartbeat:
@@ -107,8 +107,7 @@ class Heartbeat:
             f"lamina: rank {rank} of {self.own.size} ({self.names[rank]}) has given no sign of life"
             f" for {self.timeout:g} s: rank {self.own.rank} ends the work of all ranks\n"
         )
-        sys.stderr.flush()
-        self.communicator.Abort(FAILED)
+        mpi.abort(self.communicator)
 
 
 def checked(timeout: Any) -> float:

@@ -20,7 +20,6 @@ WORK, END = 1, 2  # what a rank comes for
 TAG = 3
 LOOKS = 1000  # for the others, before one sleeps between two
 BRIEF = 0.001  # seconds between two looks
-FAILED = 1  # the exit code of all ranks
 
 
 class Meeting:
@@ -59,7 +58,7 @@ class Meeting:
         if len(set(purposes)) > 1:
             ended = ", ".join(str(rank) for rank, one in enumerate(purposes) if one == END)
             self._say(f"rank {ended} of {own.size} has ended where others work: so all end")
-            self.communicator.Abort(FAILED)
+            mpi.abort(self.communicator)
         for sent in [own.Isend(mine, rank, TAG) for rank in others]:
             sent.Wait()
 
