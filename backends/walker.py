@@ -225,7 +225,7 @@ class WalkerBinding(Binding):
         taken: False computes all but the update. together: whether the other processes do so too.
         """
         program, state, rate = self.program, self.state, rate_of(control, number)
-        plan, weight = self._filled(control, number, rows)
+        plan, weight = self._filled(control, number, rows, rate)
         env = plan.env
         reducer = control.part.reducer if control.part and program.reduced and together else None
         try:
@@ -254,12 +254,14 @@ class WalkerBinding(Binding):
             state.step += 1
         return env
 
-    def _filled(self, control: Control, number: int, rows: int) -> tuple[WalkPlan, float]:
+    def _filled(
+        self, control: Control, number: int, rows: int, rate: float
+    ) -> tuple[WalkPlan, float]:
         """The plan of a step with all that its forward pass reads; the sum of the weights."""
         plan = self.plans.get(rows) or self.plans.keep(rows, partial(self._plan, rows))
         weight, first = self._load(plan, control, rows, number), first_row(control, number)
         for id, source in plan.control:
-            plan.env[id] = control_number(source, self.state, rate_of(control, number), first)
+            plan.env[id] = control_number(source, self.state, rate, first)
         if self.backend.functional:
             for value in self.program.values:
                 if value.kind == "parameter":
@@ -271,7 +273,7 @@ class WalkerBinding(Binding):
 
         Each is looked at before the next one runs, which may write where an earlier one wrote.
         """
-        plan, _ = self._filled(control, number, rows)
+        plan, _ = self._filled(control, number, rows, rate_of(control, number))
         for position, launch in enumerate(plan.stages["forward"]):
             self._walk([launch], plan.env)
             made = [self.backend.to_numpy(plan.env[id]) for id in launch.outputs]
