@@ -48,6 +48,20 @@ def test_the_layer_that_made_it_is_named(backend: str, place: int) -> None:
     assert caught.value.layer == place
 
 
+@pytest.mark.parametrize("backend", support.EVERY)
+def test_a_last_layer_is_named_where_its_activation_is_part_of_the_loss(backend: str) -> None:
+    model = lm.Sequential(
+        [lm.Dense(4, "tanh"), lm.Dense(3, "softmax")], "cross_entropy", lm.SGD(0.0),
+        backend=backend, dtype="float64", seed=0,
+    ).build(4)  # fmt: skip
+    weights = model.get_weights()
+    weights[0], weights[2] = np.full((4, 4), 5.0), np.full((4, 3), 1e308)  # sums are infinite
+    model.set_weights(weights)
+    with pytest.raises(lm.DivergenceError) as caught:
+        model.fit(np.ones((8, 4)), np.arange(8) % 3, epochs=1, batch_size=8, verbose=0)
+    assert caught.value.layer == 1
+
+
 def test_a_rate_from_one_on_narrows_the_limit() -> None:
     for dtype in ("float32", "float64"):
         whole = guard.limit(dtype, 0.0)
