@@ -56,6 +56,7 @@ class SharedArrays(ArraySource):
     def bind(self) -> None:
         """Takes a binding of its own, on the device where the model is."""
         super().bind()
+        self.placed: Part | None = None  # of an order that the next epochs have as well
         self.block.rows = self.own_rows
         self.binding.pace = 1  # in all processes
         self.short = self.steps <= SHORT_PASS
@@ -67,12 +68,16 @@ class SharedArrays(ArraySource):
 
     def parts(self, count: int) -> Part:
         """Sets the order of this process's rows of the next epochs; what it needs of each step."""
+        if self.placed is not None and len(self.placed.table) == count * self.steps:
+            return self.placed
         found = [self._one(self.state.epoch + number) for number in range(count)]
         self.block.reorder(np.concatenate([order for order, _ in found]))
         sizes = np.full(self.steps, self.whole_batch)
         sizes[self.full :] = self.last
         table = np.concatenate([table for _, table in found])
-        return Part(table, self.team, np.tile(sizes, count))
+        part = Part(table, self.team, np.tile(sizes, count))
+        self.placed = None if self.shuffle else part
+        return part
 
     def _one(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """The order of an epoch's rows, and the table of its steps."""

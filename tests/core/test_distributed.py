@@ -10,6 +10,7 @@ import lamina as lm
 import numpy as np
 import pytest
 from lamina.core.distributed import share
+from lamina.core.shared_rows import SharedArrays
 from support import CPU
 from team_support import CLASSES, FEATURES, ROWS, Threads, data, near, right, together, told
 
@@ -134,6 +135,30 @@ def test_short_epochs_go_many_in_one_run(backend: str) -> None:
     wanted = work(None)
     for found in right(together(2, work)):
         assert_same(found, wanted)
+
+
+@pytest.mark.parametrize(("shuffle", "made"), [(False, 1), (True, 3)])
+def test_an_order_that_stays_is_made_once(
+    shuffle: bool, made: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y, _ = data()
+    calls, one = [], SharedArrays._one
+
+    def counted(source: SharedArrays, epoch: int) -> Any:
+        calls.append(epoch)
+        return one(source, epoch)
+
+    def work(team: Any) -> dict[str, np.ndarray]:
+        settings: dict[str, Any] = {"epochs": 3, "batch_size": 9, "shuffle": shuffle, "verbose": 0}
+        callback = lm.Callback()  # so each epoch is a run of its own
+        model = network()
+        return told(model, model.fit(x, y, **settings, callbacks=[callback], distributed=team))
+
+    monkeypatch.setattr(SharedArrays, "_one", counted)
+    wanted = work(None)
+    for found in right(together(2, work)):
+        assert_same(found, wanted)
+    assert len(calls) == 2 * made
 
 
 def test_a_memory_map_is_read_by_all(tmp_path: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import support
-from lamina.kernels.numba.native import compiled
+from lamina.kernels.numba.native import compiled, slots
 from lamina.kernels.numba.native.register_tile import BYTES, WIDE
 from lamina.kernels.numba.native.tiles import SCRATCH, transposed_row
 
@@ -224,3 +224,27 @@ def test_an_element_s_place_changes_no_bit(name: str, dtype: str) -> None:
         return arrays
 
     support.same_by_parts(made, size)
+
+
+@dtypes
+def test_a_rank_alone_asks_nobody_for_a_sum(dtype: str) -> None:
+    asked = []
+    function = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int64] * 6)(
+        lambda *given: asked.append(given) or 0
+    )
+    for ranks, hosts, calls in ((1, 1, 0), (1, 2, 1), (0, 0, 1)):
+        sums, control = np.zeros(slots.SUM_SLOTS, np.int64), np.zeros(slots.CONTROL_SLOTS, np.int64)
+        sums[slots.CALL], sums[slots.MOST_BYTES] = (
+            ctypes.cast(function, ctypes.c_void_p).value,
+            1 << 40,
+        )
+        sums[slots.RANKS], sums[slots.HOSTS] = ranks, hosts
+        control[slots.REDUCTION] = sums.ctypes.data
+        gradient = np.arange(3, dtype=dtype)
+        asked.clear()
+        run("all_reduce", dtype, control, gradient, 3, gradient)
+        assert len(asked) == calls
+        np.testing.assert_array_equal(gradient, [0, 1, 2])
+        control[slots.LOST] = 1
+        run("all_reduce", dtype, control, gradient, 3, gradient)
+        assert np.isnan(gradient[0])

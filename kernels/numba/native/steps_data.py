@@ -167,6 +167,8 @@ def all_reduce(a: Record, like: Like) -> None:
     sums = integers(control[REDUCTION])
     if control[LOST] != 0:
         pointer(a[1], like)[0] = np.nan
+    if sums[RANKS] == 1 and sums[HOSTS] == 1:
+        return
     each, fault = (sums[PIECE] if sums[MEETING] != 0 else sums[MOST_BYTES]) // width, 0
     for first in range(0, a[2], each):
         place, out, count = a[1] + first * width, a[3] + first * width, min(each, a[2] - first)
