@@ -1,26 +1,57 @@
 """lamina on ranks of MPI: together on each batch, or each by itself beside the others.
 
-The variant begins with "apart" where each rank trains alone: what such ranks take is what the model
-of `scaling/model.py` knows of the work. It begins with "sums in Python" where compiled steps call
-Python for each sum of gradients, and Python calls MPI.
+The variant begins with "apart" where each rank trains alone, and with "sums alone" where gradients
+are added up that no training makes: these two are what the model of `scaling/model.py` knows. It
+begins with "sums in Python" where compiled steps call Python for each sum of gradients, and Python
+calls MPI.
 """
 
 from __future__ import annotations
 
 import ctypes
 import math
+import os
+import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ...backends.threads import set_threads
 from ...core.distributed import Distributed
+from ...kernels.host import usable_cores
 from ...kernels.numba.native import slots
+from ...kernels.spec import ITEMSIZE
+from ..scaling import reduction
 from .peer import Peer, Task, Workload
 from .with_lamina import Training
 
-APART, IN_PYTHON = "apart", "sums in Python"
+APART, SUMS, IN_PYTHON = "apart", "sums alone", "sums in Python"
 LONGEST, RESIDENT = 64, 8 << 20  # times the block, and bytes, of an epoch at most
+AGREED = 100  # epochs' ends, to know what one takes
+WORK_SECONDS = 0.1  # of steps, to know what one takes
+
+
+class Alone(Distributed):
+    """One rank, by the program of several: each row has a weight, and is found by its number.
+
+    crowded: where ranks share a core, this one gives it away where it would add up.
+    """
+
+    def __init__(self, crowded: bool) -> None:
+        from mpi4py import MPI
+
+        super().__init__(MPI.COMM_SELF)
+        self.crowded = crowded
+
+    def add(self, flat: np.ndarray) -> None:
+        """Nothing is to be added."""
+        if self.crowded:
+            os.sched_yield()
+
+    def native(self, dtype: str) -> np.ndarray:
+        """The same for compiled code."""
+        return reduction.by_itself(self.crowded)
 
 
 class Apart(Training):
@@ -34,14 +65,18 @@ class Apart(Training):
         set_threads(peer.threads)
         super().__init__(task, peer.name)
         self.communicator: Any = None
+        self.team: Distributed | None = None
+        self.crowded = peer.ranks * peer.threads > usable_cores()
+        if peer.variant.startswith((APART, SUMS)):
+            self.team = Alone(self.crowded)
         if peer.ranks > 1:
             from mpi4py import MPI
 
             self.communicator = MPI.COMM_WORLD
         self.machine = "CPU"
-        self.team: Distributed | None = None
         x, y = task.block
-        times = max(1, min(LONGEST, RESIDENT // x.nbytes))
+        ranks = peer.ranks if self.team is not None else 1  # that go over so many bytes
+        times = max(1, min(LONGEST, RESIDENT // (x.nbytes * ranks)))
         self.grain = times * task.grain
         self.epoch = np.tile(x, (times, 1)), np.tile(y, (times, *[1] * (y.ndim - 1)))
 
@@ -64,6 +99,50 @@ class Apart(Training):
         if self.communicator is None:
             return self.stepping
         return float(max(self.communicator.allgather(self.stepping)))
+
+
+class Behind(Apart):
+    """The sum of a step's gradient, behind as much work as a rank has; a unit is one sum.
+
+    And the step's share of what ranks agree on after each epoch.
+    """
+
+    def __init__(self, task: Task, peer: Peer) -> None:
+        network = task.network
+        share = math.ceil(network.batch / peer.ranks)
+        super().__init__(replace(task, network=replace(network, batch=share)), peer)
+        kind = reduction.Compiled if peer.name == "numba" else reduction.Sum
+        size = network.parameters * ITEMSIZE[network.dtype]
+        self.sum = kind(self.communicator, size, self._work(), self.crowded)
+        self.sum.ready()
+        self.together = Distributed(self.communicator)
+        self.count, self.dtype = network.parameters, network.dtype
+        self.task = task  # whose answer is asked for
+
+    def _work(self) -> float:
+        """Seconds of a step of single ranks."""
+        units, took = self.grain, 0.0
+        while took < WORK_SECONDS:
+            units *= 2
+            super().perform(units)
+            took = self.agreed(0.0)
+        return took / units
+
+    def perform(self, units: int) -> None:
+        """So many times what one takes, of many."""
+        assert self.team is not None
+        agreed = self._agreeing(self.together) - self._agreeing(self.team)
+        self.stepping = units * (self.sum.round() + max(agreed, 0.0) / self.grain)
+
+    def _agreeing(self, team: Distributed) -> float:
+        """Seconds an epoch that a team does what `core/shared_rows.py` asks of it."""
+        start = time.perf_counter()
+        for _ in range(AGREED):
+            team.window(self.dtype, self.count)
+            team.native(self.dtype)
+            team.slowest(0.0)
+            team.total({"loss": 0.0})
+        return (time.perf_counter() - start) / AGREED
 
 
 class InPython(Distributed):
@@ -102,5 +181,7 @@ class Together(Apart):
 
 def workload(peer: Peer, task: Task) -> Workload:
     """The task on ranks; on a single one there is nobody to be together with."""
+    if peer.variant.startswith(SUMS):
+        return Behind(task, peer)
     alone = peer.ranks == 1 or peer.variant.startswith(APART)
     return Apart(task, peer) if alone else Together(task, peer)

@@ -13,7 +13,7 @@ from ..networks import Network
 from ..peers.measurement import Progress, measure_peers, row_for, silent
 from ..peers.peer import Peer, Task
 from ..peers.process import Processes
-from ..peers.with_ranks import APART, IN_PYTHON
+from ..peers.with_ranks import APART, IN_PYTHON, SUMS
 from ..result import Row
 from . import reduction
 from .model import Link, Machine
@@ -22,6 +22,7 @@ RANKS = (1, 2, 4)
 MPI = (("mpi4py", 'mpi4py, and an MPI, or ".[mpi]"'),)
 TORCH = (*MPI, ("torch", "torch"))
 FURTHER = (8, 32)  # the rows of a batch by these are measured as well, for more ranks than run here
+ALIKE = 0.1  # how far from the median a step is that was made in the same circumstances
 UNSEEN = "predicted, not run"
 
 ROUND_SECONDS = 0.3  # one call of `fit`, whose beginning is no step
@@ -87,6 +88,11 @@ def apart(backend: str, place: Place) -> Peer:
     return replace(together(backend, place), variant=f"{APART}, {place.name}")
 
 
+def sums_alone(backend: str, place: Place) -> Peer:
+    """Sums over the ranks of a place, behind as much work as theirs."""
+    return replace(together(backend, place), variant=f"{SUMS}, {place.name}")
+
+
 def in_python(backend: str, place: Place) -> Peer:
     """The same with sums that are called from Python, once in each step."""
     return replace(together(backend, place), variant=f"{IN_PYTHON}, {place.name}")
@@ -111,16 +117,16 @@ def measure_sums(wanted: Sequence[int], backend: str, progress: Progress) -> tup
     rows = []
     for ranks in sorted({*wanted} - {1}):
         progress(f"sums over {ranks} ranks")
-        every = reduction.measure(ranks, [(size, 0.0) for size in reduction.SIZES], backend)
+        every = reduction.measure(ranks, reduction.SIZES, backend)
         for size, seconds in zip(reduction.SIZES, every, strict=True):
             found.setdefault(ranks, []).append((float(size), statistics.median(seconds)))
-            rows.append(_sum_row(size, ranks, seconds, "back to back"))
+            rows.append(_sum_row(size, ranks, seconds))
     return found, rows
 
 
-def _sum_row(size: int, ranks: int, seconds: Sequence[float], how: str) -> Row:
+def _sum_row(size: int, ranks: int, seconds: Sequence[float]) -> Row:
     return Row(
-        "reduction", f"sum of {size:,} bytes {how}", "mpi", f"{ranks} ranks",
+        "reduction", f"sum of {size:,} bytes back to back", "mpi", f"{ranks} ranks",
         size=size // 4, seconds=tuple(seconds), bytes=float(size),
     )  # fmt: skip
 
@@ -142,51 +148,69 @@ def measure_scaling(
     What runs as ranks is checked against float64 on one, and is not timed where it differs.
     """
     spots = places(wanted, usable_cores())
-    machine, apart_rows = _model(network, backend, spots, sums, processes, rounds, progress)
-    own = [together(backend, spot) for spot in spots]
     several = [spot for spot in spots if spot.ranks > 1]
+    machine, parts = _model(network, backend, several, sums, processes, rounds, progress)
+    own = [together(backend, spot) for spot in spots if spot.ranks == 1]
+    for spot in several:  # each in turn with its sums
+        own += [together(backend, spot), sums_alone(backend, spot)]
     others = [in_python(backend, spot) for spot in several if python]
     others += [with_torch(spot) for spot in several if torch]
-    rows = measure_peers(
+    measured = measure_peers(
         [*own, *others], Task("training", network), processes, rounds, progress, ROUND_SECONDS
     )
-    found = [
-        _predicted(row, machine, network, spot)
-        for row, spot in zip(rows, spots, strict=False)
-    ]  # fmt: skip
-    return Scaling(network, machine, found, list(map(_scaling, rows[len(own) :])), apart_rows)
+    rows = [_scaling(row) for row in measured]
+    found = rows[: len(spots) - len(several)]
+    for number, spot in enumerate(several):
+        row, added = rows[len(found) + number : len(found) + number + 2]
+        if row.seconds and added.seconds:
+            behind = {**machine.behind, spot.ranks: alike(row.seconds, added.seconds)}
+            machine = replace(machine, behind=behind)
+        parts.append(added)
+        found.append(_predicted(row, machine, network, spot))
+    return Scaling(network, machine, found, rows[len(own) :], parts)
+
+
+def alike(steps: Sequence[float], sums: Sequence[float]) -> float:
+    """The median of sums, by round, of those rounds whose steps took as long as the median one.
+
+    On a virtual machine two cores are near each other in one second and far apart in the next (80,
+    200 or 420 ns from one to the other and back; EPYC, Zen 5), which may be half of a small step.
+    """
+    median = statistics.median(steps)
+    kept = [sum for step, sum in zip(steps, sums, strict=True) if abs(step / median - 1.0) < ALIKE]
+    return statistics.median(kept or sums)
 
 
 def _model(
-    network: Network, backend: str, spots: Sequence[Place], sums: Sums, processes: Processes,
+    network: Network, backend: str, several: Sequence[Place], sums: Sums, processes: Processes,
     rounds: int, progress: Progress,
 ) -> tuple[Machine, list[Row]]:  # fmt: skip
-    """What the model needs: steps of single ranks, and sums behind as much work."""
+    """What the model knows of work: steps of single ranks."""
     cores = usable_cores()
+    shares: dict[Place, set[int]] = {}
+    for spot in (*several, Place(cores, 1)):
+        rows = math.ceil(network.batch / spot.ranks)
+        shares.setdefault(spot, set()).add(rows)
+        if not _crowded(spot, cores):
+            shares[spot] |= {math.ceil(network.batch / (spot.ranks * n)) for n in FURTHER}
     work: dict[int, list[tuple[float, float]]] = {}
+    turns: dict[int, list[tuple[float, float]]] = {}
     kept = []
-    several = [spot for spot in spots if spot.ranks > 1]
-    for spot in dict.fromkeys(Place(max(cores // s.threads, 1), s.threads) for s in several):
-        shares = {math.ceil(network.batch / s.ranks) for s in several if s.threads == spot.threads}
-        shares |= {math.ceil(network.batch / (spot.ranks * n)) for n in FURTHER}
-        for share in sorted(shares):
-            task = Task("training", replace(network, batch=share))
-            peers = [apart(backend, spot)]
+    for spot, every in shares.items():
+        for share in sorted(every):
+            task, peers = Task("training", replace(network, batch=share)), [apart(backend, spot)]
             (row,) = measure_peers(peers, task, processes, rounds, progress, ROUND_SECONDS)
             kept.append(_scaling(row))
+            points = turns if _crowded(spot, cores) else work
+            key = spot.ranks if points is turns else spot.threads
             if row.seconds:
-                work.setdefault(spot.threads, []).append((share, row.median))
-    machine = Machine(cores, work, sums, gradients(network))
-    behind = {}
-    for spot in several:
-        if spot.threads in work:
-            progress(f"{network.case}: sums over {spot.ranks} ranks behind its work")
-            rows = math.ceil(network.batch / spot.ranks)
-            case = (gradients(network), machine.alone(rows, spot.ranks, spot.threads))
-            (seconds,) = reduction.measure(spot.ranks, [case], backend)
-            behind[spot.ranks] = statistics.median(seconds)
-            kept.append(_sum_row(case[0], spot.ranks, seconds, f"behind {network.case}"))
-    return replace(machine, behind=behind), kept
+                points.setdefault(key, []).append((share, row.median))
+    work = {threads: sorted(points) for threads, points in work.items()}
+    return Machine(cores, work, sums, gradients(network), turns), kept
+
+
+def _crowded(place: Place, cores: int) -> bool:
+    return place.ranks * place.threads > cores
 
 
 def _scaling(row: Row) -> Row:
@@ -195,10 +219,11 @@ def _scaling(row: Row) -> Row:
 
 def _predicted(row: Row, machine: Machine, network: Network, place: Place) -> Row:
     """A row with the prediction beside it, of more than one rank."""
-    if place.ranks == 1 or not machine.work.get(place.threads) or place.ranks not in machine.sums:
-        return _scaling(row)
+    work = place.ranks in machine.turns or place.threads in machine.work
+    if place.ranks == 1 or not work or place.ranks not in machine.behind:
+        return row
     said = machine.step(network.batch, place.ranks, place.threads)
-    return replace(_scaling(row), predicted=said)
+    return replace(row, predicted=said)
 
 
 def elsewhere(

@@ -1,9 +1,12 @@
 """What a step on more ranks takes, from what single ranks and sums of gradients take.
 
 A step on p ranks is the work on its share of the rows, then the sum of the gradients over all
-ranks, of which a share may lie behind the work. The work is that of single ranks, measured as many
-at once as the host has cores, between the measured numbers of rows along straight lines. The sum on
-one host is what it was measured to take; between hosts it is that of recursive halving and doubling
+ranks, of which a share may lie behind the work. The work is that of single ranks by
+the program of several, measured as many at once as the host has cores, between the measured numbers
+of rows along straight lines; that of more ranks than cores is measured with as many at once, which
+give their cores away after each step. The sum on one host is what it was measured to take behind
+such work, in the same minute, for how far apart two cores are may change under a virtual machine;
+between hosts it is that of recursive halving and doubling
 (Rabenseifner 2004; Thakur, Rabenseifner and Gropp 2005): 2 ceil(log2 p) messages one after another
 and 2 (p - 1) / p times the bytes.
 """
@@ -84,7 +87,8 @@ class Machine:
     """One host and what was measured on it, for one network.
 
     cores: of the host. work: by threads a rank, (rows of a rank, seconds) of single ranks that
-    train alone, so many at once that they fill the cores. sums: by ranks, (bytes, seconds) of sums
+    train alone, so many at once that they fill the cores. turns: by ranks, the same of more ranks
+    than cores, which take turns. sums: by ranks, (bytes, seconds) of sums
     over the ranks of this host, back to back. gradients: bytes to add up in a step. behind: by
     ranks, seconds to add these up behind as much work as a step has. overlap: the share of a step's
     work behind which its sum can hide.
@@ -94,6 +98,7 @@ class Machine:
     work: Mapping[int, Sequence[tuple[float, float]]]
     sums: Mapping[int, Sequence[tuple[float, float]]]
     gradients: float
+    turns: Mapping[int, Sequence[tuple[float, float]]] = field(default_factory=dict)
     behind: Mapping[int, float] = field(default_factory=dict)
     overlap: float = 0.0
 
@@ -102,6 +107,8 @@ class Machine:
 
         Ranks that have less than a core each take turns.
         """
+        if ranks in self.turns:
+            return between(self.turns[ranks], rows)
         return between(self.work[threads], rows) * max(ranks * threads / self.cores, 1.0)
 
     def local(self, ranks: int) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
 import subprocess
 import sys
 import time
@@ -20,28 +22,23 @@ from .launch import environment, ranks, world
 SIZES = (64, 4096, 65_536, 1 << 19, 1 << 22, 1 << 24)  # bytes
 ROUNDS = 9
 ROUND_SECONDS = 0.03  # of sums back to back; behind work, of three steps at least
+CROWDED_SECONDS = 0.3  # where ranks share cores, and one may begin milliseconds behind another
 LIMIT = 120.0  # seconds
 PROBE = 64  # products that tell what one takes
 SIDE = 64  # of the matrices of the work
-
-Cases = Sequence[tuple[int, float]]
 
 
 class RanksFailed(LaminaError, RuntimeError):
     """Ranks of MPI ended without an answer."""
 
 
-def measure(count: int, cases: Cases, backend: str) -> list[list[float]]:
-    """Seconds of sums over so many ranks, one number a round for each case.
+def measure(count: int, sizes: Sequence[int], backend: str) -> list[list[float]]:
+    """Seconds of sums over so many ranks, back to back; a number a round for each size.
 
-    cases: bytes, and the seconds of work before each sum, or 0 for sums back to back. The work is
-    what a step's is: products of small matrices (in compiled code copies of them), and passes over
-    three arrays as large as the gradient, as Adam makes them. So the ranks come to the sum as far
-    apart, and with caches as cold, as in training. backend: whose way of adding up it is. Raises:
-    RanksFailed.
+    sizes: in bytes. backend: whose way of adding up it is. Raises: RanksFailed.
     """
     code = f"from {__name__} import main\nmain()"
-    line = ranks(count, command(code, str(count), json.dumps(list(cases)), backend))
+    line = ranks(count, command(code, str(count), json.dumps(list(sizes)), backend))
     try:
         done = subprocess.run(
             line, capture_output=True, text=True, env=environment(), timeout=LIMIT, check=False
@@ -55,20 +52,47 @@ def measure(count: int, cases: Cases, backend: str) -> list[list[float]]:
     return found
 
 
-class Sum:
-    """Sums of one size over the ranks of a communicator, each behind some seconds of work."""
+def by_itself(crowded: bool) -> np.ndarray:
+    """What compiled code is told of sums (`backends/parts.py`) by a rank with nobody to add to.
 
-    def __init__(self, communicator: Any, size: int, work: float) -> None:
+    crowded: it gives its core away instead, as ranks that share a core do while they wait.
+    """
+    from ...kernels.numba.native import slots
+
+    made = np.zeros(slots.SUM_SLOTS, np.int64)
+    if crowded:
+        function = ctypes.CDLL(None).sched_yield
+        made[slots.CALL] = ctypes.cast(function, ctypes.c_void_p).value or 0
+        made[slots.MOST_BYTES] = 1 << 62
+    else:
+        made[slots.RANKS] = made[slots.HOSTS] = 1
+    return made
+
+
+class Sum:
+    """Sums of one size over the ranks of a communicator, each behind some seconds of work.
+
+    The work is what a step's is: products of small matrices (in compiled code copies of them), the
+    gradient written anew, and passes over three arrays as large, as Adam makes them. So the ranks
+    come to the sum as far apart, and its memory is in the caches where it is in training.
+
+    size: in bytes. work: 0 for sums back to back. crowded: the ranks share cores; then they give
+    them away once in each piece of work, with sums or without.
+    """
+
+    def __init__(
+        self, communicator: Any, size: int, work: float = 0.0, crowded: bool = False
+    ) -> None:
         from mpi4py import MPI
 
-        self.communicator, self.maximum = communicator, MPI.MAX
+        self.communicator, self.maximum, self.crowded = communicator, MPI.MAX, crowded
         self.part = np.arange(max(size // 4, 1), dtype=np.float32) % 7
         self.held = self.total = np.empty_like(self.part)  # what is added up; where the sum is then
         self.passed = [np.ones_like(self.part) for _ in range(3)] if work else []
         self.factors = [np.ones((SIDE, SIDE), np.float32) for _ in range(3)]
         self.products = 0
         self.prepare()
-        if work:
+        if work:  # of this rank, for some are faster than others
             passes, self.products = self.each(), PROBE
             product = max((self.each() - passes) / PROBE, 1e-8)
             self.products = max(round((work - passes) / product), 0)
@@ -78,19 +102,18 @@ class Sum:
 
     def each(self) -> float:
         """Seconds of the work, from loops that are long enough to tell."""
-        repeats, took = 3, self.loop(3, False)
-        while took < ROUND_SECONDS / 3:
+        repeats = 3
+        while self.loop(repeats, False) < ROUND_SECONDS / 3:
             repeats *= 4
-            took = self.loop(repeats, False)
-        return took / repeats
+        return self.own / repeats
 
     def loop(self, repeats: int, adding: bool) -> float:
         """Seconds of so much work, with or without the sums, on the slowest rank."""
         self.communicator.Barrier()
         start = time.perf_counter()
         self.run(repeats, adding)
-        took = time.perf_counter() - start
-        return float(self.communicator.allreduce(took, self.maximum))
+        self.own = time.perf_counter() - start
+        return float(self.communicator.allreduce(self.own, self.maximum))
 
     def run(self, repeats: int, adding: bool) -> None:
         """So much work, with or without the sums."""
@@ -101,22 +124,26 @@ class Sum:
             np.copyto(self.held, self.part)
             if adding:
                 mpi.add(self.communicator, self.held)
+            elif self.crowded:
+                os.sched_yield()
             for one in self.passed:
                 np.multiply(one, np.float32(1.0), out=one)
 
-    def rounds(self) -> list[float]:
-        """Seconds of a sum: loops with it less loops without it. Raises: RanksFailed if wrong."""
+    def ready(self) -> None:
+        """Sizes the rounds. Raises: RanksFailed where a sum is wrong."""
         self.loop(2, True)
         if not np.array_equal(self.total, self.part * self.communicator.size):
             raise RanksFailed(
                 f"a sum of {self.part.nbytes} bytes over {self.communicator.size} ranks is wrong"
             )
-        repeats = max(3, min(2000, int(ROUND_SECONDS / (self.loop(3, True) / 3))))
-        found = []
-        for _ in range(ROUNDS):
-            whole, rest = self.loop(repeats, True), self.loop(repeats, False)
-            found.append(max(whole - rest, 0.01 * whole) / repeats)
-        return found
+        self.repeats, enough = 3, CROWDED_SECONDS if self.crowded else ROUND_SECONDS
+        while self.loop(self.repeats, True) < enough:
+            self.repeats *= 2
+
+    def round(self) -> float:
+        """Seconds of a sum: a loop with it less a loop without it."""
+        whole, rest = self.loop(self.repeats, True), self.loop(self.repeats, False)
+        return max(whole - rest, 0.01 * whole) / self.repeats
 
 
 class Compiled(Sum):
@@ -136,12 +163,17 @@ class Compiled(Sum):
         add, copy, repeat = (
             compiled.step(name, "float32") for name in ("all_reduce", "copy", "repeat")
         )
+        self.alone, self.control_alone = by_itself(self.crowded), np.zeros_like(self.control)
+        self.control_alone[slots.REDUCTION] = address(self.alone)
         held, total, size = address(self.held), address(self.total), len(self.part)
-        self.adding = add, np.array([address(self.control), held, size, total])
+        self.adding, self.not_adding = (
+            (add, np.array([address(control), held, size, total]))
+            for control in (self.control, self.control_alone)
+        )
         sources = (self.total, *self.passed[1:])
-        self.passes = [
+        self.written, *self.passes = [
             (copy, np.array([address(source), size, address(one)]))
-            for source, one in zip(sources, self.passed, strict=False)
+            for source, one in zip((self.part, *sources), (self.held, *self.passed), strict=False)
         ]
         a, _, c = (address(one) for one in self.factors)
         self.memory = aligned(3, "int64")
@@ -154,9 +186,9 @@ class Compiled(Sum):
         """Copies in place of products."""
         from ...kernels.numba.native import interpreter as slots
 
-        np.copyto(self.held, self.part)
         self.working[1][4] = self.products
-        steps = [self.working, *[self.adding] * adding, *self.passes]
+        sum = self.adding if adding else self.not_adding
+        steps = [self.working, self.written, sum, *self.passes]
         tasks = np.array([(step, address(record)) for step, record in steps])
         starts, program = np.array([0, len(steps)]), aligned(slots.PROGRAM_SLOTS, "int64")
         program[slots.SHARES] = program[slots.STRETCHES] = 1
@@ -167,13 +199,16 @@ class Compiled(Sum):
 
 
 def main() -> None:
-    """What the ranks do: the arguments are their number, the cases and the backend."""
+    """What the ranks do: the arguments are their number, the sizes and the backend."""
     from threadpoolctl import threadpool_limits
 
     communicator = world(int(sys.argv[1]))
-    kind = Compiled if sys.argv[3] == "numba" else Sum
+    kind, found = Compiled if sys.argv[3] == "numba" else Sum, []
     with threadpool_limits(1):
-        found = [kind(communicator, *case).rounds() for case in json.loads(sys.argv[2])]
+        for size in json.loads(sys.argv[2]):
+            one = kind(communicator, size)
+            one.ready()
+            found.append([one.round() for _ in range(ROUNDS)])
     if communicator.rank == 0:
         sys.stdout.write(json.dumps(found) + "\n")
         sys.stdout.flush()

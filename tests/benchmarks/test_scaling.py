@@ -63,6 +63,17 @@ def test_ranks_without_a_core_of_their_own_take_turns() -> None:
     assert crowded.step(512, 4, 1) == pytest.approx(2 * (1e-3 + 128e-5) + 2e-3)
 
 
+def test_ranks_that_were_measured_taking_turns_are_not_multiplied() -> None:
+    crowded = replace(HERE, behind={4: 2e-3}, turns={4: [(128, 5e-3)]})
+    assert crowded.step(512, 4, 1) == pytest.approx(7e-3)
+
+
+def test_sums_are_of_rounds_like_the_median_one() -> None:
+    steps, sums = (3.0, 7.0, 7.2, 3.1, 6.9), (0.5, 3.0, 3.2, 0.6, 3.1)
+    assert measurement.alike(steps, sums) == 3.1
+    assert measurement.alike((3.0, 7.0), (0.5, 3.0)) == 1.75  # none is like the median
+
+
 def test_where_more_hosts_do_not_pay() -> None:
     slow = HERE.most(512, 2, 1, Link(1e-3, 1e7))
     assert slow == (1, 1)
