@@ -130,6 +130,13 @@ class Backend(Device):
         """
         return None
 
+    def trial(self, x: np.ndarray) -> np.ndarray | None:
+        """relu(x), which a probe looks at, by the least that shows that the backend works.
+
+        x: a small matrix on the host. None, as here: an operation is run as any other.
+        """
+        return None
+
     def computing(self, precision: str) -> Backend:
         """The same device, which rounds the factors of its products of float32 to less.
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import re
+import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
@@ -25,6 +28,7 @@ from .nccl import Nccl
 from .program import Program
 
 INSTALL = 'pip install "cupy-cuda13x[ctk]" (or cupy-cuda12x[ctk], whichever your driver supports)'
+DRIVER = "install the NVIDIA driver (nvidia-smi must list a GPU), or use backend='cpu'"
 REINSTALL = f"pip install --force-reinstall {INSTALL.removeprefix('pip install ')}"
 
 
@@ -74,6 +78,8 @@ class CupyBackend(Backend):
     def _obstacle(cls, index: int) -> Obstacle | None:
         if find_spec("cupy") is None:
             return Obstacle("CuPy is not installed", INSTALL)
+        if not _driver():
+            return Obstacle("CuPy is installed but there is no NVIDIA driver", DRIVER)
         try:
             cupy = _import()
             version = cupy.cuda.runtime.driverGetVersion()
@@ -81,8 +87,7 @@ class CupyBackend(Backend):
             return Obstacle(f"importing CuPy failed: {_first_line(error)}", REINSTALL)
         if version == 0:
             return Obstacle(
-                f"CuPy {cupy.__version__} is installed but there is no NVIDIA driver",
-                "install the NVIDIA driver (nvidia-smi must list a GPU), or use backend='cpu'",
+                f"CuPy {cupy.__version__} is installed but there is no NVIDIA driver", DRIVER
             )
         try:
             count = cupy.cuda.runtime.getDeviceCount()
@@ -240,6 +245,20 @@ class CupyBackend(Backend):
         """Waits for its stream."""
         with self.active():
             self.stream.synchronize()
+
+
+def _driver() -> bool:
+    """Whether there may be a driver: where its library is not, CuPy need not be imported to say so.
+
+    What has imported CuPy already asks that, which costs nothing more.
+    """
+    if "cupy" in sys.modules:
+        return True
+    try:
+        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def _import() -> Any:

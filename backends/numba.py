@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from importlib.util import find_spec
 
+import numpy as np
+
+from ..kernels.memory import address
 from ..kernels.op import Kernel
 from . import threads
 from .contract import Executable, Obstacle
@@ -30,6 +33,19 @@ class NumbaBackend(HostBackend):
         except Exception as error:  # a version of NumPy that it does not know, a broken wheel
             return Obstacle(f"importing numba failed: {error}", "pip install --upgrade numba numpy")
         return None
+
+    def trial(self, x: np.ndarray) -> np.ndarray:
+        """One step of native programs; Numba's functions would be loaded for nothing else."""
+        from ..kernels.numba.native import compiled
+        from ..kernels.numba.native.steps_elements import ARITHMETIC
+
+        out, zero, (rows, columns) = np.empty_like(x), np.zeros(1, x.dtype), x.shape
+        record = np.array([
+            ARITHMETIC.index("maximum"), address(out), rows, columns,
+            address(x), columns, 1, address(zero), 0, 0,
+        ])  # fmt: skip
+        compiled.run("arithmetic", str(x.dtype), address(record))
+        return out
 
     @cached_property
     def _kernels(self) -> Mapping[str, Kernel]:

@@ -123,15 +123,22 @@ def _run_one(backend: Backend) -> None:
     """Runs a real kernel and looks at its result."""
     dtype = backend.dtypes[0]
     host = np.array([[-1.0, 2.0], [3.0, -4.0]], dtype=dtype)
+    got = backend.trial(host)
+    if got is None:
+        got = _relu(backend, host)
+    if got.tolist() != [[0.0, 2.0], [3.0, 0.0]]:
+        raise RuntimeError(f"relu of {host.tolist()} came back as {got.tolist()}")
+
+
+def _relu(backend: Backend, host: np.ndarray) -> np.ndarray:
+    dtype = str(host.dtype)
     call = resolve(backend, "relu", [Spec((2, 2), dtype)], {})
     x = backend.asarray(host)
     out = None
     if call.writes:
         out = (backend.xp.reshape(backend.zeros(4, dtype), (2, 2)),)
     with backend.active():
-        got = backend.to_numpy(call(out, x)[0])
-    if got.tolist() != [[0.0, 2.0], [3.0, 0.0]]:
-        raise RuntimeError(f"relu of {host.tolist()} came back as {got.tolist()}")
+        return backend.to_numpy(call(out, x)[0])
 
 
 @cache

@@ -53,6 +53,32 @@ def test_a_bad_environment_does_not_break_the_import() -> None:
     assert "lamina" in loaded_after("import lamina", **bad)
 
 
+@pytest.mark.long
+def test_training_on_a_table_loads_nothing_that_it_does_not_use(tmp_path: Path) -> None:
+    """From kept machine code, not even Numba's rules of types."""
+    rows = "".join(f"{n % 7},{n % 5},{'yes' if n % 7 > n % 5 else 'no'}\n" for n in range(60))
+    (tmp_path / "table.csv").write_text(f"a,b,kind\n{rows}")
+    code = f"""
+import json, sys
+sys.argv = ["lamina", "train", {str(tmp_path / "table.csv")!r}, "--epochs", "2"]
+from lamina.__main__ import main
+try:
+    main()
+except SystemExit:
+    pass
+print(json.dumps(sorted(sys.modules)))
+"""
+    numba = {"LAMINA_BACKEND": "numba"}
+    support.run_python(code, **numba)  # which compiles
+    loaded = set(json.loads(support.run_python(code, **numba).splitlines()[-1]))
+    assert {"lamina.kernels.kept", "duckdb"} <= loaded
+    unused = {
+        "scipy.optimize", "scipy.linalg", "scipy.special", "sklearn", "pandas", "cupy",
+        "numba.np.arraymath", "numba.cpython.unicode", "lamina.core.interop", "matplotlib",
+    }  # fmt: skip
+    assert loaded.isdisjoint(unused)
+
+
 @pytest.mark.slow
 def test_training_on_numpy_loads_no_compiler_and_no_gpu() -> None:
     code = """

@@ -24,12 +24,20 @@ from ..model import Sequential
 from ..shared_parts import RANK, whole
 from ..team import ALONE, Team
 from . import networks, tabular
-from .predictions import predict as predict  # scripts look for it beside `train`
 from .results import check_report, conclude, report, tested, write_report
 from .settings import KEPT, NAMES, OPTIONAL, READING, Settings, begun, refuse_others, words
 
 Say = Callable[[str], None]
 DIGESTED = 65_536  # rows that are looked at together
+
+
+def __getattr__(name: str) -> Any:
+    """`predict`, which scripts look for beside `train`, and which loads all that reads ONNX."""
+    if name == "predict":
+        from .predictions import predict
+
+        return predict
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def open_data(settings: Settings, source: str) -> Dataset:

@@ -185,15 +185,14 @@ def _given(job: Job, held: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
     Rows of a memory map stay where they are; those held have no weight.
     """
-    kept = np.setdiff1d(np.arange(len(job.y)), held)
-    if not len(kept):  # a single row
-        kept = held
+    kept = np.ones(len(job.y), bool)
+    kept[held] = False
+    if not kept.any():  # a single row
+        kept[held] = True
     if job.front is None:
         weights = None if job.weights is None else job.weights[kept]
-        return job.x[kept], job.y[kept], weights, len(kept)
-    weights = np.ones(len(job.y)) if job.weights is None else job.weights.copy()
-    weights[held] = 0.0
-    return job.x, job.y, weights, len(job.y)
+        return job.x[kept], job.y[kept], weights, int(kept.sum())
+    return job.x, job.y, kept * (1.0 if job.weights is None else job.weights), len(job.y)
 
 
 def fit(job: Job, number: int, held: np.ndarray, told: Callable[[], None] | None = None) -> Member:

@@ -24,7 +24,8 @@ from ..optimizers import AdamW
 from .columns import Columns
 
 EMBED_FROM = 20  # words of a category from which on they are embedded, and not one-hot
-LEAST_EPOCHS, MOST_EPOCHS = 12, 96  # of a schedule; 128 and eight members gain 0.001 in the mean
+# Of a schedule. 128 and eight members gain 0.001 in the mean; millions of rows need few passes.
+LEAST_EPOCHS, MOST_EPOCHS = 2, 96
 MOST_BINS = 1024  # of all columns of numbers: beyond, each has fewer
 MOST_STEPS = 16_000  # of a member: beyond, tables are large enough to be seen fewer times
 LARGE = (20_000, 100_000, 500_000)  # rows from which on batches are twice as large, each

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import pickle
 import threading
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Protocol
 
 from llvmlite import binding
@@ -14,8 +11,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
-from .. import files
-from ..cache import DiskCache, disk_cache, say_once, sources
+from .. import kept
 from ..compilation import compiling
 
 
@@ -33,7 +29,7 @@ class Code(Protocol):
 
 
 _lock = threading.Lock()
-_made: dict[str, tuple[Any, int]] = {}  # name -> what holds the code, its address
+_made: dict[str, kept.Kept] = {}
 
 
 class _Library(JITCodeLibrary):  # type: ignore[misc]
@@ -56,54 +52,6 @@ class _Library(JITCodeLibrary):  # type: ignore[misc]
         passes.run(self._final_module, builder)
 
 
-def _folder() -> Path | None:
-    """Where code is kept; None where nothing can be."""
-    found = disk_cache(_folder)
-    return Path(found._cache_file._cache_path) if isinstance(found, DiskCache) else None
-
-
-def _stamp() -> bytes:
-    """Of what code depends on beside its own text: sources, compiler, processor."""
-    codegen = cpu_target.target_context.codegen()
-    text = repr((sources(), codegen.magic_tuple()))
-    return hashlib.sha256(text.encode()).digest()
-
-
-def _file(one: Code) -> Path | None:
-    folder = _folder()
-    return None if folder is None else folder / f"{one.name}.code"
-
-
-def _read(one: Code) -> Any:
-    """The library that is kept on disk, or None."""
-    path = _file(one)
-    if path is None:
-        return None
-    try:
-        content = files.read(str(path))
-    except OSError:
-        return None
-    stamp, check, state = content[:32], content[32:64], content[64:]
-    if stamp != _stamp():
-        return None
-    if hashlib.sha256(state).digest() != check:
-        say_once("read", f"machine code in {path} is damaged: compiled anew")
-        return None
-    return cpu_target.target_context.codegen().unserialize_library(pickle.loads(state))
-
-
-def _write(one: Code, library: Any) -> None:
-    path = _file(one)
-    if path is None:
-        return
-    state = pickle.dumps(library.serialize_using_object_code())
-    try:
-        content = _stamp() + hashlib.sha256(state).digest() + state
-        files.write(str(path), content, files.PRIVATE)
-    except OSError as error:
-        say_once("write", f"machine code cannot be kept on disk ({error}): compiled each time")
-
-
 def _compile(one: Code) -> Any:
     with compiling("a chain of operations"), global_compiler_lock:
         codegen = cpu_target.target_context.codegen()
@@ -120,12 +68,9 @@ def address(one: Code) -> int:
     """The address of a chain's code, which is compiled where it is not on disk."""
     with _lock:
         if one.name not in _made:
-            library = _read(one)
-            if library is None:
-                library = _compile(one)
-                _write(one, library)
-            _made[one.name] = library, library.get_pointer_to_function(one.name)
-        return _made[one.name][1]
+            found = kept.read(one.name)
+            _made[one.name] = found or kept.write(one.name, _compile(one), one.name)
+        return _made[one.name].address
 
 
 def prepare(wanted: Iterable[Code]) -> None:

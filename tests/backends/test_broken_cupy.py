@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ import lamina as lm
 import pytest
 import support
 from lamina.backends import cublas, registry
+from lamina.backends.cupy import CupyBackend
 
 GO_ON = """
 import json, sys
 import lamina as lm
+from lamina.backends import cupy as backend
 assert "cupy" not in sys.modules
+backend._driver = lambda: True  # or nothing would look further
 from lamina.__main__ import main
 found = next(s for s in lm.backends() if s.name == "cupy")
 x = [[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]
@@ -75,6 +79,23 @@ def test_the_cpu_is_unharmed(state: str, tmp_path: Path) -> None:
     for name in packages:
         assert name in told[1]
         assert name in told[2]
+
+
+def test_without_a_driver_cupy_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    (tmp_path / "cupy").mkdir()
+    (tmp_path / "cupy" / "__init__.py").write_text("raise AssertionError('it is imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.setattr("ctypes.CDLL", absent)
+    found = CupyBackend.obstacle()
+    assert found is not None
+    assert found.reason == "CuPy is installed but there is no NVIDIA driver"
+    assert "nvidia-smi" in found.fix
 
 
 # What a driver alone lets show, on the fake

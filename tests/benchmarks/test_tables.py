@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from lamina.benchmarks import tables
 from lamina.benchmarks.named_tables import NAMED, read, split
+from lamina.benchmarks.whole_command import WholeCommand
 from typer.testing import CliRunner
 
 
@@ -123,3 +124,20 @@ def test_the_others_take_words_and_missing_cells(contestant: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert model.fit(X, y).score(X, y) > 0.8
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["iris", "diabetes"])
+def test_the_whole_command_is_measured_from_start_to_end(name: str) -> None:
+    pytest.importorskip("pandas")
+    table = next(one for one in NAMED if one.name == name)
+    found = tables.measure(table, 0, "command")
+    assert found["score"] > (0.9 if name == "iris" else 0.2)
+    assert found["seconds"] > 0.1  # Python alone does not start in that
+
+
+def test_the_command_that_fails_says_why() -> None:
+    pandas = pytest.importorskip("pandas")
+    y = pandas.Series(["a"], name="y")
+    with pytest.raises(RuntimeError, match="--label y"):
+        WholeCommand("classification").fit(pandas.DataFrame({"x": [1.0]}), y)

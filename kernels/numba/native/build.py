@@ -44,7 +44,7 @@ def _make(missing: list[Piece], cores: int) -> None:
     """Compiles pieces, by two processes where that is sooner."""
     left = deque(missing)
     other = None
-    if cores > 1 and len(missing) >= FEW and compiled.kept(missing[0]):
+    if cores > 1 and len(missing) >= FEW and compiled.keeps():
         other = _start()
     if other is None:
         for one in missing:

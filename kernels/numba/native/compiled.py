@@ -5,16 +5,23 @@ A *piece* is a step for a dtype, or a loop that runs steps: `lead` or `serve`, f
 
 from __future__ import annotations
 
+import ctypes
+import os
+import sys
 import threading
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
+from pathlib import Path
 from typing import Any
 
 from numba import types
 from numba.core.ccallback import CFunc
-from numba.extending import get_cython_function_address
+from numba.core.compiler_lock import global_compiler_lock
 
-from ...cache import DiskCache, disk_cache
+from ... import kept
 from ...compilation import compiling
 from ..jit import OPTIONS
 from . import (  # the steps register
@@ -31,7 +38,7 @@ from .steps import STEPS
 Piece = tuple[str, str]
 
 _lock = threading.Lock()  # two threads that first use a step would both compile it
-_made: dict[Piece, Any] = {}
+_made: dict[Piece, kept.Kept] = {}
 _KINDS = {
     "float32": types.float32, "float64": types.float64, "int32": types.int32, "int64": types.int64,
     "uint32": types.uint32, "bool": types.uint8,
@@ -39,16 +46,7 @@ _KINDS = {
 LOOPS = {"lead": 5, "serve": 1}  # and their numbers of arguments
 
 
-class _NotKept(Exception):
-    """There is no machine code on disk."""
-
-
-def _refuse() -> None:
-    raise _NotKept
-
-
-def _function(piece: Piece) -> Any:
-    """A piece that is neither loaded nor compiled yet."""
+def _compile(piece: Piece) -> kept.Kept:
     name, dtype = piece
     kinds: Any = types
     if name in LOOPS:
@@ -57,16 +55,10 @@ def _function(piece: Piece) -> Any:
         function = STEPS[name]
         arguments = (kinds.CPointer(kinds.int64), kinds.CPointer(_KINDS[dtype]))
     options = {name: value for name, value in OPTIONS.items() if name != "nogil"}
-    made: Any = CFunc(function, (arguments, types.void), locals={}, options=options)
-    made._cache = disk_cache(function)
-    compile_now = made._compile_uncached  # what is called when nothing is on disk
-
-    def told() -> Any:
-        with compiling(named(piece)):
-            return compile_now()
-
-    made._compile_uncached = told
-    return made
+    with compiling(named(piece)), global_compiler_lock:
+        made: Any = CFunc(function, (arguments, types.void), locals={}, options=options)
+        found = made._compile_uncached()
+    return kept.write(_file(piece), found.library, found.fndesc.llvm_cfunc_wrapper_name)
 
 
 def named(piece: Piece) -> str:
@@ -74,40 +66,45 @@ def named(piece: Piece) -> str:
     return " ".join(piece).strip()
 
 
+def _file(piece: Piece) -> str:
+    """What a piece is kept under: no name of generated code, which is a digest, has a hyphen."""
+    return "-".join(["step", *filter(None, piece)])
+
+
 def load(piece: Piece) -> bool:
     """Whether a piece is ready, or can be taken from disk."""
     with _lock:
         if piece not in _made:
-            made = _function(piece)
-            made._compile_uncached = _refuse
-            try:
-                made.compile()
-            except _NotKept:
+            found = kept.read(_file(piece))
+            if found is None:
                 return False
-            _made[piece] = made
+            _made[piece] = found
     return True
 
 
-def make(piece: Piece) -> Any:
+def make(piece: Piece) -> kept.Kept:
     """The piece, compiled where it is not on disk."""
     with _lock:
         if piece not in _made:
-            made = _function(piece)
-            made.compile()
-            _made[piece] = made
+            _made[piece] = kept.read(_file(piece)) or _compile(piece)
     return _made[piece]
 
 
-def kept(piece: Piece) -> bool:
+def keeps() -> bool:
     """Whether machine code is kept on disk here."""
-    return isinstance(_function(piece)._cache, DiskCache)
+    return kept.folder() is not None
 
 
 @cache
 def step(name: str, dtype: str) -> int:
     """The address of a step for arrays of a dtype."""
-    address: int = make((name, dtype)).address
-    return address
+    return make((name, dtype)).address
+
+
+def run(name: str, dtype: str, record: int) -> None:
+    """One step by itself. record: its address."""
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)
+    kind(step(name, dtype))(record, None)
 
 
 def names() -> list[str]:
@@ -117,19 +114,46 @@ def names() -> list[str]:
 
 def leader() -> Callable[[int, int, int, int, int], None]:
     """`interpreter.lead`: runs a program, alone or with helpers. Releases the GIL."""
-    function: Callable[[int, int, int, int, int], None] = make(("lead", "")).ctypes
+    function: Callable[[int, int, int, int, int], None] = _loop("lead")
     return function
 
 
 def server() -> Callable[[int], None]:
     """`interpreter.serve`: what a helper does while it is awake. Releases the GIL."""
-    function: Callable[[int], None] = make(("serve", "")).ctypes
+    function: Callable[[int], None] = _loop("serve")
     return function
+
+
+def _loop(name: str) -> Any:
+    kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * LOOPS[name])
+    return kind(make((name, "")).address)
+
+
+@cache
+def _cython_blas() -> Any:
+    """SciPy's module of BLAS, without the package that it is in, which takes far longer to import.
+
+    What imports it later gets the same module.
+    """
+    name = "scipy.linalg.cython_blas"
+    scipy = find_spec("scipy")
+    places = [] if scipy is None else scipy.submodule_search_locations or []
+    found = PathFinder.find_spec(name, [str(Path(place) / "linalg") for place in places])
+    if name in sys.modules or os.name == "nt" or found is None or found.loader is None:
+        return import_module(name)  # on Windows SciPy itself says where its libraries are
+    module = module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
 
 
 @cache
 def blas(routine: str, dtype: str) -> int:
     """The address of a routine such as `gemm` in the BLAS that SciPy brings."""
-    letter = "s" if dtype == "float32" else "d"
-    address: int = get_cython_function_address("scipy.linalg.cython_blas", letter + routine)
+    capsule = _cython_blas().__pyx_capi__[("s" if dtype == "float32" else "d") + routine]
+    python: Any = ctypes.pythonapi
+    python.PyCapsule_GetName.restype = ctypes.c_char_p
+    python.PyCapsule_GetName.argtypes = [ctypes.py_object]
+    python.PyCapsule_GetPointer.restype = ctypes.c_void_p
+    python.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    address: int = python.PyCapsule_GetPointer(capsule, python.PyCapsule_GetName(capsule))
     return address

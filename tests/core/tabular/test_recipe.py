@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from lamina.core.tabular.columns import Columns
 from lamina.core.tabular.members import Job, batch_of, folds, network
-from lamina.core.tabular.recipe import Recipe
+from lamina.core.tabular.recipe import MOST_STEPS, Recipe
 
 
 def test_numbers_go_by_the_task_and_by_how_many_rows_there_are() -> None:
@@ -23,8 +23,12 @@ def test_numbers_go_by_the_task_and_by_how_many_rows_there_are() -> None:
     assert small.batch_size < large.batch_size
     huge = Recipe().fitted(20_000_000, "regression")
     assert huge.members == 1
-    assert huge.epochs is not None
-    assert 1 <= huge.epochs < 20
+    assert huge.epochs == 2  # 12,500 steps
+    for rows in (300, 50_000, 700_000, 3_000_000, 20_000_000):
+        one = Recipe().fitted(rows, "regression")
+        assert one.epochs is not None
+        assert one.batch_size is not None
+        assert one.epochs * rows * 0.8 / one.batch_size <= MOST_STEPS
 
 
 def test_what_is_asked_for_stays() -> None:
