@@ -115,12 +115,29 @@ print(sum(map(float, model.get_weights()[0].ravel())))
 """
 
 
+TANH = """
+import numpy as np
+from lamina.kernels.numba import activations
+x = np.ones(1)
+out = np.empty(1)
+activations.activate_flat(x, activations.TANH, 0.0, out)
+print(out[0])
+"""
+
+
 @pytest.mark.long
-def test_damaged_and_unwritable_caches(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("code", "kept", "index"),
+    [
+        pytest.param(CACHED, "*.code", "", id="program"),
+        pytest.param(TANH, "*.nbc", "*.nbi", id="function"),
+    ],
+)
+def test_damaged_and_unwritable_caches(code: str, kept: str, index: str, tmp_path: Path) -> None:
     def run(folder: Path) -> tuple[str, str]:
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         done = subprocess.run(
-            [sys.executable, "-W", "always::RuntimeWarning", "-c", CACHED], check=True,
+            [sys.executable, "-W", "always::RuntimeWarning", "-c", code], check=True,
             timeout=support.PATIENCE, capture_output=True, text=True,
             env={**env, "LAMINA_CACHE_DIR": str(folder)},
         )  # fmt: skip
@@ -131,13 +148,13 @@ def test_damaged_and_unwritable_caches(tmp_path: Path) -> None:
     warm, told = run(tmp_path)
     assert warm == cold
     assert told == ""
-    files = sorted(tmp_path.rglob("*.nbc"))
+    files = sorted(tmp_path.rglob(kept))
     assert files
     for number, file in enumerate(files):
         data = bytearray(file.read_bytes())
         data[len(data) // 2] ^= 0xFF
         file.write_bytes(data if number % 2 else data[: len(data) // 2])
-    for file in list(tmp_path.rglob("*.nbi"))[::3]:
+    for file in list(tmp_path.rglob(index))[::3] if index else []:
         file.write_bytes(file.read_bytes()[:20])
     mended, told = run(tmp_path)
     assert mended == cold
@@ -150,16 +167,6 @@ def test_damaged_and_unwritable_caches(tmp_path: Path) -> None:
     without, told = run(nowhere / "folder")
     assert without == cold
     assert told.count("RuntimeWarning") == 1
-
-
-TANH = """
-import numpy as np
-from lamina.kernels.numba import activations
-x = np.ones(1)
-out = np.empty(1)
-activations.activate_flat(x, activations.TANH, 0.0, out)
-print(out[0])
-"""
 
 
 @pytest.mark.long
