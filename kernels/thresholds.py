@@ -121,7 +121,7 @@ def mode() -> str:
 
 def current() -> Thresholds:
     """Those in force, the same for as long as the process lives. Raises: UnknownName."""
-    return found().thresholds
+    return (_current[-1] if _current else found()).thresholds
 
 
 def found() -> Found:

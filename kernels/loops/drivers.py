@@ -69,12 +69,15 @@ MAPS: dict[tuple[int, int], Function] = {  # arrays and numbers that a formula t
 
 def elements(op: Op, f: Function, use: Use, out: Out, *inputs: Array, **attrs: Any) -> None:
     """A formula of single numbers, broadcast; attributes as numbers of the arrays' dtype."""
-    shape, number = out[0].shape, inputs[-1].dtype.type
-    numbers = [number(attrs[name]) for name in op.attrs]
-    if not numbers and f.__code__.co_argcount > len(inputs):
-        numbers = [number(0)]  # an activation without `alpha`: a layer's loop calls all alike
-    loop = use(MAPS[len(inputs), len(numbers)])
-    loop(use(f), *(flat(x, shape) for x in inputs), *numbers, flat(out[0], shape))
+    shape = out[0].shape
+    given = [flat(x, shape) for x in inputs]
+    arrays, number = len(given), given[-1].dtype.type
+    numbers = f.__code__.co_argcount - arrays
+    if op.attrs:
+        given += [number(attrs[name]) for name in op.attrs]
+    elif numbers:
+        given.append(number(0))  # an activation without `alpha`: a layer's loop calls all alike
+    use(MAPS[arrays, numbers])(use(f), *given, flat(out[0], shape))
 
 
 def rows(op: Op, loop: Function, use: Use, out: Out, *inputs: Any, **attrs: Any) -> None:

@@ -80,7 +80,10 @@ def elementwise(op: Op, loop: Any) -> Any:
         number = inputs[0].dtype.type
         loop(*map(line, inputs), *(number(attrs[n]) for n in names), out[0].reshape(-1))
 
-    return run
+    def plain(out: Out, *inputs: Array) -> None:
+        loop(*map(line, inputs), out[0].reshape(-1))
+
+    return run if names else plain
 
 
 def activation(code: int) -> Any:
