@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import support
+from lamina.kernels import kept
 from lamina.kernels.numba.jit import jit
 from lamina.kernels.numba.native import build, compiled, steps_elements
 from lamina.kernels.numba.native.steps import STEPS, step
@@ -56,8 +57,8 @@ def test_another_process_compiles_some(tmp_path: Path, monkeypatch: pytest.Monke
     build.prepare(PIECES, cores=2)
     assert ready()
     assert loaded() > 0
-    kept = {path.name for path in tmp_path.rglob("step-*.code")}
-    assert kept == {f"step-{name}-{dtype}.code" for name, dtype in PIECES}
+    written = {path.name for path in tmp_path.rglob("step-*.code")}
+    assert written == {f"step-{name}-{dtype}.code" for name, dtype in PIECES}
     assert "lamina-compiler" not in {thread.name for thread in threading.enumerate()}
 
 
@@ -72,6 +73,24 @@ def test_what_is_on_disk_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> Non
     build.prepare(PIECES, cores=2)
     assert ready()
     assert loaded() == len(PIECES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("missing", [False, True])
+def test_what_kept_code_calls_is_there_before_it_is_linked(
+    missing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LLVM would end the process; nothing is made ready where nothing is missing."""
+    piece, asked = PIECES[0], list[str]()
+    compiled.make(piece)
+    here.clear()
+    monkeypatch.setattr(compiled, "_made", {})
+    known, context = kept.binding.address_of_symbol, kept.cpu_target.target_context
+    monkeypatch.setattr(kept.binding, "address_of_symbol", lambda n: None if missing else known(n))
+    monkeypatch.setattr(context, "refresh", lambda: asked.append("refresh"))
+    assert compiled.load(piece)
+    assert loaded() == 1
+    assert asked == ["refresh"] * missing
 
 
 @pytest.mark.slow
