@@ -159,10 +159,10 @@ def together(
 
 
 def right(found: list[Any]) -> list[Any]:
-    """The same, where nothing was raised."""
-    for one in found:
-        if isinstance(one, BaseException):
-            raise one
+    """The same, where nothing was raised; else what broke it, not that another waited in vain."""
+    raised = [one for one in found if isinstance(one, BaseException)]
+    for one in sorted(raised, key=lambda one: isinstance(one, threading.BrokenBarrierError)):
+        raise one
     return found
 
 

@@ -6,6 +6,8 @@ what the function keeps, and its docstring says where.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from .graph import Node, make
 from .rewriting import either_way, given, is_number, last_axis, rule, shaped
 
@@ -65,14 +67,51 @@ def logarithm_of_picked(node: Node) -> Node | None:
 
 @rule("divide", floats=True)
 def sigmoid_spelled(node: Node) -> Node | None:
-    """1 / (1 + exp(-z)) = sigmoid(z), whose derivative is finite where exp overflows."""
-    one, total = given(node)
-    if not is_number(one, 1) or total.op != "add":
-        return None
-    for a, b in either_way(total):
-        if is_number(a, 1) and b.op == "exp":
-            z = make("negative", *b.inputs)
-            return shaped(make("sigmoid", z), node.shape)
+    """a / (1 + exp(-z)) = a sigmoid(z), whose derivative is finite where exp overflows."""
+    a, total = given(node)
+    for z in _above_one(total):
+        sigmoid = make("sigmoid", make("negative", z))
+        whole = sigmoid if is_number(a, 1) else make("multiply", a, sigmoid)
+        return shaped(whole, node.shape)
+    return None
+
+
+def _above_one(x: Node) -> Iterator[Node]:
+    """z of 1 + exp(z)."""
+    for one, e in either_way(x) if x.op == "add" else ():
+        if is_number(one, 1) and e.op == "exp" and e.shape == x.shape:
+            yield given(e)[0]
+
+
+@rule("log", floats=True)
+def softplus_spelled(node: Node) -> Node | None:
+    """log(1 + exp(z)) = softplus(z), which does not overflow and keeps what is far below one."""
+    return next((make("softplus", z) for z in _above_one(given(node)[0])), None)
+
+
+@rule("log1p", floats=True)
+def softplus_of_exponential(node: Node) -> Node | None:
+    """log1p(exp(z)) = softplus(z), which does not overflow."""
+    e = given(node)[0]
+    return make("softplus", *e.inputs) if e.op == "exp" else None
+
+
+@rule("multiply", floats=True, alone=("sigmoid",))
+def silu_spelled(node: Node) -> Node | None:
+    """z sigmoid(z) = silu(z)."""
+    for z, gate in either_way(node):
+        if gate.op == "sigmoid" and gate.inputs[0] is z:
+            return make("silu", z)
+    return None
+
+
+@rule("multiply", floats=True, alone=("tanh",))
+def mish_spelled(node: Node) -> Node | None:
+    """z tanh(softplus(z)) = mish(z)."""
+    for z, gate in either_way(node):
+        inner = given(gate)[0] if gate.op == "tanh" else None
+        if inner is not None and inner.op == "softplus" and inner.inputs[0] is z:
+            return make("mish", z)
     return None
 
 

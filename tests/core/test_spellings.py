@@ -1,4 +1,4 @@
-"""Dense layers and losses in a user's own spelling: what is recognised, and what is not."""
+"""Dense layers, activations and losses spelled by hand: what is recognised, and what is not."""
 
 from __future__ import annotations
 
@@ -52,6 +52,18 @@ def softmax_by_hand(z: Any) -> Any:
     return e / e.sum(axis=1, keepdims=True)
 
 
+ACTIVATIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "sigmoid by hand": ("sigmoid", lambda z: 1.0 / (1.0 + ops.exp(-z))),
+    "silu": ("silu", lambda z: z * ops.sigmoid(z)),
+    "silu by hand": ("silu", lambda z: z / (1.0 + ops.exp(-z))),
+    "silu as a product": ("silu", lambda z: (1.0 / (ops.exp(-z) + 1.0)) * z),
+    "softplus": ("softplus", lambda z: ops.log(1.0 + ops.exp(z))),
+    "softplus by log1p": ("softplus", lambda z: ops.log1p(ops.exp(z))),
+    "mish": ("mish", lambda z: z * ops.tanh(ops.softplus(z))),
+    "mish by hand": ("mish", lambda z: ops.tanh(ops.log(ops.exp(z) + 1.0)) * z),
+    "mish by log1p": ("mish", lambda z: z * ops.tanh(ops.log1p(ops.exp(z)))),
+}
+
 CLASSES: dict[str, Callable[[Any, Any], Any]] = {
     "picked": lambda y, z: -ops.log(ops.pick(ops.softmax(z), numbers_of(y))),
     "logarithms": lambda y, z: -ops.pick(ops.log(ops.softmax(z)), numbers_of(y)),
@@ -92,6 +104,21 @@ def test_a_dense_layer_is_recognised(spelling: str) -> None:
         model.fit(x, y, epochs=3, batch_size=5, verbose=0)
     for a, b in zip(own.get_weights(), known.get_weights(), strict=True):
         np.testing.assert_array_equal(a.reshape(b.shape), b)
+
+
+@pytest.mark.parametrize("spelling", ACTIVATIONS)
+def test_activations_are_recognised(spelling: str) -> None:
+    """The program is that of the activation by its name, and trains to the same bits."""
+    x, y = support.regression(23, outputs=1)
+    name, by_hand = ACTIVATIONS[spelling]
+    own = built([lm.Dense(5, by_hand), lm.Dense(1)], "mean_squared_error")
+    known = built([lm.Dense(5, name), lm.Dense(1)], "mean_squared_error")
+    assert counted(program(own)) == counted(program(known))
+    own.set_weights(known.get_weights())
+    for model in (own, known):
+        model.fit(x, y, epochs=3, batch_size=5, verbose=0)
+    for a, b in zip(own.get_weights(), known.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_what_is_no_dense_layer_stays() -> None:
