@@ -39,11 +39,9 @@ class NumbaBackend(HostBackend):
         from ..kernels.numba.native import compiled
         from ..kernels.numba.native.steps_elements import ARITHMETIC
 
-        out, zero, (rows, columns) = np.empty_like(x), np.zeros(1, x.dtype), x.shape
-        record = np.array([
-            ARITHMETIC.index("maximum"), address(out), rows, columns,
-            address(x), columns, 1, address(zero), 0, 0,
-        ])  # fmt: skip
+        out, zeros = np.empty_like(x), np.zeros_like(x)
+        places = address(x), address(zeros), address(out)
+        record = np.array([ARITHMETIC.index("maximum"), x.size, *places])
         compiled.run("arithmetic", str(x.dtype), address(record))
         return out
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,79 +13,39 @@ from .spans import ByteCount, moved, span
 from .tasks import Shares
 
 
-def _strides(low: Lowering, id: ValueId, shape: tuple[int, int]) -> tuple[int, int] | None:
-    """Strides along rows and columns of a value that is broadcast to a matrix."""
-    own = tuple(int(d) for d in low.specs[id].shape)  # type: ignore[arg-type]
-    if len(own) > 2:
-        return None
-    rows, columns = (1,) * (2 - len(own)) + own
-    if rows not in (1, shape[0]) or columns not in (1, shape[1]):
-        return None
-    return (0 if rows == 1 else columns), (0 if columns == 1 else 1)
-
-
 @rule(*ARITHMETIC, *COMPARISONS)
 def _elementwise(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
-    x, y = one.inputs
-    out = one.outputs[0]
-    assert x is not None
-    assert y is not None
-    own = tuple(int(d) for d in low.specs[out].shape)  # type: ignore[arg-type]
-    if len(own) > 2:
-        if any(low.specs[i].shape != own for i in (x, y)):
-            return None
-        own = (own[0], math.prod(own[1:]))
-    shape = ((1,) * (2 - len(own)) + own)[0], (own[-1] if own else 1)
-    along = (shape[1], 1), (shape[1], 1)
-    if low.specs[x].shape != low.specs[out].shape or low.specs[y].shape != low.specs[out].shape:
-        first, second = _strides(low, x, shape), _strides(low, y, shape)
-        if first is None or second is None:
-            return None
-        along = first, second
-    kinds = {low.specs[x].dtype, low.specs[y].dtype}
-    if len(kinds) != 1:
+    """One long row, where nothing is broadcast."""
+    ids = [i for i in (*one.inputs, *one.outputs) if i is not None]
+    x, y, out = (low.specs[i] for i in ids)
+    if not x.shape == y.shape == out.shape or x.dtype != y.dtype:
         return None
-    (kind,) = kinds
     if one.op in ARITHMETIC:
-        if kind != low.dtype:
+        if x.dtype != low.dtype:
             return None
-        step, tail = "arithmetic", []
-    else:
-        known = {low.dtype: 0, "int32": 1, "bool": 2}
-        if kind not in known:
-            return None
-        step, tail = "compare", [known[kind]]
-    table = ARITHMETIC if step == "arithmetic" else COMPARISONS
-    return _elementwise_tasks(
-        low, (step, table.index(one.op), tail), (x, y, out), shape, along
-    )  # fmt: skip
+        return _elementwise_tasks(low, "arithmetic", [ARITHMETIC.index(one.op)], ids)
+    known = {low.dtype: 0, "int32": 1, "bool": 2}
+    if x.dtype not in known:
+        return None
+    return _elementwise_tasks(low, "compare", [COMPARISONS.index(one.op), known[x.dtype]], ids)
 
 
 def _elementwise_tasks(
-    low: Lowering, step: tuple[str, int, list[int]], ids: tuple[ValueId, ValueId, ValueId],
-    shape: tuple[int, int], along: tuple[tuple[int, int], tuple[int, int]],
-) -> Iterator[Shares]:  # fmt: skip
-    (rows, columns), (name, code, tail) = shape, step
-    size = [ITEMSIZE[low.specs[i].dtype] for i in ids]
+    low: Lowering, step: str, words: list[int], ids: list[ValueId]
+) -> Iterator[Shares]:
     row: Shares = []
-    for start, stop in low.cuts(rows, float(rows) * columns):
+    count = length(low.specs[ids[-1]])
+    for start, stop in low.cuts(count, float(count), 64):
         if start == stop:
             row.append(None)
             continue
-        places, reads = [], []
-        for id, (down, across), item in zip(ids[:2], along, size, strict=False):
-            place = moved(low.at(id), ByteCount(start * down * item))
-            last = (stop - start - 1) * down + (columns - 1) * across
-            places.append(place)
-            reads.append(span(place, ByteCount((last + 1) * item)))
-        width = columns * size[2]
-        first = moved(low.at(ids[2]), ByteCount(start * width))
-        write = span(first, ByteCount((stop - start) * width))
-        record = [
-            code, write.start, stop - start, columns, places[0], *along[0], places[1], *along[1],
-            *tail,
-        ]  # fmt: skip
-        row.append(low.task(name, record, reads, [write]))
+        *reads, write = (
+            span(moved(low.at(i), ByteCount(start * item)), ByteCount((stop - start) * item))
+            for i in ids
+            for item in (ITEMSIZE[low.specs[i].dtype],)
+        )
+        record = [*words, stop - start, *(p.start for p in (*reads, write))]
+        row.append(low.task(step, record, reads, [write]))
     yield row
 
 

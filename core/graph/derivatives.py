@@ -260,7 +260,9 @@ def _mean(node: Node, gradients: Sequence[Gradient], needs: Sequence[bool]) -> l
     (x,) = inputs(node)
     g = make("broadcast_to", _kept(node, first(gradients)), shape=x.shape)
     # The number of elements averaged may be the batch's: let the device count it.
-    ones = make("broadcast_to", one(x), shape=x.shape)
+    averaged = _kept(node, node).shape
+    counted = tuple(1 if d == k else d for d, k in zip(x.shape, averaged, strict=True))
+    ones = make("broadcast_to", one(x), shape=counted)
     count = make("sum", ones, axis=node.attrs["axis"], keepdims=True)
     return [g / count]
 

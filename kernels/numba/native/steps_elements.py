@@ -15,35 +15,15 @@ from .machine import bytes_at, doubles, integers, line, pointer, real, words
 from .slots import NUMBER, PARTS, SEED, STEP, Like, Record
 from .steps import step
 
-# Element by element over two matrices, each with a step along rows and along columns (0: repeated).
 ARITHMETIC = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
 COMPARISONS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
 
 
 @step
 def arithmetic(a: Record, like: Like) -> None:
-    """0 code, 1 out, 2 rows, 3 columns, 4 x, 5 row step, 6 column step, 7 y, 8, 9 its steps."""
-    code, rows, columns = a[0], a[2], a[3]
-    if a[6] == 1 and a[9] == 1:
-        if a[5] == columns and a[8] == columns:  # both whole: one long row
-            columns, rows = rows * columns, 1
-        for i in range(rows):
-            combine(
-                code, line(a[4] + i * a[5] * size_of(like), columns, like),
-                line(a[7] + i * a[8] * size_of(like), columns, like),
-                line(a[1] + i * columns * size_of(like), columns, like),
-            )  # fmt: skip
-        return
-    x, y, out = pointer(a[4], like), pointer(a[7], like), pointer(a[1], like)
-    for i in range(rows):
-        for j in range(columns):
-            out[i * columns + j] = combined(code, x[i * a[5] + j * a[6]], y[i * a[8] + j * a[9]])
-
-
-@jit
-def size_of(like: Like) -> Any:
-    """Bytes of an element."""
-    return line(0, 1, like).itemsize
+    """0 code, 1 how many, 2 x, 3 y, 4 out."""
+    count = a[1]
+    combine(a[0], line(a[2], count, like), line(a[3], count, like), line(a[4], count, like))
 
 
 @jit
@@ -84,18 +64,19 @@ def combine(code: int, x: Any, y: Any, out: Any) -> None:
 
 @step
 def compare(a: Record, like: Like) -> None:
-    """Numbers to booleans. The slots of `arithmetic`; 10: 0 reals, 1 int32, 2 booleans."""
-    out = bytes_at(a[1])
+    """Numbers to booleans. 0 code, 1 kind, 2 how many, 3 x, 4 y, 5 out.
+
+    Kinds: 0 reals, 1 int32, 2 booleans.
+    """
+    out = bytes_at(a[5])
     for i in range(a[2]):
-        for j in range(a[3]):
-            first, second = i * a[5] + j * a[6], i * a[8] + j * a[9]
-            if a[10] == 0:
-                found = compared(a[0], pointer(a[4], like)[first], pointer(a[7], like)[second])
-            elif a[10] == 1:
-                found = compared(a[0], words(a[4])[first], words(a[7])[second])
-            else:
-                found = compared(a[0], bytes_at(a[4])[first], bytes_at(a[7])[second])
-            out[i * a[3] + j] = found
+        if a[1] == 0:
+            found = compared(a[0], pointer(a[3], like)[i], pointer(a[4], like)[i])
+        elif a[1] == 1:
+            found = compared(a[0], words(a[3])[i], words(a[4])[i])
+        else:
+            found = compared(a[0], bytes_at(a[3])[i], bytes_at(a[4])[i])
+        out[i] = found
 
 
 @jit
