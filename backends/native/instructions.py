@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
+from ...kernels.numba.native.steps_elements import ARITHMETIC, COMPARISONS
 from ...kernels.spec import concrete_attrs
 from ..chains import MOVES, REDUCTIONS
 from ..program import Instruction, Region
 from . import nests, regions, rules  # noqa: F401  what lowers an operation registers
 from .lowering import RULES, TAKES_EMPTY, Lowering
 from .tasks import Shares
+
+ELEMENTWISE = (*ARITHMETIC, *COMPARISONS)
 
 
 def lower(low: Lowering) -> tuple[list[list[Shares] | None], tuple[Region, ...]]:
@@ -43,17 +46,20 @@ def _together(low: Lowering, region: Region) -> bool:
     """Whether a region's instructions run as one; those of one known step go alone."""
     instructions = low.instructions[region.start : region.stop]
     working = [one for one in instructions if one.op not in MOVES]
-    known = len(working) == 1 and working[0].op in RULES and _whole(region, working[0])
+    known = len(working) == 1 and _by_step(region, working[0])
     checked = any(at in low.program.computed for at in range(region.start, region.stop))
     return not known and not checked and regions.possible(low, region)
 
 
-def _whole(region: Region, one: Instruction) -> bool:
-    """Whether nothing is broadcast, and nothing reduced but to one number: as steps have it."""
-    extents = {region.extents[i] for i in (*one.inputs, *one.outputs) if i is not None}
-    return len(extents) == 1 or (
-        one.op in REDUCTIONS and region.extents[one.outputs[0]] == "scalar"
-    )
+def _by_step(region: Region, one: Instruction) -> bool:
+    """Whether an operation that has a step has it for this: not where axes are taken apart.
+
+    Arithmetic by steps is of arrays of one shape, and reduces to one number alone.
+    """
+    extents = [region.extents[i] for i in (*one.inputs, *one.outputs) if i is not None]
+    if one.op in REDUCTIONS:
+        return one.op in RULES and extents[-1] == "scalar"
+    return one.op in RULES and (one.op not in ELEMENTWISE or len(set(extents)) == 1)
 
 
 def _alone(low: Lowering, position: int) -> list[Shares] | None:
