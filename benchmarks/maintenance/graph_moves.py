@@ -346,7 +346,7 @@ def gathered(d: Drawing) -> str:
 @move(1.0)
 def labelled(d: Drawing) -> str:
     """Numbers of classes that are computed: ones at their places, or what stands there."""
-    name = d.last(lambda n: shapely(n) and isinstance(n.shape[-1], int))
+    name = d.last(lambda n: shapely(n) and isinstance(n.shape[-1], int) and n.shape[-1] > 0)
     *rows, width = d.node(name).shape
 
     def fits(other: Node) -> bool:
@@ -371,7 +371,7 @@ def labelled(d: Drawing) -> str:
 @move(2.0)
 def lost(d: Drawing) -> str:
     """A loss of the table, one number a row."""
-    name = d.last(lambda n: shapely(n) and isinstance(n.shape[-1], int))
+    name = d.last(lambda n: shapely(n) and isinstance(n.shape[-1], int) and n.shape[-1] > 0)
     shape = d.node(name).shape
     how = d.one_of(["cross_entropy", "binary_cross_entropy", "mean_squared_error"])
     if how == "mean_squared_error":
