@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from lamina.backends import state
 from lamina.core.command import jobs, networks, predictions
-from lamina.core.data import datasets, engine, spill, stream, texts
+from lamina.core.data import engine, opening, spill, stream, texts
 from lamina.core.data.database import Chunked, Database, Stored, quoted
 from lamina.kernels import memory
 from lamina.kernels.memory import forget
@@ -170,7 +170,7 @@ def test_what_memory_is_too_small_for(
 ) -> None:
     source = str(SOURCES[name](folder))
     wanted = lm.datasets.load(source)
-    for module in (texts, engine, datasets):
+    for module in (texts, engine, opening):
         monkeypatch.setattr(module, "room", lambda: 100.0)
     with engine.open_table(source) as table:
         assert isinstance(table, Stored)
