@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import philox, thresholds
 from ..op import Attrs, Op, Specs
-from . import activations, losses, updates
+from . import activations, dropout, losses
 from . import dense as layer
 
 Array = Any
@@ -234,7 +234,7 @@ def dropout_mask(
     word = np.uint32
     (k0, k1), (low, high) = philox.key(int(seed)), philox.key(int(counter))
     scale = out[0].dtype.type(1.0 / (1.0 - rate))
-    updates.dropout_words(
+    dropout.dropout_words(
         word(k0), word(k1), word(stream & philox.WORD), word(low), word(high),
         word(philox.threshold(rate)), scale, (first or 0) * math.prod(shape[1:]),
         out[0].reshape(-1),

@@ -8,7 +8,17 @@ from __future__ import annotations
 from ..numpy.operations import scatter_rows
 from ..op import Kernel, kernels
 from ..ops import OPS
-from . import activations, dense, drivers, elementwise, losses, rows, update_drivers, updates
+from . import (
+    activations,
+    dense,
+    drivers,
+    dropout,
+    elementwise,
+    losses,
+    rows,
+    update_drivers,
+    updates,
+)
 from .drivers import first_matrix, floats, known_activation, matrices
 
 _KERNELS = (
@@ -56,7 +66,7 @@ _KERNELS = (
         "sigmoid_binary_cross_entropy_backward", drivers.difference(1.0),
         source=losses.scaled_difference,
     ),
-    Kernel("dropout_mask", drivers.dropout_mask, source=updates.dropout_words),
+    Kernel("dropout_mask", drivers.dropout_mask, source=dropout.dropout_words),
     Kernel("sgd_update", update_drivers.sgd_update, source=updates.sgd),
     Kernel(
         "momentum_update", update_drivers.momentum_update(nesterov=False), source=updates.momentum,

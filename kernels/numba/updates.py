@@ -1,4 +1,4 @@
-"""Numba kernels over flat buffers: dropout masks and the optimizer updates, one pass each.
+"""Numba kernels over flat buffers: the optimizer updates, one pass each.
 
 Scalars come in the buffers' dtype, or float32 arithmetic would be done in float64.
 """
@@ -9,58 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..philox import MULTIPLIERS, ROUNDS, WEYL
 from .instructions import fma
 from .jit import jit
 from .losses import weighted_sum
 
 Array = Any
-
-FIRST, SECOND = (np.uint64(m) for m in MULTIPLIERS)
-WEYL_FIRST, WEYL_SECOND = (np.uint32(w) for w in WEYL)
-
-
-@jit
-def dropout_words(
-    k0: Any, k1: Any, stream: Any, low: Any, high: Any, threshold: Any, scale: Any, skipped: int,
-    out: Array,
-) -> None:  # fmt: skip
-    """Philox4x32-10 (`philox.py`): 0 where an element's word is below the threshold, else scale.
-
-    skipped: how many elements come before; a block makes four.
-    """
-    zero = out.dtype.type(0)
-    begin, within = skipped // 4, skipped % 4
-    if within != 0:  # the rest of a block that is begun
-        words = _block(np.uint32(begin), k0, k1, stream, low, high)
-        for i in range(min(4 - within, out.shape[0])):
-            out[i] = scale if words[within + i] >= threshold else zero
-        begin, out = begin + 1, out[4 - within :]
-    count = out.shape[0]
-    for block in range((count + 3) // 4):
-        c0, c1, c2, c3 = _block(np.uint32(begin + block), k0, k1, stream, low, high)
-        at = 4 * block
-        out[at] = scale if c0 >= threshold else zero
-        if at + 1 < count:
-            out[at + 1] = scale if c1 >= threshold else zero
-        if at + 2 < count:
-            out[at + 2] = scale if c2 >= threshold else zero
-        if at + 3 < count:
-            out[at + 3] = scale if c3 >= threshold else zero
-
-
-@jit
-def _block(c0: Any, a: Any, b: Any, c1: Any, c2: Any, c3: Any) -> Any:
-    """Four words. c0 ... c3: what is ciphered; a, b: the key."""
-    shift = np.uint64(32)
-    for _ in range(ROUNDS):
-        first, second = FIRST * np.uint64(c0), SECOND * np.uint64(c2)
-        c0 = np.uint32(np.uint32(second >> shift) ^ c1 ^ a)
-        c2 = np.uint32(np.uint32(first >> shift) ^ c3 ^ b)
-        c1, c3 = np.uint32(second), np.uint32(first)
-        a, b = np.uint32(a + WEYL_FIRST), np.uint32(b + WEYL_SECOND)
-    return c0, c1, c2, c3
-
 
 SQUARE_LANES = 128  # sums kept apart: of fewer, each addition would wait for the one before
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import support
 from lamina.kernels import philox
-from lamina.kernels.numba import activations, streams
+from lamina.kernels.numba import activations, dropout, streams
 from lamina.kernels.numba.table import numba_kernels
 from lamina.kernels.numpy.table import numpy_kernels
 from lamina.kernels.op import Kernel, Op, Sample
@@ -227,6 +227,21 @@ def test_dropout_mask_is_the_reference_s(seed: int) -> None:
     TABLES["numba"]()["dropout_mask"].function((out,), seed, 2**33 + 1, **attrs)
     words = philox.words(np, seed, 5, 2**33 + 1, 37 * 9).reshape(37, 9)
     np.testing.assert_array_equal(out == 0.0, words < philox.threshold(0.3))
+
+
+@dtypes
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 31, 32, 33, 64, 67, 100])
+def test_parts_of_a_dropout_mask_anywhere(count: int, dtype: str) -> None:
+    """Vectors of blocks, single blocks and parts of them, and nothing beside."""
+    seed, stream, counter, least = 0x123456789ABCDEF0, 0xDEADBEEF, 0x1_0000_0007, 0x40000000
+    word, scale = np.uint32, np.dtype(dtype).type(1.25)
+    keys = [word(w) for w in (*philox.key(seed), stream, *philox.key(counter), least)]
+    for skipped in (0, 1, 3, 4, 7, 30, 2**33 + 5):
+        out = np.full(count + 8, 9.0, dtype)
+        dropout.dropout_words(*keys, scale, skipped, out[:count])
+        words = philox.words(np, seed, stream, counter, count, skipped)
+        np.testing.assert_array_equal(out[:count], np.where(words >= least, scale, scale * 0))
+        assert (out[count:] == 9.0).all()
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import updates
+from .. import dropout
 from ..elementwise import ELEMENTWISE
 from ..jit import jit
 from .machine import bytes_at, doubles, integers, line, pointer, real, words
@@ -112,7 +112,7 @@ def dropout_mask(a: Record, like: Like) -> None:
     if a[8] != 0 and integers(a[10])[PARTS] != 0:
         part = doubles(integers(a[10])[PARTS] + 24 * integers(a[9])[NUMBER])
         skipped += a[8] * np.int64(part[2])
-    updates.dropout_words(
+    dropout.dropout_words(
         np.uint32(seed), np.uint32(seed >> 32), np.uint32(a[2]), np.uint32(counter),
         np.uint32(counter >> 32), np.uint32(a[3]), real(a[4], like), skipped,
         line(a[6], a[7], like),
