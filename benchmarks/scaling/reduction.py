@@ -167,7 +167,7 @@ class Compiled(Sum):
         self.control_alone[slots.REDUCTION] = address(self.alone)
         held, total, size = address(self.held), address(self.total), len(self.part)
         self.adding, self.not_adding = (
-            (add, np.array([address(control), held, size, total]))
+            (add, np.array([address(control), held, size, total, 0]))
             for control in (self.control, self.control_alone)
         )
         sources = (self.total, *self.passed[1:])
