@@ -172,10 +172,10 @@ def all_reduce(a: Record, like: Like) -> None:
         pointer(a[1], like)[0] = np.nan
     if sums[RANKS] == 1 and sums[HOSTS] == 1:
         return
-    each, fault = (sums[PIECE] if sums[MEETING] != 0 else sums[MOST_BYTES]) // width, 0
+    each, fault = (sums[PIECE] if sums[PIECE] != 0 else sums[MOST_BYTES]) // width, 0
     for first in range(0, a[2], each):
         place, out, count = a[1] + first * width, a[3] + first * width, min(each, a[2] - first)
-        if sums[MEETING] != 0:
+        if sums[PIECE] != 0:
             fault = add_on_host(sums, place, out, count, a[4] != 0, like)
         else:
             fault = add_over_mpi(sums, out, count, like)
