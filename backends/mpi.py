@@ -22,6 +22,7 @@ import numpy as np
 from ..kernels.errors import BadInput
 from ..kernels.memory import address
 from ..kernels.numba.native import slots
+from . import parts
 
 T = TypeVar("T")
 
@@ -32,6 +33,7 @@ INSTALL = (
 # were summed in 34 ms, in such pieces in 13, by MPICH 5.0 and by Open MPI 5.0 (2026-11-30, EPYC).
 PIECE = 1 << 20
 LOOKS = 2000  # at the barrier, before a core is given away: some ten microseconds
+LINE = 64  # bytes of a cache line
 BARRIER = 4096  # bytes before the pieces of shared memory, for the barrier of compiled code
 CARRIED = 0.3  # seconds for a launcher to carry what was said
 FAILED = 1  # the exit code of all processes, where one ends them
@@ -115,8 +117,8 @@ class Host:
 
     communicator: theirs. cores: those that each may use. hosts: how many hosts there are. leaders:
     the communicator of one process of each. window: memory that the processes here share, with
-    their barrier, a piece of so many bytes for each and one for the sum; None where it is of no
-    use, or not to be had.
+    their barrier, a piece of so many bytes for each and one for the sum, and `room` bytes for
+    segments of a model's state; None where it is of no use, or not to be had.
     """
 
     communicator: Any
@@ -125,6 +127,7 @@ class Host:
     leaders: Any
     window: mmap.mmap | None
     piece: int
+    room: int = 0
 
     @property
     def memory(self) -> np.ndarray:
@@ -171,12 +174,12 @@ def _host(communicator: Any) -> Host:
     return found if hosts == communicator.size else _with_window(communicator, found, PIECE)
 
 
-def _with_window(communicator: Any, here: Host, piece: int) -> Host:
-    """The same with pieces of so many bytes of shared memory, where all hosts have that."""
-    made = _mapped(here.communicator, BARRIER + (here.communicator.size + 1) * piece)
+def _with_window(communicator: Any, here: Host, piece: int, room: int = 0) -> Host:
+    """The same with pieces of so many bytes of shared memory, and room, where all hosts have it."""
+    made = _mapped(here.communicator, BARRIER + (here.communicator.size + 1) * piece + room)
     if not communicator.allreduce(made is not None, op=_mpi().LAND):
         return here
-    return replace(here, window=made, piece=piece)
+    return replace(here, window=made, piece=piece, room=room)
 
 
 def _mapped(here: Any, size: int) -> mmap.mmap | None:
@@ -213,12 +216,28 @@ def _map(file: int, size: int, new: bool = False) -> mmap.mmap:
         os.close(file)
 
 
-def make_room(communicator: Any, size: int) -> None:
-    """Has `window` hold gradients of so many bytes, where hosts can; all processes call it."""
+def make_room(communicator: Any, size: int, segments: int = 0) -> None:
+    """Has `window` hold gradients of so many bytes, where hosts can; all processes call it.
+
+    segments: how many others as large `held` is to hold, where an update of such is split.
+    """
     here = host(communicator)
-    piece = -(-size // PIECE) * PIECE
-    if here.window is not None and here.piece < piece <= LARGEST:
-        communicator.Set_attr(_key("host"), _with_window(communicator, here, piece))
+    piece = max(-(-size // PIECE) * PIECE, here.piece)
+    if here.window is None or piece > LARGEST:
+        return
+    split = parts.SPLIT[0] <= size <= parts.SPLIT[1]
+    room = max(segments * _lines(size) if split else 0, here.room)
+    for wanted in dict.fromkeys((room, here.room)):  # at least the gradients
+        if (piece, wanted) != (here.piece, here.room):
+            made = _with_window(communicator, here, piece, wanted)
+            if made is not here:
+                communicator.Set_attr(_key("host"), made)
+                return
+
+
+def _lines(size: int) -> int:
+    """Bytes of whole cache lines."""
+    return -(-size // LINE) * LINE
 
 
 def cores(communicator: Any) -> tuple[int, int]:
@@ -266,8 +285,21 @@ def window(communicator: Any, dtype: str, count: int) -> tuple[np.ndarray, np.nd
     here = host(communicator)
     if here.window is None or count * np.dtype(dtype).itemsize > here.piece:
         return None
-    pieces = here.memory[BARRIER:].view(dtype).reshape(here.communicator.size + 1, -1)
+    ranks = here.communicator.size
+    pieces = here.memory[BARRIER:][: (ranks + 1) * here.piece].view(dtype).reshape(ranks + 1, -1)
     return pieces[here.communicator.rank, :count], pieces[-1, :count]
+
+
+def held(communicator: Any, dtype: str, count: int, number: int) -> parts.Held | None:
+    """See `Reducer.held`."""
+    here = host(communicator)
+    size = count * np.dtype(dtype).itemsize
+    if here.window is None or number * _lines(size) > here.room:
+        return None
+    room = here.memory[BARRIER + (here.communicator.size + 1) * here.piece :]
+    starts = range(0, number * _lines(size), _lines(size))
+    segments = [room[start : start + size].view(dtype) for start in starts]
+    return parts.Held(segments, parts.own(count, here.communicator.rank, here.communicator.size))
 
 
 def _handle(module: Any, one: Any) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 
 from .device import Array, Device
 
+SPLIT = (1 << 16, 1 << 25)  # bytes of a gradient, from and up to which an update is worth it
 COLUMNS = 3  # numbers of a step
 TOTAL, SCALE, FIRST = range(COLUMNS)
 
@@ -105,6 +106,33 @@ class Reducer(ABC):
         """
         return None
 
+    def held(self, dtype: str, count: int, number: int) -> Held | None:
+        """Memory that the processes of this host share, for so many segments of a model's state.
+
+        Each is (count,) of the dtype. None where there is too little of it.
+        """
+        return None
+
+
+@dataclass(frozen=True)
+class Held:
+    """Segments that the processes of a host share, and the elements of each that are this one's."""
+
+    segments: list[np.ndarray]
+    part: tuple[int, int]
+
+
+def own(count: int, rank: int, ranks: int) -> tuple[int, int]:
+    """The elements [start, stop) of so many that one of the processes of a host adds up.
+
+    Whole cache lines: `add_on_host` of `kernels/numba/native/steps_data.py` does so.
+
+    >>> own(40, 0, 2), own(40, 1, 2), own(40, 2, 3)
+    ((0, 32), (32, 40), (32, 40))
+    """
+    part = -(-count // (16 * ranks)) * 16
+    return min(rank * part, count), min((rank + 1) * part, count)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -115,16 +143,18 @@ class Part:
         batch and runs one of another's; where in the batch its first row is (FIRST).
     sizes: (steps,), the rows of the whole batch, where two batches with as many are parted in the
         same way; else None, and each step is another.
+    lasting: whether runs have as many steps as are over soon, and not always one.
     """
 
     table: np.ndarray
     reducer: Reducer
     sizes: np.ndarray | None = None
+    lasting: bool = False
 
     def cut(self, start: int, stop: int) -> Part:
         """Of the steps [start, stop)."""
         sizes = None if self.sizes is None else self.sizes[start:stop]
-        return Part(self.table[start:stop], self.reducer, sizes)
+        return Part(self.table[start:stop], self.reducer, sizes, self.lasting)
 
     def size(self, number: int) -> int:
         """The rows of the whole batch of a step; 0 where that says nothing of others."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ..backends import mpi, threads
-from ..backends.parts import Reducer
+from ..backends.parts import Held, Reducer
 from ..backends.state import Control
 from ..kernels.errors import BadInput, LaminaError
 from ..kernels.spec import ITEMSIZE
@@ -116,10 +116,18 @@ class Distributed(Team, Reducer):
         """Memory that the processes of a host share; see `Reducer`. count: of the numbers."""
         return mpi.window(self.communicator, dtype, count)
 
-    def make_room(self, session: Session) -> None:
-        """Has the processes of each host share memory for a session's gradient; all call it."""
-        parameters = session.state.layout.length("gradients")
-        mpi.make_room(self.communicator, parameters * ITEMSIZE[session.dtype])
+    def held(self, dtype: str, count: int, number: int) -> Held | None:
+        """The same for segments of a state; see `Reducer`. number: of them."""
+        return mpi.held(self.communicator, dtype, count, number)
+
+    def make_room(self, session: Session, lasting: bool = False) -> None:
+        """Has the processes of each host share memory for a session's gradient; all call it.
+
+        lasting: and for its parameters and slots, see `Part`.
+        """
+        layout = session.state.layout
+        size = layout.length("gradients") * ITEMSIZE[session.dtype]
+        mpi.make_room(self.communicator, size, lasting * (1 + len(layout.slots)))
 
     def gathered(self, value: T) -> list[T]:
         """What each process has, in the order of their ranks. value: this one's."""
@@ -301,7 +309,7 @@ def fit(model: Sequential, distributed: Any, prepare: Callable[[Team], Fit]) -> 
         team.together(model)
         made = team.checked(lambda: prepare(team))
         if model.built:
-            team.make_room(model.session)
+            team.make_room(model.session, lasting=True)
         with summing(team, model.session):
             return train(made)
 

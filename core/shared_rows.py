@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -75,7 +76,7 @@ class SharedArrays(ArraySource):
         sizes = np.full(self.steps, self.whole_batch)
         sizes[self.full :] = self.last
         table = np.concatenate([table for _, table in found])
-        part = Part(table, self.team, np.tile(sizes, count))
+        part = Part(table, self.team, np.tile(sizes, count), lasting=True)
         self.placed = None if self.shuffle else part
         return part
 
@@ -128,7 +129,7 @@ class SharedArrays(ArraySource):
         while done < self.steps and not control.stop and not interrupt.asked:
             steps = 1 if told is not None else min(self.binding.pace, self.steps - done)
             run = Control(self.batch, control.cursor, steps)
-            run.part = part.cut(done, done + steps)
+            run.part = replace(part.cut(done, done + steps), lasting=told is None)
             run.learning_rates = self.session.optimizer.rates(state.step, steps)
             start = time.perf_counter()
             with state.turn:

@@ -12,6 +12,7 @@ from typing import Any
 
 import lamina as lm
 import numpy as np
+from lamina.backends.parts import Held, own
 from lamina.core.distributed import Distributed
 from lamina.kernels.memory import address, aligned
 from lamina.kernels.numba.native import slots
@@ -26,15 +27,18 @@ class Exchange:
     """Where the threads meet.
 
     hosts: how many of them are on each host that they are said to be on, where they share memory,
-    so many bytes for each.
+    so many bytes for each, and `room` bytes for segments of a state.
     """
 
-    def __init__(self, ranks: int, hosts: Sequence[int] = (), piece: int = PIECE) -> None:
+    def __init__(
+        self, ranks: int, hosts: Sequence[int] = (), piece: int = PIECE, room: int = 0
+    ) -> None:  # fmt: skip
         self.ranks, self.barrier, self.piece = ranks, threading.Barrier(ranks), piece
         self.slots: list[Any] = [None] * ranks
-        self.hosts = [Exchange(count, piece=piece) for count in hosts]
+        self.hosts = [Exchange(count, piece=piece, room=room) for count in hosts]
         self.leaders = Exchange(len(hosts)) if hosts else None
         self.memory = aligned(BARRIER + (ranks + 1) * piece, "uint8")
+        self.room = aligned(room, "uint8")
 
     def place(self, rank: int) -> tuple[int, int]:
         """The host of a thread, and which of those there it is."""
@@ -107,7 +111,17 @@ class Threads(Distributed):
         pieces = host.memory[BARRIER:].view(dtype).reshape(host.ranks + 1, -1)
         return pieces[here, :count], pieces[-1, :count]
 
-    def make_room(self, session: Any) -> None:
+    def held(self, dtype: str, count: int, number: int) -> Held | None:
+        if self.exchange.leaders is None:
+            return None
+        host, here = self.exchange.place(self.rank)
+        rows = self.exchange.hosts[host].room.view(dtype)
+        if number * count > len(rows):
+            return None
+        segments = list(rows[: number * count].reshape(number, count))
+        return Held(segments, own(count, here, self.exchange.hosts[host].ranks))
+
+    def make_room(self, session: Any, lasting: bool = False) -> None:
         """`Exchange` has it, or has not."""
 
     def gathered(self, value: Any) -> list[Any]:
@@ -131,14 +145,15 @@ class Threads(Distributed):
 
 
 def together(
-    ranks: int, work: Callable[[Threads], Any], hosts: Sequence[int] = (), piece: int = PIECE
+    ranks: int, work: Callable[[Threads], Any], hosts: Sequence[int] = (), piece: int = PIECE,
+    room: int = 0,
 ) -> list[Any]:  # fmt: skip
     """What `work` gives in each of so many threads; an error in place of what one raised.
 
     hosts: how many of them are on each host, where they add up in memory that they share, so many
-    bytes for each.
+    bytes for each, and `room` for segments of a state.
     """
-    exchange, found = Exchange(ranks, hosts, piece), [None] * ranks
+    exchange, found = Exchange(ranks, hosts, piece, room), [None] * ranks
 
     def one(rank: int) -> None:
         team = Threads(exchange, rank)

@@ -7,7 +7,7 @@ work is worth. What has no step would be walked between native stretches; `expla
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +26,7 @@ from ..program import Program, Region, ValueId
 from ..state import Control, DataBlock, State
 from ..threads import crew
 from ..walker import WalkerBinding
-from . import looks
+from . import ahead, looks
 from .estimates import estimate
 from .spans import ByteCount, moved
 from .tables import NativePlan, Stretch, Tables, Walked
@@ -86,7 +86,7 @@ class NativeBinding(Binding):
     ) -> None:
         self.backend, self.program, self.state = backend, program, state
         self.weights: np.ndarray | None = None
-        self.plans: Plans[tuple[int, int, bool], NativePlan] = Plans()
+        self.plans: Plans[tuple[int, int, bool, bool], NativePlan] = Plans()
         self.results: dict[str, np.ndarray] = {}
         self.control = aligned(slots.CONTROL_SLOTS, "int64")
         self.numbers = self.control.view(np.float64)
@@ -97,6 +97,7 @@ class NativeBinding(Binding):
         self.columns = self.tables.columns
         self.estimates: dict[int, float] = {}  # rows -> seconds of a batch
         self.pointed: dict[int, np.ndarray] = {}  # rows that a column points to
+        self.reduction: np.ndarray | None = None  # what the control record has the address of
         if block is not None:
             self.use(block)
 
@@ -133,10 +134,11 @@ class NativeBinding(Binding):
         return most if self.estimates[rows] >= self.tables.thresholds.split_seconds else 1
 
     def _plan(self, rows: int) -> NativePlan:
-        key = (rows, self._shares(rows), self.weights is not None)
+        split = self.tables.sharing.part is not None
+        key = (rows, self._shares(rows), self.weights is not None, split)
         plan = self.plans.get(key)
         if plan is None:
-            shares, weighted = key[1:]
+            shares, weighted = key[1:3]
             plan = self.plans.keep(key, lambda: self.tables.plan(rows, weighted, shares))
         return plan
 
@@ -144,18 +146,20 @@ class NativeBinding(Binding):
 
     def run(self, control: Control) -> None:
         """Runs up to `control.steps` batches; see `Binding.run`."""
-        if self.tables.gradients.moved(control.part):
+        if self.tables.sharing.moved(control.part):
             self.plans.clear()
         total, batch = self.block.rows, control.batch
         left = min(control.steps, batching.count(total, batch, control.cursor))
         if left <= 0:
             return
         results, done = self._results(control, left), 0
+        self.tables.sharing.begin()
         while left and not control.stop:
             rows = batching.size(total, batch, control.cursor)
             number = min(left, batching.full(total, batch, control.cursor) or 1)
             done = self._batches(control, self._plan(rows), rows, number, done)
             left -= number
+        self.tables.sharing.end(self.control_address)
         for name, id in self.program.outputs.items():
             if name in results:
                 self.results[name] = results[name]
@@ -225,7 +229,7 @@ class NativeBinding(Binding):
 
     def passes(self, control: Control, count: int) -> list[dict[str, float]] | None:
         """See `Binding.passes`: one native call, or two a pass with a smaller last batch."""
-        if self.tables.gradients.moved(control.part):
+        if self.tables.sharing.moved(control.part):
             self.plans.clear()
         rows, batch = self.block.rows, control.batch
         full, rest = batching.cut(rows, batch)
@@ -238,6 +242,7 @@ class NativeBinding(Binding):
         pieces = pieces * count if rest else [(batch, full * count)]
         steps_a_pass, width = batching.count(rows, batch), len(self.program.sums) + 1
         trace, done = np.zeros((count * steps_a_pass, width)), 0
+        self.tables.sharing.begin()
         self.control[slots.TOTAL] = rows if self.block.order is None and not rest else 0
         try:
             for size, number in pieces:
@@ -249,6 +254,7 @@ class NativeBinding(Binding):
                     break
         finally:
             self.control[slots.TRACE] = self.control[slots.TOTAL] = 0
+        self.tables.sharing.end(self.control_address)
         return means_of(trace, steps_a_pass, done // steps_a_pass, list(self.program.sums))
 
     def _results(self, control: Control, batches: int) -> dict[str, np.ndarray]:
@@ -283,11 +289,13 @@ class NativeBinding(Binding):
         part = control.part
         c[slots.LOST] = c[slots.FAULT] = c[slots.PARTS] = 0
         if part is not None:
-            table, reduction = part.table, part.reducer.native(self.program.dtype)
-            c[slots.REDUCTION] = address(reduction)
+            table, self.reduction = part.table, part.reducer.native(self.program.dtype)
+            c[slots.REDUCTION] = address(self.reduction)
         whole = plan.alone and not self.block.streamed
         pieces = [number] if whole else [1] * number
-        read = self._prefetched(control.cursor, rows, len(pieces)) if self.block.streamed else None
+        block, cursor, read = self.block, control.cursor, None
+        if block.streamed:
+            read = ahead.batches(block, self.columns, cursor, rows, len(pieces))
         quiet = NOTHING if whole else np.errstate(all="ignore")  # native code warns of nothing
         with crew.blas() if plan.blas else NOTHING, quiet:
             for count in pieces:
@@ -320,10 +328,11 @@ class NativeBinding(Binding):
         for at, name in enumerate(names):
             control.sums[name] = float(f[slots.SUMS + at])
         if control.stop:
+            self.tables.sharing.end(self.control_address)
             if c[slots.FAULT]:
                 raise RuntimeError(f"MPI_Allreduce failed with the code {c[slots.FAULT]}")
             if c[slots.STOP] % 2 == 0 and not c[slots.LOST]:  # the gradient, not the loss
-                self.tables.gradients.keep()
+                self.tables.sharing.keep()
                 guard.stop_at_gradient(control, self.state, rate_of(control, done))
             else:  # the memory of values in between holds others by now
                 walk = WalkerBinding(self.backend, self.program, self.state, self.block)
@@ -371,22 +380,6 @@ class NativeBinding(Binding):
         if value.kind == "control":
             return control_number(value.source, self.state, rate)
         return plan.arrays[id]
-
-    def _prefetched(
-        self, cursor: int, rows: int, count: int
-    ) -> Iterator[list[tuple[int, np.ndarray]]]:
-        """Columns on disk, batch by batch: the next is read while the one before is computed."""
-        streamed = [(at, n) for at, n in enumerate(self.columns) if n in self.block.streamed]
-
-        def read(start: int) -> list[tuple[int, np.ndarray]]:
-            return [(at, self.block.read(name, start, rows)) for at, name in streamed]
-
-        following = crew.read(read, cursor)
-        for number in range(1, count + 1):
-            ready = following.result()
-            if number < count:
-                following = crew.read(read, cursor + number * rows)
-            yield ready
 
     def _point(self, at: int, array: np.ndarray, cursor: int) -> None:
         """Makes a column of rows that are there in the order of the run already."""

@@ -84,6 +84,7 @@ class Lowering:
         self.preparation: list[Shares] = []  # what is done once, as long as the parameters stay
         self.epilogue: list[Shares] = []  # what is done between the last gradient and the update
         self.blocks: dict[tuple[int, str], Span] = {}  # of a share and a use
+        self.updated: Cut | None = None  # of the flat parameters, what this process updates; all
         self.owner = -1  # the position of the instruction that is being lowered
         self.instructions = [one for _, one in program.instructions()]
         self.joined = Joined(program)
@@ -157,8 +158,14 @@ class Lowering:
     def owned(self) -> Iterator[list[Cut]]:
         """Ranges of the flat parameters, one for each share at a time, together all of them.
 
-        Each share updates what it computed the gradient of, which its own cache still holds.
+        Each share updates what it computed the gradient of, which its own cache still holds; but
+        what several processes have summed lies in the cache of who did.
         """
+        if self.updated is not None:
+            start, stop = self.updated
+            cuts = self.cuts(stop - start, stop - start, 16)
+            yield [(start + first, start + last) for first, last in cuts]
+            return
         ranges: list[list[Cut]] = [[] for _ in range(self.shares)]
         for entry in self.program.layout.entries:
             if entry.segment != "parameters":

@@ -15,7 +15,7 @@ from ...kernels.llvm import library
 from ...kernels.memory import Address, address, aligned
 from ...kernels.numba.native import build, compiled, interpreter, slots
 from ...kernels.spec import ITEMSIZE, concrete_attrs, length
-from .. import guard, threads
+from .. import threads
 from ..buffers import Buffers, even_weights
 from ..contract import Backend
 from ..device import Array
@@ -23,8 +23,8 @@ from ..dispatch import Call, resolve
 from ..program import Instruction, Program, Region, ValueId
 from ..state import State
 from .instructions import lower
-from .lowering import Lowering, Memory, bits
-from .shared_gradients import Gradients
+from .lowering import Lowering, Memory
+from .sharing import Sharing
 from .spans import ByteCount, moved, span
 from .tasks import Look, Shares, Task, stretches
 
@@ -138,7 +138,7 @@ class Tables:
         self.control_address = control_address
         self.buffers = Buffers(backend, program, state)
         self.columns = [name for name in program.columns if name != "weights"]
-        self.gradients = Gradients(program, state, self.buffers.given)
+        self.sharing = Sharing(program, state, self.buffers.given)
 
     def plan(self, rows: int, weighted: bool, shares: int) -> NativePlan:
         """The tables for batches of so many rows."""
@@ -162,7 +162,7 @@ class Tables:
                 section.check = len(section.rows)
                 section.rows.append(self._account(low))
             if position == updates:
-                section.rows += [*low.epilogue, *self._sum(low), *self._guard(low)]
+                section.rows += [*low.epilogue, *self.sharing.before_update(low)]
                 section.update = len(section.rows)
                 section.guarded = section.update - 1
             found = lowered[position]
@@ -178,7 +178,7 @@ class Tables:
         if len(program.forward) == updates + len(program.update) and program.sums:
             section.check = len(section.rows)
             section.rows.append(self._account(low))
-        section.rows += self._stores(low, plan)
+        section.rows += [*self.sharing.after_update(low), *self._stores(low, plan)]
         self._close(plan, section)
         return plan
 
@@ -236,6 +236,7 @@ class Tables:
         low = Lowering(
             self.program, self._memory(plan), plan.rows, plan.shares, self.thresholds
         )  # fmt: skip
+        low.updated = self.sharing.part
         plan.lowered, plan.together = lower(low)
         return low
 
@@ -273,32 +274,6 @@ class Tables:
         mask = sum(1 << at for at, name in enumerate(self.program.sums) if name in watched)
         record = [memory.now[0], memory.control, len(spans), mask, *[one.start for one in spans]]
         return low.first("account", record, spans, [])
-
-    def _sum(self, low: Lowering) -> list[Shares]:
-        """A step that sums the gradients of several processes."""
-        if not self.program.reduced:
-            return []
-        flat, size = self.gradients.flat, low.bytes(len(self.gradients.flat))
-        whole, total = span(address(flat), size), span(address(self.gradients.total), size)
-        record = [low.memory.control, whole.start, len(flat), total.start]
-        return [low.first("all_reduce", record, [whole], [total])]
-
-    def _guard(self, low: Lowering) -> list[Shares]:
-        """Steps that look at what the update is to work on."""
-        found = []
-        limit = bits(guard.largest_norm(self.program.dtype))
-        for name in guard.normed(self.program):
-            flat = self.gradients.total if name == "gradients" else self.state.flats[name]
-            base = address(flat)
-            for cuts in low.owned():
-                row: Shares = []
-                for share, (start, stop) in enumerate(cuts):
-                    part = span(moved(base, low.bytes(start)), low.bytes(stop - start))
-                    now, control = low.memory.now[share], low.memory.control
-                    record = [now, control, part.start, stop - start, limit]
-                    row.append(None if start == stop else low.task("guard", record, [part], []))
-                found.append(row)
-        return found
 
     def _stores(self, low: Lowering, plan: NativePlan) -> list[Shares]:
         """Steps that collect the rows of stacked outputs."""

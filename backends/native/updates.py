@@ -11,9 +11,19 @@ from ...kernels.memory import Address
 from ...kernels.spec import length
 from ..program import Instruction, ValueId
 from .host_numbers import Now
-from .lowering import Lowering, bits, rule
+from .lowering import Lowering, Rule, bits, rule
 from .spans import ByteCount, Cut, moved, span
 from .tasks import Shares
+
+# Instructions of an update that change no element by what others are, or that read no parameter:
+# of these each process can do a part.
+SPLIT = {"clip_norm"}
+
+
+def update_rule(*names: str) -> Callable[[Rule], Rule]:
+    """`rule` for instructions that work on elements of flat segments."""
+    SPLIT.update(names)
+    return rule(*names)
 
 
 def _in_place(low: Lowering, one: Instruction) -> bool:
@@ -86,12 +96,12 @@ def _numbers(low: Lowering, *numbers: float) -> Address:
     return place
 
 
-@rule("sgd_update")
+@update_rule("sgd_update")
 def _sgd(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     return _update(low, one, "sgd", lambda p, n, now, _: [p[0], p[1], n, now])
 
 
-@rule("momentum_update", "nesterov_update")
+@update_rule("momentum_update", "nesterov_update")
 def _momentum(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     factor, nesterov = bits(attrs["momentum"]), int(one.op == "nesterov_update")
     return _update(
@@ -100,7 +110,7 @@ def _momentum(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterato
     )  # fmt: skip
 
 
-@rule("rmsprop_update")
+@update_rule("rmsprop_update")
 def _rmsprop(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     tail = [bits(attrs["rho"]), bits(1.0 - attrs["rho"]), bits(attrs["epsilon"])]
     return _update(
@@ -109,7 +119,7 @@ def _rmsprop(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator
     )  # fmt: skip
 
 
-@rule("adam_update", "adamw_update")
+@update_rule("adam_update", "adamw_update")
 def _adam(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     beta1, beta2, decay = attrs["beta1"], attrs["beta2"], attrs.get("weight_decay", 0.0)
     decayed = attrs.get("decayed", 0)
@@ -123,7 +133,7 @@ def _adam(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Sh
     return _update(low, one, "adam", record)
 
 
-@rule("adagrad_update")
+@update_rule("adagrad_update")
 def _adagrad(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     tail = [bits(1.0), bits(1.0), bits(attrs["epsilon"])]
     return _update(
@@ -132,7 +142,7 @@ def _adagrad(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator
     )  # fmt: skip
 
 
-@rule("amsgrad_update")
+@update_rule("amsgrad_update")
 def _amsgrad(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     beta1, beta2 = attrs["beta1"], attrs["beta2"]
     tail = [bits(n) for n in (beta1, 1.0 - beta1, beta2, 1.0 - beta2, attrs["epsilon"])]
@@ -143,7 +153,7 @@ def _amsgrad(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator
     )  # fmt: skip
 
 
-@rule("nadam_update")
+@update_rule("nadam_update")
 def _nadam(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     beta1, beta2, decay = attrs["beta1"], attrs["beta2"], attrs["momentum_decay"]
     tail = [bits(n) for n in (beta1, 1.0 - beta1, beta2, 1.0 - beta2, attrs["epsilon"])]
@@ -155,14 +165,14 @@ def _nadam(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[S
     )  # fmt: skip
 
 
-@rule("lion_update")
+@update_rule("lion_update")
 def _lion(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     beta1, beta2 = attrs["beta1"], attrs["beta2"]
     tail = [bits(n) for n in (beta1, 1.0 - beta1, beta2, 1.0 - beta2)]
     return _update(low, one, "lion", lambda p, n, now, _: [p[0], p[1], n, now, p[2], *tail])
 
 
-@rule("shrink")
+@update_rule("shrink")
 def _shrink(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     decay, decayed = _numbers(low, attrs["weight_decay"]), attrs["decayed"]
     return _update(
@@ -171,7 +181,7 @@ def _shrink(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[
     )  # fmt: skip
 
 
-@rule("average_update")
+@update_rule("average_update")
 def _average(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     decay, start, every = _numbers(low, attrs["decay"]), attrs["start"], attrs["every"]
     return _update(
@@ -180,7 +190,7 @@ def _average(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator
     )  # fmt: skip
 
 
-@rule("keep")
+@update_rule("keep")
 def _keep(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     ids = [*_flats(low, one), *one.outputs]
     return _update(low, one, "keep", lambda p, n, now, _: [p[0], p[1], n], ids)
@@ -228,8 +238,11 @@ def _range(
 ) -> Iterator[Shares]:
     """A step on [start, stop) of its first input, with the second one and a number."""
     ids, count = _flats(low, one), length(low.specs[one.outputs[0]])
-    first, last = min(attrs["start"], count), min(attrs["stop"], count)
-    yield from _copied(low, one, low.cuts(count, 2.0 * count, 16))
+    begin, end = low.updated or (0, count)
+    cuts = [(begin + a, begin + b) for a, b in low.cuts(end - begin, 2.0 * (end - begin), 16)]
+    yield from _copied(low, one, cuts)
+    first, last = max(attrs["start"], begin), min(attrs["stop"], end)
+    last = max(first, last)
     row: Shares = []
     for start, stop in low.cuts(last - first, 2.0 * (last - first), 16):
         offset, size = low.bytes(first + start), low.bytes(stop - start)
@@ -240,11 +253,11 @@ def _range(
     yield row
 
 
-@rule("add_decay")
+@update_rule("add_decay")
 def _add_decay(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     return _range(low, one, attrs, "add_decay", attrs["coefficient"])
 
 
-@rule("rescale")
+@update_rule("rescale")
 def _rescale(low: Lowering, one: Instruction, attrs: dict[str, Any]) -> Iterator[Shares] | None:
     return _range(low, one, attrs, "rescale", attrs["factor"])

@@ -1,7 +1,8 @@
 """lamina on ranks of MPI: together on each batch, or each by itself beside the others.
 
-The variant begins with "apart" where each rank trains alone, and with "sums alone" where gradients
-are added up that no training makes: these two are what the model of `scaling/model.py` knows. It
+The variant begins with "apart" where each rank trains alone, with "work alone" where it does so on
+its share of the rows, and with "sums alone" where gradients are added up that no training makes:
+these are what the model of `scaling/model.py` knows. It
 begins with "sums in Python" where compiled steps call Python for each sum of gradients, and Python
 calls MPI.
 """
@@ -11,22 +12,26 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+import statistics
 import time
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ...backends import mpi
+from ...backends.parts import Held, own
 from ...backends.threads import set_threads
 from ...core.distributed import Distributed
 from ...kernels.host import usable_cores
+from ...kernels.memory import aligned
 from ...kernels.numba.native import slots
 from ...kernels.spec import ITEMSIZE
 from ..scaling import reduction
 from .peer import Peer, Task, Workload
 from .with_lamina import Training
 
-APART, SUMS, IN_PYTHON = "apart", "sums alone", "sums in Python"
+APART, WORK, SUMS, IN_PYTHON = "apart", "work alone", "sums alone", "sums in Python"
 LONGEST, RESIDENT = 64, 8 << 20  # times the block, and bytes, of an epoch at most
 AGREED = 100  # epochs' ends, to know what one takes
 WORK_SECONDS = 0.1  # of steps, to know what one takes
@@ -35,14 +40,36 @@ WORK_SECONDS = 0.1  # of steps, to know what one takes
 class Alone(Distributed):
     """One rank, by the program of several: each row has a weight, and is found by its number.
 
-    crowded: where ranks share a core, this one gives it away where it would add up.
+    Where several would split an update, it does its part, in memory of its own.
+
+    crowded: where ranks share a core, this one gives it away where it would add up. rank, of: which
+        of how many on the host it stands for.
     """
 
-    def __init__(self, crowded: bool) -> None:
+    def __init__(self, crowded: bool, rank: int, of: int) -> None:
         from mpi4py import MPI
 
         super().__init__(MPI.COMM_SELF)
-        self.crowded = crowded
+        self.crowded, self.stands, self.of = crowded, rank, of
+        self.kept: dict[tuple[str, int, int], list[np.ndarray]] = {}
+
+    def _memory(self, dtype: str, count: int, number: int) -> list[np.ndarray]:
+        """So many arrays, the same each time."""
+        key = (dtype, count, number)
+        if key not in self.kept:
+            self.kept[key] = [aligned(count, dtype) for _ in range(number)]
+        return self.kept[key]
+
+    def window(self, dtype: str, count: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """The gradient is its sum."""
+        if self.of == 1 or count * ITEMSIZE[dtype] > mpi.LARGEST:
+            return None
+        (flat,) = self._memory(dtype, count, 1)
+        return flat, flat
+
+    def held(self, dtype: str, count: int, number: int) -> Held | None:
+        """Of these elements it updates its part."""
+        return Held(self._memory(dtype, count, number + 1)[1:], own(count, self.stands, self.of))
 
     def add(self, flat: np.ndarray) -> None:
         """Nothing is to be added."""
@@ -67,12 +94,13 @@ class Apart(Training):
         self.communicator: Any = None
         self.team: Distributed | None = None
         self.crowded = peer.ranks * peer.threads > usable_cores()
-        if peer.variant.startswith((APART, SUMS)):
-            self.team = Alone(self.crowded)
         if peer.ranks > 1:
             from mpi4py import MPI
 
             self.communicator = MPI.COMM_WORLD
+        if peer.variant.startswith((APART, WORK, SUMS)):
+            rank = self.communicator.rank if self.communicator is not None else 0
+            self.team = Alone(self.crowded, rank, peer.ranks)
         self.machine = "CPU"
         x, y = task.block
         ranks = peer.ranks if self.team is not None else 1  # that go over so many bytes
@@ -87,12 +115,16 @@ class Apart(Training):
         self._fit(*self.epoch, units // self.grain)
 
     def _fit(self, x: np.ndarray, y: np.ndarray, epochs: int, shuffle: bool = False) -> list[float]:
-        batch, team = self.task.network.batch, self.team
+        batch, team = self._size(), self.team
         history = self.model.fit(
             x, y, epochs, batch, shuffle=shuffle, verbose=0, distributed=team
         )  # fmt: skip
         self.stepping = math.fsum(history.seconds)
         return list(history.history["loss"])
+
+    def _size(self) -> int:
+        """The rows of a batch."""
+        return self.task.network.batch
 
     def agreed(self, seconds: float) -> float:
         """The slowest rank's, of epochs alone: what a call of `fit` begins with is no step."""
@@ -101,23 +133,34 @@ class Apart(Training):
         return float(max(self.communicator.allgather(self.stepping)))
 
 
-class Behind(Apart):
+class Work(Apart):
+    """What a rank does of each batch by itself: steps on its share of the rows."""
+
+    def __init__(self, task: Task, peer: Peer) -> None:
+        network = task.network
+        self.share = math.ceil(network.batch / peer.ranks)
+        super().__init__(replace(task, network=replace(network, batch=self.share)), peer)
+        self.task = task  # whose answer is asked for
+
+    def _size(self) -> int:
+        return self.share
+
+
+class Behind(Work):
     """The sum of a step's gradient, behind as much work as a rank has; a unit is one sum.
 
     And the step's share of what ranks agree on after each epoch.
     """
 
     def __init__(self, task: Task, peer: Peer) -> None:
+        super().__init__(task, peer)
         network = task.network
-        share = math.ceil(network.batch / peer.ranks)
-        super().__init__(replace(task, network=replace(network, batch=share)), peer)
         kind = reduction.Compiled if peer.name == "numba" else reduction.Sum
         size = network.parameters * ITEMSIZE[network.dtype]
         self.sum = kind(self.communicator, size, self._work(), self.crowded)
         self.sum.ready()
         self.together = Distributed(self.communicator)
         self.count, self.dtype = network.parameters, network.dtype
-        self.task = task  # whose answer is asked for
 
     def _work(self) -> float:
         """Seconds of a step of single ranks."""
@@ -135,14 +178,19 @@ class Behind(Apart):
         self.stepping = units * (self.sum.round() + max(agreed, 0.0) / self.grain)
 
     def _agreeing(self, team: Distributed) -> float:
-        """Seconds an epoch that a team does what `core/shared_rows.py` asks of it."""
-        start = time.perf_counter()
+        """Seconds an epoch that a team does what `core/shared_rows.py` asks of it.
+
+        The median: where the system has two ranks on one core for a while, one takes milliseconds.
+        """
+        found = []
         for _ in range(AGREED):
+            start = time.perf_counter()
             team.window(self.dtype, self.count)
             team.native(self.dtype)
             team.slowest(0.0)
             team.total({"loss": 0.0})
-        return (time.perf_counter() - start) / AGREED
+            found.append(time.perf_counter() - start)
+        return statistics.median(found)
 
 
 class InPython(Distributed):
@@ -183,5 +231,7 @@ def workload(peer: Peer, task: Task) -> Workload:
     """The task on ranks; on a single one there is nobody to be together with."""
     if peer.variant.startswith(SUMS):
         return Behind(task, peer)
+    if peer.variant.startswith(WORK):
+        return Work(task, peer)
     alone = peer.ranks == 1 or peer.variant.startswith(APART)
     return Apart(task, peer) if alone else Together(task, peer)

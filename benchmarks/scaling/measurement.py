@@ -13,7 +13,7 @@ from ..networks import Network
 from ..peers.measurement import Progress, measure_peers, row_for, silent
 from ..peers.peer import Peer, Task
 from ..peers.process import Processes
-from ..peers.with_ranks import APART, IN_PYTHON, SUMS
+from ..peers.with_ranks import APART, IN_PYTHON, SUMS, WORK
 from ..result import Row
 from . import reduction
 from .model import Link, Machine
@@ -88,6 +88,11 @@ def apart(backend: str, place: Place) -> Peer:
     return replace(together(backend, place), variant=f"{APART}, {place.name}")
 
 
+def work_alone(backend: str, place: Place) -> Peer:
+    """The same on a rank's share of each batch."""
+    return replace(together(backend, place), variant=f"{WORK}, {place.name}")
+
+
 def sums_alone(backend: str, place: Place) -> Peer:
     """Sums over the ranks of a place, behind as much work as theirs."""
     return replace(together(backend, place), variant=f"{SUMS}, {place.name}")
@@ -151,8 +156,12 @@ def measure_scaling(
     several = [spot for spot in spots if spot.ranks > 1]
     machine, parts = _model(network, backend, several, sums, processes, rounds, progress)
     own = [together(backend, spot) for spot in spots if spot.ranks == 1]
-    for spot in several:  # each in turn with its sums
-        own += [together(backend, spot), sums_alone(backend, spot)]
+    at: dict[Place, int] = {}
+    for spot in several:  # each in turn with its work and its sums
+        at[spot] = len(own)
+        own += [together(backend, spot), work_alone(backend, spot)]
+        if not _crowded(spot, usable_cores()):
+            own.append(sums_alone(backend, spot))
     others = [in_python(backend, spot) for spot in several if python]
     others += [with_torch(spot) for spot in several if torch]
     measured = measure_peers(
@@ -160,18 +169,20 @@ def measure_scaling(
     )
     rows = [_scaling(row) for row in measured]
     found = rows[: len(spots) - len(several)]
-    for number, spot in enumerate(several):
-        row, added = rows[len(found) + number : len(found) + number + 2]
-        if row.seconds and added.seconds:
-            behind = {**machine.behind, spot.ranks: alike(row.seconds, added.seconds)}
-            machine = replace(machine, behind=behind)
-        parts.append(added)
+    for spot in several:
+        last = at[spot] + (2 if _crowded(spot, usable_cores()) else 3)
+        row, *own_parts = rows[at[spot] : last]
+        if row.seconds and all(one.seconds for one in own_parts):
+            took = [alike(row.seconds, one.seconds) for one in own_parts]
+            took = took if len(took) > 1 else [*took, machine.local(spot.ranks)]
+            machine = machine.told(network.batch, spot.ranks, spot.threads, *took)
+        parts += own_parts
         found.append(_predicted(row, machine, network, spot))
     return Scaling(network, machine, found, rows[len(own) :], parts)
 
 
 def alike(steps: Sequence[float], sums: Sequence[float]) -> float:
-    """The median of sums, by round, of those rounds whose steps took as long as the median one.
+    """The median of sums or work, by round, of rounds whose steps took as long as the median one.
 
     On a virtual machine two cores are near each other in one second and far apart in the next (80,
     200 or 420 ns from one to the other and back; EPYC, Zen 5), which may be half of a small step.
@@ -185,28 +196,21 @@ def _model(
     network: Network, backend: str, several: Sequence[Place], sums: Sums, processes: Processes,
     rounds: int, progress: Progress,
 ) -> tuple[Machine, list[Row]]:  # fmt: skip
-    """What the model knows of work: steps of single ranks."""
+    """What the model knows of work on fewer rows than ranks have here: steps of single ranks."""
     cores = usable_cores()
-    shares: dict[Place, set[int]] = {}
-    for spot in (*several, Place(cores, 1)):
-        rows = math.ceil(network.batch / spot.ranks)
-        shares.setdefault(spot, set()).add(rows)
-        if not _crowded(spot, cores):
-            shares[spot] |= {math.ceil(network.batch / (spot.ranks * n)) for n in FURTHER}
     work: dict[int, list[tuple[float, float]]] = {}
-    turns: dict[int, list[tuple[float, float]]] = {}
     kept = []
-    for spot, every in shares.items():
-        for share in sorted(every):
+    for spot in dict.fromkeys((*several, Place(cores, 1))):
+        if _crowded(spot, cores):
+            continue
+        for share in sorted({math.ceil(network.batch / (spot.ranks * n)) for n in FURTHER}):
             task, peers = Task("training", replace(network, batch=share)), [apart(backend, spot)]
             (row,) = measure_peers(peers, task, processes, rounds, progress, ROUND_SECONDS)
             kept.append(_scaling(row))
-            points = turns if _crowded(spot, cores) else work
-            key = spot.ranks if points is turns else spot.threads
             if row.seconds:
-                points.setdefault(key, []).append((share, row.median))
+                work.setdefault(spot.threads, []).append((share, row.median))
     work = {threads: sorted(points) for threads, points in work.items()}
-    return Machine(cores, work, sums, gradients(network), turns), kept
+    return Machine(cores, work, sums, gradients(network)), kept
 
 
 def _crowded(place: Place, cores: int) -> bool:

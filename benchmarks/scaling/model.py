@@ -2,11 +2,14 @@
 
 A step on p ranks is the work on its share of the rows, then the sum of the gradients over all
 ranks, of which a share may lie behind the work. The work is that of single ranks by
-the program of several, measured as many at once as the host has cores, between the measured numbers
-of rows along straight lines; that of more ranks than cores is measured with as many at once, which
-give their cores away after each step. The sum on one host is what it was measured to take behind
-such work, in the same minute, for how far apart two cores are may change under a virtual machine;
-between hosts it is that of recursive halving and doubling
+the program of several, each with its part of an update that these split, measured as many at once
+as the host has cores, between the measured numbers of rows along straight lines; that of more ranks
+than cores is measured with as many at once, which give their cores away after each step. The sum on
+one host is what it was measured to take behind such work; of more ranks than cores what it takes
+back to back, for who waits there for others lets them work. Work and sum are measured in turns with
+the steps that they are to predict: how fast a core of a virtual machine is, and how far two are
+apart, may be another half as much in the next second. Between hosts it is that of recursive halving
+and doubling
 (Rabenseifner 2004; Thakur, Rabenseifner and Gropp 2005): 2 ceil(log2 p) messages one after another
 and 2 (p - 1) / p times the bytes.
 """
@@ -17,7 +20,7 @@ import math
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ...kernels.errors import BadInput
 
@@ -101,6 +104,21 @@ class Machine:
     turns: Mapping[int, Sequence[tuple[float, float]]] = field(default_factory=dict)
     behind: Mapping[int, float] = field(default_factory=dict)
     overlap: float = 0.0
+
+    def told(
+        self, batch: int, ranks: int, threads: int, work: float, sums: float
+    ) -> Machine:  # fmt: skip
+        """The same, with what the ranks of this host took for parts of a step in the same minute.
+
+        work: seconds of a rank's share of the batch. sums: of the gradients, behind such work.
+        """
+        rows, behind = math.ceil(batch / ranks), {**self.behind, ranks: sums}
+        if ranks * threads > self.cores:
+            turns = {**self.turns, ranks: [(float(rows), work)]}
+            return replace(self, turns=turns, behind=behind)
+        others = [one for one in self.work.get(threads, ()) if one[0] != rows]
+        points = {**self.work, threads: sorted([*others, (float(rows), work)])}
+        return replace(self, work=points, behind=behind)
 
     def alone(self, rows: float, ranks: int, threads: int) -> float:
         """Seconds of the work of a rank on so many rows, beside the others of its host.

@@ -24,7 +24,8 @@ ROUNDS = 9
 ROUND_SECONDS = 0.03  # of sums back to back; behind work, of three steps at least
 CROWDED_SECONDS = 0.3  # where ranks share cores, and one may begin milliseconds behind another
 LIMIT = 120.0  # seconds
-PROBE = 64  # products that tell what one takes
+NOBODY = aligned(64, "int64")  # a barrier where one comes alone
+PROBE = 64  # products that tell what one takes, at first
 SIDE = 64  # of the matrices of the work
 
 
@@ -60,12 +61,11 @@ def by_itself(crowded: bool) -> np.ndarray:
     from ...kernels.numba.native import slots
 
     made = np.zeros(slots.SUM_SLOTS, np.int64)
+    made[slots.MEETING], made[slots.RANKS], made[slots.HOSTS] = address(NOBODY), 1, 1
     if crowded:
         function = ctypes.CDLL(None).sched_yield
         made[slots.CALL] = ctypes.cast(function, ctypes.c_void_p).value or 0
-        made[slots.MOST_BYTES] = 1 << 62
-    else:
-        made[slots.RANKS] = made[slots.HOSTS] = 1
+        made[slots.MOST_BYTES], made[slots.HOSTS] = 1 << 62, 2
     return made
 
 
@@ -94,7 +94,10 @@ class Sum:
         self.prepare()
         if work:  # of this rank, for some are faster than others
             passes, self.products = self.each(), PROBE
-            product = max((self.each() - passes) / PROBE, 1e-8)
+            # Fewer products would be lost in what passes take; all ranks go on, or none.
+            while communicator.allreduce((both := self.each()) < 3.0 * passes):
+                self.products *= 4
+            product = (both - passes) / self.products
             self.products = max(round((work - passes) / product), 0)
 
     def prepare(self) -> None:
@@ -102,8 +105,8 @@ class Sum:
 
     def each(self) -> float:
         """Seconds of the work, from loops that are long enough to tell."""
-        repeats = 3
-        while self.loop(repeats, False) < ROUND_SECONDS / 3:
+        repeats, enough = 3, CROWDED_SECONDS if self.crowded else ROUND_SECONDS
+        while self.loop(repeats, False) < enough / 3:
             repeats *= 4
         return self.own / repeats
 
@@ -167,7 +170,7 @@ class Compiled(Sum):
         self.control_alone[slots.REDUCTION] = address(self.alone)
         held, total, size = address(self.held), address(self.total), len(self.part)
         self.adding, self.not_adding = (
-            (add, np.array([address(control), held, size, total]))
+            (add, np.array([address(control), held, size, total, 0]))
             for control in (self.control, self.control_alone)
         )
         sources = (self.total, *self.passed[1:])

@@ -68,6 +68,17 @@ def test_ranks_that_were_measured_taking_turns_are_not_multiplied() -> None:
     assert crowded.step(512, 4, 1) == pytest.approx(7e-3)
 
 
+def test_what_ranks_took_in_the_same_minute_is_what_is_predicted() -> None:
+    """Of as many ranks as cores, and of more, whose work is theirs alone."""
+    told = HERE.told(512, 2, 1, 4e-3, 5e-4)
+    assert told.step(512, 2, 1) == pytest.approx(4.5e-3)
+    assert told.told(512, 2, 1, 3e-3, 1e-3).step(512, 2, 1) == pytest.approx(4e-3)
+    crowded = told.told(510, 4, 1, 9e-3, 1e-3)
+    assert crowded.turns == {4: [(128.0, 9e-3)]}
+    assert crowded.step(510, 4, 1) == pytest.approx(10e-3)
+    assert crowded.step(512, 2, 1) == pytest.approx(4.5e-3)
+
+
 def test_sums_are_of_rounds_like_the_median_one() -> None:
     steps, sums = (3.0, 7.0, 7.2, 3.1, 6.9), (0.5, 3.0, 3.2, 0.6, 3.1)
     assert measurement.alike(steps, sums) == 3.1

@@ -123,6 +123,56 @@ def test_gradients_of_more_than_one_piece(tmp_path: Path) -> None:
     assert not list(shared.iterdir())
 
 
+SPLIT = """
+import os, signal, sys, threading
+import numpy as np
+import lamina as lm
+from lamina.backends.native import sharing
+from lamina.kernels.memory import address
+from lamina.kernels.numba.native import slots
+
+path, steps, dies = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "dies"
+sharing.STEPS = steps
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(400, 150)), rng.integers(0, 3, 400)
+team = lm.Distributed()
+layers = [lm.Dense(400, "tanh"), lm.Dense(3, "softmax")]
+model = lm.Sequential(layers, "cross_entropy", dtype="float32", backend="numba", seed=1)
+model.build(150)
+if dies and team.rank == 1:
+    threading.Timer(5.0, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
+model.fit(x, y, epochs=10**6 if dies else 6, batch_size=7, verbose=0, distributed=team)
+count, how = model.state.layout.length("parameters"), team.native("float32")
+own, total = team.window("float32", count)
+pieces, piece = how[slots.PIECES], how[slots.PIECE]
+assert (address(own), address(total)) == (pieces + team.rank * piece, pieces + 2 * piece)
+held = team.held("float32", count, 3)
+assert address(held.segments[0]) >= pieces + 3 * piece
+numbers = model.state.numbers()[-1]
+flat = np.concatenate([numbers[name] for name in ("parameters", *model.state.layout.slots)])
+assert len(set(team.gathered(flat.tobytes()))) == 1
+if team.rank == 0:
+    np.save(path, flat)
+"""
+
+
+def test_split_updates_come_to_the_bits_of_whole_ones(tmp_path: Path) -> None:
+    """In memory that processes share, which holds the parameters behind the gradients."""
+    found = []
+    for steps in (2, 1 << 30):
+        path = tmp_path / f"{steps}.npy"
+        code, said = several(2, "-c", SPLIT, path, steps, "lives")
+        assert code == 0, said
+        found.append(np.load(path))
+    np.testing.assert_array_equal(*found)
+
+
+def test_one_that_is_killed_in_a_split_update_ends_all(tmp_path: Path) -> None:
+    code, _ = several(2, "-c", SPLIT, tmp_path / "none.npy", 2, "dies")
+    assert code != 0
+    assert not list(tmp_path.iterdir())
+
+
 FAIL = """
 import lamina as lm
 import numpy as np

@@ -242,9 +242,9 @@ def test_a_rank_alone_asks_nobody_for_a_sum(dtype: str) -> None:
         control[slots.REDUCTION] = sums.ctypes.data
         gradient = np.arange(3, dtype=dtype)
         asked.clear()
-        run("all_reduce", dtype, control, gradient, 3, gradient)
+        run("all_reduce", dtype, control, gradient, 3, gradient, 0)
         assert len(asked) == calls
         np.testing.assert_array_equal(gradient, [0, 1, 2])
         control[slots.LOST] = 1
-        run("all_reduce", dtype, control, gradient, 3, gradient)
+        run("all_reduce", dtype, control, gradient, 3, gradient, 0)
         assert np.isnan(gradient[0])

@@ -32,13 +32,15 @@ MOST = 32  # sums, results or columns of one program
 CONTROL_SLOTS = COLUMNS + 2 * MOST
 # What is at the address REDUCTION (`backends/parts.py`, `Reducer.native`). CALL: of
 # `MPI_Allreduce`; then what it is called with, and the most bytes a call. MEETING: the barrier of
-# the processes of this host, or 0; PIECES: their pieces of memory, of PIECE bytes each, and one
-# more for the sum. RANK: which of them this is, of RANKS. LOOKS: at the barrier, before a core is
-# given away.
+# the processes of this host, or 0; PIECES: their pieces of memory, of PIECE bytes each (0: they
+# share none), and one more for the sum. RANK: which of them this is, of RANKS. LOOKS: at the
+# barrier, before a core is given away. At MEETING there are BARRIER and PHASE, and STOPPED: one
+# more than the phase in which one of the processes asked all to stop.
 (
     CALL, IN_PLACE, DATATYPE, OPERATION, COMMUNICATOR, MOST_BYTES, MEETING, PIECES, PIECE, RANK,
     RANKS, HOSTS, LOOKS,
 ) = range(13)  # fmt: skip
 SUM_SLOTS = 13
+STOPPED = 32
 NUMBER, ROW, STEP, RATE = range(4)
 NOW_SLOTS = 8

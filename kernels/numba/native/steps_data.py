@@ -23,6 +23,7 @@ from .machine import (
     real,
     register_jitable,
     singles,
+    store_atomic,
     unsigned,
     words,
 )
@@ -56,6 +57,7 @@ from .slots import (
     SEED,
     STEP,
     STOP,
+    STOPPED,
     SUMS,
     TRACE,
     WEIGHT,
@@ -161,7 +163,8 @@ def all_reduce(a: Record, like: Like) -> None:
     """Makes the sum of the gradients of all processes; not finite, where a loss is not.
 
     0 control, 1 gradient, 2 how many, 3 out, which may be the gradient, and is where this host's
-    processes share no memory. Nothing is copied where both are in that memory.
+    processes share no memory, 4 whether each process here needs but its own part of the sum until
+    `agree`. Nothing is copied where both are in that memory.
     """
     control, width = integers(a[0]), line(a[1], 1, like).itemsize
     sums = integers(control[REDUCTION])
@@ -169,11 +172,11 @@ def all_reduce(a: Record, like: Like) -> None:
         pointer(a[1], like)[0] = np.nan
     if sums[RANKS] == 1 and sums[HOSTS] == 1:
         return
-    each, fault = (sums[PIECE] if sums[MEETING] != 0 else sums[MOST_BYTES]) // width, 0
+    each, fault = (sums[PIECE] if sums[PIECE] != 0 else sums[MOST_BYTES]) // width, 0
     for first in range(0, a[2], each):
         place, out, count = a[1] + first * width, a[3] + first * width, min(each, a[2] - first)
-        if sums[MEETING] != 0:
-            fault = add_on_host(sums, place, out, count, like)
+        if sums[PIECE] != 0:
+            fault = add_on_host(sums, place, out, count, a[4] != 0, like)
         else:
             fault = add_over_mpi(sums, out, count, like)
         if fault != 0:
@@ -212,18 +215,20 @@ def meet(sums: Any) -> None:
 
 
 @register_jitable
-def add_on_host(sums: Any, place: int, out: int, count: int, like: Like) -> int:
+def add_on_host(
+    sums: Any, place: int, out: int, count: int, parted: bool, like: Like
+) -> int:  # fmt: skip
     """Makes the sum of some numbers of all processes, through memory that those here share.
 
     Each process adds up its part of what all here have there, in the order of their ranks; the
-    first one adds what other hosts have.
+    first one adds what other hosts have. parted: who goes on needs no other's part of it yet.
     """
     rank, ranks, width = sums[RANK], sums[RANKS], line(place, 1, like).itemsize
     own, result = sums[PIECES] + sums[PIECE] * rank, sums[PIECES] + sums[PIECE] * ranks
     if place != own:
         updates.copy(line(place, count, like), line(own, count, like))
     meet(sums)
-    part = -(-count // (16 * ranks)) * 16  # whole cache lines
+    part = -(-count // (16 * ranks)) * 16  # whole cache lines; `parts.own` says the same
     stop = min((rank + 1) * part, count)
     for start in range(rank * part, stop, BLOCK):
         size, first = min(BLOCK, stop - start), sums[PIECES] + width * start
@@ -231,8 +236,9 @@ def add_on_host(sums: Any, place: int, out: int, count: int, like: Like) -> int:
         updates.copy(line(first, size, like), total)
         for other in range(1, ranks):
             updates.add(line(first + sums[PIECE] * other, size, like), total)
-    meet(sums)
     fault = 0
+    if sums[HOSTS] > 1 or not parted:
+        meet(sums)
     if sums[HOSTS] > 1:
         if rank == 0:
             fault = add_over_mpi(sums, result, count, like)
@@ -255,6 +261,30 @@ def guard(a: Record, like: Like) -> None:
     if not fine and control[STOP] == 0:
         control[STOP] = 2 * now[NUMBER] + 2
         control[FAILED] = now[NUMBER]
+
+
+@step
+def agree(a: Record, like: Like) -> None:
+    """Waits for all processes of this host, and asks for a stop where one of them has.
+
+    0 now, 1 control.
+    """
+    now, control = integers(a[0]), integers(a[1])
+    sums = integers(control[REDUCTION])
+    stopped, phase = sums[MEETING] + 8 * STOPPED, load_atomic(sums[MEETING] + 8 * PHASE)
+    if control[STOP] != 0:
+        store_atomic(stopped, phase + 1)  # no other phase's: nobody has to take it back
+    meet(sums)
+    if load_atomic(stopped) == phase + 1 and control[STOP] == 0:
+        control[STOP] = 2 * now[NUMBER] + 2
+        control[FAILED] = now[NUMBER]
+
+
+@step
+def await_updates(a: Record, like: Like) -> None:
+    """Returns when all processes of this host have updated their parts. 0 control."""
+    control = integers(a[0])
+    meet(integers(control[REDUCTION]))
 
 
 @step
