@@ -225,7 +225,7 @@ def make_room(communicator: Any, size: int, segments: int = 0) -> None:
     piece = max(-(-size // PIECE) * PIECE, here.piece)
     if here.window is None or piece > LARGEST:
         return
-    split = parts.SPLIT[0] <= size <= parts.SPLIT[1]
+    split = parts.SPLIT_BYTES[0] <= size <= parts.SPLIT_BYTES[1]
     room = max(segments * _lines(size) if split else 0, here.room)
     for wanted in dict.fromkeys((room, here.room)):  # at least the gradients
         if (piece, wanted) != (here.piece, here.room):

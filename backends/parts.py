@@ -15,7 +15,7 @@ import numpy as np
 
 from .device import Array, Device
 
-SPLIT = (1 << 16, 1 << 25)  # bytes of a gradient, from and up to which an update is worth it
+SPLIT_BYTES = (1 << 16, 1 << 25)  # of a gradient, from and up to which it pays to split an update
 COLUMNS = 3  # numbers of a step
 TOTAL, SCALE, FIRST = range(COLUMNS)
 

@@ -93,7 +93,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a model's arrays lie in the flat segments: those that decay come first.
+    """Where a model's arrays lie in the flat segments: of parameters those that decay come first.
 
     slots: the segments that the optimizer keeps, such as "velocity", each as long as "parameters".
     """
@@ -222,8 +222,8 @@ class Program:
         lie in a flat segment, as gradients do, from which the update takes them: so a step that is
         not taken moves none.
     outputs: name -> value, readable after a run.
-    sums: name -> value of rank 0: weighted means over the batch, which a run accumulates over
-        batches, each times the batch's sum of weights.
+    sums: name -> value of rank 0: the batch's weighted means, which a run adds up over batches,
+        each times the batch's sum of weights.
     watched: the sums that must be finite for a run to go on: what training lowers, no metric.
     stacked: outputs whose rows a run collects over all batches.
     layout: where the model's arrays lie in the flat segments. dtype: of its floating numbers.

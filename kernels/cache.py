@@ -1,9 +1,9 @@
 """Machine code kept on disk: as Numba does it, but fresh, checked, and never an exception.
 
-Four things are done differently. The code is stale when any file of `kernels` changed, not only
-the function's own. Every file carries a checksum, so a damaged one is compiled anew instead of run.
-What another user made or may write to is not believed, as whatever lies there would be run. Where
-nothing can be read or written, one warning says so and work goes on without the disk.
+Four things are done differently. The code is stale when any Python file of `kernels` changed, and
+not only the function's own. Every file carries a checksum, so a damaged one is compiled anew
+instead of run. What another user made or may write to is not believed, as whatever lies there would
+be run. Where nothing can be read or written, one warning says so and work goes on without the disk.
 
 LAMINA_CACHE_DIR, where it is set, is the folder; else the code lies in `__pycache__` beside the
 module, or in the user's cache folder.

@@ -1,4 +1,4 @@
-"""How operations element by element, sums and masks become steps."""
+"""How operations element by element, casts, sums and broadcasts become steps."""
 
 from __future__ import annotations
 

@@ -17,13 +17,13 @@ from ...kernels.numba.native import compiled
 from ...kernels.spec import ITEMSIZE, length
 from .. import guard
 from ..device import Array
-from ..parts import SPLIT, Part
+from ..parts import SPLIT_BYTES, Part
 from ..program import Program, ValueId
 from ..state import State
 from .lowering import Lowering, bits
 from .spans import Cut, moved, span
 from .tasks import Shares
-from .updates import SPLIT as ABLE
+from .updates import IN_PARTS
 
 GRADIENTS, PARAMETERS = "gradients", "parameters"
 STEPS = 16  # of a run, from which on it pays to bring the state there, and back
@@ -44,9 +44,9 @@ class Sharing:
         self.part: Cut | None = None
         self.held: dict[str, np.ndarray] = {}
         self.begun = False
-        able = all(one.op in ABLE for one in program.update)
+        able = all(one.op in IN_PARTS for one in program.update)
         size = len(self.flat) * ITEMSIZE[program.dtype]
-        self.able = program.reduced and able and SPLIT[0] <= size <= SPLIT[1]
+        self.able = program.reduced and able and SPLIT_BYTES[0] <= size <= SPLIT_BYTES[1]
 
     def moved(self, part: Part | None) -> bool:
         """Makes ready for a run; whether what plans know lies elsewhere now. part: of the run."""

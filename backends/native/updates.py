@@ -17,12 +17,12 @@ from .tasks import Shares
 
 # Instructions of an update that change no element by what others are, or that read no parameter:
 # of these each process can do a part.
-SPLIT = {"clip_norm"}
+IN_PARTS = {"clip_norm"}
 
 
 def update_rule(*names: str) -> Callable[[Rule], Rule]:
     """`rule` for instructions that work on elements of flat segments."""
-    SPLIT.update(names)
+    IN_PARTS.update(names)
     return rule(*names)
 
 

@@ -154,6 +154,8 @@ class Lanes:
 
     def __pow__(self, other: int) -> Lanes:
         """A product, for the exponents that formulas have: 2 and 3."""
+        if other not in (2, 3):
+            raise NotImplementedError(f"** {other}: references multiply for other powers than 2, 3")
         return self * self * self if other == 3 else self * self
 
     def _compared(self, sign: str, other: Any) -> Lanes:

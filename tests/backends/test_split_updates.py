@@ -39,7 +39,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         found.append(one.begun)
 
     monkeypatch.setattr(sharing.Sharing, "begin", noted)
-    monkeypatch.setattr(sharing, "SPLIT", (0, ROOM))
+    monkeypatch.setattr(sharing, "SPLIT_BYTES", (0, ROOM))
     monkeypatch.setattr(sharing, "STEPS", STEPS)
     return found
 
