@@ -37,6 +37,14 @@ def test_the_names_of_a_model_load_no_library_that_only_others_need() -> None:
     assert more.isdisjoint({"decimal", "difflib", "fractions", "hashlib", "random", "secrets"})
 
 
+def test_a_data_set_by_name_loads_nothing_that_reads_tables() -> None:
+    modules = "print([m for m in sys.modules if m.startswith('lamina.core.data.')])"
+    code = "import sys, lamina; lamina.datasets.load('digits'); " + modules
+    found = support.run_python(code).splitlines()[-1]
+    assert "lamina.core.data.datasets" in found
+    assert not any(name in found for name in ("tables", "engine", "encoding", "plan", "opening"))
+
+
 def test_looking_at_the_names_loads_nothing_either() -> None:
     assert loaded_after("import lamina; dir(lamina); lamina.__version__").isdisjoint(HEAVY)
 

@@ -9,7 +9,7 @@ from ...kernels.numba.native.steps_elements import ARITHMETIC, COMPARISONS
 from ...kernels.spec import ITEMSIZE, length
 from ..program import Instruction, ValueId
 from .lowering import Lowering, rule
-from .spans import ByteCount, moved, span
+from .spans import ByteCount, Span, moved, span
 from .tasks import Shares
 
 
@@ -39,14 +39,16 @@ def _elementwise_tasks(
         if start == stop:
             row.append(None)
             continue
-        *reads, write = (
-            span(moved(low.at(i), ByteCount(start * item)), ByteCount((stop - start) * item))
-            for i in ids
-            for item in (ITEMSIZE[low.specs[i].dtype],)
-        )
+        *reads, write = (_part(low, id, start, stop) for id in ids)
         record = [*words, stop - start, *(p.start for p in (*reads, write))]
         row.append(low.task(step, record, reads, [write]))
     yield row
+
+
+def _part(low: Lowering, id: ValueId, start: int, stop: int) -> Span:
+    """The memory of some of a value's elements, in their order."""
+    item = ITEMSIZE[low.specs[id].dtype]
+    return span(moved(low.at(id), ByteCount(start * item)), ByteCount((stop - start) * item))
 
 
 @rule("cast")

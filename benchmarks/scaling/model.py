@@ -1,15 +1,14 @@
 """What a step on more ranks takes, from what single ranks and sums of gradients take.
 
 A step on p ranks is the work on its share of the rows, then the sum of the gradients over all
-ranks, of which a share may lie behind the work. The work is that of single ranks by
-the program of several, each with its part of an update that these split, measured as many at once
-as the host has cores, between the measured numbers of rows along straight lines; that of more ranks
-than cores is measured with as many at once, which give their cores away after each step. The sum on
-one host is what it was measured to take behind such work; of more ranks than cores what it takes
-back to back, for who waits there for others lets them work. Work and sum are measured in turns with
-the steps that they are to predict: how fast a core of a virtual machine is, and how far two are
-apart, may be another half as much in the next second. Between hosts it is that of recursive halving
-and doubling
+ranks, of which a share may lie behind the work. The work is that of single ranks by the program of
+several, each with its part of an update that these split, measured as many at once as the host has
+cores, between the measured numbers of rows along straight lines; that of more ranks than cores is
+measured with as many at once, which give their cores away after each step. The sum on one host is
+what it was measured to take behind such work; of more ranks than cores what it takes back to back,
+for who waits there for others lets them work. Work and sum are measured in turns with the steps
+that they are to predict: how fast a core of a virtual machine is, and how far two are apart, may be
+another half as much in the next second. Between hosts it is that of recursive halving and doubling
 (Rabenseifner 2004; Thakur, Rabenseifner and Gropp 2005): 2 ceil(log2 p) messages one after another
 and 2 (p - 1) / p times the bytes.
 """

@@ -44,7 +44,7 @@ def combined(code: int, x: Any, y: Any) -> Any:
 
 @jit
 def combine(code: int, x: Any, y: Any, out: Any) -> None:
-    """Rows of elements: one loop a code, so that each is vectorised."""
+    """One loop a code, so that each is vectorised."""
     if code == 0:
         for i in range(out.size):
             out[i] = x[i] + y[i]
