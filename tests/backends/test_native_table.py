@@ -14,7 +14,9 @@ from lamina.backends.native.spans import ByteCount, Span, span
 from lamina.backends.native.tables import NativePlan
 from lamina.backends.program import Layout, Program
 from lamina.backends.state import Control, DataBlock, State
-from lamina.core.graph.graph import constant, leaf, make, outputs
+from lamina.core.graph.functions import ops
+from lamina.core.graph.gradients import differentiate
+from lamina.core.graph.graph import constant, leaf, make, order, outputs
 from lamina.core.graph.planner import plan
 from lamina.kernels.memory import address
 from lamina.kernels.op import Sample
@@ -244,3 +246,31 @@ def test_numbers_of_the_host_and_of_the_program_meet() -> None:
         np.testing.assert_allclose(binding.read(str(number)), want, rtol=1e-13)
     expected = OPS["dropout_mask"].reference(np, state.seed, 12, **mask)
     np.testing.assert_array_equal(binding.read("mask"), expected)
+
+
+def test_what_is_broadcast_or_reduced_by_axis_alone_is_generated() -> None:
+    """A step knows no axes: it would go through them element by element."""
+    rng = np.random.default_rng(0)
+    x, row = rng.standard_normal((6, 5)), rng.standard_normal((1, 5))
+    ways = {
+        "subtract": lambda a, b: a - b, "greater": lambda a, b: ops.cast(a > b, "float64"),
+        "mean": lambda a, b: a.mean(axis=0), "sum": lambda a, b: a.sum(axis=1),
+    }  # fmt: skip
+    for name, function in ways.items():
+        node = function(constant(x), constant(row))
+        one = plan(name, dtype="float64", capacity=1, layout=Layout(()), outputs={"y": node})
+        native = lm.get_backend("numba").compile(one)
+        state = State(lm.get_backend("numba"), one.layout, "float64", seed=0)
+        native.bind(state, DataBlock(lm.get_backend("numba"), {})).run(Control(batch=1))
+        (said,) = [line[2] for line in native.explain() if line[1] == name]
+        assert said.startswith("native: fused"), said
+    same = lm.trace(lambda a: a - a * 2.0, x, backend="numba")
+    np.testing.assert_array_equal(same.values[same.result], x - x * 2.0)
+
+
+def test_a_mean_of_columns_counts_one_column() -> None:
+    node = (constant(np.ones((6, 5)), name="x") ** 2).mean(axis=0).sum()
+    (gradient,) = differentiate(node, [n for n in order([node]) if n.name == "x"])
+    shapes = [n.shape for n in order([gradient]) if n.op == "broadcast_to"]
+    assert (6, 1) in shapes
+    assert shapes.count((6, 5)) == 1  # of the gradient, not of ones that are counted
